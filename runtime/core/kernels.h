@@ -1,0 +1,94 @@
+// kernels.h - what a kernel set is: the slots, and the contract of each.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels know pointers and numbers only. They do not allocate, schedule or fail. The portable set fills every slot and is the
+// definition; the others leave NULL what they do not do better. Pointers need the alignment of their element only.
+// Strides are in elements. float32 results may differ from portable by rounding (bounds: tests/kernels/check.c).
+#ifndef TODY_KERNELS_H
+#define TODY_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
+#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows
+
+// c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] + addend[i][j], lo, hi)
+// for i < rows, j < cols. Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
+typedef struct tody_gemm_f32 {
+    uint32_t rows;          // 1 .. gemm_f32_rows of the set
+    uint32_t cols;          // 1 .. 16; w and bias are always readable for 16 columns, addend and c for cols only
+    uint32_t taps, depth;   // at least 1
+    const float *const *a;  // taps * rows pointers to depth values each
+    const float *w;         // one panel: taps * depth * 16
+    const float *bias;      // 16 values or NULL
+    const float *addend;    // or NULL
+    size_t addend_stride;
+    float *c;
+    size_t c_stride;
+    float lo, hi;
+} tody_gemm_f32;
+
+// c[p][k] = clamp(bias[k] + sum over t < taps of a[p * taps + t][k] * w[t * channels + k] + addend[p][k], lo, hi), p < pixels, k < channels
+typedef struct tody_dwconv_f32 {
+    uint32_t pixels, channels, taps;  // at least 1
+    const float *const *a;            // pixels * taps pointers to `channels` values
+    const float *w;
+    const float *bias;    // or NULL
+    const float *addend;  // or NULL
+    size_t addend_stride;
+    float *c;
+    size_t c_stride;
+    float lo, hi;
+} tody_dwconv_f32;
+
+// max: c[p][k] = max over t of a[p * taps + t][k].  sum: c[p][k] = scale[p] * sum over t of a[p * taps + t][k].
+typedef struct tody_pool_f32 {
+    uint32_t pixels, channels, taps;
+    const float *const *a;
+    const float *scale;  // sum only: one per pixel
+    float *c;
+    size_t c_stride;
+} tody_pool_f32;
+
+typedef struct tody_kernels {
+    const char *name;
+    uint32_t needs;  // tody_cpu_feature bits, all of which must be there
+
+    uint32_t gemm_f32_rows;  // rows of a full tile; belongs to gemm_f32
+    void (*gemm_f32)(const tody_gemm_f32 *args);
+    void (*dwconv_f32)(const tody_dwconv_f32 *args);
+    void (*max_pool_f32)(const tody_pool_f32 *args);
+    void (*sum_pool_f32)(const tody_pool_f32 *args);
+
+    // y[i] = fn(x[i]); fn is a tody_fn from float32 to float32, with parameters a and b. y may be x.
+    void (*unary_f32)(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
+    // z[i] = clamp(fn2(x[i * x_step], y[i * y_step]), lo, hi); fn2 is a tody_fn2 up to PRELU, steps are 0 or 1. z may be x or y.
+    void (*binary_f32)(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count, float lo, float hi);
+    // Softmax of one row; y may be x.
+    void (*softmax_f32)(const float *x, float *y, size_t count);
+    // y[i] = a[0][i] * w[0] + a[1][i] * w[1] + .. + a[taps - 1][i] * w[taps - 1]: resize, weighted sums.
+    void (*blend_f32)(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
+    // y[j * y_stride + i] = x[i * x_stride + j], 4-byte elements, i < rows, j < cols.
+    void (*transpose_b32)(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
+    // Sum of (x[i] - mean), and of its square, for one row: norms. sums[0] and sums[1].
+    void (*moments_f32)(const float *x, size_t count, float mean, float sums[2]);
+} tody_kernels;
+
+// What a CPU can do. Bits are shared by all architectures; each sets its own.
+enum tody_cpu_feature {
+    TODY_CPU_AVX2 = 1u << 0,  // with FMA3 and F16C
+    TODY_CPU_NEON = 1u << 1,
+    TODY_CPU_NEON_DOT = 1u << 2,
+    TODY_CPU_NEON_FP16 = 1u << 3,
+    TODY_CPU_NEON_I8MM = 1u << 4,
+};
+
+extern const tody_kernels tody_kernels_portable;
+extern const tody_kernels *const tody_kernel_sets[];  // of this build, NULL-terminated, portable first, best last: kernels/sets.c
+
+// Portable overlaid with every set whose `needs` are among `features`, best last; `name` is that of the last one used.
+// `limit` (or NULL) names the last set to consider, so that a caller can ask for less.
+tody_kernels tody_kernels_pick(uint32_t features, const char *limit);
+
+#endif

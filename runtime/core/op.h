@@ -1,0 +1,56 @@
+// op.h - what an operator is, and what it sees of a model.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_OP_H
+#define TODY_OP_H
+
+#include "format.h"
+#include "tody.h"
+
+// One operator about to be checked or run. Operators know shapes and the kernel table; they never see the file or the arena,
+// only the tensors that tody_in and tody_out hand them.
+typedef struct tody_call {
+    const void *params;  // the operator's parameter struct, 4-byte aligned
+    const uint32_t *in, *out;
+    uint32_t in_count, out_count;
+    const tody_tensor_record *records;
+    uint8_t *arena;  // NULL while checking
+    const uint8_t *weights;
+    const tody_kernels *kernels;
+    const tody_parallel *parallel;  // never NULL
+    uint8_t *scratch;               // what `scratch` asked for, aligned to TODY_ALIGN; shared by all threads
+} tody_call;
+
+// An operator is a const struct; ops/table.c lists them.
+struct tody_op {
+    const char *name;
+    uint16_t code;                                    // tody_code
+    uint16_t param_bytes;                             // exact
+    uint16_t min_inputs, max_inputs;                  // counting TODY_NONE ones
+    uint16_t min_outputs, max_outputs;                // counting TODY_NONE ones
+    uint16_t required_inputs;                         // the first so many may not be TODY_NONE; outputs[0] never may
+    tody_status (*check)(const tody_call *call);      // dtypes, shapes, parameter values, contents of constant index tables
+    size_t (*scratch)(const tody_call *call);         // bytes for all threads together; NULL: none. Only called after check
+    void (*run)(const tody_call *call);               // after a passed check there is no error path
+};
+
+extern const tody_op *const tody_ops[];  // every operator of this build, NULL-terminated: ops/table.c
+
+// The i-th input or output, by value. `data` is NULL for an activation while checking; constants have data then too.
+tody_tensor tody_in(const tody_call *call, uint32_t i);
+tody_tensor tody_out(const tody_call *call, uint32_t i);
+static inline bool tody_has_in(const tody_call *call, uint32_t i) { return i < call->in_count && call->in[i] != TODY_NONE; }
+static inline bool tody_has_out(const tody_call *call, uint32_t i) { return i < call->out_count && call->out[i] != TODY_NONE; }
+static inline bool tody_is_constant(const tody_call *call, uint32_t i) { return call->records[call->in[i]].place == TODY_IN_WEIGHTS; }
+
+static inline uint32_t tody_threads(const tody_call *call) { return call->parallel->run && call->parallel->threads > 1 ? call->parallel->threads : 1; }
+
+// Run task(context, i, thread) for i < tasks on the threads that were handed in.
+static inline void tody_for(const tody_call *call, uint32_t tasks, tody_task task, void *context) {
+    if (tasks > 1 && tody_threads(call) > 1) {
+        call->parallel->run(call->parallel->pool, tasks, task, context);
+        return;
+    }
+    for (uint32_t i = 0; i < tasks; i++) task(context, i, 0);
+}
+
+#endif

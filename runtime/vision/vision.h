@@ -1,0 +1,105 @@
+// vision.h - from a camera frame to an input tensor, and from output tensors to boxes.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Small C for Linux, phones and chips alike. No allocation, no OS.
+#ifndef TODY_VISION_H
+#define TODY_VISION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// How pixels lie in a frame.
+typedef enum tody_pixels { TODY_BGR = 0, TODY_RGB = 1, TODY_GRAY = 2, TODY_BGRA = 3, TODY_RGBA = 4 } tody_pixels;
+
+typedef struct tody_frame {
+    const uint8_t *data;
+    uint32_t width, height;
+    size_t row_bytes;
+    tody_pixels pixels;
+} tody_frame;
+
+typedef enum tody_fit {
+    TODY_STRETCH = 0,    // both sides scaled on their own
+    TODY_LETTERBOX = 1,  // scaled to fit inside, centred, the rest is `pad`
+    TODY_CROP = 2,       // scaled to cover, the middle is kept
+    TODY_TOP_LEFT = 3,   // as letterbox, but at the top left
+} tody_fit;
+
+// What the model wants: value = (pixel - mean[c]) * scale[c].
+typedef struct tody_preprocess {
+    uint32_t width, height;
+    tody_fit fit;
+    tody_pixels pixels;    // TODY_BGR, TODY_RGB or TODY_GRAY
+    uint8_t pad[3];        // in the order of `pixels`
+    float mean[3], scale[3];
+    uint32_t planar;       // 1: NCHW, 0: NHWC
+    uint32_t dtype;        // TODY_F32, TODY_U8 (value rounded and clamped) or TODY_S8 (value / quant_scale + zero_point, rounded and clamped)
+    float quant_scale;
+    int32_t zero_point;
+} tody_preprocess;
+
+// Where the frame went: x_in_model = x_in_frame * scale_x + offset_x.
+typedef struct tody_placement {
+    float scale_x, scale_y, offset_x, offset_y;
+} tody_placement;
+
+// Resize (bilinear, half-pixel centres, edges repeated, 11-bit weights, rounded to 8 bits), convert and write a whole input tensor.
+// scratch: tody_preprocess_scratch(p) bytes, 4-byte aligned.
+size_t tody_preprocess_scratch(const tody_preprocess *p);
+tody_placement tody_preprocess_run(const tody_preprocess *p, const tody_frame *frame, void *tensor, void *scratch);
+
+// One thing found, in pixels of the model's input until tody_boxes_to_frame.
+#define TODY_MAX_POINTS 17u
+typedef struct tody_box {
+    float x0, y0, x1, y1, score;
+    uint32_t label;
+    uint32_t anchor;      // where in the output it came from; orders equal scores
+} tody_box;
+
+// An output tensor of the model, float32.
+typedef struct tody_decoder_input {
+    const float *data;
+    uint32_t rank;
+    uint32_t shape[6];
+} tody_decoder_input;
+
+// Everything a decoder may need beyond the tensors. Unused fields are zero.
+typedef struct tody_decoder_params {
+    uint32_t width, height;   // of the model's input, in pixels
+    uint32_t classes, points; // points: key points per box
+    uint32_t stride_count, strides[8];
+    uint32_t bins;            // GFL, DFL: bins per side
+    const float *anchors;     // SSD, YOLOv5: anchor_count rows of 4 (cx, cy, w, h) or 2 (w, h)
+    uint32_t anchor_count;
+    float variance[4];        // SSD
+    uint32_t flags;           // TODY_DECODE_*
+    float score;              // keep what is at least this sure
+} tody_decoder_params;
+
+enum {
+    TODY_DECODE_SIGMOID = 1,     // scores are logits
+    TODY_DECODE_SOFTMAX = 2,     // scores are logits over the classes, the first of them background
+    TODY_DECODE_OBJECTNESS = 4,  // column 4 multiplies the class scores
+};
+
+// A decoder is a const struct in the list of vision/decoders.c.
+typedef struct tody_decoder {
+    const char *name;
+    // 0, or a sentence saying which tensor does not fit. Proves that run stays inside every tensor.
+    const char *(*check)(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count);
+    // Writes at most `capacity` boxes (the best first if there are more) and, when p->points, 2 * p->points coordinates each to `points`.
+    // Returns how many were written.
+    uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in, tody_box *boxes, float *points, uint32_t capacity);
+    uint32_t needs_nms;  // 0: the model gives each object once
+} tody_decoder;
+
+extern const tody_decoder *const tody_decoders[];  // NULL-terminated
+
+// Sort by score (then anchor) and suppress overlaps over `iou`, within a label or (agnostic) across labels. Moves survivors and
+// their points to the front and returns their number, at most `limit`.
+uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic, uint32_t limit);
+
+// From model to frame coordinates, clipped to the frame.
+void tody_boxes_to_frame(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_placement *at, uint32_t width, uint32_t height);
+
+#endif

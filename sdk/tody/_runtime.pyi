@@ -1,0 +1,43 @@
+"""The binding: one class around `tody_model`, one around a tensor, and the small C of `runtime/vision`."""
+
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Buffer, Sequence
+
+class Tensor:
+    """A view of a tensor's memory (buffer protocol, C order). It keeps its Runtime alive.
+
+    `numpy.asarray(tensor)` makes an array without a copy (float16 included).
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+class Runtime:
+    """An opened and bound model with its own arena.
+
+    Args:
+        file: the bytes of a `.tody` file (bytes, mmap, ..); kept alive, must not change.
+        threads: at least 1; above 1 a pool of threads - 1 workers is made, shared by clones.
+        kernels: name of the best kernel set to use; None: the best this CPU has.
+        verify: also compare the checksums of weights and metadata.
+
+    Raises:
+        ModelError: the file is not sound; the message says which record.
+        MemoryError: no memory for the arena.
+    """
+
+    kernels: str
+    threads: int
+    arena_bytes: int
+    scratch_bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    op_names: tuple[str, ...]
+    def __init__(self, file: Buffer, threads: int = 1, kernels: str | None = None, verify: bool = False) -> None: ...
+    def run(self) -> None: ...
+    def profile(self) -> list[int]: ...
+    def op_output(self, index: int) -> Tensor: ...
+    def clone(self) -> "Runtime": ...
+
+def kernel_sets() -> list[str]: ...
+def cpu_features() -> list[str]: ...

@@ -1,0 +1,96 @@
+"""The compiler's graph: three dataclasses and the little that every pass needs.
+
+A graph holds the runtime's own primitive operators (`tody.format.OPS`), never those of ONNX: the importer turns each ONNX node
+into primitives at once, because every shape is known. Images are NHWC inside a graph; `copy` nodes stand where a layout changes
+and the passes make most of them vanish.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Value:
+    """A tensor: what one node makes and others take, or a constant.
+
+    Attributes:
+        name: unique in its graph.
+        shape: all dimensions, known.
+        dtype: a name of `tody.format.DTYPES` ("float32", "int32", "bool", "int64", "float16", "int8", "uint8").
+        data: the content of a constant, else None. Weights are kept in plain layout, shape `shape`, until they are written.
+        pack: "plain", or "panels" for weights and biases that the file stores in panels.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    data: NDArray[Any] | None = None
+    pack: str = "plain"
+
+    @property
+    def constant(self) -> bool:
+        return self.data is not None
+
+
+@dataclass(eq=False)
+class Node:
+    """One primitive operator.
+
+    Attributes:
+        op: a name of `tody.format.OPS`.
+        inputs: names of values; None where an optional input is absent.
+        outputs: names of values; None where an optional output is not wanted.
+        attrs: the parameters by the names in `tody.format.OPS[op]`; activations are tuples (function name, a, b).
+        source: name of the source model's node, for messages and profiles.
+    """
+
+    op: str
+    inputs: list[str | None]
+    outputs: list[str | None]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass
+class Graph:
+    """Nodes in an order in which they can run, and every value by name."""
+
+    nodes: list[Node] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+    def producer(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.nodes for name in node.outputs if name is not None}
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """The nodes that take each value; a graph output has no entry of its own."""
+        users: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name is not None and node not in users.setdefault(name, []):
+                    users[name].append(node)
+        return users
+
+    def fresh(self, hint: str) -> str:
+        """A name not yet in the graph."""
+        name, n = hint, 0
+        while name in self.values:
+            n += 1
+            name = f"{hint}:{n}"
+        return name
+
+    def replace_uses(self, old: str, new: str, within: Iterable[Node] | None = None) -> None:
+        """Let every node (of `within`) that takes `old` take `new`, and the graph's outputs when `within` is None."""
+        for node in self.nodes if within is None else within:
+            node.inputs = [new if name == old else name for name in node.inputs]
+        if within is None:
+            self.outputs = [new if name == old else name for name in self.outputs]

@@ -1,0 +1,351 @@
+"""Read and write `.tody` files: the Python twin of runtime/core/format.h. docs/format.md states every byte."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+
+MAGIC = b"TODY"
+MAJOR, MINOR = 1, 0
+NONE = 0xFFFFFFFF
+MAX_RANK = 6
+PANEL = 16
+GROUP_S8 = 4
+WEIGHT_ALIGN = 64
+ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
+
+_HEADER = struct.Struct("<4sHH19I44x")
+_TENSOR = struct.Struct("<4B6I2I2Ii16x")
+_OP = struct.Struct("<4H")
+
+# name -> (code, NumPy dtype)
+DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
+    "float32": (1, np.dtype("<f4")),
+    "int8": (2, np.dtype("i1")),
+    "uint8": (3, np.dtype("u1")),
+    "int32": (4, np.dtype("<i4")),
+    "bool": (5, np.dtype("?")),
+    "int64": (6, np.dtype("<i8")),
+    "float16": (7, np.dtype("<f2")),
+}
+DTYPE_NAMES = {code: name for name, (code, _) in DTYPES.items()}
+
+FUNCTIONS = (
+    "none clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign "
+    "thresholded_relu shrink affine exp log sqrt reciprocal abs neg sign floor ceil round erf sin cos tan asin acos atan "
+    "sinh cosh asinh acosh atanh not is_nan is_inf"
+).split()
+FUNCTIONS2 = "add sub mul div min max mod fmod pow prelu equal less less_equal and or xor".split()
+POOLS = ["max", "average"]
+REDUCTIONS = ["sum", "mean", "max", "min", "prod"]
+PAD_MODES = ["constant", "edge", "reflect", "wrap"]
+DIRECTIONS = ["forward", "reverse", "bidirectional"]
+
+_CODES = {"u": "I", "i": "i", "f": "f"}
+_ACTIVATION = ("activation", "act", 1)
+_WINDOW = (("kernel", "u", 2), ("stride", "u", 2), ("dilation", "u", 2), ("pad", "u", 4))
+
+
+@dataclass(frozen=True)
+class Op:
+    """A primitive operator: its code and its parameters.
+
+    A parameter is (name, kind, count); kinds are u (uint32), i (int32), f (float32), act (function, a, b), or a list of names
+    whose index is stored. Parameters are in the order of the C struct.
+    """
+
+    code: int
+    params: tuple[tuple[str, Any, int], ...] = ()
+
+
+OPS: dict[str, Op] = {
+    "conv": Op(1, (*_WINDOW, ("groups", "u", 1), _ACTIVATION)),
+    "dwconv": Op(2, (*_WINDOW, ("groups", "u", 1), _ACTIVATION)),
+    "deconv": Op(3, (*_WINDOW, ("groups", "u", 1), _ACTIVATION)),
+    "dense": Op(4, (_ACTIVATION,)),
+    "matmul": Op(5, (("transpose_b", "u", 1),)),
+    "pool": Op(6, (*_WINDOW, ("kind", POOLS, 1), ("include_pad", "u", 1))),
+    "unary": Op(7, (("function", "act", 1),)),
+    "binary": Op(8, (("fn", FUNCTIONS2, 1), _ACTIVATION)),
+    "where": Op(9),
+    "cast": Op(10),
+    "softmax": Op(11, (("axis", "u", 1), ("log", "u", 1))),
+    "layer_norm": Op(12, (("axis", "u", 1), ("epsilon", "f", 1), ("rms", "u", 1))),
+    "instance_norm": Op(13, (("epsilon", "f", 1), _ACTIVATION)),
+    "resize": Op(14),
+    "copy": Op(15, (("offset", "i", 1), ("stride", "i", 6))),
+    "concat": Op(16, (("axis", "u", 1),)),
+    "pad": Op(17, (("mode", PAD_MODES, 1), ("before", "u", 6), ("value", "f", 1))),
+    "gather": Op(18, (("axis", "u", 1),)),
+    "reduce": Op(19, (("fn", REDUCTIONS, 1), ("axes", "u", 1))),
+    "arg_reduce": Op(20, (("axis", "u", 1), ("least", "u", 1), ("last", "u", 1))),
+    "topk": Op(21, (("axis", "u", 1), ("smallest", "u", 1))),
+    "cumsum": Op(22, (("axis", "u", 1), ("exclusive", "u", 1), ("reverse", "u", 1))),
+    "lstm": Op(23, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
+    "gru": Op(24, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
+    "rnn": Op(25, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
+    "lut": Op(26),
+}
+OP_NAMES = {op.code: name for name, op in OPS.items()}
+
+# What a parameter is when a node does not say.
+_DEFAULTS: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "groups": 1, "activation": ("none", 0.0, 0.0)}
+
+
+@dataclass
+class Tensor:
+    """A tensor record. `at` counts from the start of the arena (place "arena") or of the weights section ("weights")."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    place: str
+    at: int
+    pack: str = "plain"
+    scale_count: int = 0
+    scales_at: int = 0
+    zero_point: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return tensor_bytes(self.dtype, self.shape, self.pack)
+
+
+@dataclass
+class Record:
+    """An operator record: tensor indices (None: absent) and parameters by name."""
+
+    op: str
+    inputs: list[int | None]
+    outputs: list[int | None]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class File:
+    """The content of a `.tody` file. `meta` is the JSON metadata, `blob` the binary data it refers to."""
+
+    tensors: list[Tensor] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    weights: bytes = b""
+    arena_bytes: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+    blob: bytes = b""
+
+
+def align(value: int, to: int) -> int:
+    return -(-value // to) * to
+
+
+def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int:
+    """Bytes a tensor takes in the arena or in the weights section."""
+    size = DTYPES[dtype][1].itemsize
+    if pack == "plain":
+        return math.prod(shape) * size
+    groups, columns = shape[0], align(shape[1], PANEL)
+    if len(shape) == 2:
+        return groups * columns * size
+    depth = align(shape[3], GROUP_S8) if dtype == "int8" else shape[3]
+    return groups * columns * shape[2] * depth * size
+
+
+def pack_panels(data: NDArray[Any]) -> bytes:
+    """Lay weights [G, N, T, K] or a bias [G, N] out in panels of 16 output channels; what is missing of the last one is zero."""
+    groups, columns = data.shape[:2]
+    width = [(0, 0), (0, align(columns, PANEL) - columns)] + [(0, 0)] * (data.ndim - 2)
+    if data.ndim == 2:
+        return np.pad(data, width).tobytes()
+    taps, depth = data.shape[2:]
+    panels = np.pad(data, width).reshape(groups, -1, PANEL, taps, depth)
+    if data.dtype == np.int8:
+        panels = np.pad(panels, [(0, 0)] * 4 + [(0, align(depth, GROUP_S8) - depth)])
+        return panels.reshape(*panels.shape[:4], -1, GROUP_S8).transpose(0, 1, 3, 4, 2, 5).tobytes()
+    return panels.transpose(0, 1, 3, 4, 2).tobytes()
+
+
+def _pack_params(op: Op, attrs: dict[str, Any]) -> bytes:
+    out = bytearray()
+    for name, kind, count in op.params:
+        value = attrs.get(name, _DEFAULTS.get(name, 0))
+        if kind == "act":
+            out += struct.pack("<Iff", FUNCTIONS.index(value[0]), value[1], value[2])
+        elif isinstance(kind, list):
+            out += struct.pack("<I", kind.index(value))
+        else:
+            items = [value] if count == 1 else list(value) + [0] * (count - len(value))
+            out += struct.pack(f"<{count}{_CODES[kind]}", *items)
+    return bytes(out)
+
+
+def _unpack_params(op: Op, data: bytes) -> dict[str, Any]:
+    attrs: dict[str, Any] = {}
+    at = 0
+    for name, kind, count in op.params:
+        if kind == "act":
+            fn, a, b = struct.unpack_from("<Iff", data, at)
+            attrs[name], at = (FUNCTIONS[fn], a, b), at + 12
+        elif isinstance(kind, list):
+            attrs[name], at = kind[struct.unpack_from("<I", data, at)[0]], at + 4
+        else:
+            items = struct.unpack_from(f"<{count}{_CODES[kind]}", data, at)
+            attrs[name], at = items[0] if count == 1 else items, at + 4 * count
+    return attrs
+
+
+def _tensor_record(t: Tensor) -> bytes:
+    shape = [*t.shape, *[0] * (MAX_RANK - len(t.shape))]
+    place, pack = ("arena", "weights").index(t.place), ("plain", "panels").index(t.pack)
+    quant = (t.scale_count, t.scales_at, t.zero_point)
+    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant)
+
+
+def _op_record(r: Record) -> bytes:
+    op = OPS[r.op]
+    params = _pack_params(op, r.attrs)
+    indices = [NONE if i is None else i for i in (*r.inputs, *r.outputs)]
+    return _OP.pack(op.code, len(r.inputs), len(r.outputs), len(params)) + struct.pack(f"<{len(indices)}I", *indices) + params
+
+
+def write(file: File) -> bytes:
+    """The bytes of a file. The same content gives the same bytes."""
+    tensors = b"".join(map(_tensor_record, file.tensors))
+    ops = b"".join(map(_op_record, file.records))
+    io = struct.pack(f"<{len(file.inputs) + len(file.outputs)}I", *file.inputs, *file.outputs)
+    text = json.dumps(file.meta, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    meta = struct.pack("<I", len(text)) + text + b"\0" * (-len(text) % 4) + file.blob if file.meta or file.blob else b""
+
+    tensors_at = _HEADER.size
+    ops_at = tensors_at + len(tensors)
+    io_at = ops_at + len(ops)
+    weights_at = align(io_at + len(io), WEIGHT_ALIGN)
+    meta_at = align(weights_at + len(file.weights), WEIGHT_ALIGN)
+    total = meta_at + len(meta)
+    if total > 0xFFFFFFFF:
+        raise ModelError(f"the model takes {total:,} bytes", "a .tody file holds at most 4 GiB")
+
+    def header(structure_crc: int) -> bytes:
+        checksums = (structure_crc, zlib.crc32(file.weights), zlib.crc32(meta))
+        counts = (tensors_at, len(file.tensors), ops_at, len(ops), len(file.records), io_at, len(file.inputs), len(file.outputs))
+        sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
+        return _HEADER.pack(MAGIC, MAJOR, MINOR, _HEADER.size, total, *checksums, 0, *counts, *sections)
+
+    body = tensors + ops + io
+    body += b"\0" * (weights_at - _HEADER.size - len(body))
+    gap = b"\0" * (meta_at - weights_at - len(file.weights))
+    return header(zlib.crc32(header(0) + body)) + body + file.weights + gap + meta
+
+
+class Header(NamedTuple):
+    """The fields of the header, in order."""
+
+    magic: bytes
+    major: int
+    minor: int
+    header_bytes: int
+    file_bytes: int
+    structure_crc: int
+    weights_crc: int
+    meta_crc: int
+    flags: int
+    tensors_at: int
+    tensor_count: int
+    ops_at: int
+    ops_bytes: int
+    op_count: int
+    io_at: int
+    input_count: int
+    output_count: int
+    weights_at: int
+    weights_bytes: int
+    meta_at: int
+    meta_bytes: int
+    arena_bytes: int
+
+
+def read_header(data: bytes | memoryview) -> Header:
+    """The header, after the checks that let Python read the sections.
+
+    Raises:
+        ModelError: not a .tody file, another version, truncated.
+    """
+    if len(data) < _HEADER.size or bytes(data[:4]) != MAGIC:
+        raise ModelError("this is not a .tody file", "it does not begin with TODY", "tody convert MODEL.onnx -o MODEL.tody")
+    header = Header(*_HEADER.unpack_from(data))
+    if header.major != MAJOR or header.minor > MINOR:
+        why = f"this tody knows format {MAJOR}.{MINOR}"
+        raise ModelError(f"the file has format version {header.major}.{header.minor}", why, "update tody, or convert the model again")
+    if header.file_bytes != len(data):
+        why = f"it has {len(data):,} bytes and should have {header.file_bytes:,}"
+        raise ModelError("the file is not complete", why, "copy it again")
+    return header
+
+
+def read_meta(data: bytes | memoryview) -> tuple[dict[str, Any], bytes]:
+    """The metadata of a file and its binary part, without looking at the model itself.
+
+    Raises:
+        ModelError: not a .tody file, truncated, or its metadata is damaged.
+    """
+    header = read_header(data)
+    section = bytes(data[header.meta_at : header.meta_at + header.meta_bytes])
+    if zlib.crc32(section) != header.meta_crc:
+        raise ModelError("the metadata is damaged", "its checksum does not match", "copy or convert the model again")
+    if not section:
+        return {}, b""
+    try:
+        (length,) = struct.unpack_from("<I", section)
+        if length > len(section) - 4:
+            raise ValueError("its length is out of bounds")
+        meta = json.loads(section[4 : 4 + length].decode())
+        if not isinstance(meta, dict):
+            raise ValueError("it is not an object")
+    except (struct.error, ValueError, RecursionError) as e:
+        raise ModelError("the metadata cannot be read", str(e), "convert the model again") from e
+    return meta, section[4 + align(length, 4) :]
+
+
+def read(data: bytes | memoryview) -> File:
+    """Everything in a file, for tools. The runtime does not need this: it proves the bytes and uses them in place.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    header = read_header(data)
+    try:
+        return _read_sections(data, header)
+    except (struct.error, IndexError, KeyError, ValueError) as e:
+        raise ModelError("the file is damaged", f"{type(e).__name__}: {e}", "copy or convert the model again") from e
+
+
+def _read_sections(data: bytes | memoryview, header: Header) -> File:
+    file = File(arena_bytes=header.arena_bytes)
+    for i in range(header.tensor_count):
+        dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)
+        shape, (at, _, scale_count, scales_at, zero_point) = tuple(rest[:rank]), rest[6:]
+        where = (("arena", "weights")[place], at, ("plain", "panels")[pack])
+        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point))
+    at = header.ops_at
+    for _ in range(header.op_count):
+        code, inputs, outputs, param_bytes = _OP.unpack_from(data, at)
+        indices = [None if i == NONE else i for i in struct.unpack_from(f"<{inputs + outputs}I", data, at + _OP.size)]
+        at += _OP.size + 4 * len(indices)
+        name = OP_NAMES[code]
+        attrs = _unpack_params(OPS[name], bytes(data[at : at + param_bytes]))
+        file.records.append(Record(name, indices[:inputs], indices[inputs:], attrs))
+        at += param_bytes
+    io = struct.unpack_from(f"<{header.input_count + header.output_count}I", data, header.io_at)
+    file.inputs, file.outputs = list(io[: header.input_count]), list(io[header.input_count :])
+    file.weights = bytes(data[header.weights_at : header.weights_at + header.weights_bytes])
+    file.meta, file.blob = read_meta(data)
+    return file
