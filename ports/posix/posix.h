@@ -1,0 +1,29 @@
+// posix.h - what a Linux, macOS or Android program hands to the runtime: threads, and what the CPU can do.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_POSIX_H
+#define TODY_POSIX_H
+
+#include "tody.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A pool of threads - 1 workers; the caller of tody_parallel.run is the last one. Models of several threads may share one pool:
+// their parallel sections then take turns.
+typedef struct tody_pool tody_pool;
+
+// NULL if there is no memory or the system gives no thread. threads is at least 1.
+tody_pool *tody_pool_new(uint32_t threads);
+void tody_pool_free(tody_pool *pool);
+
+// What goes into tody_setup.parallel. Valid while the pool lives.
+tody_parallel tody_pool_parallel(tody_pool *pool);
+
+// tody_cpu_feature bits of the CPU and kernel that this runs on.
+uint32_t tody_cpu_features(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
