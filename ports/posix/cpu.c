@@ -1,0 +1,74 @@
+// cpu.c - what this CPU can do, as a value.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels.h"
+#include "port.h"
+
+#if defined(__x86_64__)
+
+#include <cpuid.h>
+
+// The operating system saves the XMM and YMM registers: bits 1 and 2 of XCR0.
+static int saves_ymm(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & 6u) == 6u;
+}
+
+uint32_t tody_cpu_features(void) {
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, wanted = fma | osxsave | f16c, avx2 = 1u << 5;
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & wanted) != wanted || !saves_ymm()) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2)) return 0;
+    return TODY_CPU_AVX2;
+}
+
+#elif defined(__linux__) && defined(__aarch64__)
+
+#include <sys/auxv.h>
+
+// Linux's numbers, for system headers that are older than the names.
+enum { HAS_ASIMD = 1 << 1, HAS_ASIMD_FP16 = 1 << 10, HAS_ASIMD_DOT = 1 << 20, HAS2_I8MM = 1 << 13 };
+
+uint32_t tody_cpu_features(void) {
+    const unsigned long has = getauxval(AT_HWCAP), has2 = getauxval(AT_HWCAP2);
+    uint32_t features = 0;
+    if (has & HAS_ASIMD) features |= TODY_CPU_NEON;
+    if (has & HAS_ASIMD_DOT) features |= TODY_CPU_NEON_DOT;
+    if (has & HAS_ASIMD_FP16) features |= TODY_CPU_NEON_FP16;
+    if (has2 & HAS2_I8MM) features |= TODY_CPU_NEON_I8MM;
+    return features;
+}
+
+#elif defined(__linux__) && defined(__arm__)
+
+#include <sys/auxv.h>
+
+enum { HAS_NEON = 1 << 12, HAS_VFPV4 = 1 << 16 };  // Linux's numbers
+
+// The ARMv7 kernels use vfma, so NEON counts only with VFPv4 (Cortex-A7 and A15; not A8 and A9).
+uint32_t tody_cpu_features(void) {
+    const unsigned long wanted = HAS_NEON | HAS_VFPV4;
+    return (getauxval(AT_HWCAP) & wanted) == wanted ? TODY_CPU_NEON : 0;
+}
+
+#elif defined(__APPLE__) && defined(__aarch64__)
+
+#include <stddef.h>
+#include <sys/sysctl.h>
+
+static uint32_t if_has(const char *name, uint32_t feature) {
+    int32_t value = 0;
+    size_t bytes = sizeof value;
+    return sysctlbyname(name, &value, &bytes, NULL, 0) == 0 && value ? feature : 0;
+}
+
+uint32_t tody_cpu_features(void) {
+    return TODY_CPU_NEON | if_has("hw.optional.arm.FEAT_DotProd", TODY_CPU_NEON_DOT) |
+           if_has("hw.optional.arm.FEAT_FP16", TODY_CPU_NEON_FP16) | if_has("hw.optional.arm.FEAT_I8MM", TODY_CPU_NEON_I8MM);
+}
+
+#else
+
+uint32_t tody_cpu_features(void) { return 0; }
+
+#endif
