@@ -1,7 +1,7 @@
 // cpu.c - what this CPU can do, as a value.
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernels.h"
-#include "port.h"
+#include "posix.h"
 
 #if defined(__x86_64__)
 

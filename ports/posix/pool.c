@@ -1,9 +1,9 @@
 // pool.c - a thread pool that hands work over in microseconds.
 // SPDX-License-Identifier: Apache-2.0
 //
-// One job at a time. The caller opens it, works along, closes it, and waits for those inside. A worker that wakes too late finds
-// it closed and goes back to waiting, so nobody ever waits for a sleeper. Workers spin for a moment after each job, since the next
-// operator's usually follows at once; then they sleep.
+// One job at a time. The caller opens it, works along, closes it, and waits for those inside. A worker that wakes too late
+// finds it closed and goes back to waiting, so nobody ever waits for a sleeper. Workers spin for a moment after each job, since
+// the next operator's usually follows at once; then they sleep.
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "port.h"
+#include "posix.h"
 
 enum { MAX_THREADS = 256, SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
 
@@ -70,7 +70,8 @@ static void work(tody_pool *pool, uint32_t thread) {
 static bool enter(tody_pool *pool) {
     uint32_t inside = atomic_load_explicit(&pool->inside, memory_order_relaxed);
     while (!(inside & CLOSED)) {
-        if (atomic_compare_exchange_weak_explicit(&pool->inside, &inside, inside + 1, memory_order_acquire, memory_order_relaxed)) {
+        if (atomic_compare_exchange_weak_explicit(&pool->inside, &inside, inside + 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
             return true;
         }
     }
@@ -87,8 +88,8 @@ static bool spin_for_job(tody_pool *pool, uint32_t seen) {
     return false;
 }
 
-// No wake-up is lost: here `sleepers` is raised before `generation` is read, in `open_job` it is the other way round, all in one
-// sequentially consistent order; so one of the two sees the other.
+// No wake-up is lost: here `sleepers` is raised before `generation` is read, in `open_job` it is the other way round, all in
+// one sequentially consistent order; so one of the two sees the other.
 static void sleep_for_job(tody_pool *pool, uint32_t seen) {
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
@@ -138,7 +139,7 @@ static void close_job(tody_pool *pool) {
     }
 }
 
-void tody_pool_parallel(void *handle, uint32_t tasks, tody_task task, void *context) {
+static void run(void *handle, uint32_t tasks, tody_task task, void *context) {
     tody_pool *pool = handle;
     const bool alone = tasks < 2 || pool->threads < 2 || atomic_flag_test_and_set_explicit(&pool->busy, memory_order_acquire);
     if (alone) {
@@ -157,13 +158,13 @@ static void stop_workers(tody_pool *pool, uint32_t started) {
     for (uint32_t i = 0; i < started; i++) pthread_join(pool->workers[i].handle, NULL);
 }
 
-static void free_pool(tody_pool *pool) {
+static void release(tody_pool *pool) {
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
 
-tody_pool *tody_pool_create(uint32_t threads) {
+tody_pool *tody_pool_new(uint32_t threads) {
     if (threads == 0 || threads > MAX_THREADS) return NULL;
     tody_pool *pool = calloc(1, sizeof *pool + (threads - 1) * sizeof(worker));
     if (!pool) return NULL;
@@ -177,19 +178,24 @@ tody_pool *tody_pool_create(uint32_t threads) {
         pool->workers[i] = (worker){.pool = pool, .index = i + 1};
         if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i])) {
             stop_workers(pool, i);
-            free_pool(pool);
+            release(pool);
             return NULL;
         }
     }
     return pool;
 }
 
-void tody_pool_destroy(tody_pool *pool) {
+// In a child after fork() the threads do not exist.
+void tody_pool_free(tody_pool *pool) {
     if (!pool) return;
     if (pool->owner != getpid()) {
         free(pool);
         return;
     }
     stop_workers(pool, pool->threads - 1);
-    free_pool(pool);
+    release(pool);
+}
+
+tody_parallel tody_pool_parallel(tody_pool *pool) {
+    return (tody_parallel){.threads = pool->threads, .run = run, .pool = pool};
 }

@@ -9,12 +9,14 @@
 extern "C" {
 #endif
 
-// A pool of threads - 1 workers; the caller of tody_parallel.run is the last one. Models of several threads may share one pool:
-// their parallel sections then take turns.
+// A pool of threads - 1 workers; the caller of tody_parallel.run is the last one. Models in several threads may share one pool:
+// while it works for one caller, another runs its tasks alone in its own thread, with thread number 0 as if it had no pool.
 typedef struct tody_pool tody_pool;
 
-// NULL if there is no memory or the system gives no thread. threads is at least 1.
+// NULL if there is no memory, the system gives no thread, or threads is 0 or above 256.
 tody_pool *tody_pool_new(uint32_t threads);
+
+// No call may be in progress. NULL is allowed.
 void tody_pool_free(tody_pool *pool);
 
 // What goes into tody_setup.parallel. Valid while the pool lives.

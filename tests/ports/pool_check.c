@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "port.h"
+#include "posix.h"
 
 enum { THREADS = 4, MAX_TASKS = 61, JOBS = 3000, CALLERS = 3 };
 
@@ -28,7 +28,8 @@ static void task(void *context, uint32_t i, uint32_t thread) {
 static uint32_t run_job(tody_pool *pool, uint32_t tasks) {
     job j;
     memset(&j, 0, sizeof j);
-    tody_pool_parallel(pool, tasks, task, &j);
+    const tody_parallel parallel = tody_pool_parallel(pool);
+    parallel.run(parallel.pool, tasks, task, &j);
     uint32_t faults = atomic_load(&j.faults);
     for (uint32_t i = 0; i < MAX_TASKS; i++) faults += j.runs[i] != (i < tasks);
     return faults;
@@ -53,7 +54,7 @@ static void *caller_main(void *argument) {
 
 static uint32_t check_callers(uint32_t threads, uint32_t count) {
     caller callers[CALLERS] = {{.faults = 0}};
-    tody_pool *pool = tody_pool_create(threads);
+    tody_pool *pool = tody_pool_new(threads);
     if (!pool) return 1;
     for (uint32_t i = 0; i < count; i++) {
         callers[i].pool = pool;
@@ -64,7 +65,7 @@ static uint32_t check_callers(uint32_t threads, uint32_t count) {
         pthread_join(callers[i].handle, NULL);
         faults += callers[i].faults;
     }
-    tody_pool_destroy(pool);
+    tody_pool_free(pool);
     return faults;
 }
 
@@ -72,10 +73,10 @@ int main(void) {
     uint32_t faults = 0;
     for (uint32_t threads = 1; threads <= THREADS; threads++) {
         faults += check_callers(threads, 1) + check_callers(threads, CALLERS);
-        for (int i = 0; i < 50; i++) tody_pool_destroy(tody_pool_create(threads));
+        for (int i = 0; i < 50; i++) tody_pool_free(tody_pool_new(threads));
     }
-    faults += tody_pool_create(0) != NULL;
-    tody_pool_destroy(NULL);
+    faults += tody_pool_new(0) != NULL;
+    tody_pool_free(NULL);
     printf("pool: %u faults\n", faults);
     return faults != 0;
 }
