@@ -1,0 +1,20 @@
+// portable.h - the portable kernels, one function per slot of a kernel set. Contracts: core/kernels.h.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_PORTABLE_H
+#define TODY_PORTABLE_H
+
+#include "core/kernels.h"
+
+void tody_portable_gemm_f32(const tody_gemm_f32 *args);
+void tody_portable_dwconv_f32(const tody_dwconv_f32 *args);
+void tody_portable_max_pool_f32(const tody_pool_f32 *args);
+void tody_portable_sum_pool_f32(const tody_pool_f32 *args);
+void tody_portable_unary_f32(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
+void tody_portable_binary_f32(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z,
+                              size_t count, float lo, float hi);
+void tody_portable_softmax_f32(const float *x, float *y, size_t count);
+void tody_portable_blend_f32(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
+void tody_portable_transpose_b32(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
+void tody_portable_moments_f32(const float *x, size_t count, float mean, float sums[2]);
+
+#endif
