@@ -1,0 +1,54 @@
+// shape.h - rules about shapes and parameters that operators share.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_OPS_SHAPE_H
+#define TODY_OPS_SHAPE_H
+
+#include "core/op.h"
+
+static inline bool tody_same_shape(const tody_tensor *a, const tody_tensor *b) {
+    if (a->rank != b->rank) return false;
+    for (uint32_t d = 0; d < a->rank; d++) {
+        if (a->shape[d] != b->shape[d]) return false;
+    }
+    return true;
+}
+
+// Whether t has exactly this shape.
+static inline bool tody_has_shape(const tody_tensor *t, uint32_t rank, const uint32_t *shape) {
+    return tody_same_shape(t, &(tody_tensor){.rank = rank, .shape = shape});
+}
+
+// Product of dimensions [from, to). tody_open has proved that the product of all of them fits 31 bits.
+static inline uint32_t tody_extent(const tody_tensor *t, uint32_t from, uint32_t to) {
+    uint32_t product = 1;
+    for (uint32_t d = from; d < to; d++) product *= t->shape[d];
+    return product;
+}
+
+static inline bool tody_plain_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PLAIN; }
+static inline bool tody_panels_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PANELS; }
+
+// An activation from float32 to float32 with usable limits.
+static inline bool tody_activation_ok(const tody_activation *f) {
+    bool real = f->a == f->a && f->b == f->b;
+    return real && f->fn < TODY_FN_COUNT && f->fn != TODY_FN_NOT && f->fn != TODY_FN_IS_NAN && f->fn != TODY_FN_IS_INF;
+}
+
+// Limits for kernels that clamp: those of CLAMP, else none.
+static inline float tody_low(const tody_activation *f) { return f->fn == TODY_FN_CLAMP ? f->a : -__builtin_inff(); }
+static inline float tody_high(const tody_activation *f) { return f->fn == TODY_FN_CLAMP ? f->b : __builtin_inff(); }
+
+// Whether an activation still has to be applied after a kernel that clamps.
+static inline bool tody_needs_unary(const tody_activation *f) { return f->fn != TODY_FN_NONE && f->fn != TODY_FN_CLAMP; }
+
+static inline uint32_t tody_div_up(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+static inline uint32_t tody_min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static inline uint32_t tody_max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+// A scratch size: rounded up to TODY_ALIGN, and SIZE_MAX (which no caller can provide) where a 32-bit machine cannot hold it.
+static inline size_t tody_scratch_bytes(uint64_t bytes) {
+    uint64_t rounded = (bytes + TODY_ALIGN - 1) / TODY_ALIGN * TODY_ALIGN;
+    return rounded < bytes || rounded > SIZE_MAX ? SIZE_MAX : (size_t)rounded;
+}
+
+#endif
