@@ -43,6 +43,9 @@ typedef struct tody_placement {
     float scale_x, scale_y, offset_x, offset_y;
 } tody_placement;
 
+// 0, or a sentence saying what is out of range. tody_preprocess_run needs a 0.
+const char *tody_preprocess_check(const tody_preprocess *p, const tody_frame *frame);
+
 // Resize (bilinear, half-pixel centres, edges repeated, 11-bit weights, rounded to 8 bits), convert and write a whole input tensor.
 // scratch: tody_preprocess_scratch(p) bytes, 4-byte aligned.
 size_t tody_preprocess_scratch(const tody_preprocess *p);
@@ -50,6 +53,7 @@ tody_placement tody_preprocess_run(const tody_preprocess *p, const tody_frame *f
 
 // One thing found, in pixels of the model's input until tody_boxes_to_frame.
 #define TODY_MAX_POINTS 17u
+#define TODY_MAX_STRIDES 8u
 typedef struct tody_box {
     float x0, y0, x1, y1, score;
     uint32_t label;
@@ -63,23 +67,26 @@ typedef struct tody_decoder_input {
     uint32_t shape[6];
 } tody_decoder_input;
 
-// Everything a decoder may need beyond the tensors. Unused fields are zero.
+// Everything a decoder may need beyond the tensors; vision/decoders.c has the table of who takes what. Unused fields are zero.
 typedef struct tody_decoder_params {
-    uint32_t width, height;   // of the model's input, in pixels
-    uint32_t classes, points; // points: key points per box
-    uint32_t stride_count, strides[8];
-    uint32_t bins;            // GFL, DFL: bins per side
-    const float *anchors;     // SSD, YOLOv5: anchor_count rows of 4 (cx, cy, w, h) or 2 (w, h)
+    uint32_t width, height;    // of the model's input, in pixels
+    uint32_t classes, points;  // points: key points per box, at most TODY_MAX_POINTS
+    uint32_t stride_count, strides[TODY_MAX_STRIDES];
+    uint32_t bins;             // GFL, DFL: bins per side
+    const float *anchors;      // anchor_count rows of 4 (cx, cy, w, h: SSD) or 2 (w, h: YOLOv5 raw)
     uint32_t anchor_count;
-    float variance[4];        // SSD
-    uint32_t flags;           // TODY_DECODE_*
-    float score;              // keep what is at least this sure
+    float variance[4];         // SSD
+    uint32_t flags;            // TODY_DECODE_*
+    float score;               // keep what is at least this sure
 } tody_decoder_params;
 
 enum {
-    TODY_DECODE_SIGMOID = 1,     // scores are logits
-    TODY_DECODE_SOFTMAX = 2,     // scores are logits over the classes, the first of them background
-    TODY_DECODE_OBJECTNESS = 4,  // column 4 multiplies the class scores
+    TODY_DECODE_SIGMOID = 1,      // scores are logits
+    TODY_DECODE_SOFTMAX = 2,      // scores are logits over the classes and one more column for nothing (SSD: the first, DETR: the last)
+    TODY_DECODE_BACKGROUND = 4,   // SSD: scores are sure already, the first column is background
+    TODY_DECODE_NORMALIZED = 8,   // boxes (SSD: anchors) are fractions of the input instead of pixels
+    TODY_DECODE_CORNER = 16,      // a cell's centre is x * stride instead of (x + 0.5) * stride
+    TODY_DECODE_MULTILABEL = 32,  // one box for every class that is sure enough instead of the best class only (mAP wants this)
 };
 
 // A decoder is a const struct in the list of vision/decoders.c.
@@ -87,13 +94,19 @@ typedef struct tody_decoder {
     const char *name;
     // 0, or a sentence saying which tensor does not fit. Proves that run stays inside every tensor.
     const char *(*check)(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count);
-    // Writes at most `capacity` boxes (the best first if there are more) and, when p->points, 2 * p->points coordinates each to `points`.
-    // Returns how many were written.
+    // Writes at most `capacity` boxes (the most sure if there are more), in no order, and, when p->points, 2 * p->points coordinates
+    // each to `points`. What is not finite is left out. Returns how many were written.
     uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in, tody_box *boxes, float *points, uint32_t capacity);
     uint32_t needs_nms;  // 0: the model gives each object once
 } tody_decoder;
 
 extern const tody_decoder *const tody_decoders[];  // NULL-terminated
+
+// The decoder of that name, or NULL.
+const tody_decoder *tody_decoder_find(const char *name);
+
+// Sort by score (then anchor, then label), best first.
+void tody_boxes_sort(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count);
 
 // Sort by score (then anchor) and suppress overlaps over `iou`, within a label or (agnostic) across labels. Moves survivors and
 // their points to the front and returns their number, at most `limit`.
