@@ -1,0 +1,63 @@
+// binary.c - functions of two float32.
+// SPDX-License-Identifier: Apache-2.0
+#include <stdbool.h>
+
+#include "core/format.h"
+#include "math.h"
+#include "portable.h"
+
+#define BLOCK 64u
+
+// A run of operands: step 0 repeats the first.
+typedef struct pair {
+    const float *x, *y;
+    size_t x_step, y_step;
+} pair;
+
+static inline float add(float x, float y) { return x + y; }
+static inline float sub(float x, float y) { return x - y; }
+static inline float mul(float x, float y) { return x * y; }
+static inline float divide(float x, float y) { return x / y; }
+static inline float least(float x, float y) { return x < y || x != x ? x : y; }     // NaN wins
+static inline float greatest(float x, float y) { return x > y || x != x ? x : y; }  // NaN wins
+static inline float prelu(float x, float y) { return x < 0.0f ? x * y : x; }
+
+static inline float mod(float x, float y) {
+    float r = fmod_f32(x, y);
+    return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
+}
+
+static void load(float *t, const float *x, size_t step, size_t at, size_t n) {
+    if (step) memcpy(t, x + at, n * sizeof *t);
+    for (size_t i = 0; !step && i < n; i++) t[i] = *x;
+}
+
+// Inlined with its function; blocks on the stack let it vectorise, also where z is x or y.
+static inline void map(float (*fn)(float, float), const pair *p, float *z, size_t count, float lo, float hi) {
+    float a[BLOCK], b[BLOCK];
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        if (at == 0 || p->x_step) load(a, p->x, p->x_step, at, n);
+        if (at == 0 || p->y_step) load(b, p->y, p->y_step, at, n);
+        float c[BLOCK];
+        for (size_t i = 0; i < n; i++) c[i] = hold(fn(a[i], b[i]), lo, hi);
+        memcpy(z + at, c, n * sizeof *c);
+    }
+}
+
+void tody_portable_binary_f32(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z,
+                              size_t count, float lo, float hi) {
+    const pair p = {x, y, x_step, y_step};
+    switch (fn2) {
+        case TODY_FN2_ADD: map(add, &p, z, count, lo, hi); break;
+        case TODY_FN2_SUB: map(sub, &p, z, count, lo, hi); break;
+        case TODY_FN2_MUL: map(mul, &p, z, count, lo, hi); break;
+        case TODY_FN2_DIV: map(divide, &p, z, count, lo, hi); break;
+        case TODY_FN2_MIN: map(least, &p, z, count, lo, hi); break;
+        case TODY_FN2_MAX: map(greatest, &p, z, count, lo, hi); break;
+        case TODY_FN2_MOD: map(mod, &p, z, count, lo, hi); break;
+        case TODY_FN2_FMOD: map(fmod_f32, &p, z, count, lo, hi); break;
+        case TODY_FN2_POW: map(pow_f32, &p, z, count, lo, hi); break;
+        default: map(prelu, &p, z, count, lo, hi); break;  // TODY_FN2_PRELU
+    }
+}

@@ -1,0 +1,116 @@
+// unary.c - functions of one float32.
+// SPDX-License-Identifier: Apache-2.0
+#include <stdbool.h>
+
+#include "core/format.h"
+#include "math.h"
+#include "portable.h"
+
+#define BLOCK 64u
+
+static inline float leaky_relu(float x, float a) { return x < 0.0f ? a * x : x; }
+static inline float elu(float x, float a) { return x > 0.0f ? x : a * expm1_f32(x); }
+static inline float selu(float x, float a, float b) { return b * elu(x, a); }
+static inline float celu(float x, float a) { return x > 0.0f ? x : a * expm1_f32(x / a); }
+static inline float hard_sigmoid(float x, float a, float b) { return hold(a * x + b, 0.0f, 1.0f); }
+static inline float hard_swish(float x) { return x * hold(x * 0.166666667f + 0.5f, 0.0f, 1.0f); }
+static inline float silu(float x, float a) { return x * sigmoid_f32(a * x); }
+static inline float gelu(float x) { return 0.5f * x * (1.0f + erf_f32(x * 0.707106781f)); }
+
+// x (1 + tanh(u)) / 2 is x sigmoid(2u)
+static inline float gelu_tanh(float x) { return x * sigmoid_f32(1.59576912f * (x + 0.044715f * x * x * x)); }
+
+// x tanh(log(1 + exp(x))), with numerator and denominator of the tanh divided by exp(2x) where x is positive
+static inline float mish(float x) {
+    float e = exp_f32(-abs_f32(x));
+    float numerator = x < 0.0f ? e * (e + 2.0f) : 1.0f + 2.0f * e;
+    float rest = x < 0.0f ? 2.0f : 2.0f * e * e;
+    return x * (numerator / (numerator + rest));
+}
+
+static inline float softsign(float x) { return x / (1.0f + abs_f32(x)); }
+static inline float thresholded_relu(float x, float a) { return x > a ? x : 0.0f; }
+static inline float shrink(float x, float a, float b) { return x < -a ? x + b : x > a ? x - b : 0.0f; }
+static inline float affine(float x, float a, float b) { return a * x + b; }
+static inline float square_root(float x) { return __builtin_sqrtf(x); }
+static inline float reciprocal(float x) { return 1.0f / x; }
+static inline float negative(float x) { return -x; }
+static inline float sign(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
+
+// The loops. Each call below is inlined with its function, so that the compiler can vectorise it; blocks on the stack tell it
+// that nothing overlaps, also where y is x.
+static inline void map(float (*fn)(float), const float *x, float *y, size_t count) {
+    float t[BLOCK];
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        memcpy(t, x + at, n * sizeof *t);
+        for (size_t i = 0; i < n; i++) t[i] = fn(t[i]);
+        memcpy(y + at, t, n * sizeof *t);
+    }
+}
+
+static inline void map_a(float (*fn)(float, float), float a, const float *x, float *y, size_t count) {
+    float t[BLOCK];
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        memcpy(t, x + at, n * sizeof *t);
+        for (size_t i = 0; i < n; i++) t[i] = fn(t[i], a);
+        memcpy(y + at, t, n * sizeof *t);
+    }
+}
+
+static inline void map_ab(float (*fn)(float, float, float), float a, float b, const float *x, float *y, size_t count) {
+    float t[BLOCK];
+    for (size_t at = 0; at < count; at += BLOCK) {
+        size_t n = count - at < BLOCK ? count - at : BLOCK;
+        memcpy(t, x + at, n * sizeof *t);
+        for (size_t i = 0; i < n; i++) t[i] = fn(t[i], a, b);
+        memcpy(y + at, t, n * sizeof *t);
+    }
+}
+
+void tody_portable_unary_f32(uint32_t fn, float a, float b, const float *x, float *y, size_t count) {
+    switch (fn) {
+        case TODY_FN_CLAMP: map_ab(hold, a, b, x, y, count); break;
+        case TODY_FN_LEAKY_RELU: map_a(leaky_relu, a, x, y, count); break;
+        case TODY_FN_ELU: map_a(elu, a, x, y, count); break;
+        case TODY_FN_SELU: map_ab(selu, a, b, x, y, count); break;
+        case TODY_FN_CELU: map_a(celu, a, x, y, count); break;
+        case TODY_FN_SIGMOID: map(sigmoid_f32, x, y, count); break;
+        case TODY_FN_TANH: map(tanh_f32, x, y, count); break;
+        case TODY_FN_HARD_SIGMOID: map_ab(hard_sigmoid, a, b, x, y, count); break;
+        case TODY_FN_HARD_SWISH: map(hard_swish, x, y, count); break;
+        case TODY_FN_SILU: map_a(silu, a, x, y, count); break;
+        case TODY_FN_GELU: map(gelu, x, y, count); break;
+        case TODY_FN_GELU_TANH: map(gelu_tanh, x, y, count); break;
+        case TODY_FN_MISH: map(mish, x, y, count); break;
+        case TODY_FN_SOFTPLUS: map(softplus_f32, x, y, count); break;
+        case TODY_FN_SOFTSIGN: map(softsign, x, y, count); break;
+        case TODY_FN_THRESHOLDED_RELU: map_a(thresholded_relu, a, x, y, count); break;
+        case TODY_FN_SHRINK: map_ab(shrink, a, b, x, y, count); break;
+        case TODY_FN_AFFINE: map_ab(affine, a, b, x, y, count); break;
+        case TODY_FN_EXP: map(exp_f32, x, y, count); break;
+        case TODY_FN_LOG: map(log_f32, x, y, count); break;
+        case TODY_FN_SQRT: map(square_root, x, y, count); break;
+        case TODY_FN_RECIPROCAL: map(reciprocal, x, y, count); break;
+        case TODY_FN_ABS: map(abs_f32, x, y, count); break;
+        case TODY_FN_NEG: map(negative, x, y, count); break;
+        case TODY_FN_SIGN: map(sign, x, y, count); break;
+        case TODY_FN_FLOOR: map(floor_f32, x, y, count); break;
+        case TODY_FN_CEIL: map(ceil_f32, x, y, count); break;
+        case TODY_FN_ROUND: map(round_f32, x, y, count); break;
+        case TODY_FN_ERF: map(erf_f32, x, y, count); break;
+        case TODY_FN_SIN: map(sin_f32, x, y, count); break;
+        case TODY_FN_COS: map(cos_f32, x, y, count); break;
+        case TODY_FN_TAN: map(tan_f32, x, y, count); break;
+        case TODY_FN_ASIN: map(asin_f32, x, y, count); break;
+        case TODY_FN_ACOS: map(acos_f32, x, y, count); break;
+        case TODY_FN_ATAN: map(atan_f32, x, y, count); break;
+        case TODY_FN_SINH: map(sinh_f32, x, y, count); break;
+        case TODY_FN_COSH: map(cosh_f32, x, y, count); break;
+        case TODY_FN_ASINH: map(asinh_f32, x, y, count); break;
+        case TODY_FN_ACOSH: map(acosh_f32, x, y, count); break;
+        case TODY_FN_ATANH: map(atanh_f32, x, y, count); break;
+        default: memmove(y, x, count * sizeof *y); break;
+    }
+}
