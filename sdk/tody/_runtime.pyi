@@ -1,7 +1,9 @@
 """The binding: one class around `tody_model`, one around a tensor, and the small C of `runtime/vision`."""
 
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Buffer, Sequence
+from typing_extensions import Buffer
+
+__version__: str
 
 class Tensor:
     """A view of a tensor's memory (buffer protocol, C order). It keeps its Runtime alive.
@@ -11,6 +13,7 @@ class Tensor:
 
     shape: tuple[int, ...]
     dtype: str
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Runtime:
     """An opened and bound model with its own arena.
@@ -23,6 +26,7 @@ class Runtime:
 
     Raises:
         ModelError: the file is not sound; the message says which record.
+        UsageError: no such kernel set here, or a number of threads outside 1 to 256.
         MemoryError: no memory for the arena.
     """
 
@@ -34,10 +38,23 @@ class Runtime:
     outputs: tuple[Tensor, ...]
     op_names: tuple[str, ...]
     def __init__(self, file: Buffer, threads: int = 1, kernels: str | None = None, verify: bool = False) -> None: ...
-    def run(self) -> None: ...
-    def profile(self) -> list[int]: ...
-    def op_output(self, index: int) -> Tensor: ...
-    def clone(self) -> "Runtime": ...
+    def run(self) -> None:
+        """Run on what the inputs hold. Raises UsageError while another thread runs this object."""
 
-def kernel_sets() -> list[str]: ...
-def cpu_features() -> list[str]: ...
+    def profile(self) -> list[int]:
+        """Run once; nanoseconds of each operator."""
+
+    def step(self, index: int) -> None:
+        """Run operator `index` alone; those before it must have run."""
+
+    def op_output(self, index: int) -> Tensor:
+        """First output of operator `index`. Its content is that operator's only right after step(index)."""
+
+    def clone(self) -> "Runtime":
+        """A model with its own activations that shares file, kernels and threads."""
+
+def kernel_sets() -> list[str]:
+    """Kernel sets that this build has and this CPU can run, best last."""
+
+def cpu_features() -> list[str]:
+    """What this CPU has of what the kernel sets know."""

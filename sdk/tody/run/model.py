@@ -1,0 +1,266 @@
+"""A model that is ready to run: call it with arrays, or fill its inputs and read its outputs without a copy."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import format
+from .._runtime import Runtime
+from ..errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from .profile import Row
+
+Array = NDArray[Any]
+Inputs = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
+Outputs = Array | dict[str, Array]
+
+MAX_THREADS = 4  # by default: more seldom pays for models of this size
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, shape and dtype, as in the source model."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {list(self.shape)}"
+
+
+def load(
+    source: str | os.PathLike[str] | bytes, threads: int | None = None, kernels: str | None = None, verify: bool = False
+) -> Model:
+    """Open a `.tody` file.
+
+    Args:
+        source: path of the file, or its bytes. A file is mapped, not read: replace it by renaming, never write into it.
+        threads: 1 to 256; None: as many as this process has CPUs, at most 4.
+        kernels: name of the best kernel set to use ("portable", "avx2", ..); None: the best that this CPU has.
+        verify: also compare the checksums of weights and metadata, which reads the whole file.
+
+    Raises:
+        UsageError: there is no such file, kernel set, or number of threads.
+        ModelError: the file is not a sound model for this version of tody.
+    """
+    name, data = ("model", source) if isinstance(source, bytes) else _map(Path(source))
+    _refuse_others(name, bytes(data[:4]))
+    runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
+    meta, blob = format.read_meta(data)
+    return Model(runtime, meta, blob, data, name)
+
+
+def _map(path: Path) -> tuple[str, mmap.mmap | bytes]:
+    try:
+        with open(path, "rb") as file:
+            return path.stem, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as e:
+        raise UsageError(f"cannot open {path}", e.strerror or str(e), "check the path; tody models lists models to get") from e
+
+
+def _refuse_others(name: str, magic: bytes) -> None:
+    if magic != format.MAGIC:
+        hint = f"convert it first: tody convert {name}.onnx -o {name}.tody"
+        raise ModelError(f"{name} is not a .tody file", "it does not begin with TODY", hint)
+
+
+def _default_threads() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, MAX_THREADS)
+
+
+class Model:
+    """A model with its own activations. One thread runs it at a time; `clone` gives another thread its own.
+
+    Attributes:
+        name: of the model.
+        inputs, outputs: what it takes and gives, in order.
+        meta, blob: the metadata of the file (docs/format.md).
+    """
+
+    def __init__(
+        self, runtime: Runtime, meta: dict[str, Any], blob: bytes, data: bytes | mmap.mmap, name: str = "model"
+    ) -> None:
+        self.runtime, self.meta, self.blob, self._data = runtime, meta, blob, data
+        self.name = str(meta.get("name", name))
+        self.inputs = _ports(runtime.inputs, meta.get("inputs"), "input")
+        self.outputs = _ports(runtime.outputs, meta.get("outputs"), "output")
+        self._in: list[Array] = [np.asarray(t) for t in runtime.inputs]
+        self._out: list[Array] = [np.asarray(t) for t in runtime.outputs]
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        """Run on arrays and return copies of the outputs.
+
+        Args:
+            inputs: one array, a sequence of arrays in the order of `self.inputs`, or a dict by name. Each must have the input's
+                shape. A dtype of the same kind is converted (float64 to float32, int64 to int32, any integer to float32);
+                integers that do not fit are refused.
+
+        Returns:
+            One array, or a dict by name where the model has several outputs.
+
+        Raises:
+            UsageError: a wrong name, number, shape or dtype, or another thread is running this model.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise UsageError(
+                "this model is running in another thread",
+                "a model runs in one thread at a time",
+                "give each thread its own model.clone()",
+            )
+        try:
+            self._fill(inputs)
+            self.runtime.run()
+            if len(self._out) == 1:
+                return self._out[0].copy()
+            return {port.name: array.copy() for port, array in zip(self.outputs, self._out)}
+        finally:
+            self._lock.release()
+
+    @overload
+    def run(self) -> None: ...
+    @overload
+    def run(self, inputs: Inputs) -> Outputs: ...
+    def run(self, inputs: Inputs | None = None) -> Outputs | None:
+        """Run on what the inputs hold (see `input`), or, with arrays, the same as calling the model."""
+        if inputs is not None:
+            return self(inputs)
+        self.runtime.run()
+        return None
+
+    def input(self, which: int | str = 0) -> Array:
+        """The memory of an input, by index or name: write into it, then call `run()`. Undefined after a run: write it whole."""
+        return self._in[_find(self.inputs, which, "input")]
+
+    def output(self, which: int | str = 0) -> Array:
+        """The memory of an output, by index or name; valid until the next run."""
+        return self._out[_find(self.outputs, which, "output")]
+
+    def clone(self) -> Model:
+        """A model with its own activations that shares weights and threads, for use in another thread."""
+        return Model(self.runtime.clone(), self.meta, self.blob, self._data, self.name)
+
+    def profile(self, runs: int = 50) -> list[Row]:
+        """Median time of every operator over so many runs, with its multiply-adds. Runs on what the inputs hold."""
+        from .profile import profile
+
+        return profile(self.runtime, self.file, runs)
+
+    def self_test(self) -> float:
+        """Run the golden inputs of the file; returns the largest error, relative to the largest golden value of its output.
+
+        Raises:
+            UsageError: the file has no golden outputs.
+            AccuracyError: an output differs from its golden values by more than the file allows.
+        """
+        from .selftest import self_test
+
+        return self_test(self.clone())
+
+    @cached_property
+    def file(self) -> format.File:
+        """Tensors, operators and metadata of the file. Holds a copy of the weights."""
+        return format.read(self._data)
+
+    @cached_property
+    def precision(self) -> str:
+        """int8 if any operator computes in int8, else float32."""
+        outputs = map(self.runtime.op_output, range(len(self.runtime.op_names)))
+        return "int8" if any(t.dtype == "int8" for t in outputs) else "float32"
+
+    @property
+    def file_bytes(self) -> int:
+        return len(self._data)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Activations and working memory; the weights are used where they lie in the file."""
+        return self.runtime.arena_bytes + self.runtime.scratch_bytes
+
+    def describe(self) -> str:
+        """One line: name, precision, size, kernel set, threads, memory."""
+        threads = f"{self.runtime.threads} thread" + "s" * (self.runtime.threads > 1)
+        size, memory = self.file_bytes / 2**20, self.memory_bytes / 2**20
+        return f"{self.name}, {self.precision}, {size:.1f} MiB, {self.runtime.kernels} kernels, {threads}, {memory:.1f} MiB memory"
+
+    def __repr__(self) -> str:
+        return f"<Model {self.describe()}>"
+
+    def _fill(self, inputs: Inputs) -> None:
+        if isinstance(inputs, Mapping):
+            self._fill_by_name(inputs)
+        elif len(self._in) == 1:
+            _put(self._in[0], self.inputs[0], _only(inputs, self.inputs[0].shape))
+        elif isinstance(inputs, np.ndarray) or not isinstance(inputs, Sequence) or len(inputs) != len(self._in):
+            given = f"{len(inputs)} given" if isinstance(inputs, Sequence) else "one given"
+            raise UsageError(f"the model takes {len(self._in)} inputs, {given}", "; ".join(map(str, self.inputs)))
+        else:
+            for target, port, value in zip(self._in, self.inputs, inputs):
+                _put(target, port, value)
+
+    def _fill_by_name(self, inputs: Mapping[str, ArrayLike]) -> None:
+        names = [port.name for port in self.inputs]
+        if wrong := [*(set(inputs) - set(names)), *(set(names) - set(inputs))]:
+            what = "the model has no input" if wrong[0] in inputs else "there is no value for input"
+            raise UsageError(f"{what} {wrong[0]!r}", "it takes " + "; ".join(map(str, self.inputs)))
+        for target, port in zip(self._in, self.inputs):
+            _put(target, port, inputs[port.name])
+
+
+def _ports(tensors: tuple[Any, ...], described: Any, kind: str) -> tuple[Port, ...]:
+    """Names come from the metadata where it has one for each tensor; shape and dtype are those of the tensors."""
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in described] if isinstance(described, list) else []
+    if len(names) != len(tensors) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
+        names = [f"{kind}{i}" for i in range(len(tensors))]
+    return tuple(Port(str(name), t.shape, t.dtype) for name, t in zip(names, tensors))
+
+
+def _find(ports: tuple[Port, ...], which: int | str, kind: str) -> int:
+    for i, port in enumerate(ports):
+        if which in (i, port.name):
+            return i
+    raise UsageError(f"the model has no {kind} {which!r}", "it has " + "; ".join(map(str, ports)))
+
+
+def _only(inputs: ArrayLike, shape: tuple[int, ...]) -> ArrayLike:
+    """The value for a model's only input: itself, or what a sequence of one holds."""
+    if isinstance(inputs, (list, tuple)) and len(inputs) == 1 and np.shape(inputs) != shape:
+        return inputs[0]  # type: ignore[no-any-return]
+    return inputs
+
+
+def _put(target: Array, port: Port, value: ArrayLike) -> None:
+    try:
+        array = np.asarray(value)
+    except ValueError as e:
+        raise UsageError(f"input {port.name!r} is not an array", str(e), f"the model takes {port}") from e
+    if array.shape != target.shape:
+        what = f"input {port.name!r} has shape {list(array.shape)}, the model takes {list(port.shape)}"
+        raise UsageError(what, "shapes are fixed when a model is converted", "change the array, or convert again with --shape")
+    if array.dtype != target.dtype:
+        _check_cast(array, target.dtype, port)
+    np.copyto(target, array, casting="same_kind")
+
+
+def _check_cast(array: Array, dtype: np.dtype[Any], port: Port) -> None:
+    hint = f"convert it first: x.astype(numpy.{port.dtype})"
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise UsageError(f"input {port.name!r} has dtype {array.dtype}, the model takes {port.dtype}", "that could lose values", hint)
+    if dtype.kind in "iu" and array.size:
+        info = np.iinfo(dtype)
+        if array.min() < info.min or array.max() > info.max:
+            raise UsageError(f"input {port.name!r} has values that do not fit into {port.dtype}", f"it holds {info.min} to {info.max}", hint)
