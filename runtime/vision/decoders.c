@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // N: boxes. C: classes. P: points. B: bins. S: strides, h and w: rows and columns of a stride's grid, ceil(height / stride) and
-// ceil(width / stride); n = h * w. A [1,n,K] tensor may as well be [1,K,n], [1,K,h,w], [1,h,w,K] or lack the 1 (only where K = n
-// or K = w is it ambiguous: rank 4 is then read as channels first, rank 3 as channels last).
-// Every decoder wants `classes`; JSON keys in brackets have the default shown. Outputs stand in the order of decoder.outputs.
+// ceil(width / stride); n = h * w. A [1,n,K] tensor may as well be [1,K,n], [1,K,h,w], [1,h,w,K] or lack the 1 (only where K =
+// n or K = w is it ambiguous: rank 4 is then read as channels first, rank 3 as channels last). Every decoder wants `classes`;
+// JSON keys in brackets have the default shown. Outputs stand in the order of decoder.outputs.
 //
 // name        outputs                                              parameters
 // nanodet     per stride: cls [1,n,C], reg [1,n,4B];               strides, bins; [sigmoid false] [corner false]
@@ -18,7 +18,8 @@
 //             [1,h,w,A*(5+C)]                                      in turn), sigmoid true
 // yolox       decoded: as yolov5. raw: one [1,N,5+C] or            raw only: strides. [sigmoid false] [normalized false]
 //             per stride [1,5+C,h,w]
-// ssd         scores [1,N,C'], boxes [1,N,4], with points also     anchors (N rows of cx, cy, w, h) and variance (4 numbers), or
+// ssd         scores [1,N,C'], boxes [1,N,4], with points also     anchors (N rows of cx, cy, w, h) and variance (4 numbers),
+// or
 //             points [1,N,2P]. C' = C, or C + 1 with softmax or    neither: boxes are then x0, y0, x1, y1. [sigmoid false]
 //             background                                           [softmax false] [background false] [normalized true]
 // blazeface   pairs of scores [1,n,1], regressors [1,n,4+2P],      strides: one for each layer, as MediaPipe lists them (front
@@ -29,10 +30,13 @@
 //             [1,2P,h,w] (y, x; only when points > 0)
 // centernet   heat map [1,C,h,w], size [1,2,h,w] (width, height,   strides (one); [sigmoid false]
 //             in cells), offset [1,2,h,w] (x, y)
-// detr        logits [1,N,C'], boxes [1,N,4] (cx, cy, w, h).       [softmax false: sigmoid] [normalized true]
+// detr        logits [1,N,C'], boxes [1,N,4] (cx, cy, w, h).       [sigmoid true, unless softmax] [softmax false] [normalized
+// true]
 //             C' = C, or C + 1 with softmax (the last: no object)
 //
 // `classify` is not here: run/classify.py needs no C.
+#include <stdbool.h>
+
 #include "vision.h"
 
 extern const tody_decoder tody_decoder_nanodet, tody_decoder_yolov8_raw, tody_decoder_yolov8, tody_decoder_yolov5,
@@ -40,9 +44,17 @@ extern const tody_decoder tody_decoder_nanodet, tody_decoder_yolov8_raw, tody_de
     tody_decoder_detr;
 
 const tody_decoder *const tody_decoders[] = {
-    &tody_decoder_nanodet,    &tody_decoder_yolov8_raw, &tody_decoder_yolov8, &tody_decoder_yolov5,
-    &tody_decoder_yolox,      &tody_decoder_ssd,        &tody_decoder_blazeface,
-    &tody_decoder_centerface, &tody_decoder_centernet,  &tody_decoder_detr,   NULL,
+    &tody_decoder_nanodet,
+    &tody_decoder_yolov8_raw,
+    &tody_decoder_yolov8,
+    &tody_decoder_yolov5,
+    &tody_decoder_yolox,
+    &tody_decoder_ssd,
+    &tody_decoder_blazeface,
+    &tody_decoder_centerface,
+    &tody_decoder_centernet,
+    &tody_decoder_detr,
+    NULL,
 };
 
 static bool same(const char *a, const char *b) {

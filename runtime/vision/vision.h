@@ -29,11 +29,12 @@ typedef enum tody_fit {
 typedef struct tody_preprocess {
     uint32_t width, height;
     tody_fit fit;
-    tody_pixels pixels;    // TODY_BGR, TODY_RGB or TODY_GRAY
-    uint8_t pad[3];        // in the order of `pixels`
+    tody_pixels pixels;  // TODY_BGR, TODY_RGB or TODY_GRAY
+    uint8_t pad[3];      // in the order of `pixels`
     float mean[3], scale[3];
-    uint32_t planar;       // 1: NCHW, 0: NHWC
-    uint32_t dtype;        // TODY_F32, TODY_U8 (value rounded and clamped) or TODY_S8 (value / quant_scale + zero_point, rounded and clamped)
+    uint32_t planar;  // 1: NCHW, 0: NHWC
+    uint32_t dtype;   // TODY_F32, TODY_U8 (value rounded and clamped) or TODY_S8 (value / quant_scale + zero_point, rounded and
+                      // clamped)
     float quant_scale;
     int32_t zero_point;
 } tody_preprocess;
@@ -46,8 +47,8 @@ typedef struct tody_placement {
 // 0, or a sentence saying what is out of range. tody_preprocess_run needs a 0.
 const char *tody_preprocess_check(const tody_preprocess *p, const tody_frame *frame);
 
-// Resize (bilinear, half-pixel centres, edges repeated, 11-bit weights, rounded to 8 bits), convert and write a whole input tensor.
-// scratch: tody_preprocess_scratch(p) bytes, 4-byte aligned.
+// Resize (bilinear, half-pixel centres, edges repeated, 11-bit weights, rounded to 8 bits), convert and write a whole input
+// tensor. scratch: tody_preprocess_scratch(p) bytes, 4-byte aligned.
 size_t tody_preprocess_scratch(const tody_preprocess *p);
 tody_placement tody_preprocess_run(const tody_preprocess *p, const tody_frame *frame, void *tensor, void *scratch);
 
@@ -57,7 +58,7 @@ tody_placement tody_preprocess_run(const tody_preprocess *p, const tody_frame *f
 typedef struct tody_box {
     float x0, y0, x1, y1, score;
     uint32_t label;
-    uint32_t anchor;      // where in the output it came from; orders equal scores
+    uint32_t anchor;  // where in the output it came from; orders equal scores
 } tody_box;
 
 // An output tensor of the model, float32.
@@ -72,17 +73,18 @@ typedef struct tody_decoder_params {
     uint32_t width, height;    // of the model's input, in pixels
     uint32_t classes, points;  // points: key points per box, at most TODY_MAX_POINTS
     uint32_t stride_count, strides[TODY_MAX_STRIDES];
-    uint32_t bins;             // GFL, DFL: bins per side
-    const float *anchors;      // anchor_count rows of 4 (cx, cy, w, h: SSD) or 2 (w, h: YOLOv5 raw)
-    uint32_t anchor_count;
-    float variance[4];         // SSD
-    uint32_t flags;            // TODY_DECODE_*
-    float score;               // keep what is at least this sure
+    uint32_t bins;         // GFL, DFL: bins per side
+    const float *anchors;  // anchor_count rows of anchor_columns: 4 (cx, cy, w, h: SSD) or 2 (w, h: YOLOv5 raw)
+    uint32_t anchor_count, anchor_columns;
+    float variance[4];  // SSD
+    uint32_t flags;     // TODY_DECODE_*
+    float score;        // keep what is at least this sure
 } tody_decoder_params;
 
 enum {
-    TODY_DECODE_SIGMOID = 1,      // scores are logits
-    TODY_DECODE_SOFTMAX = 2,      // scores are logits over the classes and one more column for nothing (SSD: the first, DETR: the last)
+    TODY_DECODE_SIGMOID = 1,  // scores are logits
+    TODY_DECODE_SOFTMAX =
+        2,  // scores are logits over the classes and one more column for nothing (SSD: the first, DETR: the last)
     TODY_DECODE_BACKGROUND = 4,   // SSD: scores are sure already, the first column is background
     TODY_DECODE_NORMALIZED = 8,   // boxes (SSD: anchors) are fractions of the input instead of pixels
     TODY_DECODE_CORNER = 16,      // a cell's centre is x * stride instead of (x + 0.5) * stride
@@ -94,9 +96,10 @@ typedef struct tody_decoder {
     const char *name;
     // 0, or a sentence saying which tensor does not fit. Proves that run stays inside every tensor.
     const char *(*check)(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count);
-    // Writes at most `capacity` boxes (the most sure if there are more), in no order, and, when p->points, 2 * p->points coordinates
-    // each to `points`. What is not finite is left out. Returns how many were written.
-    uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in, tody_box *boxes, float *points, uint32_t capacity);
+    // Writes at most `capacity` boxes (the most sure if there are more), in no order, and, when p->points, 2 * p->points
+    // coordinates each to `points`. What is not finite is left out. Returns how many were written.
+    uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count, tody_box *boxes,
+                    float *points, uint32_t capacity);
     uint32_t needs_nms;  // 0: the model gives each object once
 } tody_decoder;
 
@@ -110,9 +113,11 @@ void tody_boxes_sort(tody_box *boxes, float *points, uint32_t points_per_box, ui
 
 // Sort by score (then anchor) and suppress overlaps over `iou`, within a label or (agnostic) across labels. Moves survivors and
 // their points to the front and returns their number, at most `limit`.
-uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic, uint32_t limit);
+uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic,
+                  uint32_t limit);
 
-// From model to frame coordinates, clipped to the frame.
-void tody_boxes_to_frame(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_placement *at, uint32_t width, uint32_t height);
+// From model to frame coordinates; boxes are clipped to the frame, points are not.
+void tody_boxes_to_frame(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_placement *at,
+                         uint32_t width, uint32_t height);
 
 #endif
