@@ -13,8 +13,8 @@
 //
 // The library allocates nothing and keeps no state: two models may run at once in two threads, each with its own
 // tody_model, arena and scratch. They may share the file.
-#ifndef TODY_H
-#define TODY_H
+#ifndef TODY_API_H
+#define TODY_API_H
 
 #include <stdbool.h>
 #include <stddef.h>
