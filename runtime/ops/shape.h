@@ -28,6 +28,19 @@ static inline uint32_t tody_extent(const tody_tensor *t, uint32_t from, uint32_t
 static inline bool tody_plain_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PLAIN; }
 static inline bool tody_panels_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PANELS; }
 
+// An optional input that must look like y, such as the addend of a convolution.
+static inline tody_status tody_check_addend(const tody_call *call, uint32_t i, const tody_tensor *y) {
+    if (!tody_has_in(call, i)) return TODY_OK;
+    const tody_tensor addend = tody_in(call, i);
+    if (!tody_plain_f32(&addend)) return TODY_ERR_DTYPE;
+    return tody_same_shape(&addend, y) ? TODY_OK : TODY_ERR_SHAPE;
+}
+
+// An optional input's float32 values, or NULL.
+static inline const float *tody_in_f32(const tody_call *call, uint32_t i) {
+    return tody_has_in(call, i) ? tody_in(call, i).data : NULL;
+}
+
 // An activation from float32 to float32 with usable limits.
 static inline bool tody_activation_ok(const tody_activation *f) {
     bool real = f->a == f->a && f->b == f->b;

@@ -1,0 +1,48 @@
+// model.h - how the core reads an opened file; private to core/.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_MODEL_H
+#define TODY_MODEL_H
+
+#include "format.h"
+#include "op.h"
+#include "tody.h"
+
+static inline const tody_header *tody_file_header(const tody_model *model) {
+    return (const tody_header *)(const void *)model->file;
+}
+
+static inline const tody_tensor_record *tody_file_tensors(const tody_model *model) {
+    return (const tody_tensor_record *)(const void *)(model->file + tody_file_header(model)->tensors_at);
+}
+
+static inline const tody_op_record *tody_file_ops(const tody_model *model) {
+    return (const tody_op_record *)(const void *)(model->file + tody_file_header(model)->ops_at);
+}
+
+// Input indices, then output indices.
+static inline const uint32_t *tody_file_io(const tody_model *model) {
+    return (const uint32_t *)(const void *)(model->file + tody_file_header(model)->io_at);
+}
+
+// Bytes of an operator record with its indices and parameters. Fits: counts have 16 bits.
+static inline uint32_t tody_record_bytes(const tody_op_record *record) {
+    return (uint32_t)sizeof *record + 4u * ((uint32_t)record->input_count + record->output_count) + record->param_bytes;
+}
+
+static inline const tody_op_record *tody_record_next(const tody_op_record *record) {
+    return (const tody_op_record *)(const void *)((const uint8_t *)record + tody_record_bytes(record));
+}
+
+// The operator of a record, or NULL where this runtime lacks it.
+const tody_op *tody_find_op(const tody_model *model, uint16_t code);
+
+// What the operator of a record sees of the model.
+tody_call tody_call_of(const tody_model *model, const tody_op_record *record);
+
+// A tensor record as its users see it.
+tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights);
+
+// CRC-32 as in zlib; start with crc = 0, continue with the last result.
+uint32_t tody_crc32(uint32_t crc, const uint8_t *data, size_t bytes);
+
+#endif

@@ -1,0 +1,210 @@
+// open.c - prove a file sound once, so that running it needs no checks.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that the runtime will rely on is proved here or in the `check` of an operator. Sums and products of file values
+// are made in 64 bits: none of them can overflow there. Two things are not proved because no harm comes of them: that tensors
+// in the arena do not overlap (results would be wrong, but stay in the arena), and what numbers the weights hold.
+#include <string.h>
+
+#include "model.h"
+
+static tody_status check_versions(const tody_header *h, size_t file_bytes) {
+    if (memcmp(h->magic, TODY_MAGIC, 4) != 0) return TODY_ERR_MAGIC;
+    if (h->major != TODY_FORMAT_MAJOR || h->minor > TODY_FORMAT_MINOR) return TODY_ERR_VERSION;
+    if (h->header_bytes != sizeof *h || h->flags != 0) return TODY_ERR_HEADER;
+    for (size_t i = 0; i < sizeof h->reserved / sizeof *h->reserved; i++) {
+        if (h->reserved[i] != 0) return TODY_ERR_HEADER;
+    }
+    return h->file_bytes > file_bytes ? TODY_ERR_TRUNCATED : TODY_OK;
+}
+
+// Whether a section starts at or after `*end`, at a multiple of `align`; moves `*end` to its own end.
+static bool section_follows(uint64_t *end, uint32_t at, uint64_t bytes, uint32_t align) {
+    if (at < *end || at % align != 0) return false;
+    *end = at + bytes;
+    return true;
+}
+
+static tody_status check_sections(const tody_header *h) {
+    uint64_t end = sizeof *h;
+    uint64_t io_bytes = 4 * ((uint64_t)h->input_count + h->output_count);
+    bool ordered = section_follows(&end, h->tensors_at, (uint64_t)h->tensor_count * sizeof(tody_tensor_record), 4) &&
+                   section_follows(&end, h->ops_at, h->ops_bytes, 4) && section_follows(&end, h->io_at, io_bytes, 4) &&
+                   section_follows(&end, h->weights_at, h->weights_bytes, TODY_WEIGHT_ALIGN) &&
+                   section_follows(&end, h->meta_at, h->meta_bytes, 4);
+    return ordered && end <= h->file_bytes ? TODY_OK : TODY_ERR_HEADER;
+}
+
+// Checksum of [0, weights_at) with the field that holds it taken as zero.
+static uint32_t structure_crc(const tody_header *h) {
+    static const uint8_t zero[4] = {0};
+    const uint8_t *file = (const uint8_t *)h;
+    const size_t at = offsetof(tody_header, structure_crc);
+    uint32_t crc = tody_crc32(0, file, at);
+    crc = tody_crc32(crc, zero, sizeof zero);
+    return tody_crc32(crc, file + at + sizeof zero, h->weights_at - at - sizeof zero);
+}
+
+static bool shape_sound(const tody_tensor_record *t) {
+    if (t->rank > TODY_MAX_RANK) return false;
+    uint64_t count = 1;
+    for (uint32_t d = 0; d < TODY_MAX_RANK; d++) {
+        if (d >= t->rank ? t->shape[d] != 0 : t->shape[d] == 0) return false;
+        if (d < t->rank) count *= t->shape[d];
+        if (count > INT32_MAX) return false;
+    }
+    return true;
+}
+
+static bool pack_sound(const tody_tensor_record *t) {
+    if (t->pack == TODY_PLAIN) return true;
+    if (t->pack != TODY_PANELS || t->place != TODY_IN_WEIGHTS) return false;
+    if (t->rank == 4) return t->dtype == TODY_F32 || t->dtype == TODY_S8;
+    return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32);
+}
+
+static uint64_t round_up(uint64_t value, uint32_t to) { return (value + to - 1) / to * to; }
+
+// Bytes that a tensor of sound shape and pack takes. Below 2^45: the shape has at most 2^31 elements, panels pad 16 * 4 times.
+static uint64_t tensor_bytes(const tody_tensor_record *t) {
+    const uint32_t *s = t->shape;
+    uint64_t count = 1;
+    if (t->pack == TODY_PANELS) {
+        count = s[0] * round_up(s[1], TODY_PANEL);
+        if (t->rank == 4) count *= s[2] * (t->dtype == TODY_S8 ? round_up(s[3], TODY_GROUP_S8) : s[3]);
+    } else {
+        for (uint32_t d = 0; d < t->rank; d++) count *= s[d];
+    }
+    return count * tody_dtype_bytes((tody_dtype)t->dtype);
+}
+
+// Output channels of a quantised tensor: those of its panels, else its last dimension.
+static uint32_t channels(const tody_tensor_record *t) {
+    if (t->pack == TODY_PANELS) return t->shape[0] * t->shape[1];
+    return t->rank ? t->shape[t->rank - 1] : 1;
+}
+
+static bool scales_sound(const tody_tensor_record *t, const tody_header *h) {
+    if (t->scale_count == 0) return t->scales_at == 0 && t->zero_point == 0;
+    if (t->dtype != TODY_S8 || t->zero_point < INT8_MIN || t->zero_point > INT8_MAX) return false;
+    if (t->scale_count != 1 && (t->scale_count != channels(t) || t->zero_point != 0)) return false;
+    if (t->scales_at % 4 != 0 || t->scales_at + 4 * (uint64_t)t->scale_count > h->weights_bytes) return false;
+    const float *scales = (const float *)(const void *)((const uint8_t *)h + h->weights_at + t->scales_at);
+    for (uint32_t i = 0; i < t->scale_count; i++) {
+        if (!(scales[i] > 0.0f && scales[i] < __builtin_inff())) return false;
+    }
+    return true;
+}
+
+static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
+    if (t->place != TODY_IN_ARENA && t->place != TODY_IN_WEIGHTS) return false;
+    bool in_arena = t->place == TODY_IN_ARENA;
+    if (t->at % (in_arena ? TODY_ARENA_ALIGN : TODY_WEIGHT_ALIGN) != 0) return false;
+    return (uint64_t)t->at + t->bytes <= (in_arena ? h->arena_bytes : h->weights_bytes);
+}
+
+static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
+    for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
+        if (t->reserved[i] != 0) return false;
+    }
+    return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && tensor_bytes(t) == t->bytes &&
+           place_sound(t, h) && scales_sound(t, h);
+}
+
+static tody_status check_tensors(tody_model *model) {
+    const tody_header *h = tody_file_header(model);
+    for (uint32_t i = 0; i < h->tensor_count; i++) {
+        model->fault = i;
+        if (!tensor_sound(&tody_file_tensors(model)[i], h)) return TODY_ERR_TENSOR;
+    }
+    return TODY_OK;
+}
+
+static bool in_arena(const tody_model *model, uint32_t index) {
+    return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].place == TODY_IN_ARENA;
+}
+
+// The caller writes to inputs and may write to outputs, so both lie in the arena.
+static tody_status check_io(tody_model *model) {
+    for (uint32_t i = 0; i < model->input_count + model->output_count; i++) {
+        model->fault = i;
+        if (!in_arena(model, tody_file_io(model)[i])) return TODY_ERR_HEADER;
+    }
+    return TODY_OK;
+}
+
+static bool record_sound(const tody_model *model, const tody_op *op, const tody_op_record *record) {
+    if (record->param_bytes != op->param_bytes) return false;
+    if (record->input_count < op->min_inputs || record->input_count > op->max_inputs) return false;
+    if (record->output_count < op->min_outputs || record->output_count > op->max_outputs) return false;
+    const tody_call call = tody_call_of(model, record);
+    for (uint32_t i = 0; i < call.in_count; i++) {
+        bool absent = call.in[i] == TODY_NONE && i >= op->required_inputs;
+        if (!absent && call.in[i] >= tody_file_header(model)->tensor_count) return false;
+    }
+    for (uint32_t i = 0; i < call.out_count; i++) {
+        bool absent = call.out[i] == TODY_NONE && i > 0;
+        if (!absent && !in_arena(model, call.out[i])) return false;
+    }
+    return true;
+}
+
+static tody_status check_record(tody_model *model, const tody_op_record *record) {
+    const tody_op *op = tody_find_op(model, record->code);
+    if (!op) return TODY_ERR_OP;
+    if (!record_sound(model, op, record)) return TODY_ERR_OP_RECORD;
+    const tody_call call = tody_call_of(model, record);
+    tody_status status = op->check(&call);
+    if (status) return status;
+    size_t scratch = op->scratch ? op->scratch(&call) : 0;
+    if (scratch > model->need.scratch_bytes) model->need.scratch_bytes = scratch;
+    return TODY_OK;
+}
+
+static tody_status check_ops(tody_model *model) {
+    uint32_t left = tody_file_header(model)->ops_bytes;
+    const tody_op_record *record = tody_file_ops(model);
+    for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) {
+        model->fault = i;
+        if (left < sizeof *record || tody_record_bytes(record) > left || record->param_bytes % 4 != 0)
+            return TODY_ERR_OP_RECORD;
+        left -= tody_record_bytes(record);
+        tody_status status = check_record(model, record);
+        if (status) return status;
+    }
+    return left == 0 ? TODY_OK : TODY_ERR_HEADER;
+}
+
+static tody_status check_file(tody_model *model, size_t file_bytes) {
+    if (file_bytes < sizeof(tody_header)) return TODY_ERR_TRUNCATED;
+    const tody_header *h = tody_file_header(model);
+    tody_status status = check_versions(h, file_bytes);
+    if (!status) status = check_sections(h);
+    if (status) return status;
+    if (structure_crc(h) != h->structure_crc) return TODY_ERR_CHECKSUM;
+    model->input_count = h->input_count;
+    model->output_count = h->output_count;
+    model->op_count = h->op_count;
+    model->need.arena_bytes = h->arena_bytes;
+    status = check_tensors(model);
+    if (!status) status = check_io(model);
+    if (!status) status = check_ops(model);
+    return status;
+}
+
+tody_status tody_open(tody_model *model, const void *file, size_t file_bytes, const tody_setup *setup) {
+    *model = (tody_model){0};
+    if (!file || !setup || !setup->kernels) return TODY_ERR_ARGUMENT;
+    if ((uintptr_t)file % TODY_FILE_ALIGN != 0) return TODY_ERR_ALIGN;
+    model->file = file;
+    model->setup = *setup;
+    if (!model->setup.ops) model->setup.ops = tody_ops;
+    return check_file(model, file_bytes);
+}
+
+tody_status tody_check_weights(const tody_model *model) {
+    const tody_header *h = tody_file_header(model);
+    bool same = tody_crc32(0, model->file + h->weights_at, h->weights_bytes) == h->weights_crc &&
+                tody_crc32(0, model->file + h->meta_at, h->meta_bytes) == h->meta_crc;
+    return same ? TODY_OK : TODY_ERR_CHECKSUM;
+}

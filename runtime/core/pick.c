@@ -1,0 +1,32 @@
+// pick.c - one kernel set out of all that this CPU can run: portable, overlaid by the better ones.
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "kernels.h"
+
+static void overlay(tody_kernels *k, const tody_kernels *set) {
+    k->name = set->name;
+    k->needs |= set->needs;
+    if (set->gemm_f32) {
+        k->gemm_f32 = set->gemm_f32;
+        k->gemm_f32_rows = set->gemm_f32_rows;
+    }
+    if (set->dwconv_f32) k->dwconv_f32 = set->dwconv_f32;
+    if (set->max_pool_f32) k->max_pool_f32 = set->max_pool_f32;
+    if (set->sum_pool_f32) k->sum_pool_f32 = set->sum_pool_f32;
+    if (set->unary_f32) k->unary_f32 = set->unary_f32;
+    if (set->binary_f32) k->binary_f32 = set->binary_f32;
+    if (set->softmax_f32) k->softmax_f32 = set->softmax_f32;
+    if (set->blend_f32) k->blend_f32 = set->blend_f32;
+    if (set->transpose_b32) k->transpose_b32 = set->transpose_b32;
+    if (set->moments_f32) k->moments_f32 = set->moments_f32;
+}
+
+tody_kernels tody_kernels_pick(uint32_t features, const char *limit) {
+    tody_kernels kernels = {0};
+    for (const tody_kernels *const *set = tody_kernel_sets; *set; set++) {
+        if (((*set)->needs & ~features) == 0) overlay(&kernels, *set);
+        if (limit && strcmp((*set)->name, limit) == 0) break;
+    }
+    return kernels;
+}

@@ -1,0 +1,101 @@
+// run.c - run an opened model, and show its tensors.
+// SPDX-License-Identifier: Apache-2.0
+#include "model.h"
+
+static const tody_parallel one_thread = {0};
+
+const tody_op *tody_find_op(const tody_model *model, uint16_t code) {
+    for (const tody_op *const *op = model->setup.ops; *op; op++) {
+        if ((*op)->code == code) return *op;
+    }
+    return NULL;
+}
+
+tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
+    const uint32_t *indices = (const uint32_t *)(const void *)(record + 1);
+    return (tody_call){
+        .params = indices + record->input_count + record->output_count,
+        .in = indices,
+        .out = indices + record->input_count,
+        .in_count = record->input_count,
+        .out_count = record->output_count,
+        .records = tody_file_tensors(model),
+        .arena = model->arena,
+        .weights = model->file + tody_file_header(model)->weights_at,
+        .kernels = model->setup.kernels,
+        .parallel = model->setup.parallel ? model->setup.parallel : &one_thread,
+        .scratch = model->scratch,
+    };
+}
+
+tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights) {
+    tody_tensor tensor = {
+        .shape = record->shape,
+        .rank = record->rank,
+        .count = 1,
+        .dtype = (tody_dtype)record->dtype,
+        .pack = record->pack,
+        .scales = record->scale_count ? (const float *)(const void *)(weights + record->scales_at) : NULL,
+        .scale_count = record->scale_count,
+        .zero_point = record->zero_point,
+    };
+    for (uint32_t d = 0; d < tensor.rank; d++) tensor.count *= tensor.shape[d];
+    // The one cast away from const: nobody writes to a tensor in the weights, because tody_open refuses those as outputs.
+    if (record->place == TODY_IN_WEIGHTS)
+        tensor.data = (uint8_t *)(uintptr_t)(weights + record->at);
+    else if (arena)
+        tensor.data = arena + record->at;
+    return tensor;
+}
+
+tody_tensor tody_in(const tody_call *call, uint32_t i) {
+    return tody_view(&call->records[call->in[i]], call->arena, call->weights);
+}
+
+tody_tensor tody_out(const tody_call *call, uint32_t i) {
+    return tody_view(&call->records[call->out[i]], call->arena, call->weights);
+}
+
+tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *scratch, size_t scratch_bytes) {
+    if (arena_bytes < model->need.arena_bytes || scratch_bytes < model->need.scratch_bytes) return TODY_ERR_MEMORY;
+    if ((uintptr_t)arena % TODY_ALIGN || (uintptr_t)scratch % TODY_ALIGN) return TODY_ERR_ALIGN;
+    if ((!arena && model->need.arena_bytes) || (!scratch && model->need.scratch_bytes)) return TODY_ERR_ARGUMENT;
+    model->arena = arena;
+    model->scratch = scratch;
+    return TODY_OK;
+}
+
+static void run_record(const tody_model *model, const tody_op_record *record) {
+    tody_call call = tody_call_of(model, record);
+    tody_find_op(model, record->code)->run(&call);
+}
+
+void tody_run(tody_model *model) {
+    const tody_op_record *record = tody_file_ops(model);
+    for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) run_record(model, record);
+}
+
+static const tody_op_record *record_at(const tody_model *model, uint32_t index) {
+    const tody_op_record *record = tody_file_ops(model);
+    while (index--) record = tody_record_next(record);
+    return record;
+}
+
+void tody_step(tody_model *model, uint32_t index) { run_record(model, record_at(model, index)); }
+
+const char *tody_op_name(const tody_model *model, uint32_t index) {
+    return tody_find_op(model, record_at(model, index)->code)->name;
+}
+
+tody_tensor tody_op_output(const tody_model *model, uint32_t index) {
+    tody_call call = tody_call_of(model, record_at(model, index));
+    return tody_out(&call, 0);
+}
+
+static tody_tensor io_view(const tody_model *model, uint32_t position) {
+    const tody_tensor_record *record = &tody_file_tensors(model)[tody_file_io(model)[position]];
+    return tody_view(record, model->arena, model->file + tody_file_header(model)->weights_at);
+}
+
+tody_tensor tody_input(const tody_model *model, uint32_t index) { return io_view(model, index); }
+tody_tensor tody_output(const tody_model *model, uint32_t index) { return io_view(model, model->input_count + index); }

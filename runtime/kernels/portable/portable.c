@@ -1,0 +1,18 @@
+// portable.c - the portable kernel set: complete, runs everywhere, and is the definition the others are judged by.
+// SPDX-License-Identifier: Apache-2.0
+#include "portable.h"
+
+const tody_kernels tody_kernels_portable = {
+    .name = "portable",
+    .gemm_f32_rows = 4,
+    .gemm_f32 = tody_portable_gemm_f32,
+    .dwconv_f32 = tody_portable_dwconv_f32,
+    .max_pool_f32 = tody_portable_max_pool_f32,
+    .sum_pool_f32 = tody_portable_sum_pool_f32,
+    .unary_f32 = tody_portable_unary_f32,
+    .binary_f32 = tody_portable_binary_f32,
+    .softmax_f32 = tody_portable_softmax_f32,
+    .blend_f32 = tody_portable_blend_f32,
+    .transpose_b32 = tody_portable_transpose_b32,
+    .moments_f32 = tody_portable_moments_f32,
+};

@@ -1,0 +1,124 @@
+// gemm.c - rows times weight panels: blocks of rows that stay in cache, tiles of the kernel's size, tasks for threads.
+// SPDX-License-Identifier: Apache-2.0
+#include "gemm.h"
+
+#include "shape.h"
+
+enum {
+    BLOCK_ROWS = 64,         // rows of A that meet one panel before the next panel is fetched
+    BLOCK_FLOATS = 65536,    // of A in a block: a quarter of a MiB stays in the second-level cache
+    TASK_PRODUCTS = 200000,  // multiplications below which another thread costs more than it saves
+    TASKS_PER_THREAD = 4,    // so that a slow core does not keep the others waiting
+};
+
+// How a product is cut: blocks of rows, and parts of so many panels.
+typedef struct cut {
+    uint32_t block_rows, blocks, part_panels, parts, panels;
+} cut;
+
+typedef struct job {
+    const tody_gemm *gemm;
+    const tody_kernels *kernels;
+    size_t pointer_count;  // per thread
+    cut cut;
+} job;
+
+// A whole number of the kernel's tiles.
+static uint32_t block_rows(const tody_kernels *k, uint32_t depth) {
+    uint32_t rows = tody_min_u32(BLOCK_FLOATS / depth, BLOCK_ROWS);
+    return tody_max_u32(rows / k->gemm_f32_rows, 1) * k->gemm_f32_rows;
+}
+
+static size_t pointers_per_thread(const tody_kernels *k, uint32_t taps, uint32_t depth) {
+    return tody_scratch_bytes((uint64_t)taps * block_rows(k, depth) * sizeof(const float *)) / sizeof(const float *);
+}
+
+size_t tody_gemm_scratch(const tody_call *call, uint32_t taps, uint32_t depth) {
+    uint64_t bytes = (uint64_t)pointers_per_thread(call->kernels, taps, depth) * sizeof(const float *);
+    return tody_scratch_bytes(bytes * tody_threads(call));
+}
+
+void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const float **a) {
+    const tody_matrix *m = matrix;
+    for (uint32_t i = 0; i < rows; i++) a[i] = m->data + (first + i) * m->stride;
+}
+
+static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
+    cut c = {.block_rows = block_rows(k, g->depth), .parts = 1};
+    c.blocks = tody_div_up(g->rows, c.block_rows);
+    c.panels = tody_div_up(g->cols, TODY_PANEL);
+    uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
+    uint64_t most = (uint64_t)threads * TASKS_PER_THREAD;
+    uint32_t wanted = (uint32_t)(work < most ? work : most);
+    if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
+    c.part_panels = tody_div_up(c.panels, c.parts);
+    c.parts = tody_div_up(c.panels, c.part_panels);
+    return c;
+}
+
+// Rows [first, first + rows) of the result, in one panel. The panel stays in cache while the rows go by.
+static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t rows, const float *const *a) {
+    const tody_gemm *g = job->gemm;
+    uint32_t tile = job->kernels->gemm_f32_rows, column = panel * TODY_PANEL;
+    tody_gemm_f32 args = {
+        .cols = tody_min_u32(g->cols - column, TODY_PANEL),
+        .taps = g->taps,
+        .depth = g->depth,
+        .w = g->w + panel * g->w_stride,
+        .bias = g->bias ? g->bias + column : NULL,
+        .addend_stride = g->addend_stride,
+        .c_stride = g->c_stride,
+        .lo = tody_low(&g->activation),
+        .hi = tody_high(&g->activation),
+    };
+    for (uint32_t row = 0; row < rows; row += tile) {
+        args.rows = tody_min_u32(rows - row, tile);
+        args.a = a + (size_t)row * g->taps;
+        args.c = g->c + (first + row) * g->c_stride + column;
+        args.addend = g->addend ? g->addend + (first + row) * g->addend_stride + column : NULL;
+        job->kernels->gemm_f32(&args);
+    }
+}
+
+static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
+    const tody_gemm *g = job->gemm;
+    const tody_activation *f = &g->activation;
+    if (!tody_needs_unary(f)) return;
+    bool whole = cols == g->c_stride;
+    for (uint32_t i = 0; i < (whole ? 1 : rows); i++) {
+        float *c = g->c + (first + i) * g->c_stride + column;
+        job->kernels->unary_f32(f->fn, f->a, f->b, c, c, whole ? (size_t)rows * cols : cols);
+    }
+}
+
+static void run_task(void *context, uint32_t task, uint32_t thread) {
+    const job *job = context;
+    const tody_gemm *g = job->gemm;
+    const cut *c = &job->cut;
+    uint32_t first = task / c->parts * c->block_rows, rows = tody_min_u32(g->rows - first, c->block_rows);
+    uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
+    uint32_t column = panel * TODY_PANEL, tile = job->kernels->gemm_f32_rows;
+    const float **a = g->pointers + thread * job->pointer_count;
+    for (uint32_t row = 0; row < rows; row += tile) {
+        g->gather(g->source, first + row, tody_min_u32(rows - row, tile), a + (size_t)row * g->taps);
+    }
+    for (; panel < end; panel++) run_panel(job, panel, first, rows, a);
+    activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
+}
+
+static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
+    return (job){g, call->kernels, pointers_per_thread(call->kernels, g->taps, g->depth),
+                 cut_product(call->kernels, g, threads)};
+}
+
+void tody_gemm_run(const tody_call *call, const tody_gemm *gemm) {
+    job job = make_job(call, gemm, tody_threads(call));
+    tody_for(call, job.cut.blocks * job.cut.parts, run_task, &job);
+}
+
+void tody_gemm_here(const tody_call *call, const tody_gemm *gemm, uint32_t thread) {
+    job job = make_job(call, gemm, 1);
+    job.cut.parts = 1;
+    job.cut.part_panels = job.cut.panels;
+    for (uint32_t block = 0; block < job.cut.blocks; block++) run_task(&job, block, thread);
+}

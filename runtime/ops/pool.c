@@ -1,0 +1,153 @@
+// pool.c - largest or average value under a window, of any size up to the whole image.
+// SPDX-License-Identifier: Apache-2.0
+#include "window.h"
+
+enum {
+    BLOCK_POINTERS = 1024,  // per kernel call; a larger window goes by in parts
+    BLOCK_PIXELS = 64,
+};
+
+// What each thread has of the scratch. Two pixels follow it where the window goes by in parts.
+typedef struct workspace {
+    const float *a[BLOCK_POINTERS];
+    float scale[BLOCK_PIXELS];
+} workspace;
+
+typedef struct job {
+    const tody_call *call;
+    tody_slide slide;
+    float *y;
+    uint32_t pixels, block, taps;
+    size_t workspace_bytes;
+} job;
+
+static tody_status pool_check(const tody_call *call) {
+    const tody_pool_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    tody_status status = tody_check_images(&p->window, &x, &y);
+    if (status) return status;
+    if (p->kind > TODY_POOL_AVERAGE || p->include_pad > 1) return TODY_ERR_PARAM;
+    if (x.shape[TODY_CHANNELS] != y.shape[TODY_CHANNELS]) return TODY_ERR_SHAPE;
+    for (uint32_t d = 0; d < 2; d++) {  // the last window may hang over the end, but must begin before it
+        uint64_t padded = (uint64_t)x.shape[TODY_HEIGHT + d] + p->window.pad[d] + p->window.pad[d + 2];
+        if ((uint64_t)(y.shape[TODY_HEIGHT + d] - 1) * p->window.stride[d] >= padded) return TODY_ERR_SHAPE;
+    }
+    return TODY_OK;
+}
+
+static size_t workspace_bytes(uint32_t taps, uint32_t channels) {
+    uint64_t partial = taps > BLOCK_POINTERS ? 2 * (uint64_t)channels * sizeof(float) : 0;
+    return tody_scratch_bytes(sizeof(workspace) + partial);
+}
+
+// The workspaces of all threads, then the pixel that stands for padding.
+static size_t pool_scratch(const tody_call *call) {
+    const tody_pool_params *p = call->params;
+    const uint32_t channels = tody_in(call, 0).shape[TODY_CHANNELS];
+    uint64_t threads = (uint64_t)workspace_bytes(tody_taps(&p->window), channels) * tody_threads(call);
+    return tody_scratch_bytes(threads + (uint64_t)channels * sizeof(float));
+}
+
+// Taps of dimension d that count for the average at output position `out`: those in the image, or in the padded image.
+static uint64_t counted(const tody_slide *s, uint32_t d, uint32_t out, bool include_pad) {
+    const tody_window *w = &s->window;
+    const int64_t size = d == 0 ? s->height : s->width, start = (int64_t)out * w->stride[d] - w->pad[d];
+    const int64_t low = include_pad ? -(int64_t)w->pad[d] : 0, high = include_pad ? size + w->pad[d + 2] : size;
+    const int64_t step = w->dilation[d];
+    const int64_t first = start < low ? (low - start + step - 1) / step : 0;
+    const int64_t fit = start < high ? (high - 1 - start) / step + 1 : 0;
+    const int64_t end = fit < w->kernel[d] ? fit : w->kernel[d];
+    return end > first ? (uint64_t)(end - first) : 0;
+}
+
+static float scale_of(const job *job, uint32_t pixel) {
+    const tody_pool_params *p = job->call->params;
+    const tody_slide *s = &job->slide;
+    uint64_t rows = counted(s, 0, pixel / s->out_width % s->out_height, p->include_pad);
+    uint64_t count = rows * counted(s, 1, pixel % s->out_width, p->include_pad);
+    return count ? 1.0f / (float)count : 0.0f;
+}
+
+static void run_kernel(const job *job, const tody_pool_f32 *args) {
+    const tody_pool_params *p = job->call->params;
+    const tody_kernels *k = job->call->kernels;
+    (p->kind == TODY_POOL_MAX ? k->max_pool_f32 : k->sum_pool_f32)(args);
+}
+
+// One pixel whose window is too large for one call: what has been seen so far stands in for the pixels it came from.
+static void run_large(const job *job, uint32_t pixel, workspace *work) {
+    const uint32_t channels = job->slide.channels;
+    const float one = 1.0f, scale = scale_of(job, pixel);
+    float *partial = (float *)(work + 1), *other = partial + channels;  // a kernel's result may not be one of its sources
+    tody_pool_f32 args = {.pixels = 1, .channels = channels, .a = work->a, .scale = &one, .c_stride = channels};
+    for (uint32_t tap = 0; tap < job->taps; tap++) {
+        const float *x = tody_slide_tap(&job->slide, pixel, tap);
+        if (x == job->slide.outside) continue;
+        work->a[args.taps++] = x;
+        if (args.taps < BLOCK_POINTERS) continue;
+        args.c = partial;
+        run_kernel(job, &args);
+        work->a[0] = partial;
+        args.taps = 1;
+        partial = other;
+        other = args.c;
+    }
+    if (args.taps == 0) work->a[args.taps++] = job->slide.outside;
+    args.scale = &scale;
+    args.c = job->y + (size_t)pixel * channels;
+    run_kernel(job, &args);
+}
+
+static void run_block(void *context, uint32_t task, uint32_t thread) {
+    const job *job = context;
+    workspace *work = (workspace *)(void *)(job->call->scratch + thread * job->workspace_bytes);
+    const uint32_t first = task * job->block, channels = job->slide.channels;
+    if (job->taps > BLOCK_POINTERS) {
+        run_large(job, first, work);
+        return;
+    }
+    tody_pool_f32 args = {
+        .pixels = tody_min_u32(job->pixels - first, job->block),
+        .channels = channels,
+        .taps = job->taps,
+        .a = work->a,
+        .scale = work->scale,
+        .c = job->y + (size_t)first * channels,
+        .c_stride = channels,
+    };
+    tody_slide_gather(&job->slide, first, args.pixels, 1, job->taps, work->a);
+    for (uint32_t i = 0; i < args.pixels; i++) work->scale[i] = scale_of(job, first + i);
+    run_kernel(job, &args);
+}
+
+static void pool_run(const tody_call *call) {
+    const tody_pool_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    const uint32_t taps = tody_taps(&p->window), channels = x.shape[TODY_CHANNELS];
+    job job = {
+        .call = call,
+        .y = y.data,
+        .pixels = tody_extent(&y, TODY_BATCH, TODY_CHANNELS),
+        .block = tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1),
+        .taps = taps,
+        .workspace_bytes = workspace_bytes(taps, channels),
+    };
+    float *outside = (float *)(void *)(call->scratch + tody_threads(call) * job.workspace_bytes);
+    for (uint32_t i = 0; i < channels; i++) outside[i] = p->kind == TODY_POOL_MAX ? -__builtin_inff() : 0.0f;
+    job.slide = tody_slide_over(&x, &y, &p->window, outside);
+    tody_for(call, tody_div_up(job.pixels, job.block), run_block, &job);
+}
+
+const tody_op tody_op_pool = {
+    .name = "pool",
+    .code = TODY_OP_POOL,
+    .param_bytes = sizeof(tody_pool_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .required_inputs = 1,
+    .check = pool_check,
+    .scratch = pool_scratch,
+    .run = pool_run,
+};
