@@ -1,0 +1,181 @@
+"""Rules that let an operator do its neighbour's work: constants into weights, activations, padding and additions into convolutions."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import views
+from .graph import Graph, Node
+from .rewrite import Index, Rule, absorb, add_constant, first_input, first_output, sweep
+from .simplify import simplify
+
+_LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
+_WITH_ADDEND = ("conv", "dwconv", "dense")
+_ACTIVATIONS = (
+    "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign"  # fmt: skip
+).split()
+
+
+def fuse(graph: Graph) -> None:
+    """Apply the rules of this file and of `simplify` until nothing changes."""
+    simplify(graph)
+    while sweep(graph, RULES):
+        simplify(graph)
+
+
+def _inactive(node: Node) -> bool:
+    return bool(node.attrs.get("activation", ("none",))[0] == "none")
+
+
+def _slot(node: Node, i: int) -> str | None:
+    return node.inputs[i] if i < len(node.inputs) else None
+
+
+def _set_slot(node: Node, i: int, name: str) -> None:
+    node.inputs = node.inputs + [None] * (i + 1 - len(node.inputs))
+    node.inputs[i] = name
+
+
+def _per_channel(index: Index, user: Node, y: str) -> NDArray[np.float32] | None:
+    """The constant operand of a binary operator as one float per channel (last dimension) of y; None if it is not one."""
+    other = user.inputs[1] if user.inputs[0] == y else user.inputs[0]
+    data, shape = index.constant(other), index.graph.values[y].shape
+    if data is None or data.dtype != np.float32 or index.graph.values[first_output(user)].shape != shape:
+        return None
+    if math.prod(data.shape) != (data.shape[-1] if data.ndim else 1):
+        return None
+    return np.broadcast_to(data.reshape(-1), shape[-1:])
+
+
+def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """What the user of y computes, if it is y * scale + shift with one pair per channel."""
+    channels = index.graph.values[y].shape[-1:]
+    if user.op == "unary" and user.attrs["function"][0] == "affine":
+        _, a, b = user.attrs["function"]
+        return np.full(channels, a, np.float32), np.full(channels, b, np.float32)
+    if user.op != "binary" or user.attrs["fn"] not in ("add", "mul") or not _inactive(user):
+        return None
+    data = _per_channel(index, user, y)
+    if data is None:
+        return None
+    return (data, np.zeros(channels, np.float32)) if user.attrs["fn"] == "mul" else (np.ones(channels, np.float32), data)
+
+
+def fold_scale(index: Index, node: Node) -> bool:
+    """A scale or shift per channel behind a linear operator goes into its weights and bias: BatchNormalization, bias additions."""
+    y = first_output(node)
+    user = index.only_user(y) if node.op in _LINEAR and _inactive(node) and _slot(node, 3) is None else None
+    found = None if user is None else _scale_and_shift(index, user, y)
+    weights = index.constant(_slot(node, 1)) if node.op in _LINEAR else None
+    old = index.constant(_slot(node, 2)) if node.op in _LINEAR else None
+    if found is None or user is None or weights is None or (_slot(node, 2) is not None and old is None):
+        return False
+    scale, shift = found
+    graph, packed = index.graph, node.op != "dwconv"
+    shape = weights.shape[:2] if packed else weights.shape[1:]
+    wide = scale.astype(np.float64)
+    if (scale != 1).any():
+        data = weights * wide.reshape(*shape, 1, 1) if packed else weights * wide
+        node.inputs[1] = add_constant(graph, f"{node.inputs[1]}:scaled", data.astype(np.float32), "panels" if packed else "plain")
+    bias = (0.0 if old is None else old.astype(np.float64).reshape(-1)) * wide + shift
+    _set_slot(node, 2, add_constant(graph, f"{y}:bias", bias.astype(np.float32).reshape(shape), "panels" if packed else "plain"))
+    return absorb(index, node, user)
+
+
+def fold_activation(index: Index, node: Node) -> bool:
+    """An activation behind an operator that can apply one."""
+    if node.op not in (*_LINEAR, "instance_norm", "binary") or not _inactive(node):
+        return False
+    user = index.only_user(first_output(node))
+    if user is None or user.op != "unary" or index.graph.values[first_output(user)].dtype != "float32":
+        return False
+    if node.op == "binary" and (user.attrs["function"][0] != "clamp" or index.graph.values[first_output(node)].dtype != "float32"):
+        return False
+    if user.attrs["function"][0] not in _ACTIVATIONS:
+        return False
+    node.attrs = {**node.attrs, "activation": user.attrs["function"]}
+    return absorb(index, node, user)
+
+
+def fold_addend(index: Index, node: Node) -> bool:
+    """The addition of a residual, before the activation, goes into the later of the two operators that made its operands."""
+    if node.op != "binary" or node.attrs["fn"] != "add":
+        return False
+    graph = index.graph
+    place = {id(other): i for i, other in enumerate(graph.nodes)}
+    makers = [index.maker(name) for name in node.inputs]
+    for i in sorted((0, 1), key=lambda i: -place.get(id(makers[i]), -1)):
+        maker, x, other = makers[i], node.inputs[i], node.inputs[1 - i]
+        if maker is None or x is None or other is None or x == other or maker.op not in _WITH_ADDEND:
+            continue
+        earlier = place.get(id(makers[1 - i]), -1) < place[id(maker)]
+        same = graph.values[x].shape == graph.values[other].shape
+        if not earlier or not same or graph.values[other].constant:
+            continue
+        if _inactive(maker) and _slot(maker, 3) is None and index.only_user(x) is node:
+            _set_slot(maker, 3, other)
+            maker.attrs = {**maker.attrs, "activation": node.attrs.get("activation", ("none", 0.0, 0.0))}
+            return absorb(index, maker, node)
+    return False
+
+
+def fold_pad(index: Index, node: Node) -> bool:
+    """Padding goes into the window of the operator behind it, where it means the same.
+
+    Zeros for convolutions; zeros for an average that counts its own padding; minus infinity for a maximum, whose own padding
+    never wins. Zeros around a maximum stay: they can win.
+    """
+    if node.op != "pad" or node.attrs["mode"] != "constant":
+        return False
+    x, y = first_input(node), first_output(node)
+    user = index.only_user(y)
+    shape, new = index.graph.values[x].shape, index.graph.values[y].shape
+    if user is None or user.op not in ("conv", "dwconv", "pool") or first_input(user) != y or len(shape) != 4:
+        return False
+    before = [int(n) for n in node.attrs["before"][:4]]
+    after = [n - o - b for n, o, b in zip(new, shape, before, strict=True)]
+    if before[0] or before[3] or after[0] or after[3] or not _pads_alike(node, user):
+        return False
+    pad = [n + o for n, o in zip(user.attrs["pad"], (before[1], before[2], after[1], after[2]), strict=True)]
+    dilation = user.attrs.get("dilation", (1, 1))
+    reach = [(k - 1) * d for k, d in zip(user.attrs["kernel"], dilation, strict=True)]
+    if user.op == "pool" and any(n > reach[i % 2] for i, n in enumerate(pad)):
+        return False
+    user.inputs[0] = x
+    user.attrs = {**user.attrs, "pad": tuple(pad)}
+    if user.op == "pool" and user.attrs["kind"] == "average":
+        user.attrs["include_pad"] = 1
+    return True
+
+
+def _pads_alike(pad: Node, user: Node) -> bool:
+    value = float(pad.attrs["value"])
+    if user.op != "pool":
+        return value == 0
+    if user.attrs["kind"] == "max":
+        return value == -math.inf or value <= float(np.finfo(np.float32).min)
+    return value == 0 and (bool(user.attrs.get("include_pad")) or not any(user.attrs["pad"]))
+
+
+def swap_in_matmul(index: Index, node: Node) -> bool:
+    """A matrix product that takes b transposed needs no copy that swaps the last two dimensions of b."""
+    copy = index.maker(node.inputs[1], "copy") if node.op == "matmul" else None
+    if copy is None:
+        return False
+    source, shape = first_input(copy), index.graph.values[first_output(copy)].shape
+    rank = len(shape)
+    if len(index.graph.values[source].shape) != rank:
+        return False
+    order = views.permutation(views.of_node(copy, shape), index.graph.values[source].shape)
+    if order != (*range(rank - 2), rank - 1, rank - 2):
+        return False
+    node.inputs[1] = source
+    node.attrs = {**node.attrs, "transpose_b": 1 - int(node.attrs.get("transpose_b", 0))}
+    return True
+
+
+RULES: list[Rule] = [fold_pad, fold_scale, fold_activation, fold_addend, swap_in_matmul]

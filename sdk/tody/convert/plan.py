@@ -1,0 +1,140 @@
+"""The memory plan: where in the arena each value lies, decided once, on the laptop."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from .. import format as fmt
+from .graph import Graph, Node
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory for one value, or for several that share it. Alive from node `first` to node `last`, both included."""
+
+    name: str
+    bytes: int
+    first: int
+    last: int
+    members: list[str] = field(default_factory=list)
+    at: int = 0
+
+
+@dataclass
+class Plan:
+    """Where each value lies in the arena.
+
+    Attributes:
+        at: byte offset of every value that is not a constant.
+        arena_bytes: size of the arena.
+        least_bytes: what is alive at the same time, at most: no plan can do with less.
+    """
+
+    at: dict[str, int]
+    arena_bytes: int
+    least_bytes: int
+
+
+def plan(graph: Graph) -> Plan:
+    """Plan the arena of a graph. Inputs keep their content during a run, outputs live to the end."""
+    buffers = list(_buffers(graph).values())
+    orders: list[Callable[[Buffer], tuple[object, ...]]] = [
+        lambda b: (-b.bytes, b.first, b.name),
+        lambda b: (-b.bytes * (b.last - b.first + 1), b.first, b.name),
+    ]
+    results = []
+    for key in orders:
+        arena_bytes = place(sorted(buffers, key=key))
+        results.append((arena_bytes, {name: b.at for b in buffers for name in b.members}))
+    arena_bytes, at = min(results, key=lambda result: result[0])
+    return Plan(at, arena_bytes, least_bytes(buffers))
+
+
+def place(buffers: Iterable[Buffer], align: int = fmt.ARENA_ALIGN) -> int:
+    """Put each buffer, in the order given, into the lowest gap that is free for its whole life. Returns the bytes needed.
+
+    Source: Yury Pisarchyk and Juhyun Lee, "Efficient memory management for deep neural net inference", 2020 (greedy by size).
+    """
+    placed: list[Buffer] = []
+    for b in buffers:
+        b.at = 0
+        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.at):
+            if b.at + b.bytes <= other.at:
+                break
+            b.at = max(b.at, fmt.align(other.at + other.bytes, align))
+        placed.append(b)
+    return max((b.at + b.bytes for b in placed), default=0)
+
+
+def least_bytes(buffers: Iterable[Buffer]) -> int:
+    """The most bytes that are alive at one time."""
+    changes: dict[int, int] = {}
+    for b in buffers:
+        changes[b.first] = changes.get(b.first, 0) + b.bytes
+        changes[b.last + 1] = changes.get(b.last + 1, 0) - b.bytes
+    alive = most = 0
+    for time in sorted(changes):
+        alive += changes[time]
+        most = max(most, alive)
+    return most
+
+
+def _buffers(graph: Graph) -> dict[str, Buffer]:
+    """One buffer per value, then shared where a node may write over its input or does nothing at all."""
+    owner: dict[str, Buffer] = {}
+    for name in graph.inputs:
+        owner[name] = _buffer(graph, name, -1)
+        owner[name].last = len(graph.nodes)
+    for i, node in enumerate(graph.nodes):
+        for name in node.outputs:
+            if name is not None:
+                owner[name] = _buffer(graph, name, i)
+        for name in node.inputs:
+            if name in owner:
+                owner[name].last = max(owner[name].last, i)
+    for name in graph.outputs:
+        owner[name].last = len(graph.nodes)
+    for node in graph.nodes:
+        if node.op == "reshape" and node.inputs[0] in owner:
+            _share(owner, node.inputs[0], node.outputs[0])
+    for i, node in enumerate(graph.nodes):
+        name = _writes_over(graph, owner, node, i)
+        if name is not None:
+            _share(owner, name, node.outputs[0])
+    return {b.name: b for b in owner.values()}
+
+
+def _buffer(graph: Graph, name: str, time: int) -> Buffer:
+    value = graph.values[name]
+    return Buffer(name, fmt.tensor_bytes(value.dtype, value.shape), time, time, [name])
+
+
+def _share(owner: dict[str, Buffer], a: str | None, b: str | None) -> None:
+    assert a is not None and b is not None
+    first, second = owner[a], owner[b]
+    if first is second:
+        return
+    first.bytes = max(first.bytes, second.bytes)
+    first.first, first.last = min(first.first, second.first), max(first.last, second.last)
+    first.members += second.members
+    for name in second.members:
+        owner[name] = first
+
+
+def _writes_over(graph: Graph, owner: dict[str, Buffer], node: Node, time: int) -> str | None:
+    """The input whose memory a node's output may take: same shape and dtype, read element by element, not needed any more."""
+    candidates = {"unary": node.inputs[:1], "binary": node.inputs}.get(node.op, [])
+    if node.op in ("conv", "dwconv", "dense"):
+        candidates = node.inputs[3:4]
+    y = graph.values[node.outputs[0]] if node.outputs[0] is not None else None
+    for name in candidates:
+        if name is None or name not in owner or y is None:
+            continue
+        value, others = graph.values[name], [owner[n] for n in node.inputs if n in owner and n != name]
+        alike = (value.shape, value.dtype) == (y.shape, y.dtype)
+        once = node.op == "binary" or node.inputs.count(name) == 1
+        if alike and once and owner[name].last == time and owner[name] not in others:
+            return name
+    return None
