@@ -1,0 +1,4 @@
+// binary_avx2.c - the portable binary, compiled for AVX2: the same operations in the same order, and so the same bits.
+// SPDX-License-Identifier: Apache-2.0
+#define tody_portable_binary_f32 tody_binary_f32_avx2
+#include "../portable/binary.c"

@@ -1,0 +1,16 @@
+// x86.c - the AVX2 kernel set.
+// SPDX-License-Identifier: Apache-2.0
+#include "x86.h"
+
+const tody_kernels tody_kernels_avx2 = {
+    .name = "avx2",
+    .needs = TODY_CPU_AVX2,
+    .gemm_f32_rows = 6,
+    .gemm_f32 = tody_gemm_f32_avx2,
+    .dwconv_f32 = tody_dwconv_f32_avx2,
+    .unary_f32 = tody_unary_f32_avx2,
+    .binary_f32 = tody_binary_f32_avx2,
+    .softmax_f32 = tody_softmax_f32_avx2,
+    .blend_f32 = tody_blend_f32_avx2,
+    .moments_f32 = tody_moments_f32_avx2,
+};

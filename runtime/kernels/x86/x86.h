@@ -1,0 +1,20 @@
+// x86.h - what the AVX2 kernels share.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_X86_H
+#define TODY_X86_H
+
+#include "core/kernels.h"
+
+void tody_gemm_f32_avx2(const tody_gemm_f32 *args);
+void tody_dwconv_f32_avx2(const tody_dwconv_f32 *args);
+void tody_max_pool_f32_avx2(const tody_pool_f32 *args);
+void tody_sum_pool_f32_avx2(const tody_pool_f32 *args);
+void tody_unary_f32_avx2(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
+void tody_binary_f32_avx2(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
+                          float lo, float hi);
+void tody_softmax_f32_avx2(const float *x, float *y, size_t count);
+void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
+void tody_transpose_b32_avx2(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
+void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
+
+#endif
