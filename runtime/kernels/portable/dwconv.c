@@ -9,8 +9,8 @@ static float clamp(float x, float lo, float hi) {
     return above > hi ? hi : above;
 }
 
-// Channels [k, k + lanes) of pixel p.
-static inline void channels(const tody_dwconv_f32 *d, uint32_t p, uint32_t k, uint32_t lanes) {
+// Channels [k, k + lanes) of pixel p. Inlined, so that the loops of a whole LANES have a constant length.
+static inline __attribute__((always_inline)) void channels(const tody_dwconv_f32 *d, uint32_t p, uint32_t k, uint32_t lanes) {
     float sum[LANES] = {0};
     for (uint32_t t = 0; t < d->taps; t++) {
         const float *a = d->a[(size_t)p * d->taps + t] + k, *w = d->w + (size_t)t * d->channels + k;
