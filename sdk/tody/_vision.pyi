@@ -1,0 +1,105 @@
+"""The binding of runtime/vision: preprocessing, decoders, non-maximum suppression.
+
+Boxes are NumPy arrays of the structured dtype `tody.run.detections.BOX`, points are float32 [n, p, 2].
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Buffer, Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+Placement = tuple[float, float, float, float]
+"""scale_x, scale_y, offset_x, offset_y: x_in_model = x_in_frame * scale_x + offset_x."""
+
+class Preprocess:
+    """From frames to one model's input tensor. Keeps no state: threads may share it.
+
+    Args:
+        width, height: of the model's input in pixels, at most 8192.
+        fit: "stretch", "letterbox", "crop" or "top_left".
+        pixels: channel order the model wants, "bgr", "rgb" or "gray".
+        pad, mean, scale: three numbers each; value = (pixel - mean) * scale.
+        planar: True for NCHW, False for NHWC.
+        dtype: "float32", "uint8" (rounded, clamped) or "int8" (value / quant_scale + zero_point, rounded, clamped).
+
+    Raises:
+        ModelError: a value is out of range.
+    """
+
+    channels: int
+    dtype: str
+    def __init__(
+        self,
+        *,
+        width: int,
+        height: int,
+        fit: str,
+        pixels: str,
+        pad: Sequence[int],
+        mean: Sequence[float],
+        scale: Sequence[float],
+        planar: bool,
+        dtype: str = "float32",
+        quant_scale: float = 1.0,
+        zero_point: int = 0,
+    ) -> None: ...
+    def run(self, frame: Buffer, pixels: str, out: Buffer) -> Placement:
+        """Write a frame (uint8 [h, w] or [h, w, 3 or 4], contiguous rows, channels as `pixels` says) into `out`.
+
+        Raises:
+            UsageError: the frame or `out` does not fit.
+        """
+
+class Decoder:
+    """A decoder of runtime/vision/decoders.c with its parameters (same names). flags: sigmoid, softmax, background, normalized, corner.
+
+    Raises:
+        ModelError: no such decoder, or a parameter out of range.
+    """
+
+    name: str
+    points: int
+    needs_nms: bool
+    def __init__(
+        self,
+        name: str,
+        *,
+        width: int,
+        height: int,
+        classes: int,
+        points: int = 0,
+        strides: Sequence[int] = (),
+        bins: int = 0,
+        anchors: NDArray[Any] | None = None,
+        variance: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        flags: Iterable[str] = (),
+    ) -> None: ...
+    def run(
+        self,
+        outputs: Sequence[Buffer],
+        score: float,
+        boxes: NDArray[Any],
+        points: NDArray[Any] | None = None,
+        multilabel: bool = False,
+    ) -> int:
+        """Fill `boxes` and `points` with what reaches `score`, in pixels of the model's input; the most sure where there is no room
+        for all. Returns how many.
+
+        Raises:
+            ModelError: the outputs' shapes do not fit the parameters.
+        """
+
+def nms(
+    boxes: NDArray[Any], points: NDArray[Any] | None, count: int, iou: float, agnostic: bool = False, limit: int = 100
+) -> int:
+    """Sort the first `count` boxes by score, drop those that overlap a better one by more than `iou` (of the same label, or of any
+    if agnostic), move the others to the front and return their number, at most `limit`."""
+
+def to_frame(
+    boxes: NDArray[Any], points: NDArray[Any] | None, count: int, placement: Placement, size: tuple[int, int]
+) -> None:
+    """From the model's input to a frame of size (width, height), in place. Boxes are clipped to the frame, points are not."""
+
+def decoders() -> list[str]:
+    """Names of the decoders of this build."""
