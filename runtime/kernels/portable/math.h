@@ -3,7 +3,8 @@
 //
 // Bit-identical on every IEEE 754 machine when nothing is contracted (-ffp-contract=off) and float is evaluated as float.
 // Every function takes NaN, infinities and subnormal numbers; sqrt is __builtin_sqrtf (needs -fno-math-errno).
-// Ranges are reduced as in Cody and Waite (1980) and Cephes (Moshier); polynomials were fitted to the interval stated by reweighted least squares (Lawson) and rounded to float32.
+// Ranges are reduced as in Cody and Waite (Software Manual for the Elementary Functions, 1980) and Cephes (Moshier, 1989);
+// the polynomials were fitted to the reduced ranges by reweighted least squares (Lawson) and rounded to float32.
 //
 // Largest error in units in the last place, over float32 values of all magnitudes (tests/ops/test_math.py holds it):
 //

@@ -1,0 +1,143 @@
+// binary.c - functions of two elements, with broadcasting.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels.h"
+#include "nest.h"
+#include "shape.h"
+
+typedef struct job {
+    const tody_kernels *kernels;
+    tody_nest nest;
+    uint32_t fn;
+    tody_activation clamp;
+    const void *a, *b;
+    void *y;
+    tody_row row;
+} job;
+
+static bool is_comparison(uint32_t fn) { return fn >= TODY_FN2_EQUAL && fn <= TODY_FN2_LESS_EQUAL; }
+
+// Whether fn takes operands of this dtype.
+static bool takes(uint32_t fn, tody_dtype dtype) {
+    switch (dtype) {
+        case TODY_F32: return fn <= TODY_FN2_LESS_EQUAL;
+        case TODY_S32: return fn <= TODY_FN2_FMOD || is_comparison(fn);
+        case TODY_BOOL: return fn == TODY_FN2_EQUAL || fn >= TODY_FN2_AND;
+        default: return false;
+    }
+}
+
+static tody_status binary_check(const tody_call *call) {
+    const tody_binary_params *p = call->params;
+    const tody_tensor a = tody_in(call, 0), b = tody_in(call, 1), y = tody_out(call, 0);
+    if (p->fn >= TODY_FN2_COUNT) return TODY_ERR_PARAM;
+    bool arithmetic = p->fn <= TODY_FN2_PRELU;
+    if (!takes(p->fn, a.dtype) || b.dtype != a.dtype || a.pack || b.pack || y.pack) return TODY_ERR_DTYPE;
+    if (y.dtype != (arithmetic ? a.dtype : TODY_BOOL)) return TODY_ERR_DTYPE;
+    bool clamp = p->activation.fn == TODY_FN_CLAMP && arithmetic && a.dtype == TODY_F32;
+    if (p->activation.fn != TODY_FN_NONE && !clamp) return TODY_ERR_PARAM;
+    if (!tody_activation_ok(&p->activation)) return TODY_ERR_PARAM;
+    tody_nest nest = tody_nest_like(&y);
+    return tody_nest_broadcast(&nest, 0, &a) && tody_nest_broadcast(&nest, 1, &b) ? TODY_OK : TODY_ERR_SHAPE;
+}
+
+static void row_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const uint32_t inner = j->nest.rank - 1;
+    const size_t a_step = j->nest.stride[0][inner] != 0, b_step = j->nest.stride[1][inner] != 0;
+    j->kernels->binary_f32(j->fn, (const float *)j->a + offset[0], a_step, (const float *)j->b + offset[1], b_step,
+                           (float *)j->y + at, count, tody_low(&j->clamp), tody_high(&j->clamp));
+}
+
+static void row_compare_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const float *a = (const float *)j->a + offset[0], *b = (const float *)j->b + offset[1];
+    uint8_t *y = (uint8_t *)j->y + at;
+    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
+        y[i] = j->fn == TODY_FN2_EQUAL ? *a == *b : j->fn == TODY_FN2_LESS ? *a < *b : *a <= *b;
+    }
+}
+
+static void row_compare_s32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const int32_t *a = (const int32_t *)j->a + offset[0], *b = (const int32_t *)j->b + offset[1];
+    uint8_t *y = (uint8_t *)j->y + at;
+    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
+        y[i] = j->fn == TODY_FN2_EQUAL ? *a == *b : j->fn == TODY_FN2_LESS ? *a < *b : *a <= *b;
+    }
+}
+
+static void row_bool(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const uint8_t *a = (const uint8_t *)j->a + offset[0], *b = (const uint8_t *)j->b + offset[1];
+    uint8_t *y = (uint8_t *)j->y + at;
+    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
+        bool p = *a != 0, q = *b != 0;
+        y[i] = j->fn == TODY_FN2_AND ? p && q : j->fn == TODY_FN2_OR ? p || q : j->fn == TODY_FN2_XOR ? p != q : p == q;
+    }
+}
+
+// Two's complement without overflow: what leaves 32 bits wraps. Division goes towards zero; by zero it gives 0.
+static int32_t divide_s32(int32_t a, int32_t b) { return b == 0 ? 0 : b == -1 ? (int32_t)(0u - (uint32_t)a) : a / b; }
+
+static int32_t fmod_s32(int32_t a, int32_t b) { return b == 0 || b == -1 ? 0 : a % b; }
+
+static int32_t mod_s32(int32_t a, int32_t b) {
+    int32_t r = fmod_s32(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static int32_t apply_s32(uint32_t fn, int32_t a, int32_t b) {
+    switch (fn) {
+        case TODY_FN2_ADD: return (int32_t)((uint32_t)a + (uint32_t)b);
+        case TODY_FN2_SUB: return (int32_t)((uint32_t)a - (uint32_t)b);
+        case TODY_FN2_MUL: return (int32_t)((uint32_t)a * (uint32_t)b);
+        case TODY_FN2_DIV: return divide_s32(a, b);
+        case TODY_FN2_MIN: return a < b ? a : b;
+        case TODY_FN2_MAX: return a > b ? a : b;
+        case TODY_FN2_MOD: return mod_s32(a, b);
+        default: return fmod_s32(a, b);
+    }
+}
+
+static void row_s32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const int32_t *a = (const int32_t *)j->a + offset[0], *b = (const int32_t *)j->b + offset[1];
+    int32_t *y = (int32_t *)j->y + at;
+    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s32(j->fn, *a, *b);
+}
+
+static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    tody_nest_walk(&j->nest, begin, end, j->row, j);
+}
+
+static void binary_run(const tody_call *call) {
+    const tody_binary_params *p = call->params;
+    const tody_tensor a = tody_in(call, 0), b = tody_in(call, 1), y = tody_out(call, 0);
+    job job = {call->kernels, tody_nest_like(&y), p->fn, p->activation, a.data, b.data, y.data, row_f32};
+    tody_nest_broadcast(&job.nest, 0, &a);
+    tody_nest_broadcast(&job.nest, 1, &b);
+    tody_nest_simplify(&job.nest);
+    if (a.dtype == TODY_BOOL) job.row = row_bool;
+    if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
+    if (a.dtype == TODY_F32 && is_comparison(p->fn)) job.row = row_compare_f32;
+    tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
+}
+
+const tody_op tody_op_binary = {
+    .name = "binary",
+    .code = TODY_OP_BINARY,
+    .param_bytes = sizeof(tody_binary_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .required_inputs = 2,
+    .check = binary_check,
+    .run = binary_run,
+};

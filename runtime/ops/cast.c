@@ -1,0 +1,84 @@
+// cast.c - from one dtype or quantisation to another.
+// SPDX-License-Identifier: Apache-2.0
+#include "convert.h"
+#include "nest.h"
+#include "shape.h"
+
+enum { BLOCK = 64 };
+
+typedef struct job {
+    const tody_kernels *kernels;
+    tody_tensor x, y;
+} job;
+
+// int8 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
+static bool can_take(const tody_tensor *t) {
+    if (t->pack || tody_dtype_bytes(t->dtype) == 0 || t->scale_count > 1) return false;
+    if (t->scale_count == 0) return t->zero_point == 0;
+    return t->dtype == TODY_S8 && t->scales[0] > 0.0f && t->scales[0] < __builtin_inff() && t->zero_point >= INT8_MIN &&
+           t->zero_point <= INT8_MAX;
+}
+
+static tody_status cast_check(const tody_call *call) {
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    if (!can_take(&x) || !can_take(&y)) return TODY_ERR_DTYPE;
+    return tody_same_shape(&x, &y) ? TODY_OK : TODY_ERR_SHAPE;
+}
+
+static int64_t load_integer(const tody_tensor *x, uint32_t i) {
+    switch (x->dtype) {
+        case TODY_S8: return ((const int8_t *)x->data)[i];
+        case TODY_S32: return ((const int32_t *)x->data)[i];
+        case TODY_S64: return ((const int64_t *)x->data)[i];
+        case TODY_BOOL: return ((const uint8_t *)x->data)[i] != 0;
+        default: return ((const uint8_t *)x->data)[i];
+    }
+}
+
+// What does not fit loses its upper bits.
+static void store_integer(const tody_tensor *y, uint32_t i, int64_t value) {
+    switch (y->dtype) {
+        case TODY_S8: ((int8_t *)y->data)[i] = (int8_t)(uint8_t)value; break;
+        case TODY_S32: ((int32_t *)y->data)[i] = (int32_t)(uint32_t)value; break;
+        case TODY_S64: ((int64_t *)y->data)[i] = value; break;
+        case TODY_BOOL: ((uint8_t *)y->data)[i] = value != 0; break;
+        default: ((uint8_t *)y->data)[i] = (uint8_t)value; break;
+    }
+}
+
+static void run_integer(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    for (uint32_t i = begin; i < end; i++) store_integer(&j->y, i, load_integer(&j->x, i));
+}
+
+static void run_real(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    float block[BLOCK];
+    for (uint32_t at = begin; at < end; at += BLOCK) {
+        const uint32_t count = tody_min_u32(end - at, BLOCK);
+        tody_load_f32(&j->x, at, count, block);
+        tody_store_f32(j->kernels, &j->y, at, count, block);
+    }
+}
+
+static bool is_real(const tody_tensor *t) { return t->dtype == TODY_F32 || t->dtype == TODY_F16 || t->scale_count; }
+
+static void cast_run(const tody_call *call) {
+    const job job = {call->kernels, tody_in(call, 0), tody_out(call, 0)};
+    tody_for_ranges(call, job.y.count, TODY_GRAIN, is_real(&job.x) || is_real(&job.y) ? run_real : run_integer, &job);
+}
+
+const tody_op tody_op_cast = {
+    .name = "cast",
+    .code = TODY_OP_CAST,
+    .param_bytes = 0,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .required_inputs = 1,
+    .check = cast_check,
+    .run = cast_run,
+};

@@ -1,0 +1,151 @@
+// copy.c - transpose, slice, expand, flip: y is x read with other strides.
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "core/kernels.h"
+#include "nest.h"
+#include "shape.h"
+
+enum { TILE_ROWS = 1024, TILE_COLUMNS = 64, SHORT_BYTES = 64 };
+
+typedef struct job {
+    const tody_kernels *kernels;
+    tody_nest nest;
+    const uint8_t *x;
+    uint8_t *y;
+    size_t element_bytes;
+    uint32_t column;  // transposing: the dimension along which x is contiguous
+} job;
+
+// Whether the smallest and the largest address are inside of x. Strides fit 32 bits and dimensions 31: no overflow in 64.
+static bool stays_inside(const tody_copy_params *p, const tody_tensor *x, const tody_tensor *y) {
+    int64_t least = p->offset, most = p->offset;
+    for (uint32_t d = 0; d < y->rank; d++) {
+        int64_t reach = ((int64_t)y->shape[d] - 1) * p->stride[d];
+        if (reach < -(int64_t)INT32_MAX || reach > INT32_MAX) return false;
+        least += reach < 0 ? reach : 0;
+        most += reach > 0 ? reach : 0;
+    }
+    return least >= 0 && most < (int64_t)x->count;
+}
+
+static tody_status copy_check(const tody_call *call) {
+    const tody_copy_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    if (!tody_same_type(&x, &y)) return TODY_ERR_DTYPE;
+    for (uint32_t d = y.rank; d < TODY_MAX_RANK; d++) {
+        if (p->stride[d] != 0) return TODY_ERR_PARAM;
+    }
+    return stays_inside(p, &x, &y) ? TODY_OK : TODY_ERR_PARAM;
+}
+
+static void row_run(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    memmove(j->y + at * j->element_bytes, j->x + offset[0] * (ptrdiff_t)j->element_bytes, count * j->element_bytes);
+}
+
+static void row_b32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t step = j->nest.stride[0][j->nest.rank - 1];
+    const uint32_t *x = (const uint32_t *)(const void *)j->x + offset[0];
+    uint32_t *y = (uint32_t *)(void *)j->y + at;
+    for (uint32_t i = 0; i < count; i++) y[i] = x[(ptrdiff_t)i * step];
+}
+
+static void row_b8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t step = j->nest.stride[0][j->nest.rank - 1];
+    const uint8_t *x = j->x + offset[0];
+    uint8_t *y = j->y + at;
+    for (uint32_t i = 0; i < count; i++) y[i] = x[(ptrdiff_t)i * step];
+}
+
+static void row_other(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t bytes = (ptrdiff_t)j->element_bytes, step = j->nest.stride[0][j->nest.rank - 1] * bytes;
+    const uint8_t *x = j->x + offset[0] * bytes;
+    uint8_t *y = j->y + (ptrdiff_t)at * bytes;
+    for (uint32_t i = 0; i < count; i++) memmove(y + (ptrdiff_t)i * bytes, x + (ptrdiff_t)i * step, j->element_bytes);
+}
+
+static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t inner = j->nest.rank - 1;
+    tody_row row = j->element_bytes == 4 ? row_b32 : j->element_bytes == 1 ? row_b8 : row_other;
+    if (j->nest.stride[0][inner] == 1 && j->nest.shape[inner] * j->element_bytes >= SHORT_BYTES) row = row_run;
+    tody_nest_walk(&j->nest, begin, end, row, j);
+}
+
+// Transposing: the plane of the innermost dimension (its rows in x) and `column`, once for each element of the other
+// dimensions, in tiles, so that threads can share one plane.
+static void transpose_tile(const job *j, uint32_t plane, uint32_t row, uint32_t column) {
+    const uint32_t inner = j->nest.rank - 1;
+    ptrdiff_t x = 0, y = 0, y_stride = (ptrdiff_t)j->nest.shape[inner], column_stride = 0;
+    for (uint32_t d = inner; d-- > 0; y_stride *= (ptrdiff_t)j->nest.shape[d]) {
+        if (d == j->column) {
+            column_stride = y_stride;
+            continue;
+        }
+        ptrdiff_t index = (ptrdiff_t)(plane % j->nest.shape[d]);
+        plane /= j->nest.shape[d];
+        x += index * j->nest.stride[0][d];
+        y += index * y_stride;
+    }
+    x += (ptrdiff_t)row * j->nest.stride[0][inner] + (ptrdiff_t)column;
+    y += (ptrdiff_t)column * column_stride + (ptrdiff_t)row;
+    j->kernels->transpose_b32((const uint32_t *)(const void *)j->x + x, (size_t)j->nest.stride[0][inner],
+                              (uint32_t *)(void *)j->y + y, (size_t)column_stride,
+                              tody_min_u32(j->nest.shape[inner] - row, TILE_ROWS),
+                              tody_min_u32(j->nest.shape[j->column] - column, TILE_COLUMNS));
+}
+
+static void run_tiles(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t rows = tody_div_up(j->nest.shape[j->nest.rank - 1], TILE_ROWS);
+    const uint32_t columns = tody_div_up(j->nest.shape[j->column], TILE_COLUMNS);
+    for (uint32_t i = begin; i < end; i++) {
+        transpose_tile(j, i / columns / rows, i / columns % rows * TILE_ROWS, i % columns * TILE_COLUMNS);
+    }
+}
+
+// The outer dimension along which x is contiguous, if the innermost one is not; else rank.
+static uint32_t find_column(const tody_nest *nest) {
+    const uint32_t inner = nest->rank - 1;
+    for (uint32_t d = 0; d < inner; d++) {
+        if (nest->stride[0][d] == 1 && nest->stride[0][inner] > 1) return d;
+    }
+    return nest->rank;
+}
+
+static void copy_run(const tody_call *call) {
+    const tody_copy_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    const size_t bytes = tody_dtype_bytes(y.dtype);
+    job job = {call->kernels, tody_nest_like(&y), (const uint8_t *)x.data + (size_t)p->offset * bytes, y.data, bytes, 0};
+    for (uint32_t d = 0; d < y.rank; d++) job.nest.stride[0][d] = p->stride[d];
+    tody_nest_simplify(&job.nest);
+    job.column = find_column(&job.nest);
+    if (bytes != 4 || job.column == job.nest.rank) {
+        tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
+        return;
+    }
+    const uint32_t rows = job.nest.shape[job.nest.rank - 1], columns = job.nest.shape[job.column];
+    const uint32_t tiles = tody_div_up(rows, TILE_ROWS) * tody_div_up(columns, TILE_COLUMNS);
+    const uint32_t tile_elements = tody_min_u32(rows, TILE_ROWS) * tody_min_u32(columns, TILE_COLUMNS);
+    tody_for_ranges(call, y.count / rows / columns * tiles, tody_div_up(TODY_GRAIN, tile_elements), run_tiles, &job);
+}
+
+const tody_op tody_op_copy = {
+    .name = "copy",
+    .code = TODY_OP_COPY,
+    .param_bytes = sizeof(tody_copy_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .required_inputs = 1,
+    .check = copy_check,
+    .run = copy_run,
+};
