@@ -4,7 +4,7 @@ Boxes are NumPy arrays of the structured dtype `tody.run.detections.BOX`, points
 """
 
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Buffer, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Preprocess:
         quant_scale: float = 1.0,
         zero_point: int = 0,
     ) -> None: ...
-    def run(self, frame: Buffer, pixels: str, out: Buffer) -> Placement:
+    def run(self, frame: NDArray[Any], pixels: str, out: NDArray[Any]) -> Placement:
         """Write a frame (uint8 [h, w] or [h, w, 3 or 4], contiguous rows, channels as `pixels` says) into `out`.
 
         Raises:
@@ -77,7 +77,7 @@ class Decoder:
     ) -> None: ...
     def run(
         self,
-        outputs: Sequence[Buffer],
+        outputs: Sequence[NDArray[Any]],
         score: float,
         boxes: NDArray[Any],
         points: NDArray[Any] | None = None,
