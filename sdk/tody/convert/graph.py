@@ -66,6 +66,7 @@ class Graph:
     values: dict[str, Value] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what the importer assumed, for the report
 
     def producer(self) -> dict[str, Node]:
         """The node that makes each value."""

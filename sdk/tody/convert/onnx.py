@@ -1,0 +1,272 @@
+"""Reads ONNX: a file into a model that can be trusted, and a model into a graph of our primitive operators."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import MissingExtraError, ModelError, UnsupportedError, UsageError
+from .builder import Builder
+from .graph import Graph, Value
+from .operand import COMPUTE, ELEMENTS, Array, Operand
+from .nodes import tensor_array
+from .walk import Walk
+
+MAX_FILE = 1 << 31  # protobuf's own limit
+MIN_OPSET, MAX_OPSET = 7, 28
+_TRY_SOURCE = "export the model again, or copy it again from its source"
+
+
+def load_onnx(path: str | Path) -> Any:
+    """Read an ONNX file and the external data beside it.
+
+    Args:
+        path: the `.onnx` file.
+
+    Returns:
+        onnx.ModelProto whose tensors all hold exactly the bytes that their shapes call for.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it is not ONNX, damaged, larger than 2 GiB, or its external data is missing or lies outside its folder.
+        UnsupportedError: its opset is older than 7 or newer than 28.
+        MissingExtraError: the package onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as e:
+        raise MissingExtraError("onnx", "convert") from e
+    path = Path(path)
+    model = _parse(onnx, path, _read(path))
+    _check_opset(model)
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            _load_external(tensor, path)
+        _check_tensor(onnx, tensor)
+    return model
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", "an ONNX file is expected", "name the .onnx file in it")
+        if size > MAX_FILE:
+            raise ModelError(f"{path} has {size:,} bytes", "an ONNX file holds at most 2 GiB", "store its weights as external data")
+        return path.read_bytes()
+    except FileNotFoundError as e:
+        raise UsageError(f"there is no file {path}", "", "check the path") from e
+    except OSError as e:
+        raise UsageError(f"{path} cannot be read", e.strerror or str(e), "check its permissions") from e
+
+
+def _parse(onnx: Any, path: Path, content: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    if content.startswith(b"version https://git-lfs"):
+        raise ModelError(f"{path} is a Git LFS pointer, not the model", "its content was never fetched", "git lfs pull")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as e:
+        raise ModelError(f"{path} is not an ONNX file, or it is damaged", str(e), _TRY_SOURCE) from e
+    if not model.ir_version or not model.graph.output:
+        raise ModelError(f"{path} is not an ONNX file, or it is damaged", "it holds no graph with outputs", _TRY_SOURCE)
+    return model
+
+
+def _check_opset(model: Any) -> None:
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if versions and not MIN_OPSET <= versions[0] <= MAX_OPSET:
+        hint = "export the model with opset 13 to 23"
+        raise UnsupportedError(f"the model has opset {versions[0]}", f"tody reads opset {MIN_OPSET} to {MAX_OPSET}", hint)
+
+
+def _tensors(graph: Any) -> list[Any]:
+    """Every tensor of a graph and its subgraphs: initializers and attributes."""
+    found, graphs = [], [graph]
+    while graphs:
+        graph = graphs.pop()
+        found += graph.initializer
+        for attribute in (a for node in graph.node for a in node.attribute):
+            found += [attribute.t] if attribute.HasField("t") else []
+            found += attribute.tensors
+            graphs += [attribute.g] if attribute.HasField("g") else []
+            graphs += attribute.graphs
+    return found
+
+
+def _load_external(tensor: Any, path: Path) -> None:
+    """Bring a tensor's bytes in from a file in the model's folder or below it."""
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    root = path.resolve().parent
+    file = (root / place.get("location", "")).resolve()
+    what = f"the external data of tensor {tensor.name} cannot be used"
+    if not place.get("location") or not file.is_relative_to(root):
+        raise ModelError(what, f"{place.get('location', '')!r} is outside the model's folder", "keep model and data in one folder")
+    if not file.is_file():
+        raise ModelError(what, f"there is no file {place['location']}", "copy it into the model's folder")
+    try:
+        offset = int(place.get("offset", "0"))
+        length = int(place.get("length", str(file.stat().st_size - offset)))
+    except ValueError as e:
+        raise ModelError(what, "its offset or length is not a number", _TRY_SOURCE) from e
+    if offset < 0 or length < 0 or length > MAX_FILE or offset + length > file.stat().st_size:
+        raise ModelError(what, f"bytes {offset} to {offset + length} are not all in {place['location']}", _TRY_SOURCE)
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        tensor.raw_data = stream.read(length)
+    tensor.data_location = 0
+    del tensor.external_data[:]
+
+
+def _check_tensor(onnx: Any, tensor: Any) -> None:
+    """Compare a tensor's shape with the data it holds, so that nothing is allocated on a file's word."""
+    count = int(np.prod(tensor.dims, dtype=object)) if all(n >= 0 for n in tensor.dims) else -1
+    name = ELEMENTS.get(tensor.data_type)
+    if count < 0 or name is None:
+        raise ModelError(f"tensor {tensor.name} is damaged", f"dtype {tensor.data_type}, shape {list(tensor.dims)}", _TRY_SOURCE)
+    if name == "string":
+        held, wanted = len(tensor.string_data), count
+    elif tensor.HasField("raw_data"):
+        held = len(tensor.raw_data)
+        bits = 2 if name.endswith("int2") else 4 if name.endswith("int4") or name.startswith("float4") else None
+        itemsize = 1 if bits else onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        wanted = -(-count * bits // 8) if bits else count * itemsize
+    else:
+        held = max(len(getattr(tensor, f)) for f in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"))
+        packed = {"complex64": 2.0, "complex128": 2.0, "uint4": 0.5, "int4": 0.5, "float4_e2m1fn": 0.5, "uint2": 0.25, "int2": 0.25}
+        wanted = -int(-count * packed.get(name, 1.0) // 1)
+    if held != wanted:
+        why = f"shape {list(tensor.dims)} calls for {wanted:,}, it holds {held:,}"
+        raise ModelError(f"tensor {tensor.name} is damaged or truncated", why, _TRY_SOURCE)
+
+
+def import_onnx(
+    model: Any,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, Array] | None = None,
+) -> Graph:
+    """Express a model in our primitive operators, all shapes known. The model keeps its inputs and outputs.
+
+    Args:
+        model: onnx.ModelProto from `load_onnx`.
+        shapes: input name -> shape; overrides what the model declares.
+        constants: input name -> value; such an input becomes a constant and is no longer an input of the graph.
+
+    Returns:
+        A graph; its `notes` say what was assumed.
+
+    Raises:
+        UsageError: a shape is missing or does not fit; an input that `shapes` or `constants` name does not exist.
+        UnsupportedError: operators that cannot be expressed; `nodes` lists all of them.
+        ModelError: the graph is not sound.
+    """
+    shapes, constants = dict(shapes or {}), dict(constants or {})
+    graph = Graph()
+    inputs = _true_inputs(model)
+    _check_names(inputs, shapes, constants)
+    builder = Builder(graph, [*(i.name for i in inputs), *(o.name for o in model.graph.output)])
+    walk = Walk(model, builder)
+    scope: dict[str, Operand | None] = {}
+    for tensor in model.graph.initializer:
+        data = tensor_array(tensor)
+        scope[tensor.name] = Operand(data.shape, ELEMENTS[tensor.data_type], data=data)
+    for info in inputs:
+        if info.name in constants:
+            scope[info.name] = _bound(info, constants[info.name])
+    for info, shape in _input_shapes([i for i in inputs if i.name not in constants], shapes, graph.notes):
+        scope[info.name] = _graph_input(graph, info, shape)
+    walk.nodes(model.graph.node, scope, [o.name for o in model.graph.output])
+    walk.finish([_output(scope, o.name) for o in model.graph.output], [o.name for o in model.graph.output])
+    return graph
+
+
+def _true_inputs(model: Any) -> list[Any]:
+    """Inputs without an initializer; older files list weights as inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [info for info in model.graph.input if info.name not in weights]
+
+
+def _check_names(inputs: list[Any], shapes: Mapping[str, Any], constants: Mapping[str, Any]) -> None:
+    known = [info.name for info in inputs]
+    for name in (*shapes, *constants):
+        if name not in known:
+            raise UsageError(f"the model has no input {name!r}", f"its inputs are {', '.join(known)}", "check the name")
+
+
+def _bound(info: Any, value: Array) -> Operand:
+    dtype = ELEMENTS.get(info.type.tensor_type.elem_type, "string")
+    data = np.asarray(value)
+    if dtype in COMPUTE or dtype in ("float64", "uint32", "uint64"):
+        data = data.astype(dtype)
+    return Operand(data.shape, dtype, data=data)
+
+
+def _input_shapes(inputs: list[Any], given: Mapping[str, tuple[int, ...]], notes: list[str]) -> list[tuple[Any, tuple[int, ...]]]:
+    """The shape of every input, from `given`, the model, and 1 for an open batch size."""
+    found, missing = [], []
+    for info in inputs:
+        declared = _declared(info)
+        shape = given.get(info.name)
+        if shape is not None and declared is not None and len(shape) != len(declared):
+            why = f"the model declares {len(declared)} dimensions: {_spell(declared)}"
+            raise UsageError(f"shape {_spell(shape)} does not fit input {info.name}", why, f"give {len(declared)} numbers")
+        if shape is None and declared is not None and declared and not isinstance(declared[0], int):
+            notes.append(f"input {info.name}: the batch size {declared[0] or '?'} is taken as 1")
+            declared = (1, *declared[1:])
+        if shape is None and (declared is None or not all(isinstance(n, int) for n in declared)):
+            missing.append((info.name, declared))
+            continue
+        sizes = tuple(int(n) for n in shape or declared or ())
+        if any(n < 1 for n in sizes):
+            raise UsageError(f"input {info.name} has the shape {_spell(sizes)}", "every dimension must be at least 1", "give --shape")
+        found.append((info, sizes))
+    if missing:
+        names = ", ".join(f"{name} {_spell(shape) if shape else 'has no shape'}" for name, shape in missing)
+        hint = " ".join(f"--shape {name}={_example(shape)}" for name, shape in missing)
+        raise UsageError("the model leaves the size of an input open", names, hint)
+    return found
+
+
+def _declared(info: Any) -> tuple[int | str, ...] | None:
+    tensor = info.type.tensor_type
+    if info.type.WhichOneof("value") != "tensor_type" or tensor.elem_type not in ELEMENTS:
+        raise UnsupportedError(f"input {info.name} is not a tensor", "sequences and optionals exist on no device", "export with tensors")
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)
+
+
+def _spell(shape: tuple[int | str, ...]) -> str:
+    return "x".join(str(n) if n != "" else "?" for n in shape) or "scalar"
+
+
+def _example(shape: tuple[int | str, ...] | None) -> str:
+    if shape is None:
+        return "1x3x320x320"
+    guess = ["1", "3", "320", "320"] if len(shape) == 4 else ["1"] + ["64"] * (len(shape) - 1)
+    return "x".join(str(n) if isinstance(n, int) else g for n, g in zip(shape, guess, strict=True))
+
+
+def _graph_input(graph: Graph, info: Any, shape: tuple[int, ...]) -> Operand:
+    dtype = ELEMENTS[info.type.tensor_type.elem_type]
+    if dtype not in ("float32", "int32", "bool", "int64", "float16", "int8", "uint8"):
+        why = "devices have float32, float16, int64, int32, int8, uint8 and bool at their borders"
+        raise UnsupportedError(f"input {info.name} has the dtype {dtype}", why, "export the model with another input dtype")
+    if len(shape) > 6:
+        raise UnsupportedError(f"input {info.name} has {len(shape)} dimensions", "6 is the limit", "reshape it in the model")
+    graph.values[info.name] = Value(info.name, shape, dtype)
+    graph.inputs.append(info.name)
+    direct = COMPUTE[dtype] == dtype
+    return Operand(shape, dtype, info.name if direct else "", raw="" if direct else info.name)
+
+
+def _output(scope: Mapping[str, Operand | None], name: str) -> Operand | None:
+    if name not in scope:
+        raise ModelError(f"nothing makes the output {name}", "the graph is not complete", _TRY_SOURCE)
+    return scope[name]
