@@ -124,11 +124,17 @@ static bool in_arena(const tody_model *model, uint32_t index) {
     return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].place == TODY_IN_ARENA;
 }
 
-// The caller writes to inputs and may write to outputs, so both lie in the arena.
+// The caller writes to inputs. An output may be a constant, for him to read only.
+static bool io_sound(const tody_model *model, uint32_t position) {
+    const uint32_t index = tody_file_io(model)[position];
+    if (position < model->input_count) return in_arena(model, index);
+    return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].pack == TODY_PLAIN;
+}
+
 static tody_status check_io(tody_model *model) {
     for (uint32_t i = 0; i < model->input_count + model->output_count; i++) {
         model->fault = i;
-        if (!in_arena(model, tody_file_io(model)[i])) return TODY_ERR_HEADER;
+        if (!io_sound(model, i)) return TODY_ERR_HEADER;
     }
     return TODY_OK;
 }
