@@ -1,0 +1,211 @@
+// pointwise.c - checks of the slots that go along a row: unary, binary, softmax, transpose, moments.
+// SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "core/format.h"
+
+enum { MAX_COUNT = 600, ULPS = 4 };
+
+// Lengths around the widths of vectors are as frequent as long ones.
+static uint32_t random_count(dice *r) { return 1 + random_below(r, random_below(r, 2) ? 40 : MAX_COUNT); }
+
+// Values of several magnitudes, and the numbers that functions stumble over.
+static float *hard_values(dice *r, size_t count) {
+    static const float special[] = {NAN,      INFINITY, -INFINITY, 0.0f,  -0.0f,   3.4e38f,
+                                    -3.4e38f, 1.0f,     -1.0f,     88.7f, -103.9f, 0.5f};
+    static const float scales[] = {0.001f, 1.0f, 10.0f, 1000.0f};
+    const float scale = scales[random_below(r, 4)];
+    float *x = memory_take(count * sizeof *x);
+    for (size_t i = 0; i < count; i++) {
+        x[i] = random_below(r, 16) ? scale * random_float(r) : special[random_below(r, sizeof special / sizeof *special)];
+    }
+    return x;
+}
+
+static bool check_unary_fn(const tody_kernels *set, uint64_t seed, uint32_t fn) {
+    dice r = random_from(seed);
+    const uint32_t count = random_count(&r);
+    const bool in_place = random_below(&r, 2);
+    const float a = random_float(&r), b = a + 0.5f + 0.25f * random_float(&r);
+    describe("fn %u count %u a %g b %g %s", fn, count, (double)a, (double)b, in_place ? "in place" : "");
+    memory_reset();
+    const float *x = hard_values(&r, count);
+    const output o = output_take(&r, 1, count, count);
+    if (in_place) memcpy(o.got, x, count * sizeof *x);
+    tody_kernels_portable.unary_f32(fn, a, b, x, o.want, count);
+    set->unary_f32(fn, a, b, in_place ? o.got : x, o.got, count);
+    return output_within_ulps(&o, ULPS);
+}
+
+static bool check_unary(const tody_kernels *set, uint64_t seed) {
+    for (uint32_t fn = TODY_FN_CLAMP; fn < TODY_FN_NOT; fn++) {
+        if (!check_unary_fn(set, seed, fn)) return false;
+    }
+    return true;
+}
+
+// Either operand may be a single value, and the result may overwrite one that is not.
+static bool check_binary_fn(const tody_kernels *set, uint64_t seed, uint32_t fn2) {
+    dice r = random_from(seed);
+    const uint32_t count = random_count(&r), x_step = random_below(&r, 4) > 0, y_step = random_below(&r, 4) > 0;
+    const uint32_t overwritten = random_below(&r, 3);  // 1: x, 2: y
+    const bool open = random_below(&r, 2);
+    const float lo = open ? -INFINITY : -0.5f, hi = open ? INFINITY : 0.75f;
+    describe("fn2 %u count %u steps %u %u overwritten %u open %d", fn2, count, x_step, y_step, overwritten, open);
+    memory_reset();
+    const float *x = hard_values(&r, x_step ? count : 1), *y = hard_values(&r, y_step ? count : 1);
+    const output o = output_take(&r, 1, count, count);
+    tody_kernels_portable.binary_f32(fn2, x, x_step, y, y_step, o.want, count, lo, hi);
+    if (overwritten == 1 && x_step) x = memcpy(o.got, x, count * sizeof *x);
+    if (overwritten == 2 && y_step) y = memcpy(o.got, y, count * sizeof *y);
+    set->binary_f32(fn2, x, x_step, y, y_step, o.got, count, lo, hi);
+    return output_within_ulps(&o, 1);
+}
+
+static bool check_binary(const tody_kernels *set, uint64_t seed) {
+    for (uint32_t fn2 = 0; fn2 <= TODY_FN2_PRELU; fn2++) {
+        if (!check_binary_fn(set, seed, fn2)) return false;
+    }
+    return true;
+}
+
+static bool check_softmax(const tody_kernels *set, uint64_t seed) {
+    static const float scales[] = {0.1f, 1.0f, 30.0f};
+    static double bounds[MAX_COUNT + 1];
+    dice r = random_from(seed);
+    const uint32_t count = random_count(&r);
+    const float scale = scales[random_below(&r, 3)];
+    const bool in_place = random_below(&r, 2);
+    describe("count %u scale %g %s", count, (double)scale, in_place ? "in place" : "");
+    float *x = memory_floats(&r, count);
+    for (uint32_t i = 0; i < count; i++) x[i] *= scale;
+    const output o = output_take(&r, 1, count, count);
+    if (in_place) memcpy(o.got, x, count * sizeof *x);
+    tody_kernels_portable.softmax_f32(x, o.want, count);
+    set->softmax_f32(in_place ? o.got : x, o.got, count);
+    for (uint32_t i = 0; i < count; i++) bounds[i] = ROUNDING * (16.0 + 2.0 * sqrt(count)) * (double)o.want[i] + 1e-38;
+    return output_same(&o, bounds);
+}
+
+static bool check_transpose(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const size_t rows = 1 + random_below(&r, 50), cols = 1 + random_below(&r, 50);
+    const size_t x_stride = cols + random_below(&r, 9), y_stride = rows + random_below(&r, 9);
+    describe("rows %zu cols %zu strides %zu %zu", rows, cols, x_stride, y_stride);
+    const float *x = memory_floats(&r, (rows - 1) * x_stride + cols);
+    const output o = output_take(&r, cols, rows, y_stride);
+    tody_kernels_portable.transpose_b32((const uint32_t *)(const void *)x, x_stride, (uint32_t *)(void *)o.want, y_stride, rows,
+                                        cols);
+    set->transpose_b32((const uint32_t *)(const void *)x, x_stride, (uint32_t *)(void *)o.got, y_stride, rows, cols);
+    return output_same(&o, NULL);
+}
+
+static bool check_moments(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t count = random_count(&r) + (random_below(&r, 4) ? 0 : 3000);
+    const float mean = random_float(&r);
+    describe("count %u mean %g", count, (double)mean);
+    const float *x = memory_floats(&r, count);
+    double magnitudes[2] = {0, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        const double d = (double)x[i] - (double)mean;
+        magnitudes[0] += fabs(d);
+        magnitudes[1] += d * d;
+    }
+    const double factor = ROUNDING * (8.0 + 2.0 * sqrt(count)), bounds[2] = {factor * magnitudes[0], factor * magnitudes[1]};
+    const output o = output_take(&r, 1, 2, 2);
+    tody_kernels_portable.moments_f32(x, count, mean, o.want);
+    set->moments_f32(x, count, mean, o.got);
+    return output_same(&o, bounds);
+}
+
+// The fixed shapes of the benchmark: rows of COUNT values.
+
+enum { COUNT = 4096, SIDE = 64 };
+
+typedef struct timed {
+    const tody_kernels *kernels;
+    uint32_t fn;
+    const float *x, *y;
+    float *z;
+} timed;
+
+static timed timed_from(const tody_kernels *kernels) {
+    dice r = random_from(1);
+    memory_reset();
+    timed t = {.kernels = kernels, .x = memory_floats(&r, COUNT), .y = memory_floats(&r, COUNT), .z = memory_floats(&r, COUNT)};
+    return t;
+}
+
+static void run_unary(void *context) {
+    const timed *t = context;
+    t->kernels->unary_f32(t->fn, 0.5f, 6.0f, t->x, t->z, COUNT);
+}
+
+static void run_binary(void *context) {
+    const timed *t = context;
+    t->kernels->binary_f32(t->fn, t->x, 1, t->y, 1, t->z, COUNT, -INFINITY, INFINITY);
+}
+
+static void run_softmax(void *context) {
+    const timed *t = context;
+    t->kernels->softmax_f32(t->x, t->z, COUNT);
+}
+
+static void run_transpose(void *context) {
+    const timed *t = context;
+    const void *x = t->x;
+    void *z = t->z;
+    t->kernels->transpose_b32(x, SIDE, z, SIDE, SIDE, SIDE);
+}
+
+static void run_moments(void *context) {
+    const timed *t = context;
+    t->kernels->moments_f32(t->x, COUNT, 0.1f, t->z);
+}
+
+static double nanoseconds(void (*run)(void *context), timed *t) { return time_of(run, t) * 1e9 / COUNT; }
+
+static void bench_unary(const tody_kernels *kernels) {
+    static const struct {
+        uint32_t fn;
+        const char *name;
+    } rows[] = {{TODY_FN_CLAMP, "clamp"},     {TODY_FN_HARD_SWISH, "hard_swish"},
+                {TODY_FN_SIGMOID, "sigmoid"}, {TODY_FN_SILU, "silu"},
+                {TODY_FN_TANH, "tanh"},       {TODY_FN_GELU, "gelu"}};
+    timed t = timed_from(kernels);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        t.fn = rows[i].fn;
+        printf("  %s %.3f", rows[i].name, nanoseconds(run_unary, &t));
+    }
+    printf(" ns/element");
+}
+
+static void bench_binary(const tody_kernels *kernels) {
+    timed t = timed_from(kernels);
+    t.fn = TODY_FN2_ADD;
+    printf("  add %.3f", nanoseconds(run_binary, &t));
+    t.fn = TODY_FN2_MUL;
+    printf("  mul %.3f ns/element", nanoseconds(run_binary, &t));
+}
+
+static void bench_row(const tody_kernels *kernels, void (*run)(void *context)) {
+    timed t = timed_from(kernels);
+    printf("  %.3f ns/element", nanoseconds(run, &t));
+}
+
+static void bench_softmax(const tody_kernels *kernels) { bench_row(kernels, run_softmax); }
+static void bench_transpose(const tody_kernels *kernels) { bench_row(kernels, run_transpose); }
+static void bench_moments(const tody_kernels *kernels) { bench_row(kernels, run_moments); }
+
+const slot pointwise_slots[] = {
+    {"unary_f32", offsetof(tody_kernels, unary_f32), check_unary, bench_unary},
+    {"binary_f32", offsetof(tody_kernels, binary_f32), check_binary, bench_binary},
+    {"softmax_f32", offsetof(tody_kernels, softmax_f32), check_softmax, bench_softmax},
+    {"transpose_b32", offsetof(tody_kernels, transpose_b32), check_transpose, bench_transpose},
+    {"moments_f32", offsetof(tody_kernels, moments_f32), check_moments, bench_moments},
+    {NULL, 0, NULL, NULL},
+};

@@ -1,0 +1,268 @@
+// products.c - checks of the slots that sum products over taps: gemm, dwconv, pooling, blend.
+// SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { MAX_TERMS = 4096, MAX_RESULTS = 8192 };
+
+static double bounds[MAX_RESULTS];  // of the results of one case
+
+// Rounding errors of sums in two orders differ by about the root of the number of terms; the worst case would be the number.
+static double bound_of(double magnitudes, size_t terms) { return ROUNDING * (4.0 + 2.0 * sqrt((double)terms)) * magnitudes; }
+
+// `count` pointers into a block of values, some of them to the same place and the last one to its very end.
+static const float **pointers_take(dice *r, size_t count, size_t length) {
+    const size_t block = length * 4 + 64;
+    const float *values = memory_floats(r, block);
+    const float **a = memory_take((count * sizeof *a + 7) / 8 * 8);
+    for (size_t i = 0; i < count; i++) a[i] = values + random_below(r, (uint32_t)(block - length + 1));
+    a[count - 1] = values + block - length;
+    return a;
+}
+
+static void pick_clamp(dice *r, float *lo, float *hi) {
+    const bool open = random_below(r, 2);
+    *lo = open ? -INFINITY : -0.25f * (float)random_below(r, 4);
+    *hi = open ? INFINITY : 0.5f + (float)random_below(r, 2);
+}
+
+static void bound_gemm(const tody_gemm_f32 *g) {
+    for (uint32_t i = 0; i < g->rows; i++) {
+        for (uint32_t j = 0; j < g->cols; j++) {
+            double sum =
+                (g->bias ? fabs((double)g->bias[j]) : 0) + (g->addend ? fabs((double)g->addend[i * g->addend_stride + j]) : 0);
+            for (size_t t = 0; t < g->taps; t++) {
+                for (size_t k = 0; k < g->depth; k++) {
+                    sum += fabs((double)g->a[t * g->rows + i][k] * (double)g->w[(t * g->depth + k) * 16 + j]);
+                }
+            }
+            bounds[i * g->cols + j] = bound_of(sum, (size_t)g->taps * g->depth);
+        }
+    }
+}
+
+// The addend is absent, elsewhere, or what the result overwrites.
+static bool check_gemm(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    tody_gemm_f32 g = {.rows = 1 + random_below(&r, set->gemm_f32_rows), .cols = 1 + random_below(&r, 16), .taps = 1};
+    if (random_below(&r, 2)) g.cols = 16;
+    if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
+    g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
+    describe("rows %u cols %u taps %u depth %u addend %u gap %u", g.rows, g.cols, g.taps, g.depth, addend, gap);
+    pick_clamp(&r, &g.lo, &g.hi);
+    g.a = pointers_take(&r, (size_t)g.taps * g.rows, g.depth);
+    g.w = memory_floats(&r, (size_t)g.taps * g.depth * 16);
+    if (random_below(&r, 2)) g.bias = memory_floats(&r, 16);
+    g.addend_stride = g.c_stride = g.cols + gap;
+    const output o = output_take(&r, g.rows, g.cols, g.c_stride);
+    if (addend == 1) g.addend = memory_floats(&r, (g.rows - 1) * g.addend_stride + g.cols);
+    if (addend == 2) g.addend = o.want;
+    bound_gemm(&g);
+    g.c = o.want;
+    tody_kernels_portable.gemm_f32(&g);
+    if (addend == 2) g.addend = o.got;
+    g.c = o.got;
+    set->gemm_f32(&g);
+    return output_same(&o, bounds);
+}
+
+static void bound_dwconv(const tody_dwconv_f32 *d) {
+    for (size_t p = 0; p < d->pixels; p++) {
+        for (size_t k = 0; k < d->channels; k++) {
+            double sum =
+                (d->bias ? fabs((double)d->bias[k]) : 0) + (d->addend ? fabs((double)d->addend[p * d->addend_stride + k]) : 0);
+            for (size_t t = 0; t < d->taps; t++)
+                sum += fabs((double)d->a[p * d->taps + t][k] * (double)d->w[t * d->channels + k]);
+            bounds[p * d->channels + k] = bound_of(sum, d->taps);
+        }
+    }
+}
+
+static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
+    static const uint32_t usual_taps[] = {9, 25, 3, 1};
+    dice r = random_from(seed);
+    tody_dwconv_f32 d = {.pixels = 1 + random_below(&r, 8), .channels = 1 + random_below(&r, 100)};
+    d.taps = random_below(&r, 2) ? usual_taps[random_below(&r, 4)] : 1 + random_below(&r, 50);
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
+    describe("pixels %u channels %u taps %u addend %u gap %u", d.pixels, d.channels, d.taps, addend, gap);
+    pick_clamp(&r, &d.lo, &d.hi);
+    d.a = pointers_take(&r, (size_t)d.pixels * d.taps, d.channels);
+    d.w = memory_floats(&r, (size_t)d.taps * d.channels);
+    if (random_below(&r, 2)) d.bias = memory_floats(&r, d.channels);
+    d.addend_stride = d.c_stride = d.channels + gap;
+    const output o = output_take(&r, d.pixels, d.channels, d.c_stride);
+    if (addend == 1) d.addend = memory_floats(&r, (d.pixels - 1) * d.addend_stride + d.channels);
+    if (addend == 2) d.addend = o.want;
+    bound_dwconv(&d);
+    d.c = o.want;
+    tody_kernels_portable.dwconv_f32(&d);
+    if (addend == 2) d.addend = o.got;
+    d.c = o.got;
+    set->dwconv_f32(&d);
+    return output_same(&o, bounds);
+}
+
+static tody_pool_f32 random_pool(dice *r) {
+    tody_pool_f32 p = {.pixels = 1 + random_below(r, 8), .channels = 1 + random_below(r, 100), .taps = 1 + random_below(r, 12)};
+    if (random_below(r, 4) == 0) p.taps = 1 + random_below(r, 60);
+    p.c_stride = p.channels + random_below(r, 20);
+    describe("pixels %u channels %u taps %u stride %zu", p.pixels, p.channels, p.taps, p.c_stride);
+    p.a = pointers_take(r, (size_t)p.pixels * p.taps, p.channels);
+    p.scale = memory_floats(r, p.pixels);
+    return p;
+}
+
+static bool check_max_pool(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    tody_pool_f32 p = random_pool(&r);
+    const output o = output_take(&r, p.pixels, p.channels, p.c_stride);
+    p.c = o.want;
+    tody_kernels_portable.max_pool_f32(&p);
+    p.c = o.got;
+    set->max_pool_f32(&p);
+    return output_same(&o, NULL);
+}
+
+static bool check_sum_pool(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    tody_pool_f32 p = random_pool(&r);
+    const output o = output_take(&r, p.pixels, p.channels, p.c_stride);
+    for (size_t i = 0; i < (size_t)p.pixels * p.channels; i++) {
+        const size_t pixel = i / p.channels, k = i % p.channels;
+        double sum = 0;
+        for (size_t t = 0; t < p.taps; t++) sum += fabs((double)p.a[pixel * p.taps + t][k]);
+        bounds[i] = bound_of(sum * fabs((double)p.scale[pixel]), p.taps);
+    }
+    p.c = o.want;
+    tody_kernels_portable.sum_pool_f32(&p);
+    p.c = o.got;
+    set->sum_pool_f32(&p);
+    return output_same(&o, bounds);
+}
+
+static bool check_blend(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t taps = 1 + random_below(&r, 6), count = 1 + random_below(&r, 500);
+    describe("taps %u count %u", taps, count);
+    const float **a = pointers_take(&r, taps, count), *w = memory_floats(&r, taps);
+    const output o = output_take(&r, 1, count, count);
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (size_t t = 0; t < taps; t++) sum += fabs((double)a[t][i] * (double)w[t]);
+        bounds[i] = bound_of(sum, taps);
+    }
+    tody_kernels_portable.blend_f32(a, w, taps, o.want, count);
+    set->blend_f32(a, w, taps, o.got, count);
+    return output_same(&o, bounds);
+}
+
+// The fixed shapes of the benchmark.
+
+typedef struct timed {
+    const tody_kernels *kernels;
+    tody_gemm_f32 gemm;
+    tody_dwconv_f32 dwconv;
+    tody_pool_f32 pool;
+} timed;
+
+// 48 rows by one panel, as an operator does it.
+static void run_gemm(void *context) {
+    const timed *t = context;
+    tody_gemm_f32 g = t->gemm;
+    const uint32_t tile = t->gemm.rows == 1 ? 1 : t->kernels->gemm_f32_rows;
+    for (uint32_t row = 0; row < t->gemm.rows; row += tile) {
+        g.rows = t->gemm.rows - row < tile ? t->gemm.rows - row : tile;
+        g.a = t->gemm.a + row;
+        g.c = t->gemm.c + row * g.c_stride;
+        t->kernels->gemm_f32(&g);
+    }
+}
+
+static void bench_gemm(const tody_kernels *kernels) {
+    static const uint32_t shapes[][2] = {{48, 16}, {48, 64}, {48, 512}, {1, 512}};
+    for (size_t i = 0; i < 4; i++) {
+        dice r = random_from(i);
+        timed t = {.kernels = kernels,
+                   .gemm = {.rows = shapes[i][0], .cols = 16, .taps = 1, .depth = shapes[i][1], .c_stride = 16}};
+        memory_reset();
+        t.gemm.a = pointers_take(&r, t.gemm.rows, t.gemm.depth);
+        t.gemm.w = memory_floats(&r, t.gemm.depth * 16);
+        t.gemm.c = memory_floats(&r, t.gemm.rows * 16);
+        t.gemm.lo = -INFINITY;
+        t.gemm.hi = INFINITY;
+        const double products = 16.0 * t.gemm.rows * t.gemm.depth;
+        printf("  %ux16x%u %.1f GMAC/s", t.gemm.rows, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
+    }
+}
+
+static void run_dwconv(void *context) {
+    const timed *t = context;
+    t->kernels->dwconv_f32(&t->dwconv);
+}
+
+static void bench_dwconv(const tody_kernels *kernels) {
+    static const uint32_t shapes[][2] = {{9, 16}, {9, 96}, {25, 96}};  // taps, channels
+    for (size_t i = 0; i < 3; i++) {
+        dice r = random_from(i);
+        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][1], .taps = shapes[i][0]}};
+        memory_reset();
+        t.dwconv.a = pointers_take(&r, (size_t)t.dwconv.pixels * t.dwconv.taps, t.dwconv.channels);
+        t.dwconv.w = memory_floats(&r, t.dwconv.taps * t.dwconv.channels);
+        t.dwconv.c = memory_floats(&r, t.dwconv.pixels * t.dwconv.channels);
+        t.dwconv.c_stride = t.dwconv.channels;
+        t.dwconv.lo = -INFINITY;
+        t.dwconv.hi = INFINITY;
+        const double products = (double)t.dwconv.pixels * t.dwconv.channels * t.dwconv.taps;
+        printf("  %u taps %u channels %.1f GMAC/s", t.dwconv.taps, t.dwconv.channels,
+               products / time_of(run_dwconv, &t) * 1e-9);
+    }
+}
+
+static void run_max_pool(void *context) {
+    const timed *t = context;
+    t->kernels->max_pool_f32(&t->pool);
+}
+
+static void run_sum_pool(void *context) {
+    const timed *t = context;
+    t->kernels->sum_pool_f32(&t->pool);
+}
+
+static void bench_pool(const tody_kernels *kernels, void (*run)(void *context)) {
+    dice r = random_from(1);
+    timed t = {.kernels = kernels, .pool = {.pixels = 32, .channels = 64, .taps = 9, .c_stride = 64}};
+    t.pool.a = pointers_take(&r, 32 * 9, 64);
+    t.pool.scale = memory_floats(&r, 32);
+    t.pool.c = memory_floats(&r, 32 * 64);
+    printf("  9 taps 64 channels %.3f ns/input", time_of(run, &t) * 1e9 / (32 * 64 * 9));
+}
+
+static void bench_max_pool(const tody_kernels *kernels) { bench_pool(kernels, run_max_pool); }
+static void bench_sum_pool(const tody_kernels *kernels) { bench_pool(kernels, run_sum_pool); }
+
+static void run_blend(void *context) {
+    const timed *t = context;
+    t->kernels->blend_f32(t->pool.a, t->pool.scale, t->pool.taps, t->pool.c, t->pool.channels);
+}
+
+static void bench_blend(const tody_kernels *kernels) {
+    dice r = random_from(1);
+    timed t = {.kernels = kernels, .pool = {.channels = 2048, .taps = 4}};
+    t.pool.a = pointers_take(&r, 4, 2048);
+    t.pool.scale = memory_floats(&r, 4);
+    t.pool.c = memory_floats(&r, 2048);
+    printf("  4 taps %.3f ns/output", time_of(run_blend, &t) * 1e9 / 2048);
+}
+
+const slot product_slots[] = {
+    {"gemm_f32", offsetof(tody_kernels, gemm_f32), check_gemm, bench_gemm},
+    {"dwconv_f32", offsetof(tody_kernels, dwconv_f32), check_dwconv, bench_dwconv},
+    {"max_pool_f32", offsetof(tody_kernels, max_pool_f32), check_max_pool, bench_max_pool},
+    {"sum_pool_f32", offsetof(tody_kernels, sum_pool_f32), check_sum_pool, bench_sum_pool},
+    {"blend_f32", offsetof(tody_kernels, blend_f32), check_blend, bench_blend},
+    {NULL, 0, NULL, NULL},
+};
