@@ -25,6 +25,13 @@ static inline uint32_t tody_extent(const tody_tensor *t, uint32_t from, uint32_t
     return product;
 }
 
+// Whether elements of a can be moved to b as they are: plain, the same dtype, the same quantisation (per tensor, or none).
+static inline bool tody_same_type(const tody_tensor *a, const tody_tensor *b) {
+    if (a->pack != TODY_PLAIN || b->pack != TODY_PLAIN || a->dtype != b->dtype) return false;
+    if (a->scale_count != b->scale_count || a->scale_count > 1) return false;
+    return a->scale_count == 0 || (a->scales[0] == b->scales[0] && a->zero_point == b->zero_point);
+}
+
 static inline bool tody_plain_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PLAIN; }
 static inline bool tody_panels_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PANELS; }
 
