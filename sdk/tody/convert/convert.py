@@ -1,0 +1,210 @@
+"""Convert a model: import, optimise, plan, lower, check against the source, write."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import format as fmt
+from .._runtime import Runtime, __version__
+from ..errors import AccuracyError, UsageError
+from . import meta, verify
+from .detect import find_decoder
+from .graph import Graph
+from .lower import lower
+from .onnx import import_onnx
+from .optimise import optimise
+from .report import ConvertReport, macs
+from .simplify import count
+from .source import Source, read_source
+from .verify import Array, Difference, Feed
+
+TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2  # of an output's range; the second for sources that compute in float16
+SEEDS = (1, 2)
+
+
+def convert(
+    model: str | os.PathLike[str] | Any,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, Array] | None = None,
+    decoder: str | Mapping[str, Any] | None = "auto",
+    labels: Sequence[str] | str | os.PathLike[str] | None = None,
+    preprocess: Mapping[str, Any] | str | None = "auto",
+    score: float | None = None,
+    iou: float | None = None,
+    name: str | None = None,
+    licence: str = "",
+    check: bool = True,
+    tolerance: float | None = None,
+    force: bool = False,
+) -> ConvertReport:
+    """Convert an ONNX model to a `.tody` file.
+
+    Args:
+        model: path of an `.onnx` file, or an onnx.ModelProto.
+        output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
+        shapes: input name -> shape, for inputs whose size the model leaves open.
+        constants: input name -> value, for inputs that shall not be inputs any more.
+        decoder: name of the decoder, its parameters (docs/format.md, key `decoder`), "auto" to find it by the outputs' shapes,
+            or None.
+        labels: names of the classes, or a text file with one a line.
+        preprocess: docs/format.md, key `preprocess`; size, layout and input are filled in. "auto": what the decoder's models
+            usually want, said in the report's notes. None: unknown.
+        score, iou: default thresholds of detection, 0 to 1.
+        name: of the model; the source's file name without its ending otherwise.
+        licence: of the model.
+        check: compare with the source on seeded inputs.
+        tolerance: largest difference allowed, relative to an output's range; None: 1e-4, or 1e-2 where the source computes in
+            float16.
+        force: keep a result that is outside the tolerance; the report says by how much.
+
+    Raises:
+        UsageError: an argument is wrong, or a shape is missing.
+        ModelError: the source is damaged.
+        UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
+        AccuracyError: the result differs from its source by more than the tolerance.
+    """
+    source = read_source(model)
+    target = _target(output)
+    graph = import_onnx(source.model, {k: tuple(v) for k, v in (shapes or {}).items()}, constants)
+    inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
+    facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
+    facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels)))
+    facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})
+    report = _compile(source, graph, facts, constants or {}, check)
+    _judge(report, tolerance if tolerance is not None else HALF_TOLERANCE if source.is_half else TOLERANCE, force)
+    if target is not None:
+        report.save(target)
+    return report
+
+
+def _target(output: str | os.PathLike[str] | None) -> Path | None:
+    if output is None:
+        return None
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(f"{path} cannot be written", why, "name a file in a folder that exists")
+    return path
+
+
+def _labels(labels: Sequence[str] | str | os.PathLike[str] | None) -> list[str]:
+    if not isinstance(labels, (str, os.PathLike)):
+        return list(labels or ())
+    try:
+        lines = Path(labels).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"the labels {labels} cannot be read", str(e), "give a text file with one label a line") from e
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _vision(
+    graph: Graph,
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+    decoder: str | Mapping[str, Any] | None,
+    preprocess: Mapping[str, Any] | str | None,
+    labels: list[str],
+) -> dict[str, Any]:
+    """The entries `decoder`, `preprocess` and `labels`; what was guessed is noted in the graph's notes."""
+    facts: dict[str, Any] = {"labels": labels} if labels else {}
+    found, usual = find_decoder(graph, inputs, outputs, decoder, len(labels)) if decoder is not None else (None, None)
+    if found is not None:
+        facts["decoder"] = found
+        if decoder == "auto":
+            graph.notes.append(f"the outputs look like those of {found['name']}: decoder {found['name']} (--decoder names another)")
+    if isinstance(preprocess, Mapping):
+        facts["preprocess"] = meta.complete_preprocess(meta.plain(dict(preprocess)), inputs)
+    elif preprocess == "auto" and usual is not None and any(meta.image_layout(p["shape"]) for p in inputs):
+        facts["preprocess"] = meta.complete_preprocess(dict(usual), inputs)
+        spelt = ", ".join(f"{key} {facts['preprocess'][key]}" for key in ("pixels", "mean", "std", "fit"))
+        graph.notes.append(f"preprocessing is taken as usual for {facts['decoder']['name']}: {spelt}")
+    elif preprocess not in (None, "auto"):
+        raise UsageError(f"preprocess is {preprocess!r}", "", 'give a dict, "auto" or None')
+    return facts
+
+
+def _compile(source: Source, graph: Graph, facts: dict[str, Any], constants: Mapping[str, Array], check: bool) -> ConvertReport:
+    """Everything from the imported graph to the bytes of the file."""
+    feeds = verify.feeds(graph, facts.get("preprocess"))
+    optimise(graph)
+    file, _ = lower(graph)
+    content = fmt.write(file)
+    runtime = Runtime(content)
+    differences, against = _differences(source, facts, feeds, constants, runtime) if check else ([], "")
+    provenance: dict[str, Any] = {"tody": __version__, "sha256": source.sha256, "opset": source.opset}
+    named = {"source": source.file, "producer": source.model.producer_name}
+    provenance.update({key: value for key, value in named.items() if value})
+    worst = max((d.relative for d in differences), default=0.0)
+    if against and np.isfinite(worst):
+        provenance["checked"] = {"against": against, "max_error": float(f"{worst:.3g}")}
+    golden, file.blob = meta.golden_facts(feeds, _golden_outputs(content, feeds, facts["outputs"]))
+    file.meta = meta.plain({**facts, "golden": golden, "provenance": provenance})
+    final = fmt.write(file)
+    return ConvertReport(
+        name=facts["name"],
+        source=source.file,
+        inputs=facts["inputs"],
+        outputs=facts["outputs"],
+        ops_before=source.ops,
+        ops_after=count(graph),
+        macs=macs(graph),
+        weight_bytes=len(file.weights),
+        arena_bytes=file.arena_bytes,
+        scratch_bytes=runtime.scratch_bytes,
+        file_bytes=len(final),
+        differences=differences,
+        against=against,
+        decoder=facts.get("decoder", {}).get("name", ""),
+        notes=list(graph.notes),
+        content=final,
+    )
+
+
+def _run(runtime: Runtime, arrays: Sequence[Array]) -> list[Array]:
+    for tensor, array in zip(runtime.inputs, arrays, strict=True):
+        np.asarray(tensor)[...] = array
+    runtime.run()
+    return [np.array(tensor) for tensor in runtime.outputs]
+
+
+def _differences(
+    source: Source, facts: dict[str, Any], feeds: list[Feed], constants: Mapping[str, Array], runtime: Runtime
+) -> tuple[list[Difference], str]:
+    """The worst difference of each output over all seeds, and who computed the source's outputs."""
+    names = [p["name"] for p in facts["outputs"]]
+    worst: dict[str, Difference] = {}
+    against = ""
+    for seed in SEEDS:
+        arrays = {feed.name: feed.array(seed) for feed in feeds}
+        expected, against = verify.reference(source.model, {**constants, **arrays}, names)
+        for name, wanted, got in zip(names, expected, _run(runtime, list(arrays.values())), strict=True):
+            found = verify.compare(name, wanted, got)
+            if name not in worst or found.relative > worst[name].relative:
+                worst[name] = found
+    return list(worst.values()), against
+
+
+def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, Any]]) -> dict[str, Array]:
+    """What the portable kernels compute: the same on every machine."""
+    runtime = Runtime(content, kernels="portable")
+    arrays = _run(runtime, [feed.array(meta.GOLDEN_SEED) for feed in feeds])
+    return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
+
+
+def _judge(report: ConvertReport, tolerance: float, force: bool) -> None:
+    bad = [d for d in report.differences if not d.relative <= tolerance]
+    if not bad:
+        return
+    what = f"the converted model differs from {report.source or report.name} by {bad[0].relative:.2g} of the range of {bad[0].name}"
+    why = f"{tolerance:.2g} is allowed; {len(bad)} of {len(report.differences)} outputs are outside it"
+    if not force:
+        raise AccuracyError(what, why, "--tolerance allows more, --force keeps the result as it is; please report the model")
+    report.notes.append(f"{what}: {why}; kept because it was forced")

@@ -1,0 +1,123 @@
+"""Compare a converted model with its source on seeded inputs."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import golden
+from .graph import Graph
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How to make one input: docs/format.md, `golden.inputs`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: float
+    high: float
+
+    def array(self, seed: int) -> Array:
+        """The input for a seed."""
+        return golden.splitmix64(seed, self.shape, self.low, self.high, self.dtype)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one output is from the source's.
+
+    Attributes:
+        name: of the output.
+        largest: absolute difference.
+        span: largest less smallest value of the source's output.
+        relative: `largest` over `span`; for integers the share of elements that differ.
+    """
+
+    name: str
+    largest: float
+    span: float
+    relative: float
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def feeds(graph: Graph, preprocess: Mapping[str, Any] | None) -> list[Feed]:
+    """Ranges for the inputs: what the preprocessing makes of pixels, where it is known."""
+    found = []
+    for name in graph.inputs:
+        value = graph.values[name]
+        low, high = {"int8": (-128.0, 128.0), "uint8": (0.0, 256.0)}.get(value.dtype, (0.0, 2.0))
+        if value.dtype in ("float32", "float16"):
+            low, high = -2.0, 2.0
+            if preprocess and preprocess.get("input", name) == name and "mean" in preprocess:
+                pairs = list(zip(preprocess["mean"], preprocess["std"], strict=True))
+                low, high = min(-m / s for m, s in pairs), max((255 - m) / s for m, s in pairs)
+        found.append(Feed(name, value.shape, value.dtype, float(np.float32(low)), float(np.float32(high))))
+    return found
+
+
+def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+    """The source model's outputs, and who computed them: onnxruntime, or onnx's reference evaluator where that is missing or fails.
+
+    Args:
+        model: onnx.ModelProto.
+        arrays: every input by name.
+        outputs: names.
+    """
+    try:
+        return _onnxruntime(model, arrays, outputs)
+    except ImportError:
+        pass
+    except Exception as e:  # noqa: BLE001  onnxruntime raises classes of its own for what it cannot do
+        if "onnxruntime" not in type(e).__module__:
+            raise
+    return _onnx_reference(model, arrays, outputs)
+
+
+def _onnxruntime(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    wanted = {info.name for info in session.get_inputs()}
+    results = session.run(outputs, {name: array for name, array in arrays.items() if name in wanted})
+    return [np.asarray(r) for r in results], f"onnxruntime {onnxruntime.__version__}"
+
+
+def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    with np.errstate(all="ignore"):
+        results = ReferenceEvaluator(model).run(outputs, dict(arrays))
+    return [np.asarray(r) for r in results], f"onnx.reference {onnx.__version__}"
+
+
+def compare(name: str, expected: Array, got: Array) -> Difference:
+    """Measure an output against the source's. Infinities and NaN must stand in the same places; else the difference is infinite."""
+    if expected.shape != got.shape:
+        return Difference(name, np.inf, 0.0, np.inf)
+    if expected.dtype.kind not in "f" or not expected.size:
+        wrong = float(np.mean(expected != got)) if expected.size else 0.0
+        return Difference(name, wrong, 0.0, wrong)
+    finite = np.isfinite(expected)
+    if not np.array_equal(expected[~finite], got[~finite], equal_nan=True):
+        return Difference(name, np.inf, 0.0, np.inf)
+    wide, mine = expected[finite].astype(np.float64), got[finite].astype(np.float64)
+    largest = float(np.max(np.abs(wide - mine), initial=0.0))
+    span = float(np.ptp(wide)) if wide.size else 0.0
+    scale = span or float(np.max(np.abs(wide), initial=0.0)) or 1.0
+    return Difference(name, largest, span, largest / scale)
