@@ -215,7 +215,7 @@ def test_centerface():
 @pytest.mark.parametrize("flags", [[], ["sigmoid"]])
 def test_centernet(flags):
     rng = np.random.default_rng(30)
-    heat, size, offset = rng.integers(0, 6, (3, 10, 16)) / 5.1, rng.uniform(1, 5, (2, 10, 24)), rng.random((2, 10, 24))
+    heat, size, offset = rng.integers(0, 6, (3, 10, 24)) / 5.1, rng.uniform(1, 5, (2, 10, 24)), rng.random((2, 10, 24))
     heat[0, 4:7, 5:8] = 0.99
     decoder = Decoder("centernet", width=WIDTH, height=HEIGHT, classes=3, strides=[4], flags=flags)
     want = reference.centernet(reference.sigmoid(heat) if flags else heat, size, offset, 4, 0.6)
