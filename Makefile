@@ -1,18 +1,68 @@
 # Every command anyone runs here. `make help` lists them.
 # SPDX-License-Identifier: Apache-2.0
-PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+VENV := .venv
+PYTHON ?= $(if $(wildcard $(VENV)/bin/python),$(CURDIR)/$(VENV)/bin/python,$(shell command -v python3))
 JOBS ?= 2
 BUILD := build/inplace
+CLANG ?= clang-19
+CLANG_FORMAT ?= clang-format-19
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help inplace clean
+C_FILES = $(shell git ls-files 'runtime/*.[ch]' 'ports/*.[ch]' 'tests/*.[ch]' 'examples/*.c')
+PY_FILES = sdk tests examples
+
+.PHONY: help install demo test pytest lint format inplace bench fuzz sizes wheel clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-inplace:  ## build the compiled modules into sdk/tody/, for PYTHONPATH=sdk
+install: $(VENV)/bin/python  ## make .venv and install tody into it, with everything that its tests use
+	@echo "installing tody and its tools into $(VENV)"
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check '.[serial,fleet,convert,dev]'
+
+$(VENV)/bin/python:
+	@python3 -m venv $(VENV)
+
+demo:  ## find faces in a real clip, from nothing, in under three minutes
+	@examples/demo/run
+
+test:  ## set this machine up, then run every check and test there is
+	@sh tests/debian.sh
+	@$(MAKE) -s install
+	@$(MAKE) -s lint pytest
+
+pytest:  ## run the tests on the tody that is installed
+	@$(PYTHON) -m pytest -q
+
+lint:  ## ruff, mypy --strict, clang-format, and gcc and clang without a warning
+	@$(PYTHON) -m ruff check -q $(PY_FILES)
+	@$(PYTHON) -m ruff format -q --check $(PY_FILES)
+	@$(PYTHON) -m mypy
+	@if command -v $(CLANG_FORMAT) >/dev/null; then $(CLANG_FORMAT) --dry-run -Werror $(C_FILES); else echo "no $(CLANG_FORMAT): C format not checked"; fi
+	@for cc in gcc $(CLANG); do sh tests/warnings.sh $$cc || exit 1; done
+
+format:  ## put all sources into the agreed form
+	@$(PYTHON) -m ruff check -q --fix $(PY_FILES)
+	@$(PYTHON) -m ruff format -q $(PY_FILES)
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+inplace:  ## build the compiled modules into sdk/tody/, to work with PYTHONPATH=sdk
+	@mkdir -p build
 	@cmake -S . -B $(BUILD) -G Ninja -DPython_EXECUTABLE=$$($(PYTHON) -c 'import sys; print(sys.executable)') >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@cmake --build $(BUILD) -j $(JOBS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@for module in $(BUILD)/_*.so; do cmp -s $$module sdk/tody/$${module##*/} || { cp $$module sdk/tody/.$${module##*/} && mv sdk/tody/.$${module##*/} sdk/tody/$${module##*/}; }; done
 
+bench:  ## measure MODEL=x.tody, AGAINST=onnxruntime,ncnn,.. reading SOURCE=x.onnx
+	@$(PYTHON) -m tody bench $(MODEL) $(if $(AGAINST),--against $(AGAINST) --source $(SOURCE))
+
+fuzz:  ## a million mutated files through the sanitizers
+	@sh tests/fuzz/run.sh 1000000
+
+sizes:  ## compare the sizes of library and wheel with tests/sizes.toml
+	@$(PYTHON) tests/size_test.py
+
+wheel:  ## build the wheel into dist/
+	@$(PYTHON) -m pip wheel -q --no-deps -w dist . && ls -l dist
+
 clean:  ## remove everything that was built
-	rm -rf build dist sdk/tody/*.so .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo sdk/tody/*.so .mypy_cache .pytest_cache .ruff_cache

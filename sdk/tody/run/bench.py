@@ -31,7 +31,7 @@ class Measure:
         load_ms: from the path to a model that is ready, the library already imported, the file in the page cache.
         peak_mib: highest resident memory, less what the process had before loading the model; None where it cannot be told.
         cpu: process CPU time per wall time; well below the number of threads means that the machine was busy.
-        difference: largest difference of the first output from tody's, relative to tody's largest value; None if not comparable.
+        difference: largest difference of the first output from tody's, relative to tody's largest value.
         error: why there is no measurement.
     """
 
@@ -85,7 +85,8 @@ def bench(
         raise UsageError(f"seconds is {seconds}", "it must be above 0")
     names = _names(against)
     if names and source is None:
-        raise UsageError("no source model for " + ", ".join(names), "they do not read .tody files", "give the .onnx file that was converted")
+        what = "no source model for " + ", ".join(names)
+        raise UsageError(what, "they do not read .tody files", "give the .onnx file that was converted")
     model = load(path, threads)  # proves it sound here, where the error is clear
     workers = [_Worker("tody", Path(path), model, threads)]
     workers += [_Worker(name, _peer_file(name, Path(source)), model, threads) for name in names if source is not None]
@@ -191,4 +192,5 @@ def _start(order: dict[str, Any], threads: int) -> subprocess.Popen[str]:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, text=True, env=env)

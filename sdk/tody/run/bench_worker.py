@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -25,10 +26,8 @@ def memory_kib(key: str) -> int:
 
 def forget_peak() -> None:
     """Let VmHWM start again from here, where the kernel allows it."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def make_inputs(ports: list[dict[str, Any]]) -> Arrays:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .profile import Row
 
 Array = NDArray[Any]
-Inputs = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
+Inputs = ArrayLike | Sequence[Any] | Mapping[str, Any]
 Outputs = Array | dict[str, Array]
 
 MAX_THREADS = 4  # by default: more seldom pays for models of this size
@@ -59,7 +59,7 @@ def load(
     name, data = ("model", source) if isinstance(source, bytes) else _map(Path(source))
     _refuse_others(name, bytes(data[:4]))
     runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
-    meta, blob = format.read_meta(data)
+    meta, blob = format.read_meta(memoryview(data))
     return Model(runtime, meta, blob, data, name)
 
 
@@ -126,8 +126,8 @@ class Model:
             self._fill(inputs)
             self.runtime.run()
             if len(self._out) == 1:
-                return self._out[0].copy()
-            return {port.name: array.copy() for port, array in zip(self.outputs, self._out)}
+                return np.array(self._out[0])
+            return {port.name: np.array(array) for port, array in zip(self.outputs, self._out)}
         finally:
             self._lock.release()
 
@@ -174,7 +174,7 @@ class Model:
     @cached_property
     def file(self) -> format.File:
         """Tensors, operators and metadata of the file. Holds a copy of the weights."""
-        return format.read(self._data)
+        return format.read(memoryview(self._data))
 
     @cached_property
     def precision(self) -> str:
@@ -194,8 +194,8 @@ class Model:
     def describe(self) -> str:
         """One line: name, precision, size, kernel set, threads, memory."""
         threads = f"{self.runtime.threads} thread" + "s" * (self.runtime.threads > 1)
-        size, memory = self.file_bytes / 2**20, self.memory_bytes / 2**20
-        return f"{self.name}, {self.precision}, {size:.1f} MiB, {self.runtime.kernels} kernels, {threads}, {memory:.1f} MiB memory"
+        size, memory = f"{self.file_bytes / 2**20:.1f} MiB", f"{self.memory_bytes / 2**20:.1f} MiB memory"
+        return ", ".join([self.name, self.precision, size, f"{self.runtime.kernels} kernels", threads, memory])
 
     def __repr__(self) -> str:
         return f"<Model {self.describe()}>"
@@ -212,7 +212,7 @@ class Model:
             for target, port, value in zip(self._in, self.inputs, inputs):
                 _put(target, port, value)
 
-    def _fill_by_name(self, inputs: Mapping[str, ArrayLike]) -> None:
+    def _fill_by_name(self, inputs: Mapping[str, Any]) -> None:
         names = [port.name for port in self.inputs]
         if wrong := [*(set(inputs) - set(names)), *(set(names) - set(inputs))]:
             what = "the model has no input" if wrong[0] in inputs else "there is no value for input"
@@ -223,7 +223,8 @@ class Model:
 
 def _ports(tensors: tuple[Any, ...], described: Any, kind: str) -> tuple[Port, ...]:
     """Names come from the metadata where it has one for each tensor; shape and dtype are those of the tensors."""
-    names = [entry.get("name") if isinstance(entry, dict) else None for entry in described] if isinstance(described, list) else []
+    entries = described if isinstance(described, list) else []
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
     if len(names) != len(tensors) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         names = [f"{kind}{i}" for i in range(len(tensors))]
     return tuple(Port(str(name), t.shape, t.dtype) for name, t in zip(names, tensors))
@@ -236,14 +237,14 @@ def _find(ports: tuple[Port, ...], which: int | str, kind: str) -> int:
     raise UsageError(f"the model has no {kind} {which!r}", "it has " + "; ".join(map(str, ports)))
 
 
-def _only(inputs: ArrayLike, shape: tuple[int, ...]) -> ArrayLike:
+def _only(inputs: Any, shape: tuple[int, ...]) -> Any:
     """The value for a model's only input: itself, or what a sequence of one holds."""
     if isinstance(inputs, (list, tuple)) and len(inputs) == 1 and np.shape(inputs) != shape:
-        return inputs[0]  # type: ignore[no-any-return]
+        return inputs[0]
     return inputs
 
 
-def _put(target: Array, port: Port, value: ArrayLike) -> None:
+def _put(target: Array, port: Port, value: Any) -> None:
     try:
         array = np.asarray(value)
     except ValueError as e:
@@ -259,8 +260,10 @@ def _put(target: Array, port: Port, value: ArrayLike) -> None:
 def _check_cast(array: Array, dtype: np.dtype[Any], port: Port) -> None:
     hint = f"convert it first: x.astype(numpy.{port.dtype})"
     if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise UsageError(f"input {port.name!r} has dtype {array.dtype}, the model takes {port.dtype}", "that could lose values", hint)
+        what = f"input {port.name!r} has dtype {array.dtype}, the model takes {port.dtype}"
+        raise UsageError(what, "that could lose values", hint)
     if dtype.kind in "iu" and array.size:
         info = np.iinfo(dtype)
         if array.min() < info.min or array.max() > info.max:
-            raise UsageError(f"input {port.name!r} has values that do not fit into {port.dtype}", f"it holds {info.min} to {info.max}", hint)
+            what = f"input {port.name!r} has values that do not fit into {port.dtype}"
+            raise UsageError(what, f"it holds {info.min} to {info.max}", "scale or clip the values first")

@@ -91,7 +91,8 @@ class OpenVino:
         self.api = importlib.import_module(self.module)
 
     def load(self, path: Path, threads: int) -> None:
-        wish = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        wish = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1"}
+        wish |= {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         self.request = self.api.Core().compile_model(str(path), "CPU", wish).create_infer_request()
 
     def run(self, inputs: Arrays) -> NDArray[Any]:
