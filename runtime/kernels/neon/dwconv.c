@@ -1,0 +1,69 @@
+// dwconv.c - depthwise convolution: two pixels by 16 channels at a time, so that each weight is loaded for two.
+// SPDX-License-Identifier: Apache-2.0
+#include "neon.h"
+
+// Constants after inlining are marked const.
+#define INLINE static inline __attribute__((always_inline))
+
+// 16 channels of one pixel.
+typedef struct sum {
+    float32x4_t v0, v1, v2, v3;
+} sum;
+
+// What lies beyond `vectors`, 1 or 4, stays zero.
+INLINE sum add(sum s, const float *x, const float *w, const uint32_t vectors) {
+    s.v0 = vfmaq_f32(s.v0, vld1q_f32(x), vld1q_f32(w));
+    if (vectors > 1) s.v1 = vfmaq_f32(s.v1, vld1q_f32(x + 4), vld1q_f32(w + 4));
+    if (vectors > 2) s.v2 = vfmaq_f32(s.v2, vld1q_f32(x + 8), vld1q_f32(w + 8));
+    if (vectors > 3) s.v3 = vfmaq_f32(s.v3, vld1q_f32(x + 12), vld1q_f32(w + 12));
+    return s;
+}
+
+INLINE void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, const uint32_t vectors) {
+    const float32x4_t v[] = {s.v0, s.v1, s.v2, s.v3};
+    float *c = d->c + pixel * d->c_stride + k;
+    const float *bias = d->bias ? d->bias + k : NULL;
+    const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
+    for (uint32_t i = 0; i < vectors * 4; i += 4) {
+        finish(c + i, d->channels - k - i, v[i / 4], bias ? bias + i : NULL, addend ? addend + i : NULL, d->lo, d->hi);
+    }
+}
+
+// `vectors` * 4 channels from k on, of one or two pixels.
+INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, size_t k, const uint32_t vectors) {
+    const float32x4_t zero = vdupq_n_f32(0.0f);
+    sum s0 = {zero, zero, zero, zero}, s1 = s0;
+    const float *const *a = d->a + pixel * d->taps;
+    const float *w = d->w + k;
+    for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
+        s0 = add(s0, a[0] + k, w, vectors);
+        if (pixels > 1) s1 = add(s1, a[d->taps] + k, w, vectors);
+    }
+    store(d, pixel, k, s0, vectors);
+    if (pixels > 1) store(d, pixel + 1, k, s1, vectors);
+}
+
+// Fewer than four channels are left of one pixel: one lane after the other.
+static void tail(const tody_dwconv_f32 *d, size_t pixel, size_t k) {
+    const float *const *a = d->a + pixel * d->taps;
+    for (; k < d->channels; k++) {
+        float32x4_t s = vdupq_n_f32(0.0f);
+        for (uint32_t t = 0; t < d->taps; t++) s = add_scaled(s, vld1q_dup_f32(a[t] + k), d->w[(size_t)t * d->channels + k]);
+        const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
+        finish(d->c + pixel * d->c_stride + k, 1, s, d->bias ? d->bias + k : NULL, addend, d->lo, d->hi);
+    }
+}
+
+INLINE void strip(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels) {
+    size_t k = 0;
+    for (; k + 16 <= d->channels; k += 16) tile(d, pixel, pixels, k, 4);
+    for (; k + 4 <= d->channels; k += 4) tile(d, pixel, pixels, k, 1);
+    if (k == d->channels) return;
+    for (uint32_t i = 0; i < pixels; i++) tail(d, pixel + i, k);
+}
+
+void tody_dwconv_f32_neon(const tody_dwconv_f32 *args) {
+    size_t pixel = 0;
+    for (; pixel + 2 <= args->pixels; pixel += 2) strip(args, pixel, 2);
+    for (; pixel < args->pixels; pixel++) strip(args, pixel, 1);
+}

@@ -1,0 +1,45 @@
+// neon.h - what the NEON kernels share, on AArch64 and on ARMv7 with VFPv4.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_NEON_H
+#define TODY_NEON_H
+
+#include <arm_neon.h>
+#include <stdbool.h>
+
+#include "core/kernels.h"
+
+void tody_gemm_f32_neon(const tody_gemm_f32 *args);
+void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
+
+// GEMM_ROWS: how many rows of 8 sums fit into the registers. GEMM_LANES: how many values of each row are loaded at once; ARMv7
+// has no vfma by lane and no registers to spare. add_scaled: s + w * x, rounded once.
+#if defined(__aarch64__)
+enum { GEMM_ROWS = 8, GEMM_LANES = 4 };
+static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_n_f32(s, w, x); }
+#else
+enum { GEMM_ROWS = 4, GEMM_LANES = 1 };
+static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_f32(s, w, vdupq_n_f32(x)); }
+#endif
+
+// min(max(x, lo), hi); NaN stays NaN.
+static inline float32x4_t clamp(float32x4_t x, float32x4_t lo, float32x4_t hi) { return vminq_f32(vmaxq_f32(x, lo), hi); }
+
+// c = clamp(sum + bias + addend) for `count` elements, at least 1, of which only the first four count; bias and addend may be
+// NULL.
+static inline void finish(float *c, size_t count, float32x4_t sum, const float *bias, const float *addend, float lo, float hi) {
+    const float32x4_t low = vdupq_n_f32(lo), high = vdupq_n_f32(hi);
+    if (count >= 4) {
+        if (bias) sum = vaddq_f32(sum, vld1q_f32(bias));
+        if (addend) sum = vaddq_f32(sum, vld1q_f32(addend));
+        vst1q_f32(c, clamp(sum, low, high));
+        return;
+    }
+    float sums[4];
+    vst1q_f32(sums, sum);
+    for (size_t i = 0; i < count; i++) {
+        const float32x2_t x = vdup_n_f32((sums[i] + (bias ? bias[i] : 0.0f)) + (addend ? addend[i] : 0.0f));
+        vst1_lane_f32(c + i, vmin_f32(vmax_f32(x, vget_low_f32(low)), vget_low_f32(high)), 0);
+    }
+}
+
+#endif
