@@ -63,8 +63,10 @@ class Builder:
     def _store(self, data: Array, dtype: str, pack: str = "plain") -> str:
         if dtype not in STORED:
             raise Refusal(f"no device has the dtype {dtype}")
+        if not data.size:
+            raise Refusal(f"it takes a tensor of shape {list(data.shape)}, which holds nothing")
         stored = DTYPES[STORED[dtype]][1]
-        if stored.kind == "i" and data.size and not -(2**31) <= int(data.min()) <= int(data.max()) < 2**31:
+        if stored.kind == "i" and not -(2**31) <= int(data.min()) <= int(data.max()) < 2**31:
             raise Refusal("a constant does not fit into 32 bits", "integers are computed in 32 bits on every device")
         self.claim(data.shape)
         self._constant_bytes += data.size * stored.itemsize
@@ -117,6 +119,8 @@ class Builder:
         taken: Sequence[str] = (),
     ) -> list[Operand]:
         """Append a node with several outputs, each (shape, dtype)."""
+        if all(0 in shape for shape, _ in results):
+            return [self.constant(np.zeros(shape, STORED[dtype]), dtype) for shape, dtype in results]
         names: list[str | None] = [None if x is None else self.value(x) for x in inputs]
         made = [self._result(op, tuple(int(n) for n in shape), dtype) for shape, dtype in results]
         self.append(op, [*names, *taken], [x.name for x in made], attrs)
@@ -127,8 +131,6 @@ class Builder:
             raise Refusal(f"no device has the dtype {dtype}", "export the model in float32")
         if len(shape) > MAX_RANK and op != "reshape":
             raise Refusal(f"its result has {len(shape)} dimensions; {MAX_RANK} is the limit")
-        if 0 in shape:
-            raise Refusal(f"its result has the shape {list(shape)}, which holds nothing")
         self.claim(shape)
         name = self.fresh(self.hint)
         self.graph.values[name] = Value(name, shape, COMPUTE[dtype])

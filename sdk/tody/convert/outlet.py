@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import UnsupportedError
 from ..format import DTYPES
 from .builder import Builder
 from .graph import Graph, Value
-from .operand import COMPUTE, Operand, strides_of
+from .operand import Operand, strides_of
 
 
 def outlet(builder: Builder, x: Operand, name: str) -> None:
@@ -17,25 +19,27 @@ def outlet(builder: Builder, x: Operand, name: str) -> None:
         why = f"devices have {', '.join(DTYPES)} at their borders"
         raise UnsupportedError(f"output {name} has the dtype {x.dtype}", why, "export the model with another output dtype")
     builder.source, builder.hint = "", name
+    if 0 in x.shape:
+        raise UnsupportedError(f"output {name} has the shape {list(x.shape)}", "it holds nothing", "leave the output out")
     if x.data is not None:
         held = _constant(builder, x)
-    elif x.raw and not x.name:
+    elif x.raw and not x.name and graph.values[x.raw].dtype == x.dtype:
         held = x.raw
-    elif COMPUTE[x.dtype] != x.dtype:
-        held = _value(graph, builder.fresh(f"{name}:out"), x.shape, x.dtype)
-        builder.append("cast", [builder.value(x)], [held])
     else:
-        held = x.name
+        held = builder.value(x)
+    if graph.values[held].dtype != x.dtype:
+        held = _added(builder, "cast", held, x, name)
     if not _own(graph, held):
-        copy = _value(graph, builder.fresh(f"{name}:out"), x.shape, x.dtype)
-        builder.append("copy", [held], [copy], {"offset": 0, "stride": strides_of(x.shape)})
-        held = copy
+        held = _added(builder, "copy", held, x, name, {"offset": 0, "stride": strides_of(x.shape)})
     graph.outputs.append(held)
 
 
-def _value(graph: Graph, name: str, shape: tuple[int, ...], dtype: str) -> str:
-    graph.values[name] = Value(name, shape, dtype)
-    return name
+def _added(builder: Builder, op: str, held: str, x: Operand, name: str, attrs: dict[str, Any] | None = None) -> str:
+    """The value of one more node, in the dtype of the source model."""
+    made = builder.fresh(f"{name}:out")
+    builder.graph.values[made] = Value(made, x.shape, x.dtype)
+    builder.append(op, [held], [made], attrs)
+    return made
 
 
 def _constant(builder: Builder, x: Operand) -> str:

@@ -155,9 +155,9 @@ def _transposed_window(call: Call, sizes: tuple[int, ...], kernel: list[int]) ->
         wanted = [n * s for n, s in zip(sizes, stride, strict=True)]
     if wanted is not None:
         cut = [f + e - n for f, e, n in zip(full, extra, list(wanted)[-count:], strict=True)]
-        pads = [(int(c / 2), c - int(c / 2)) for c in cut]
+        pads = [(max(0, c) // 2, c - max(0, c) // 2) for c in cut]
         if auto != "SAME_UPPER":
-            pads = [(after, before) for before, after in pads]
+            pads = [(after, before) if after > 0 else (before, after) for before, after in pads]
     ends = [(before, after - e) for (before, after), e in zip(pads, extra, strict=True)]
     grow = [(max(0, -before), max(0, -after)) for before, after in ends]
     ends = [(max(0, before), max(0, after)) for before, after in ends]
