@@ -45,15 +45,14 @@ void tody_boxes_sort(tody_box *boxes, float *points, uint32_t points_per_box, ui
     }
 }
 
-static bool finite(float x) { return x - x == 0.0f; }
-
 uint32_t tody_boxes_finite(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count) {
     uint32_t kept = 0;
     size_t values = points ? 2 * (size_t)points_per_box : 0;
     for (uint32_t i = 0; i < count; i++) {
         const tody_box *box = &boxes[i];
-        bool sound = finite(box->score) && finite(box->x0) && finite(box->y0) && finite(box->x1) && finite(box->y1);
-        for (size_t k = 0; k < values; k++) sound = sound && finite(points[i * values + k]);
+        bool sound =
+            is_finite(box->score) && is_finite(box->x0) && is_finite(box->y0) && is_finite(box->x1) && is_finite(box->y1);
+        for (size_t k = 0; k < values; k++) sound = sound && is_finite(points[i * values + k]);
         if (sound) move(boxes, points, points_per_box, i, kept++);
     }
     return kept;

@@ -11,8 +11,6 @@
 #define LOGIT_MARGIN 1e-3f  // more than sigmoid and log err together, up to MAX_LOGIT
 #define MAX_LOGIT 8.0f
 
-static bool finite(float x) { return x - x == 0.0f; }
-
 const char *tody_decode_check(const tody_decoder_params *p) {
     if (p->width - 1 >= MAX_MODEL_SIDE || p->height - 1 >= MAX_MODEL_SIDE) return "the model's sides must be from 1 to 8192";
     if (p->classes - 1 >= MAX_CLASSES) return "classes must be from 1 to 65536";
@@ -118,7 +116,7 @@ float tody_score_floor(const tody_decoder_params *p) {
 }
 
 static void offer(tody_candidates *list, const tody_decoder_params *p, float score, uint32_t label, uint32_t anchor) {
-    if (score >= p->score && finite(score)) tody_candidates_add(list, score, label, anchor);
+    if (score >= p->score && is_finite(score)) tody_candidates_add(list, score, label, anchor);
 }
 
 // Column of the largest value that is at least `least`; `count` when there is none.

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "finite.h"
 #include "vision.h"
 
 #define TODY_FIT_FAULT "an output has another shape than the decoder's parameters ask for"

@@ -5,6 +5,7 @@
 // frame, already resized sideways; the two most recent ones are kept.
 #include <stdbool.h>
 
+#include "finite.h"
 #include "tody.h"
 #include "vision.h"
 
@@ -48,15 +49,13 @@ static uint32_t bytes_per_pixel(tody_pixels pixels) {
     return pixels == TODY_BGRA || pixels == TODY_RGBA ? 4 : 3;
 }
 
-static bool finite(float x) { return x - x == 0.0f; }
-
 static const char *check_values(const tody_preprocess *p) {
     for (uint32_t c = 0; c < 3; c++) {
-        if (!finite(p->mean[c]) || !finite(p->scale[c])) return "mean and scale must be finite";
+        if (!is_finite(p->mean[c]) || !is_finite(p->scale[c])) return "mean and scale must be finite";
     }
     if (p->dtype != TODY_F32 && p->dtype != TODY_U8 && p->dtype != TODY_S8) return "the input must be float32, uint8 or int8";
     if (p->dtype != TODY_S8) return NULL;
-    if (!finite(p->quant_scale) || !(p->quant_scale > 0.0f)) return "the input's scale must be positive";
+    if (!is_finite(p->quant_scale) || !(p->quant_scale > 0.0f)) return "the input's scale must be positive";
     if (p->zero_point < -128 || p->zero_point > 127) return "the input's zero point must be from -128 to 127";
     return NULL;
 }

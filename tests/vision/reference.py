@@ -74,7 +74,7 @@ def corners(cxcywh):
 
 
 def keep(scores, boxes, points=None, score=0.3, multilabel=False):
-    """Rows (x0, y0, x1, y1, score, label, anchor, points ..) of what reaches the score, from scores [n, classes], boxes [n, 4]."""
+    """Rows x0, y0, x1, y1, score, label, anchor, points .. of what reaches the score; scores [n, classes], boxes [n, 4]."""
     rows = []
     for i, row in enumerate(scores):
         labels = range(len(row)) if multilabel else [int(np.argmax(row))]
@@ -156,7 +156,7 @@ def centerface(heat, size, offset, marks, stride=4):
 
 
 def centernet(heat, size, offset, stride, score):
-    """heat [classes, h, w], size, offset [2, h, w]. Rows as `keep` gives them: every 3x3 peak, of equal neighbours the first."""
+    """heat [classes, h, w], size, offset [2, h, w]. Rows as of `keep`: every 3x3 peak, of equal neighbours the first."""
     rows = []
     classes, height, width = heat.shape
     for y in range(height):
