@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .._runtime import __version__ as own_version
 from ..errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
@@ -183,6 +184,8 @@ def installed() -> list[str]:
 
 def version(name: str) -> str:
     """The version of an installed runtime, "" if it does not tell."""
+    if name == "tody":
+        return own_version
     package = PEERS[name].package
     for candidate in (package, f"{package}-headless"):
         try:

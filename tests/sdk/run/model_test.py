@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import gc
 import struct
 import subprocess
@@ -205,10 +206,8 @@ def test_one_model_in_two_threads_is_refused() -> None:
 
     def work() -> None:
         while not stop.is_set():
-            try:
+            with contextlib.suppress(UsageError):
                 model.run()
-            except UsageError:
-                pass
 
     other = threading.Thread(target=work)
     other.start()
