@@ -8,9 +8,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import format as fmt
 from . import views
 from .graph import Graph, Node
-from .rewrite import Index, Rule, absorb, add_constant, first_input, first_output, sweep
+from .rewrite import Index, Rule, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before, sweep
 from .simplify import simplify
 
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
@@ -178,4 +179,55 @@ def swap_in_matmul(index: Index, node: Node) -> bool:
     return True
 
 
-RULES: list[Rule] = [fold_pad, fold_scale, fold_activation, fold_addend, swap_in_matmul]
+def split_by_channels(index: Index, node: Node) -> bool:
+    """A convolution whose result is only ever taken apart by channels makes the parts at once, without copies.
+
+    A part is whole panels wide, so that the parts do no more work than the whole did.
+    """
+    y = first_output(node)
+    users = index.users.get(y, []) if node.op in ("conv", "dense") and y not in index.graph.outputs else []
+    weights, shape = index.constant(_slot(node, 1)), index.graph.values[y].shape
+    if len(users) < 2 or weights is None or weights.shape[0] != 1 or _slot(node, 3) is not None:
+        return False
+    if any(user.op != "copy" for user in users):
+        return False
+    seen = [views.columns(views.of_node(u, index.graph.values[first_output(u)].shape), shape[-1]) for u in users]
+    parts = sorted({part for part in seen if part is not None})
+    whole = all(low % fmt.PANEL == 0 and high % fmt.PANEL == 0 for low, high in parts)
+    apart = all(a[1] <= b[0] for a, b in zip(parts, parts[1:], strict=False))
+    if None in seen or len(parts) < 2 or not whole or not apart:
+        return False
+    made = {part: _part(index, node, *part) for part in parts}
+    for user, part in zip(users, seen, strict=True):
+        assert part is not None
+        _read_part(index.graph, user, made[part], shape[-1], part)
+    index.graph.nodes.remove(node)
+    return True
+
+
+def _part(index: Index, node: Node, low: int, high: int) -> str:
+    """A convolution that makes some of another's channels; returns its output."""
+    graph, y = index.graph, first_output(node)
+    name = add_value(graph, f"{y}:{low}-{high}", (*graph.values[y].shape[:-1], high - low))
+    inputs = list(node.inputs)
+    for i in (1, 2):
+        data = index.constant(_slot(node, i))
+        if data is not None:
+            inputs[i] = add_constant(graph, f"{node.inputs[i]}:{low}-{high}", data[:, low:high], "panels")
+    insert_before(graph, node, Node(node.op, inputs, [name], dict(node.attrs), node.source))
+    return name
+
+
+def _read_part(graph: Graph, copy: Node, part: str, width: int, columns: tuple[int, int]) -> None:
+    """Let a copy of some columns of a whole read the part that holds them."""
+    y = first_output(copy)
+    value = graph.values[y]
+    view = views.narrow(views.of_node(copy, value.shape), width, *columns)
+    full = views.expand(view, value.shape)
+    copy.inputs, copy.attrs = [part], views.attributes(full or view)
+    if full is None:
+        copy.outputs = [add_value(graph, f"{y}:flat", view.shape, value.dtype)]
+        insert_after(graph, copy, Node("reshape", list(copy.outputs), [y], source=copy.source))
+
+
+RULES: list[Rule] = [fold_pad, fold_scale, fold_activation, fold_addend, swap_in_matmul, split_by_channels]

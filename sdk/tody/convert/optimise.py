@@ -8,7 +8,7 @@ from .fuse import fuse
 from .graph import Graph
 from .layout import settle_layout
 from .rewrite import sweep
-from .simplify import simplify
+from .simplify import share_constants, simplify
 
 
 def optimise(graph: Graph) -> None:
@@ -17,6 +17,7 @@ def optimise(graph: Graph) -> None:
     What is spelt out is named first, because names survive a change of layout and make regions smaller. The layout comes before
     fusion, because transposes stand between the operators that fuse.
     """
+    share_constants(graph)
     simplify(graph, layout_is_settled=False)
     while sweep(graph, patterns.RULES):
         simplify(graph, layout_is_settled=False)
@@ -24,3 +25,4 @@ def optimise(graph: Graph) -> None:
     fuse(graph)
     while sweep(graph, patterns.RULES):
         fuse(graph)
+    share_constants(graph)

@@ -19,7 +19,6 @@ Function = tuple[str, float, float]
 
 def simplify(graph: Graph, layout_is_settled: bool = True) -> None:
     """Apply the rules of this file until nothing changes; those that hide a transpose only when the layout is settled."""
-    share_constants(graph)
     rules = RULES + LATE_RULES if layout_is_settled else RULES
     while True:
         changed = sweep(graph, rules)
@@ -147,16 +146,19 @@ def _view(index: Index, node: Node) -> views.View:
     return views.of_node(node, index.graph.values[first_output(node)].shape)
 
 
-def sink_reshape(index: Index, node: Node) -> bool:
-    """unary(reshape(x)) becomes reshape(unary(x)), so that the function meets the operator that made x."""
-    before = index.maker(first_input(node), "reshape")
-    if node.op != "unary" or before is None or index.only_user(first_input(node)) is not node:
+def hoist_function(index: Index, node: Node) -> bool:
+    """A function of something moved becomes that function, moved: it meets the operator that made x."""
+    before = index.maker(first_input(node))
+    if node.op != "unary" or before is None or before.op not in ("reshape", "copy") or index.only_user(first_input(node)) is not node:
         return False
     values, x, y = index.graph.values, first_input(before), first_output(node)
-    inner = add_value(index.graph, f"{y}:flat", values[x].shape, values[y].dtype)
+    sizes = [math.prod(values[name].shape) for name in (x, y)]
+    if sizes[0] != sizes[1] or (before.op == "copy" and index.only_user(x) is not before):
+        return False
+    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype)
     index.graph.nodes.remove(before)
     node.inputs, node.outputs = [x], [inner]
-    insert_after(index.graph, node, Node("reshape", [inner], [y], source=before.source))
+    insert_after(index.graph, node, Node(before.op, [inner], [y], before.attrs, before.source))
     return True
 
 
@@ -247,7 +249,7 @@ RULES: list[Rule] = [
     constant_operand,
     merge_unary,
 ]
-LATE_RULES: list[Rule] = [copy_through_reshape, copy_to_reshape, sink_reshape]
+LATE_RULES: list[Rule] = [copy_through_reshape, copy_to_reshape, hoist_function]
 
 
 def count(graph: Graph) -> dict[str, int]:

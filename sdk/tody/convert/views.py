@@ -161,3 +161,25 @@ def permutation(view: View, shape: Shape) -> tuple[int, ...] | None:
             return None
     rest = iter(free)
     return tuple(next(rest) if j is None else j for j in order)
+
+
+def columns(view: View, width: int) -> tuple[int, int] | None:
+    """The first and one past the last column that a view of a matrix of this width reads; None if it cannot be told."""
+    rows = 1 + (view.offset + sum(abs(s) * (n - 1) for n, s in zip(view.shape, view.strides, strict=True))) // width
+    steps = _steps(simplify(view), (rows, width))
+    if steps is None or any(step < 0 for _, _, step in steps):
+        return None
+    low = view.offset % width
+    high = low + sum(step * (extent - 1) for extent, j, step in steps if j == 1)
+    return (low, high + 1) if high < width else None
+
+
+def narrow(view: View, width: int, low: int, high: int) -> View:
+    """The same view of a matrix of which only the columns from low to high are left; it reads no others (`columns`)."""
+    flat = simplify(view)
+    rows = 1 + (view.offset + sum(abs(s) * (n - 1) for n, s in zip(view.shape, view.strides, strict=True))) // width
+    steps = _steps(flat, (rows, width))
+    assert steps is not None
+    strides = tuple(step * (high - low) if j == 0 else step for _, j, step in steps)
+    offset = view.offset // width * (high - low) + view.offset % width - low
+    return simplify(View(tuple(extent for extent, _, _ in steps), offset, strides))
