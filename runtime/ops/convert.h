@@ -10,7 +10,8 @@
 void tody_load_f32(const tody_tensor *x, uint32_t at, uint32_t count, float *f);
 
 // y[at + i] = f[i], i < count; f is used as scratch. Integers: towards zero, held to their range, NaN gives 0. bool: f != 0.
-// float16: to nearest even. Quantised: round half to even of f / scale, plus zero_point, held to -128 .. 127; NaN gives zero_point.
+// float16: to nearest even. Quantised: round half to even of f / scale, plus zero_point, held to -128 .. 127; NaN gives
+// zero_point.
 void tody_store_f32(const tody_kernels *kernels, const tody_tensor *y, uint32_t at, uint32_t count, float *f);
 
 #endif

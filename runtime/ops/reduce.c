@@ -1,0 +1,177 @@
+// reduce.c - sum, mean, largest, smallest or product over some dimensions.
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels.h"
+#include "nest.h"
+#include "shape.h"
+
+enum { COLUMNS = 128, TAPS = 32 };  // results of a task where neighbours stay apart; rows that are summed in one call
+
+typedef struct job {
+    const tody_kernels *kernels;
+    tody_nest kept, reduced;  // the dimensions of x that stay, and those that go
+    uint32_t outer;           // elements of `reduced` but for its innermost dimension
+    uint32_t fn, count;       // count: of elements behind each result
+    const void *x;
+    void *y;
+} job;
+
+static tody_status reduce_check(const tody_call *call) {
+    const tody_reduce_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    if (p->fn >= TODY_REDUCE_COUNT || p->axes >> x.rank != 0) return TODY_ERR_PARAM;
+    bool integers = x.dtype == TODY_S32 && p->fn != TODY_REDUCE_MEAN;
+    if ((x.dtype != TODY_F32 && !integers) || y.dtype != x.dtype || x.pack || y.pack) return TODY_ERR_DTYPE;
+    if (x.rank != y.rank) return TODY_ERR_SHAPE;
+    for (uint32_t d = 0; d < x.rank; d++) {
+        if (y.shape[d] != (p->axes >> d & 1u ? 1 : x.shape[d])) return TODY_ERR_SHAPE;
+    }
+    return TODY_OK;
+}
+
+// The dimensions of x whose bit is set in `axes`.
+static tody_nest select_axes(const tody_tensor *x, uint32_t axes) {
+    tody_nest nest = {.rank = 0};
+    ptrdiff_t stride = (ptrdiff_t)x->count;
+    for (uint32_t d = 0; d < x->rank; d++) {
+        stride /= (ptrdiff_t)x->shape[d];
+        if (!(axes >> d & 1u)) continue;
+        nest.shape[nest.rank] = x->shape[d];
+        nest.stride[0][nest.rank++] = stride;
+    }
+    tody_nest_simplify(&nest);
+    return nest;
+}
+
+static ptrdiff_t at(const tody_nest *nest, uint32_t i) {
+    ptrdiff_t offset[3];
+    tody_nest_seek(nest, i, offset);
+    return offset[0];
+}
+
+// NaN wins.
+static float fold_f32(uint32_t fn, float a, float b) {
+    if (fn == TODY_REDUCE_PROD) return a * b;
+    bool take = fn == TODY_REDUCE_MAX ? b > a : b < a;
+    return take || b != b ? b : a;
+}
+
+static int32_t fold_s32(uint32_t fn, int32_t a, int32_t b) {
+    switch (fn) {
+        case TODY_REDUCE_SUM: return (int32_t)((uint32_t)a + (uint32_t)b);
+        case TODY_REDUCE_MAX: return a > b ? a : b;
+        case TODY_REDUCE_MIN: return a < b ? a : b;
+        default: return (int32_t)((uint32_t)a * (uint32_t)b);
+    }
+}
+
+// Results whose elements are the rows of x, or parts of them: sums in float32 inside of a row, in double precision over rows.
+static void run_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t length = j->reduced.shape[j->reduced.rank - 1];
+    for (uint32_t i = begin; i < end; i++) {
+        const float *x = (const float *)j->x + at(&j->kept, i);
+        double total = 0.0;
+        float folded = x[0], sums[2];
+        for (uint32_t r = 0; r < j->outer; r++) {
+            const float *row = x + at(&j->reduced, r * length);
+            if (j->fn <= TODY_REDUCE_MEAN) {
+                j->kernels->moments_f32(row, length, 0.0f, sums);
+                total += (double)sums[0];
+                continue;
+            }
+            for (uint32_t k = r == 0 ? 1 : 0; k < length; k++) folded = fold_f32(j->fn, folded, row[k]);
+        }
+        if (j->fn <= TODY_REDUCE_MEAN) folded = (float)(total / (j->fn == TODY_REDUCE_MEAN ? (double)j->count : 1.0));
+        ((float *)j->y)[i] = folded;
+    }
+}
+
+// Sums or means of neighbouring results: TAPS rows of x at a time, their sums in double precision.
+static void sum_columns(const job *j, const float *x, float *y, uint32_t columns) {
+    const uint32_t rows = j->count;
+    const float *pointers[TAPS], one = 1.0f;
+    double total[COLUMNS] = {0.0};
+    for (uint32_t first = 0; first < rows; first += TAPS) {
+        const uint32_t taps = tody_min_u32(rows - first, TAPS);
+        for (uint32_t t = 0; t < taps; t++) pointers[t] = x + at(&j->reduced, first + t);
+        const tody_pool_f32 args = {1, columns, taps, pointers, &one, y, columns};
+        j->kernels->sum_pool_f32(&args);
+        for (uint32_t c = 0; c < columns; c++) total[c] += (double)y[c];
+    }
+    const double divisor = j->fn == TODY_REDUCE_MEAN ? (double)rows : 1.0;
+    for (uint32_t c = 0; c < columns; c++) y[c] = (float)(total[c] / divisor);
+}
+
+static void fold_columns(const job *j, const float *x, float *y, uint32_t columns) {
+    static const uint32_t functions[TODY_REDUCE_COUNT] = {
+        [TODY_REDUCE_MAX] = TODY_FN2_MAX, [TODY_REDUCE_MIN] = TODY_FN2_MIN, [TODY_REDUCE_PROD] = TODY_FN2_MUL};
+    const float infinity = __builtin_inff();
+    j->kernels->unary_f32(TODY_FN_NONE, 0.0f, 0.0f, x, y, columns);
+    for (uint32_t r = 1; r < j->count; r++) {
+        j->kernels->binary_f32(functions[j->fn], y, 1, x + at(&j->reduced, r), 1, y, columns, -infinity, infinity);
+    }
+}
+
+// Results that are neighbours in x, COLUMNS at a time.
+static void run_columns(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t length = j->kept.shape[j->kept.rank - 1], groups = tody_div_up(length, COLUMNS);
+    for (uint32_t i = begin; i < end; i++) {
+        const uint32_t first = i % groups * COLUMNS, result = i / groups * length + first;
+        const uint32_t columns = tody_min_u32(length - first, COLUMNS);
+        const float *x = (const float *)j->x + at(&j->kept, result);
+        if (j->fn <= TODY_REDUCE_MEAN) {
+            sum_columns(j, x, (float *)j->y + result, columns);
+        } else {
+            fold_columns(j, x, (float *)j->y + result, columns);
+        }
+    }
+}
+
+static void run_s32(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    for (uint32_t i = begin; i < end; i++) {
+        const int32_t *x = (const int32_t *)j->x + at(&j->kept, i);
+        int32_t folded = x[0];
+        for (uint32_t r = 1; r < j->count; r++) folded = fold_s32(j->fn, folded, x[at(&j->reduced, r)]);
+        ((int32_t *)j->y)[i] = folded;
+    }
+}
+
+static void reduce_run(const tody_call *call) {
+    const tody_reduce_params *p = call->params;
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    job job = {.kernels = call->kernels,
+               .kept = select_axes(&x, ~p->axes),
+               .reduced = select_axes(&x, p->axes),
+               .fn = p->fn,
+               .count = x.count / y.count,
+               .x = x.data,
+               .y = y.data};
+    const uint32_t inner = job.reduced.rank - 1, grain = TODY_GRAIN / job.count + 1;
+    job.outer = job.count / job.reduced.shape[inner];
+    if (x.dtype == TODY_S32) {
+        tody_for_ranges(call, y.count, grain, run_s32, &job);
+    } else if (job.reduced.stride[0][inner] == 1) {
+        tody_for_ranges(call, y.count, grain, run_rows, &job);
+    } else {
+        const uint32_t length = job.kept.shape[job.kept.rank - 1];
+        tody_for_ranges(call, y.count / length * tody_div_up(length, COLUMNS), grain / COLUMNS + 1, run_columns, &job);
+    }
+}
+
+const tody_op tody_op_reduce = {
+    .name = "reduce",
+    .code = TODY_OP_REDUCE,
+    .param_bytes = sizeof(tody_reduce_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .required_inputs = 1,
+    .check = reduce_check,
+    .run = reduce_run,
+};
