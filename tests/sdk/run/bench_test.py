@@ -49,7 +49,7 @@ def test_bench_beside_a_peer(product: Path) -> None:
     graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["a", "b"], ["c"])], "product", ports[:2], ports[2:])
     source = product.with_suffix(".onnx")
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), source)
-    ours, theirs = bench(product, seconds=0.1, against=["onnxruntime"], source=source).rows
+    _, theirs = bench(product, seconds=0.1, against=["onnxruntime"], source=source).rows
     assert not theirs.error and theirs.median_ms and theirs.load_ms
     assert theirs.difference is not None and theirs.difference < 1e-5
 
