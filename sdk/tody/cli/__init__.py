@@ -1,0 +1,3 @@
+"""The command line: one program, verbs, GNU flags."""
+
+# SPDX-License-Identifier: Apache-2.0

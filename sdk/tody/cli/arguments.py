@@ -1,0 +1,97 @@
+"""Types and groups of arguments that several commands share."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..run.model import Model
+
+
+def size(text: str) -> tuple[int, int]:
+    """640x480 as (width, height)."""
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def numbers(text: str) -> list[float]:
+    """103.5,116.3,123.7 or one number for all channels."""
+    try:
+        values = [float(v) for v in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one number or three with commas between")
+    return values * 3 if len(values) == 1 else values
+
+
+def shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """image=1x3x416x416 as (name, shape). The last = divides, for names that hold one; no name: the only input."""
+    name, _, dims = text.rpartition("=")
+    try:
+        values = tuple(int(d) for d in re.split("[x,]", dims))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=1x3x416x416") from None
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has a dimension below 1")
+    return name, values
+
+
+def bind(text: str) -> tuple[str, Any]:
+    """iterations=3, sizes=1,2,3 or table=FILE.npy as (name of an input, array)."""
+    import numpy as np
+
+    name, _, value = text.rpartition("=")
+    try:
+        array = np.load(value, allow_pickle=False) if value.endswith(".npy") else np.array(_scalars(value))
+    except (OSError, ValueError) as e:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, NAME=1,2,3 or NAME=FILE.npy: {e}") from None
+    return name, array
+
+
+def _scalars(text: str) -> Any:
+    """A number, or a list where there is a comma; true and false count as numbers."""
+    words = [{"true": "1", "false": "0"}.get(w.lower(), w) for w in text.split(",")]
+    values = [float(w) if set(w) & set(".einf") else int(w) for w in words]
+    return values if "," in text else values[0]
+
+
+def threshold(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a .tody file, or a name of the cache (tody models)")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """How to run: threads and kernels."""
+    parser.add_argument("--threads", type=count, metavar="N", help="threads (default: as many as there are CPUs, at most 4)")
+    parser.add_argument("--kernels", metavar="NAME", help="kernel set, as tody doctor lists them (default: the best here)")
+
+
+def open_model(args: argparse.Namespace, verify: bool = False) -> Model:
+    """The model that the arguments of `add_model` and `add_runtime` name."""
+    from ..models import find
+    from ..run.model import load
+
+    return load(find(args.model), getattr(args, "threads", None), getattr(args, "kernels", None), verify)

@@ -1,0 +1,48 @@
+"""tody bench: how fast a model is here, and how fast other runtimes are in the same minute."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_model, count
+from .output import Output, table
+
+NAME = "bench"
+HELP = "measure a model, and other runtimes beside it"
+_COLUMNS = ("RUNTIME", "MEDIAN", "P95", "MIN", "LOAD", "FIRST", "MIB", "CPU", "DIFFERENCE")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads of every runtime (default 1)")
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="time for each runtime (default 2)")
+    parser.add_argument("--against", default="", metavar="A,B", help="other runtimes: all, or names such as onnxruntime,ncnn")
+    parser.add_argument("--source", metavar="FILE.onnx", help="the model that was converted; others read it")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from ..models import find
+    from ..run.bench import bench
+
+    against = [name for name in args.against.split(",") if name]
+    result = bench(find(args.model), args.threads, args.seconds, against, args.source)
+    out.data(result.as_dict())
+    out.line(f"{result.model}, {result.threads} thread{'s' * (result.threads > 1)}; times in ms")
+    rows = []
+    for r in result.rows:
+        times = (r.median_ms, r.p95_ms, r.min_ms, r.load_ms, r.first_ms)
+        cells = ["" if t is None else f"{t:.2f}" for t in times]
+        cells += [
+            "" if v is None else form.format(v)
+            for v, form in ((r.peak_mib, "{:.1f}"), (r.cpu, "{:.2f}"), (r.difference, "{:.1g}"))
+        ]
+        rows.append([f"{r.runtime} {r.version}".strip(), *cells])
+    for line in table(_COLUMNS, rows):
+        out.line(line)
+    for r in result.rows:
+        if r.error:
+            out.line(f"{r.runtime}: {r.error}")
+        elif r.cpu is not None and r.cpu < 0.8 * result.threads:
+            out.note(f"{r.runtime}: the CPU was busy with something else ({r.cpu:.2f} of {result.threads} used); measure again")
+    return 0

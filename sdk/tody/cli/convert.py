@@ -1,0 +1,116 @@
+"""tody convert: an ONNX file becomes a .tody file."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .arguments import bind, numbers, shape, size, threshold
+from .output import Output
+
+NAME = "convert"
+HELP = "turn an ONNX model into a .tody file, and check that it computes the same"
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """What fixes the shapes of a source model."""
+    parser.add_argument(
+        "--shape", action="append", default=[], type=shape, metavar="[NAME=]1x3x320x320", help="fix the shape of an input"
+    )
+    parser.add_argument("--size", type=size, metavar="WxH", help="the same for the input that takes pictures")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        type=bind,
+        metavar="NAME=VALUE",
+        help="make an input a constant: 3, 1,2,3 or FILE.npy",
+    )
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="an .onnx file")
+    parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
+    add_source(parser)
+    parser.add_argument(
+        "--decoder", default="auto", metavar="NAME", help="how boxes are read from the outputs: auto, none or a name"
+    )
+    parser.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
+    parser.add_argument("--fit", choices=("letterbox", "stretch", "crop", "top_left"), help="how a frame is fitted to the size")
+    parser.add_argument("--pad", type=numbers, metavar="N[,N,N]", help="colour around a letterboxed frame, 0 to 255")
+    parser.add_argument("--pixels", choices=("rgb", "bgr", "gray"), help="order of the channels that the model wants")
+    parser.add_argument("--mean", type=numbers, metavar="N[,N,N]", help="subtracted from pixels of 0 to 255")
+    parser.add_argument("--std", type=numbers, metavar="N[,N,N]", help="what pixels are divided by")
+    parser.add_argument("--score", type=threshold, metavar="S", help="default threshold of the score")
+    parser.add_argument("--iou", type=threshold, metavar="I", help="default threshold of the overlap")
+    parser.add_argument(
+        "--tolerance", type=float, metavar="T", help="largest difference from the source, relative to an output's range"
+    )
+    parser.add_argument("--no-verify", action="store_true", help="do not run the source model to compare")
+    parser.add_argument("--force", action="store_true", help="keep the result even if it differs by more; the report says so")
+
+
+def shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """The shapes that `add_source` asked for, by the name of the input.
+
+    Raises:
+        UsageError: a shape without a name where several inputs are, or no input takes pictures.
+    """
+    from ..errors import UsageError
+
+    found: dict[str, tuple[int, ...]] = dict(args.shape)
+    if not args.size and "" not in found:
+        return found
+    from ..convert.onnx import load_onnx
+
+    graph = load_onnx(args.model).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in graph.input if i.name not in weights}
+    if "" in found:
+        if len(inputs) != 1:
+            raise UsageError(
+                "--shape needs a name", f"the model has the inputs {', '.join(inputs)}", "--shape NAME=1x3x320x320"
+            )
+        found[next(iter(inputs))] = found.pop("")
+    if args.size:
+        pictures = [(name, dims) for name, dims in inputs.items() if len(dims) == 4]
+        if len(pictures) != 1:
+            raise UsageError(
+                "--size does not say which input", f"the model has the inputs {', '.join(inputs)}", "--shape NAME=1x3x320x320"
+            )
+        (name, dims), (width, height) = pictures[0], args.size
+        found[name] = (1, height, width, dims[3]) if dims[3] in (1, 3) else (1, dims[1] or 3, height, width)
+    return found
+
+
+def _preprocess(args: argparse.Namespace) -> dict[str, Any] | str:
+    """What was given of the preprocessing; "auto" if nothing was."""
+    keys = ("fit", "pad", "pixels", "mean", "std")
+    return {k: getattr(args, k) for k in keys if getattr(args, k) is not None} or "auto"
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from ..convert import convert
+
+    target = Path(args.output or Path(args.model).with_suffix(".tody").name)
+    report = convert(
+        args.model,
+        target,
+        shapes=shapes(args),
+        constants=dict(args.bind),
+        decoder=None if args.decoder == "none" else args.decoder,
+        labels=args.labels,
+        preprocess=_preprocess(args),
+        score=args.score,
+        iou=args.iou,
+        check=not args.no_verify,
+        tolerance=args.tolerance,
+        force=args.force,
+    )
+    out.data({**report.as_dict(), "output": str(target)})
+    out.line(str(report))
+    out.line(f"written to {target}")
+    out.note(f"next: tody {'detect' if report.decoder else 'bench'} {target}{' 0 --web :8080' if report.decoder else ''}")
+    return 0

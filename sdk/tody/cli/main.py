@@ -1,0 +1,142 @@
+"""The program `tody`: a list of commands, and what is the same for all of them."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
+
+from ..errors import MemoryLimitError, TodyError, UsageError
+from . import (
+    bench,
+    cameras,
+    check,
+    classify,
+    completion,
+    convert,
+    detect,
+    doctor,
+    info,
+    models,
+    overview,
+    profile,
+    run,
+)
+from .output import Output
+
+
+class Command(Protocol):
+    """A module of this package."""
+
+    NAME: str
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace, out: Output) -> int: ...
+
+
+COMMANDS: tuple[Command, ...] = (
+    convert,
+    check,
+    info,
+    run,
+    detect,
+    classify,
+    bench,
+    profile,
+    models,
+    cameras,
+    doctor,
+    completion,
+)
+EPILOG = """exit codes: 0 good, 1 a fault of tody, 2 usage or model file, 3 accuracy, 4 unsupported operator, 5 does not fit,
+6 device, 7 signature or hash, 8 fallback refused, 9 camera, 130 interrupted. TODY_DEBUG=1 shows where an error comes from."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"usage: {' '.join(self.format_usage().split()[1:])}", f"{self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole tree of arguments; imports nothing heavy."""
+    parser = Parser(prog="tody", description="Neural networks on small machines: convert, run, detect.", epilog=EPILOG)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    _add_json(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=Parser)
+    for command in COMMANDS:
+        verb = verbs.add_parser(command.NAME, help=command.HELP, description=command.HELP[0].upper() + command.HELP[1:] + ".")
+        command.arguments(verb)
+        _add_json(verb)
+        verb.set_defaults(run=command.run)
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
+    )
+
+
+def _dispatch(arguments: Sequence[str], out: Output) -> int:
+    args = build_parser().parse_args(arguments)
+    if args.version:
+        from .. import __version__
+
+        out.line(f"tody {__version__}")
+        out.data({"version": __version__})
+        return 0
+    command: Callable[[argparse.Namespace, Output], int] = getattr(args, "run", overview.run)
+    return command(args, out)
+
+
+def _as_tody_error(error: BaseException) -> TodyError:
+    """Whatever went wrong, in three lines."""
+    if isinstance(error, TodyError):
+        return error
+    if isinstance(error, MemoryError):
+        return MemoryLimitError("there is not enough memory", str(error), "a smaller input (--shape), or a smaller model")
+    if isinstance(error, OSError) and error.filename:
+        return UsageError(
+            f"{error.filename} cannot be used",
+            error.strerror or str(error),
+            "check the path, its permissions and the free space",
+        )
+    return TodyError(
+        "tody itself failed", f"{type(error).__name__}: {error}", "TODY_DEBUG=1 shows where; please report it with the command"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: without the program's name; None: the process's own.
+
+    Returns:
+        the exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    out = Output("--json" in arguments)
+    try:
+        return _dispatch(arguments, out)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`tody … | head`): not an error. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as e:  # argparse's --help
+        return int(e.code or 0)
+    except Exception as e:
+        if os.environ.get("TODY_DEBUG"):
+            raise
+        error = _as_tody_error(e)
+        out.error(error)
+        return error.exit_code

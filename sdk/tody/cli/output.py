@@ -1,0 +1,123 @@
+"""What a command prints: lines for people, or one JSON object a line; progress for what takes long; errors in three lines."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..errors import TodyError, UnsupportedError
+
+
+class Output:
+    """Results go to standard output, everything else to standard error."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def line(self, text: str = "") -> None:
+        """A line for people; nothing with --json."""
+        if not self.as_json:
+            print(text, flush=True)
+
+    def data(self, value: dict[str, Any]) -> None:
+        """An object for programs; nothing without --json."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+
+    def note(self, text: str) -> None:
+        """A remark beside the result; nothing with --json."""
+        if not self.as_json:
+            print(text, file=sys.stderr, flush=True)
+
+    def error(self, error: TodyError) -> None:
+        if self.as_json:
+            print(json.dumps(error.as_dict(), ensure_ascii=False, default=_plain), file=sys.stderr, flush=True)
+            return
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, UnsupportedError):
+            for node in error.nodes:
+                operator = f"{node.get('operator')} of {node.get('domain') or 'ai.onnx'} {node.get('opset')}"
+                place = f"{node.get('name') or '(no name)'}: {operator}"
+                print(
+                    "  " + "; ".join(str(part) for part in (place, node.get("why"), node.get("hint")) if part), file=sys.stderr
+                )
+
+    def progress(self, what: str, total: int = 0) -> Progress:
+        return Progress(what, total, quiet=self.as_json)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays, paths and the like as JSON."""
+    for method in ("tolist", "as_dict"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return str(value)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a table. Columns that hold numbers only are set to the right."""
+    cells = [[str(c) for c in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+    right = [bool(cells) and all(row[i][:1].isdigit() or row[i][:1] in "-+" for row in cells) for i in range(len(header))]
+
+    def text(row: Sequence[str]) -> str:
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
+
+    return [text(row) for row in [list(header), *cells]]
+
+
+def size_text(count: float) -> str:
+    """Bytes for people: 412 KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+class Progress:
+    """Rate and time left, for what takes more than a second: one line that changes on a terminal, else nothing but its end.
+
+    Args:
+        what: what is going on.
+        total: steps in all; 0: not known.
+    """
+
+    def __init__(self, what: str, total: int = 0, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self._clock, self._start = clock, clock()
+        self._shown = self._start
+        self._live = sys.stderr.isatty() and not quiet
+        self._quiet, self._drawn = quiet, False
+
+    def step(self, count: int = 1) -> None:
+        self.done += count
+        now = self._clock()
+        if self._live and now - self._start >= 1.0 and now - self._shown >= 0.1:
+            self._shown, self._drawn = now, True
+            print(f"\r\x1b[2K{self.text(now)}", end="", file=sys.stderr, flush=True)
+
+    def text(self, now: float) -> str:
+        passed = max(now - self._start, 1e-6)
+        rate = self.done / passed
+        if not self.total:
+            return f"{self.what}: {self.done}, {rate:.1f}/s"
+        left = (self.total - self.done) / rate if rate else 0.0
+        share = 100 * self.done // self.total
+        return f"{self.what}: {self.done}/{self.total} ({share}%), {rate:.1f}/s, {int(left) // 60}:{int(left) % 60:02d} left"
+
+    def close(self) -> None:
+        if self._drawn:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        elif not self._quiet and not self._live and self._clock() - self._start >= 1.0:
+            print(f"{self.what}: {self.done} in {self._clock() - self._start:.1f} s", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -1,0 +1,40 @@
+"""tody profile: where a model spends its time."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_model, add_runtime, count, open_model
+from .output import Output, table
+
+NAME = "profile"
+HELP = "show the time of every operator of a model"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("--runs", type=count, default=50, metavar="N", help="runs of which the median is taken (default 50)")
+    parser.add_argument("--top", type=count, metavar="N", help="only the N operators that take longest, slowest first")
+    add_runtime(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    model = open_model(args)
+    out.line(model.describe())
+    for port in model.inputs:
+        model.input(port.name)[...] = 0
+    rows = model.profile(args.runs)
+    total = sum(r.ms for r in rows)
+    if args.top:
+        rows = sorted(rows, key=lambda r: -r.ms)[: args.top]
+    cells = []
+    for r in rows:
+        speed = "" if r.gmacs_per_s is None else f"{r.gmacs_per_s:.1f}"
+        cells.append((r.index, r.op, r.detail, "x".join(map(str, r.shape)), f"{r.ms:.3f}", f"{100 * r.share:.1f}%", speed))
+    for line in table(("#", "OPERATOR", "", "OUTPUT", "MS", "SHARE", "GMAC/S"), cells):
+        out.line(line)
+    out.line(f"{total:.3f} ms in all, median of {args.runs} runs")
+    facts = {"model": model.name, "kernels": model.runtime.kernels, "threads": model.runtime.threads, "runs": args.runs}
+    out.data({**facts, "total_ms": total, "operators": [r.as_dict() for r in rows]})
+    return 0
