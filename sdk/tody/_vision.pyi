@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-Placement = tuple[float, float, float, float]
+_Placement = tuple[float, float, float, float]
 """scale_x, scale_y, offset_x, offset_y: x_in_model = x_in_frame * scale_x + offset_x."""
 
 class Preprocess:
@@ -44,7 +44,7 @@ class Preprocess:
         quant_scale: float = 1.0,
         zero_point: int = 0,
     ) -> None: ...
-    def run(self, frame: NDArray[Any], pixels: str, out: NDArray[Any]) -> Placement:
+    def run(self, frame: NDArray[Any], pixels: str, out: NDArray[Any]) -> _Placement:
         """Write a frame (uint8 [h, w] or [h, w, 3 or 4], contiguous rows, channels as `pixels` says) into `out`.
 
         Raises:
@@ -97,7 +97,7 @@ def nms(
     if agnostic), move the others to the front and return their number, at most `limit`."""
 
 def to_frame(
-    boxes: NDArray[Any], points: NDArray[Any] | None, count: int, placement: Placement, size: tuple[int, int]
+    boxes: NDArray[Any], points: NDArray[Any] | None, count: int, placement: _Placement, size: tuple[int, int]
 ) -> None:
     """From the model's input to a frame of size (width, height), in place. Boxes are clipped to the frame, points are not."""
 

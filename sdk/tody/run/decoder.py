@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._vision import Decoder, Placement, nms, to_frame
+from .._vision import Decoder, nms, to_frame
 from ..errors import ModelError, UsageError
 from .detections import BOX, Detections
 from .model import Model
+from .preprocess import Placement
 
 CAPACITY = 4096  # candidates before suppression; the most sure are kept
 DEFAULT_SCORE, DEFAULT_IOU = 0.4, 0.5

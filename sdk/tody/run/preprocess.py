@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._vision import Placement, Preprocess
+from .._vision import Preprocess
 from ..errors import ModelError, UsageError
 from .model import Model
 
 Image = NDArray[np.uint8]
+Placement = tuple[float, float, float, float]  # scale x, y, offset x, y: x_in_model = x_in_frame * scale + offset
 _PIXELS = {1: "gray", 3: "bgr", 4: "bgra"}  # as OpenCV gives them
 
 
