@@ -36,18 +36,17 @@ def load_case(case: Any) -> tuple[Any, list[tuple[list[Any], list[Any]]]]:
         return case.model, [([_plain(x) for x in i], [_plain(x) for x in o]) for i, o in case.data_sets]
     folder = Path(case.model_dir)
     model = onnx.load(folder / "model.onnx")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [info for info in model.graph.input if info.name not in weights]
     sets = []
     for data in sorted(folder.glob("test_data_set_*")):
-        sets.append(tuple([_read(data / f"{kind}_{i}.pb", info) for i, info in enumerate(infos)] for kind, infos in _ports(model)))
+        sets.append(([_read(data, "input", i, x) for i, x in enumerate(inputs)], [_read(data, "output", i, x) for i, x in enumerate(model.graph.output)]))
     return model, sets
 
 
-def _ports(model: Any) -> list[tuple[str, Any]]:
-    return [("input", model.graph.input), ("output", model.graph.output)]
-
-
-def _read(path: Path, info: Any) -> Any:
-    if info.type.WhichOneof("value") != "tensor_type":
+def _read(folder: Path, kind: str, index: int, info: Any) -> Any:
+    path = folder / f"{kind}_{index}.pb"
+    if info.type.WhichOneof("value") != "tensor_type" or not path.exists():
         return None
     return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
 
@@ -61,7 +60,8 @@ def run_case(case: Any) -> Result:
     model, sets = load_case(case)
     result = Result("passed")
     for inputs, expected in sets:
-        names = [info.name for info in model.graph.input]
+        weights = {tensor.name for tensor in model.graph.initializer}
+        names = [info.name for info in model.graph.input if info.name not in weights]
         feeds = {name: x for name, x in zip(names, inputs, strict=False)}
         if not all(isinstance(x, np.ndarray | np.generic) for x in (*feeds.values(), *expected)):
             return Result("refused", "sequences and optionals exist on no device")

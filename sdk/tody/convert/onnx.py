@@ -17,7 +17,7 @@ from .nodes import tensor_array
 from .walk import Walk
 
 MAX_FILE = 1 << 31  # protobuf's own limit
-MIN_OPSET, MAX_OPSET = 7, 28
+MIN_OPSET, MAX_OPSET = 6, 28
 _TRY_SOURCE = "export the model again, or copy it again from its source"
 
 
@@ -33,7 +33,6 @@ def load_onnx(path: str | Path) -> Any:
     Raises:
         UsageError: there is no such file.
         ModelError: it is not ONNX, damaged, larger than 2 GiB, or its external data is missing or lies outside its folder.
-        UnsupportedError: its opset is older than 7 or newer than 28.
         MissingExtraError: the package onnx is not installed.
     """
     try:
@@ -42,7 +41,6 @@ def load_onnx(path: str | Path) -> Any:
         raise MissingExtraError("onnx", "convert") from e
     path = Path(path)
     model = _parse(onnx, path, _read(path))
-    _check_opset(model)
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _load_external(tensor, path)
@@ -163,9 +161,11 @@ def import_onnx(
 
     Raises:
         UsageError: a shape is missing or does not fit; an input that `shapes` or `constants` name does not exist.
-        UnsupportedError: operators that cannot be expressed; `nodes` lists all of them.
+        UnsupportedError: operators that cannot be expressed, all listed in `nodes`; an opset outside of 6 to 28; a dtype that no
+            device has at its borders.
         ModelError: the graph is not sound.
     """
+    _check_opset(model)
     shapes, constants = dict(shapes or {}), dict(constants or {})
     graph = Graph()
     inputs = _true_inputs(model)

@@ -75,9 +75,16 @@ def binary(b: Builder, call: Call) -> Operand:
     """Two or more operands, folded from the left."""
     xs = call.operands()
     fn = _BINARY[call.op]
+    if call.attrs.get("broadcast", 0):
+        xs[1] = _aligned(b, xs[0], xs[1], call.attrs.get("axis", xs[0].rank - xs[1].rank))
     if fn in ("less", "less_equal", "equal") and "string" in (xs[0].dtype, xs[-1].dtype):
         raise Refusal("strings exist on no device")
     return reduce(lambda x, y: b.binary(fn, x, y), xs) if len(xs) > 1 else xs[0]
+
+
+def _aligned(b: Builder, x: Operand, y: Operand, axis: int) -> Operand:
+    """Before opset 7 dimensions were matched from `axis` on, not from the last."""
+    return b.reshape(y, y.shape + (1,) * (x.rank - axis - y.rank))
 
 
 def greater(b: Builder, call: Call) -> Operand:
@@ -123,7 +130,8 @@ def clip(b: Builder, call: Call) -> Operand:
 
 
 def prelu(b: Builder, call: Call) -> Operand:
-    return b.binary("prelu", call.input(0), call.input(1))
+    x, slope = call.input(0), call.input(1)
+    return b.binary("prelu", x, _aligned(b, x, slope, 1) if call.opset < 7 and slope.size > 1 else slope)
 
 
 def where(b: Builder, call: Call) -> Operand:

@@ -90,7 +90,8 @@ def softmax(b: Builder, call: Call) -> Operand:
 
 
 def _flat(b: Builder, call: Call, x: Operand) -> Operand:
-    axis = axis_of(call.attrs.get("axis", 1), x.rank + 1)
+    axis = call.attrs.get("axis", 1)
+    axis = axis if axis == x.rank else axis_of(axis, x.rank)
     return b.reshape(x, (int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:]))))
 
 
