@@ -6,7 +6,7 @@
 // Ranges are reduced as in Cody and Waite (Software Manual for the Elementary Functions, 1980) and Cephes (Moshier, 1989);
 // the polynomials were fitted to the reduced ranges by reweighted least squares (Lawson) and rounded to float32.
 //
-// Largest error in units in the last place, over float32 values of all magnitudes (tests/ops/test_math.py holds it):
+// Largest error in units in the last place, over float32 values of all magnitudes (tests/ops/math_test.py holds it):
 //
 //     exp 1   expm1 1   log 1   sigmoid 2.5   tanh 2.6   softplus 2   erf 2.6   pow 0.51
 //     sin, cos 1.5   tan 3.2   asin 2.4   acos 1.2   atan 1.6   sinh 2.2   cosh 1.5   asinh 2   acosh 2.6   atanh 2.5
