@@ -74,6 +74,7 @@ def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tu
         arrays: every input by name.
         outputs: names.
     """
+    model = _with_shapes(model, {name: array.shape for name, array in arrays.items()})
     try:
         return _onnxruntime(model, arrays, outputs)
     except ImportError:
@@ -82,6 +83,22 @@ def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tu
         if "onnxruntime" not in type(e).__module__:
             raise
     return _onnx_reference(model, arrays, outputs)
+
+
+def _with_shapes(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """The model for inputs of these shapes: itself, or a copy that declares them and nothing that followed from others."""
+    declared = {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in model.graph.input}
+    if all(all(a in (b, 0) for a, b in zip(declared[n], shapes[n], strict=True)) for n in shapes if declared.get(n)):
+        return model
+    copy = type(model)()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    for info in copy.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    for info in copy.graph.input:
+        for dim, extent in zip(info.type.tensor_type.shape.dim, shapes.get(info.name, ()), strict=False):
+            dim.dim_value = extent
+    return copy
 
 
 def _onnxruntime(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
