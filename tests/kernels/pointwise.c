@@ -124,7 +124,8 @@ static bool check_moments(const tody_kernels *set, uint64_t seed) {
 
 // The fixed shapes of the benchmark: rows of COUNT values.
 
-enum { COUNT = 4096, SIDE = 64 };
+#define COUNT 4096u
+#define SIDE 64u
 
 typedef struct timed {
     const tody_kernels *kernels;

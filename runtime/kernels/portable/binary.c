@@ -6,7 +6,8 @@
 #include "math.h"
 #include "portable.h"
 
-#define BLOCK 64u
+#define BLOCK 32u
+#define INLINE static inline __attribute__((always_inline))
 
 // A run of operands: step 0 repeats the first.
 typedef struct pair {
@@ -27,21 +28,25 @@ static inline float mod(float x, float y) {
     return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
-static void load(float *t, const float *x, size_t step, size_t at, size_t n) {
-    if (step) memcpy(t, x + at, n * sizeof *t);
-    for (size_t i = 0; !step && i < n; i++) t[i] = *x;
+INLINE void load(float *t, const float *x, size_t step, size_t at, size_t n) {
+    if (step && n >= BLOCK) memcpy(t, x + at, BLOCK * sizeof *t);
+    for (size_t i = 0; step && n < BLOCK && i < n; i++) t[i] = x[at + i];
 }
 
-// Inlined with its function; blocks on the stack let it vectorise, also where z is x or y.
-static inline void map(float (*fn)(float, float), const pair *p, float *z, size_t count, float lo, float hi) {
-    float a[BLOCK], b[BLOCK];
+// Inlined with its function. Blocks on the stack, always computed whole, tell the compiler that nothing overlaps (also where z
+// is x or y) and that there is no rest: so it vectorises.
+INLINE void map(float (*fn)(float, float), const pair *p, float *z, size_t count, float lo, float hi) {
+    float a[BLOCK], b[BLOCK], c[BLOCK];
+    const float first_x = *p->x, first_y = *p->y;
+    for (size_t i = 0; i < BLOCK; i++) a[i] = first_x;
+    for (size_t i = 0; i < BLOCK; i++) b[i] = first_y;
     for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
-        if (at == 0 || p->x_step) load(a, p->x, p->x_step, at, n);
-        if (at == 0 || p->y_step) load(b, p->y, p->y_step, at, n);
-        float c[BLOCK];
-        for (size_t i = 0; i < n; i++) c[i] = hold(fn(a[i], b[i]), lo, hi);
-        memcpy(z + at, c, n * sizeof *c);
+        const size_t n = count - at;
+        load(a, p->x, p->x_step, at, n);
+        load(b, p->y, p->y_step, at, n);
+        for (size_t i = 0; i < BLOCK; i++) c[i] = hold(fn(a[i], b[i]), lo, hi);
+        if (n >= BLOCK) memcpy(z + at, c, sizeof c);
+        for (size_t i = 0; n < BLOCK && i < n; i++) z[at + i] = c[i];
     }
 }
 

@@ -6,7 +6,8 @@
 #include "math.h"
 #include "portable.h"
 
-#define BLOCK 64u
+#define BLOCK 32u
+#define INLINE static inline __attribute__((always_inline))
 
 static inline float leaky_relu(float x, float a) { return x < 0.0f ? a * x : x; }
 static inline float elu(float x, float a) { return x > 0.0f ? x : a * expm1_f32(x); }
@@ -37,35 +38,42 @@ static inline float reciprocal(float x) { return 1.0f / x; }
 static inline float negative(float x) { return -x; }
 static inline float sign(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
 
-// The loops. Each call below is inlined with its function, so that the compiler can vectorise it; blocks on the stack tell it
-// that nothing overlaps, also where y is x.
-static inline void map(float (*fn)(float), const float *x, float *y, size_t count) {
-    float t[BLOCK];
+// The loops. Each call below is inlined with its function, and a block on the stack, always computed whole, tells the compiler
+// that nothing overlaps (also where y is x) and that there is no rest: so it vectorises.
+INLINE void load(float *t, const float *x, size_t n) {
+    if (n >= BLOCK) memcpy(t, x, BLOCK * sizeof *t);
+    for (size_t i = 0; n < BLOCK && i < n; i++) t[i] = x[i];
+}
+
+INLINE void store(float *y, const float *t, size_t n) {
+    if (n >= BLOCK) memcpy(y, t, BLOCK * sizeof *t);
+    for (size_t i = 0; n < BLOCK && i < n; i++) y[i] = t[i];
+}
+
+INLINE void map(float (*fn)(float), const float *x, float *y, size_t count) {
+    float t[BLOCK] = {0};
     for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
-        memcpy(t, x + at, n * sizeof *t);
-        for (size_t i = 0; i < n; i++) t[i] = fn(t[i]);
-        memcpy(y + at, t, n * sizeof *t);
+        load(t, x + at, count - at);
+        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i]);
+        store(y + at, t, count - at);
     }
 }
 
-static inline void map_a(float (*fn)(float, float), float a, const float *x, float *y, size_t count) {
-    float t[BLOCK];
+INLINE void map_a(float (*fn)(float, float), float a, const float *x, float *y, size_t count) {
+    float t[BLOCK] = {0};
     for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
-        memcpy(t, x + at, n * sizeof *t);
-        for (size_t i = 0; i < n; i++) t[i] = fn(t[i], a);
-        memcpy(y + at, t, n * sizeof *t);
+        load(t, x + at, count - at);
+        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a);
+        store(y + at, t, count - at);
     }
 }
 
-static inline void map_ab(float (*fn)(float, float, float), float a, float b, const float *x, float *y, size_t count) {
-    float t[BLOCK];
+INLINE void map_ab(float (*fn)(float, float, float), float a, float b, const float *x, float *y, size_t count) {
+    float t[BLOCK] = {0};
     for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
-        memcpy(t, x + at, n * sizeof *t);
-        for (size_t i = 0; i < n; i++) t[i] = fn(t[i], a, b);
-        memcpy(y + at, t, n * sizeof *t);
+        load(t, x + at, count - at);
+        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a, b);
+        store(y + at, t, count - at);
     }
 }
 

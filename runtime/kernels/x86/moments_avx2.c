@@ -1,4 +1,0 @@
-// moments_avx2.c - the portable moments, compiled for AVX2: the same operations in the same order, and so the same bits.
-// SPDX-License-Identifier: Apache-2.0
-#define tody_portable_moments_f32 tody_moments_f32_avx2
-#include "../portable/moments.c"

@@ -1,4 +1,0 @@
-// softmax_avx2.c - the portable softmax, compiled for AVX2: the same operations in the same order, and so the same bits.
-// SPDX-License-Identifier: Apache-2.0
-#define tody_portable_softmax_f32 tody_softmax_f32_avx2
-#include "../portable/softmax.c"
