@@ -1,0 +1,229 @@
+"""Small sound models that between them use every operator: what the fuzzer damages.
+
+python seeds.py FOLDER
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tody import format as tf
+
+RNG = np.random.default_rng(1)
+SILU, CLAMP = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0)
+
+
+@dataclass
+class Arena:
+    """A tensor in the arena: an input of the model, or what an operator makes."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass
+class Weights:
+    """A constant."""
+
+    data: np.ndarray
+    pack: str = "plain"
+
+
+def arena(*shape: int, dtype: str = "float32") -> Arena:
+    return Arena(shape, dtype)
+
+
+def panels(*shape: int) -> Weights:
+    return Weights(RNG.standard_normal(shape).astype(np.float32), "panels")
+
+
+def plain(*shape: int) -> Weights:
+    return Weights(RNG.standard_normal(shape).astype(np.float32))
+
+
+def indices(*values: Any) -> Weights:
+    return Weights(np.array(values, np.int32))
+
+
+Operand = Arena | Weights | None
+Step = tuple[str, list[Operand], list[Operand], dict[str, Any]]
+
+
+class Builder:
+    """A file from steps: each new Arena gets its own place, one used before is the same tensor again."""
+
+    def __init__(self) -> None:
+        self.file = tf.File()
+        self.weights = bytearray()
+        self.known: dict[int, int] = {}
+        self.keep: list[Operand] = []  # so that no two operands share an id
+
+    def tensor(self, operand: Operand) -> int | None:
+        if operand is None:
+            return None
+        if id(operand) not in self.known:
+            self.keep.append(operand)
+            self.known[id(operand)] = len(self.file.tensors)
+            self.file.tensors.append(self.in_arena(operand) if isinstance(operand, Arena) else self.in_weights(operand))
+        return self.known[id(operand)]
+
+    def in_arena(self, operand: Arena) -> tf.Tensor:
+        tensor = tf.Tensor(operand.dtype, operand.shape, "arena", tf.align(self.file.arena_bytes, tf.ARENA_ALIGN))
+        self.file.arena_bytes = tensor.at + tensor.bytes
+        return tensor
+
+    def in_weights(self, operand: Weights) -> tf.Tensor:
+        self.weights += b"\0" * (-len(self.weights) % tf.WEIGHT_ALIGN)
+        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", len(self.weights), operand.pack)
+        self.weights += tf.pack_panels(operand.data) if operand.pack == "panels" else operand.data.tobytes()
+        return tensor
+
+    def build(self, steps: list[Step]) -> bytes:
+        for op, inputs, outputs, attrs in steps:
+            record = tf.Record(op, [self.tensor(i) for i in inputs], [self.tensor(o) for o in outputs], attrs)
+            self.file.records.append(record)
+        made = {o for r in self.file.records for o in r.outputs}
+        used = {i for r in self.file.records for i in r.inputs}
+        in_arena = [i for i, t in enumerate(self.file.tensors) if t.place == "arena"]
+        self.file.inputs = [i for i in in_arena if i not in made]
+        self.file.outputs = [i for i in in_arena if i not in used]
+        self.file.weights = bytes(self.weights)
+        return tf.write(self.file)
+
+
+def one(op: str, inputs: list[Operand], outputs: list[Operand], **attrs: Any) -> list[Step]:
+    return [(op, inputs, outputs, attrs)]
+
+
+def window(kernel: int, stride: int = 1, pad: int = 0, dilation: int = 1) -> dict[str, Any]:
+    return {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "dilation": (dilation,) * 2, "pad": (pad,) * 4}
+
+
+def products() -> dict[str, list[Step]]:
+    """Operators that multiply, and pooling."""
+    same, wide, rows = arena(1, 6, 5, 20), arena(2, 4, 4, 6), arena(3, 18)
+    residual = [same, panels(1, 20, 9, 20), panels(1, 20), same]
+    return {
+        "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
+        "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
+        "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),
+        "conv_stride": one("conv", [arena(1, 9, 9, 3), panels(1, 4, 9, 3)], [arena(1, 4, 4, 4)], **window(3, 2, 1, 2)),
+        "dwconv": one("dwconv", [same, plain(9, 20), plain(20), same], [arena(1, 6, 5, 20)], **window(3, pad=1), groups=20),
+        "dwconv_stride": one("dwconv", [wide, plain(4, 6)], [arena(2, 2, 2, 6)], **window(2, 2), groups=6, activation=SILU),
+        "deconv": one("deconv", [wide, panels(2, 4, 9, 3), panels(2, 4)], [arena(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
+        "dense": one("dense", [arena(3, 10), panels(1, 18, 1, 10), panels(1, 18), rows], [arena(3, 18)], activation=SILU),
+        "matmul": one("matmul", [arena(2, 1, 5, 7), arena(1, 3, 7, 18)], [arena(2, 3, 5, 18)]),
+        "matmul_transposed": one("matmul", [arena(2, 5, 7), arena(2, 18, 7)], [arena(2, 5, 18)], transpose_b=1),
+        "pool_max": one("pool", [same], [arena(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
+        "pool_average": one("pool", [same], [arena(1, 6, 5, 20)], **window(3, pad=1), kind="average", include_pad=1),
+        "pool_global": one("pool", [arena(1, 40, 40, 3)], [arena(1, 1, 1, 3)], **window(40), kind="average"),
+    }
+
+
+def pointwise() -> dict[str, list[Step]]:
+    """Operators that look at one element at a time."""
+    x, condition = arena(2, 3, 40), arena(1, 3, 1, dtype="bool")
+    functions = {f"unary_{fn}": one("unary", [x], [arena(2, 3, 40)], function=(fn, 0.5, 2.0)) for fn in tf.FUNCTIONS[1:41]}
+    return functions | {
+        "unary_not": one("unary", [condition], [arena(1, 3, 1, dtype="bool")], function=("not", 0.0, 0.0)),
+        "unary_is_inf": one("unary", [x], [arena(2, 3, 40, dtype="bool")], function=("is_inf", 1.0, 1.0)),
+        "binary": one("binary", [x, arena(2, 1, 40)], [arena(2, 3, 40)], fn="pow", activation=CLAMP),
+        "binary_inner": one("binary", [x, plain(1, 3, 1)], [arena(2, 3, 40)], fn="prelu"),
+        "binary_s32": one("binary", [arena(9, dtype="int32"), arena(9, dtype="int32")], [arena(9, dtype="int32")], fn="mod"),
+        "binary_less": one("binary", [x, arena(1, 1, 1)], [arena(2, 3, 40, dtype="bool")], fn="less"),
+        "binary_xor": one("binary", [condition, arena(1, 1, 5, dtype="bool")], [arena(1, 3, 5, dtype="bool")], fn="xor"),
+        "where": one("where", [condition, x, arena(1, 1, 40)], [arena(2, 3, 40)]),
+        "cast_s32": one("cast", [x], [arena(2, 3, 40, dtype="int32")]),
+        "cast_u8": one("cast", [x], [arena(2, 3, 40, dtype="uint8")]),
+        "cast_s64": one("cast", [arena(7, dtype="int64")], [arena(7)]),
+        "cast_f16": one("cast", [arena(7, dtype="float16")], [arena(7)]),
+        "cast_to_f16": one("cast", [x], [arena(2, 3, 40, dtype="float16")]),
+        "lut": one(
+            "lut", [arena(3, 7, dtype="int8"), Weights(RNG.integers(-128, 128, 256, np.int8))], [arena(3, 7, dtype="int8")]
+        ),
+        "softmax": one("softmax", [x], [arena(2, 3, 40)], axis=2),
+        "softmax_middle": one("softmax", [x], [arena(2, 3, 40)], axis=1, log=1),
+    }
+
+
+def movers() -> dict[str, list[Step]]:
+    """Operators that move elements."""
+    x, image = arena(2, 3, 20), arena(1, 4, 4, 9)
+    rows, columns = indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), indices([0], [1], [3])
+    return {
+        "resize": one("resize", [image, rows, plain(5, 2), columns, plain(3, 1)], [arena(1, 5, 3, 9)]),
+        "copy_transpose": one("copy", [x], [arena(20, 3, 2)], stride=(1, 20, 60)),
+        "copy_flip": one("copy", [x], [arena(2, 20)], offset=39, stride=(60, -1)),
+        "copy_bytes": one("copy", [arena(3, 5, dtype="bool")], [arena(5, 3, dtype="bool")], stride=(1, 5)),
+        "concat": one("concat", [x, arena(2, 1, 20), x], [arena(2, 7, 20)], axis=1),
+        "pad": one("pad", [x], [arena(3, 4, 26)], mode="constant", before=(1, 1, 2), value=1.0),
+        "pad_reflect": one("pad", [x], [arena(2, 5, 26)], mode="reflect", before=(0, 1, 3)),
+        "pad_edge": one("pad", [image], [arena(1, 6, 7, 9)], mode="edge", before=(0, 1, 2)),
+        "pad_wrap": one("pad", [x], [arena(2, 4, 22)], mode="wrap", before=(0, 1, 1)),
+        "gather": one("gather", [x, arena(2, 4, dtype="int32")], [arena(2, 2, 4, 20)], axis=1),
+        "gather_constant": one("gather", [x, indices(2, 0, 1)], [arena(2, 3, 20)], axis=1),
+    }
+
+
+def reducers() -> dict[str, list[Step]]:
+    """Operators that look at many elements at once."""
+    x, image = arena(2, 3, 20), arena(1, 4, 4, 9)
+    reductions = {f"reduce_{fn}": one("reduce", [x], [arena(2, 1, 20)], fn=fn, axes=2) for fn in tf.REDUCTIONS}
+    return reductions | {
+        "reduce_outer": one("reduce", [image], [arena(1, 1, 1, 9)], fn="mean", axes=7),
+        "arg_reduce": one("arg_reduce", [x], [arena(2, 3, 1, dtype="int32")], axis=2, last=1),
+        "topk": one("topk", [x], [arena(2, 3, 4), arena(2, 3, 4, dtype="int32")], axis=2),
+        "topk_middle": one("topk", [x], [arena(2, 2, 20), arena(2, 2, 20, dtype="int32")], axis=1, smallest=1),
+        "cumsum": one("cumsum", [x], [arena(2, 3, 20)], axis=1, exclusive=1, reverse=1),
+        "layer_norm": one("layer_norm", [x, plain(20), plain(20)], [arena(2, 3, 20)], axis=2, epsilon=1e-5),
+        "layer_norm_rms": one("layer_norm", [x, plain(3, 20)], [arena(2, 3, 20)], axis=1, epsilon=1e-5, rms=1),
+        "instance_norm": one("instance_norm", [image, plain(9), plain(9)], [arena(1, 4, 4, 9)], epsilon=1e-5, activation=CLAMP),
+    }
+
+
+def recurrents() -> dict[str, list[Step]]:
+    """Operators with a state."""
+    x, h, y, last = arena(4, 2, 3), arena(2, 2, 5), arena(4, 2, 2, 5), arena(2, 2, 5)
+    weights = {gates: [panels(2, gates * 5, 1, 3), panels(2, gates * 5, 1, 5), panels(2, gates * 5)] for gates in (1, 3, 4)}
+    lstm = [x, *weights[4], h, arena(2, 2, 5), plain(2, 15)]
+    return {
+        "lstm": one("lstm", lstm, [y, last, arena(2, 2, 5)], direction="bidirectional"),
+        "gru": one("gru", [x, *weights[3], panels(2, 15), h], [y, last], direction="bidirectional", linear_before_reset=1),
+        "gru_reset": one("gru", [x, *weights[3], None, None], [y], direction="bidirectional"),
+        "rnn": one("rnn", [x, *weights[1], h], [y, last], direction="bidirectional"),
+    }
+
+
+def network() -> dict[str, list[Step]]:
+    """Several operators in a row."""
+    x, y, z, pooled = arena(1, 8, 8, 3), arena(1, 4, 4, 8), arena(1, 4, 4, 8), arena(1, 1, 1, 8)
+    steps = one("conv", [x, panels(1, 8, 9, 3), panels(1, 8)], [y], **window(3, 2, 1), activation=CLAMP)
+    steps += one("dwconv", [y, plain(9, 8), plain(8), y], [z], **window(3, pad=1), groups=8, activation=SILU)
+    steps += one("pool", [z], [pooled], **window(4), kind="average")
+    flat, logits = arena(1, 8), arena(1, 10)
+    steps += one("copy", [pooled], [flat], stride=(8, 1))
+    steps += one("dense", [flat, panels(1, 10, 1, 8), panels(1, 10)], [logits])
+    return {"network": steps + one("softmax", [logits], [arena(1, 10)], axis=1)}
+
+
+def models() -> dict[str, bytes]:
+    """Every seed by name."""
+    groups = (products, pointwise, movers, reducers, recurrents, network)
+    return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in models().items():
+        (folder / f"{name}.tody").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
