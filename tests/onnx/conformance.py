@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import onnx
 from onnx import numpy_helper
 from tody._runtime import Runtime
@@ -40,7 +41,8 @@ def load_case(case: Any) -> tuple[Any, list[tuple[list[Any], list[Any]]]]:
     inputs = [info for info in model.graph.input if info.name not in weights]
     sets = []
     for data in sorted(folder.glob("test_data_set_*")):
-        sets.append(([_read(data, "input", i, x) for i, x in enumerate(inputs)], [_read(data, "output", i, x) for i, x in enumerate(model.graph.output)]))
+        expected = [_read(data, "output", i, info) for i, info in enumerate(model.graph.output)]
+        sets.append(([_read(data, "input", i, info) for i, info in enumerate(inputs)], expected))
     return model, sets
 
 
@@ -62,7 +64,7 @@ def run_case(case: Any) -> Result:
     for inputs, expected in sets:
         weights = {tensor.name for tensor in model.graph.initializer}
         names = [info.name for info in model.graph.input if info.name not in weights]
-        feeds = {name: x for name, x in zip(names, inputs, strict=False)}
+        feeds = dict(zip(names, inputs, strict=False))
         if not all(isinstance(x, np.ndarray | np.generic) for x in (*feeds.values(), *expected)):
             return Result("refused", "sequences and optionals exist on no device")
         try:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from .graph import Graph, Node, Value
 from .operand import COMPUTE, FLOATS, STORED, Array, Operand, Refusal, strides_of
 
 MAX_BYTES = 1 << 31  # of one tensor, and of all constants together
+Attrs: TypeAlias = "dict[str, Any] | None"
+
 _TO_BOOL = ("equal", "less", "less_equal", "and", "or", "xor")
 _NARROW = {"uint8": (8, 0), "int8": (8, 128), "uint16": (16, 0), "int16": (16, 32768)}  # bits, -lowest
 
@@ -22,7 +24,8 @@ class Builder:
 
     A method takes and returns operands. Constants are folded where only their layout changes (reshape, strided); elsewhere they
     become values of the graph at their first use. A transposition is a `copy` whose attributes also have `perm` (NumPy's axes)
-    for the layout pass, even where only dimensions of 1 move; a change of shape alone is a `reshape` node, which the planner turns into an alias.
+    for the layout pass, even where only dimensions of 1 move. A change of shape alone is a `reshape` node, which the planner
+    turns into an alias.
     """
 
     def __init__(self, graph: Graph, reserved: Iterable[str] = ()) -> None:
@@ -100,13 +103,13 @@ class Builder:
         inputs: Sequence[Operand | None],
         shape: Sequence[int],
         dtype: str,
-        attrs: dict[str, Any] | None = None,
+        attrs: Attrs = None,
         taken: Sequence[str] = (),
     ) -> Operand:
         """Append a node with one output. `taken`: names of values to use instead of operands."""
         return self.emit_many(op, inputs, [(tuple(shape), dtype)], attrs, taken)[0]
 
-    def append(self, op: str, inputs: Sequence[str | None], outputs: Sequence[str | None], attrs: dict[str, Any] | None = None) -> None:
+    def append(self, op: str, inputs: Sequence[str | None], outputs: Sequence[str | None], attrs: Attrs = None) -> None:
         """Append a node between values that exist."""
         self.graph.nodes.append(Node(op, list(inputs), list(outputs), attrs or {}, self.source))
 
@@ -115,7 +118,7 @@ class Builder:
         op: str,
         inputs: Sequence[Operand | None],
         results: Sequence[tuple[tuple[int, ...], str]],
-        attrs: dict[str, Any] | None = None,
+        attrs: Attrs = None,
         taken: Sequence[str] = (),
     ) -> list[Operand]:
         """Append a node with several outputs, each (shape, dtype)."""
@@ -221,7 +224,9 @@ class Builder:
             shape[axis] += x.shape[axis]
         return self.emit("concat", xs, shape, xs[0].dtype, {"axis": axis})
 
-    def pad(self, x: Operand, before: Sequence[int], after: Sequence[int], mode: str = "constant", value: float = 0.0) -> Operand:
+    def pad(
+        self, x: Operand, before: Sequence[int], after: Sequence[int], mode: str = "constant", value: float = 0.0
+    ) -> Operand:
         if not any(before) and not any(after):
             return x
         shape = [b + n + a for b, n, a in zip(before, x.shape, after, strict=True)]

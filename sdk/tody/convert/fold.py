@@ -11,7 +11,7 @@ import numpy as np
 from .operand import ELEMENTS, Array, Call, Operand, axes_of, axis_of
 
 MAX_BYTES = 1 << 28  # of one folded result; larger ones are computed on the device
-_MAX_PROBE = 1024    # elements of an input whose content shape inference may need
+_MAX_PROBE = 1024  # elements of an input whose content shape inference may need
 _NO_FOLD = ("If", "Loop", "Scan", "SequenceMap", "Optional", "Dropout", "Multinomial", "Bernoulli")  # fmt: skip
 # Their results have at most as many elements as their inputs, although shape inference does not know how many.
 _NEVER_GROWS = ("NonZero", "Unique", "Compress", "NonMaxSuppression")
@@ -32,13 +32,18 @@ def fold(call: Call, node: Any) -> list[Operand | None] | None:
         results = [compute(call, arrays)] if compute else _reference(call, node, arrays)
     if results is None:
         return None
-    return [None if r is None else Operand(r.shape, r.dtype.name if r.dtype.kind not in "OUS" else "string", data=r) for r in results]
+    return [None if r is None else _operand(r) for r in results]
+
+
+def _operand(array: Array) -> Operand:
+    return Operand(array.shape, array.dtype.name if array.dtype.kind not in "OUS" else "string", data=array)
 
 
 def _native(call: Call, arrays: list[Any]) -> bool:
     """Does NumPy itself know every dtype?"""
     kinds = [a.dtype for a in arrays if a is not None]
-    return all(k.isbuiltin == 1 and k.kind in "iufb" for k in kinds) and (call.op != "Cast" or call.attrs.get("to") not in (None, 8, *range(14, 30)))
+    plain = call.op != "Cast" or call.attrs.get("to") not in (None, 8, *range(14, 30))
+    return plain and all(k.isbuiltin == 1 and k.kind in "iufb" for k in kinds)
 
 
 def _sized(shape: Any, array: Array) -> Array:
@@ -48,16 +53,14 @@ def _sized(shape: Any, array: Array) -> Array:
         raise ValueError(f"the shape {list(shape)} has a negative dimension")
     if int(np.prod(shape, dtype=object)) * array.itemsize > 8 * MAX_BYTES:
         raise ValueError(f"a tensor of shape {list(shape)} takes more than 2 GiB")
-    return np.broadcast_to(array, shape)
+    return np.asarray(np.broadcast_to(array, shape))
 
 
 def _constant(call: Call, _: list[Any]) -> Array:
-    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64), ("value_ints", np.int64)):
-        if name in call.attrs:
-            return np.asarray(call.attrs[name], dtype)
-    for name in ("value_string", "value_strings"):
-        if name in call.attrs:
-            return np.asarray(call.attrs[name], object)
+    for kind, dtype in (("float", np.float32), ("int", np.int64), ("string", object)):
+        for name in (f"value_{kind}", f"value_{kind}s"):
+            if name in call.attrs:
+                return np.asarray(call.attrs[name], dtype)
     if not isinstance(call.attrs.get("value"), np.ndarray):
         raise ValueError("a Constant holds no dense tensor")
     return np.asarray(call.attrs["value"])
@@ -76,7 +79,7 @@ def _range(call: Call, a: list[Any]) -> Array:
     count = max(0, int(np.ceil((limit.astype(float) - start) / step.astype(float))))
     if count * 8 > MAX_BYTES:
         raise ValueError(f"a Range of {count} elements is too long")
-    return (start + np.arange(count).astype(start.dtype) * step).astype(start.dtype)
+    return np.asarray((start + np.arange(count).astype(start.dtype) * step).astype(start.dtype))
 
 
 def _shape(call: Call, a: list[Any]) -> Array:
@@ -147,7 +150,8 @@ def _cast(call: Call, a: list[Any]) -> Array:
 def _divide(_: Call, a: list[Any]) -> Array:
     if a[0].dtype.kind not in "iu":
         return np.asarray(a[0] / a[1])
-    return np.asarray((np.sign(a[0]) * np.sign(a[1]) * (np.abs(a[0]) // np.abs(np.where(a[1] == 0, 1, a[1])))).astype(a[0].dtype))
+    quotient = np.abs(a[0]) // np.abs(np.where(a[1] == 0, 1, a[1]))
+    return np.asarray((np.sign(a[0]) * np.sign(a[1]) * quotient).astype(a[0].dtype))
 
 
 def _plain(function: Callable[..., Any]) -> Callable[[Call, list[Any]], Array]:
@@ -206,8 +210,9 @@ _FAST: dict[str, Callable[[Call, list[Any]], Array]] = {
 
 def _reference(call: Call, node: Any, arrays: list[Any]) -> list[Array | None] | None:
     """By onnx's reference evaluator, if the result is known to be small. None: left to the device (or refused there)."""
-    import onnx
     from onnx.reference import ReferenceEvaluator
+
+    import onnx
 
     if any(attribute.HasField("ref_attr_name") or attribute.HasField("g") for attribute in node.attribute):
         return None

@@ -87,7 +87,8 @@ def _ordered(needs: Mapping[int, set[int]]) -> list[int]:
             if waiting[user] == 0:
                 heapq.heappush(ready, user)
     if len(order) < len(needs):
-        raise ModelError("the model's nodes depend on each other in a circle", "the graph is not sound", "export the model again")
+        why = "the graph is not sound"
+        raise ModelError("the model's nodes depend on each other in a circle", why, "export the model again")
     return order
 
 
@@ -96,7 +97,8 @@ def _taken(node: Any) -> set[str]:
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-            inside = {name for inner in graph.node for name in inner.output} | {x.name for x in (*graph.input, *graph.initializer)}
+            inside = {name for inner in graph.node for name in inner.output}
+            inside |= {x.name for x in (*graph.input, *graph.initializer)}
             names |= {name for inner in graph.node for name in _taken(inner)} - inside
             names |= {o.name for o in graph.output} - inside
     return names

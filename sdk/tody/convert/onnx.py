@@ -12,12 +12,14 @@ import numpy as np
 from ..errors import MissingExtraError, ModelError, UnsupportedError, UsageError
 from .builder import Builder
 from .graph import Graph, Value
-from .operand import COMPUTE, ELEMENTS, Array, Operand
 from .nodes import tensor_array
+from .operand import COMPUTE, ELEMENTS, Array, Operand
 from .walk import Walk
 
 MAX_FILE = 1 << 31  # protobuf's own limit
 MIN_OPSET, MAX_OPSET = 6, 28
+Shape = tuple[int, ...]
+
 _TRY_SOURCE = "export the model again, or copy it again from its source"
 
 
@@ -54,7 +56,8 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "an ONNX file is expected", "name the .onnx file in it")
         if size > MAX_FILE:
-            raise ModelError(f"{path} has {size:,} bytes", "an ONNX file holds at most 2 GiB", "store its weights as external data")
+            why = "an ONNX file holds at most 2 GiB"
+            raise ModelError(f"{path} has {size:,} bytes", why, "store its weights as external data")
         return path.read_bytes()
     except FileNotFoundError as e:
         raise UsageError(f"there is no file {path}", "", "check the path") from e
@@ -105,7 +108,8 @@ def _load_external(tensor: Any, path: Path) -> None:
     file = (root / place.get("location", "")).resolve()
     what = f"the external data of tensor {tensor.name} cannot be used"
     if not place.get("location") or not file.is_relative_to(root):
-        raise ModelError(what, f"{place.get('location', '')!r} is outside the model's folder", "keep model and data in one folder")
+        why = f"{place.get('location', '')!r} is outside the model's folder"
+        raise ModelError(what, why, "keep model and data in one folder")
     if not file.is_file():
         raise ModelError(what, f"there is no file {place['location']}", "copy it into the model's folder")
     try:
@@ -127,18 +131,18 @@ def _check_tensor(onnx: Any, tensor: Any) -> None:
     count = int(np.prod(tensor.dims, dtype=object)) if all(n >= 0 for n in tensor.dims) else -1
     name = ELEMENTS.get(tensor.data_type)
     if count < 0 or name is None:
-        raise ModelError(f"tensor {tensor.name} is damaged", f"dtype {tensor.data_type}, shape {list(tensor.dims)}", _TRY_SOURCE)
+        why = f"dtype {tensor.data_type}, shape {list(tensor.dims)}"
+        raise ModelError(f"tensor {tensor.name} is damaged", why, _TRY_SOURCE)
+    bits = 2 if name.endswith("int2") else 4 if name.endswith("int4") or name.startswith("float4") else None
     if name == "string":
         held, wanted = len(tensor.string_data), count
     elif tensor.HasField("raw_data"):
         held = len(tensor.raw_data)
-        bits = 2 if name.endswith("int2") else 4 if name.endswith("int4") or name.startswith("float4") else None
         itemsize = 1 if bits else onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         wanted = -(-count * bits // 8) if bits else count * itemsize
     else:
         held = max(len(getattr(tensor, f)) for f in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"))
-        packed = {"complex64": 2.0, "complex128": 2.0, "uint4": 0.5, "int4": 0.5, "float4_e2m1fn": 0.5, "uint2": 0.25, "int2": 0.25}
-        wanted = -int(-count * packed.get(name, 1.0) // 1)
+        wanted = 2 * count if name.startswith("complex") else -(-count * (bits or 8) // 8)
     if held != wanted:
         why = f"shape {list(tensor.dims)} calls for {wanted:,}, it holds {held:,}"
         raise ModelError(f"tensor {tensor.name} is damaged or truncated", why, _TRY_SOURCE)
@@ -161,8 +165,8 @@ def import_onnx(
 
     Raises:
         UsageError: a shape is missing or does not fit; an input that `shapes` or `constants` name does not exist.
-        UnsupportedError: operators that cannot be expressed, all listed in `nodes`; an opset outside of 6 to 28; a dtype that no
-            device has at its borders.
+        UnsupportedError: operators that cannot be expressed, all listed in `nodes`; an opset outside of 6 to 28; a dtype that
+            no device has at its borders.
         ModelError: the graph is not sound.
     """
     _check_opset(model)
@@ -207,7 +211,7 @@ def _bound(info: Any, value: Array) -> Operand:
     return Operand(data.shape, dtype, data=data)
 
 
-def _input_shapes(inputs: list[Any], given: Mapping[str, tuple[int, ...]], notes: list[str]) -> list[tuple[Any, tuple[int, ...]]]:
+def _input_shapes(inputs: list[Any], given: Mapping[str, Shape], notes: list[str]) -> list[tuple[Any, Shape]]:
     """The shape of every input, from `given`, the model, and 1 for an open batch size."""
     found, missing = [], []
     for info in inputs:
@@ -224,7 +228,8 @@ def _input_shapes(inputs: list[Any], given: Mapping[str, tuple[int, ...]], notes
             continue
         sizes = tuple(int(n) for n in shape or declared or ())
         if any(n < 1 for n in sizes):
-            raise UsageError(f"input {info.name} has the shape {_spell(sizes)}", "every dimension must be at least 1", "give --shape")
+            why = "every dimension must be at least 1"
+            raise UsageError(f"input {info.name} has the shape {_spell(sizes)}", why, f"--shape {info.name}={_example(None)}")
         found.append((info, sizes))
     if missing:
         names = ", ".join(f"{name} {_spell(shape) if shape else 'has no shape'}" for name, shape in missing)
@@ -236,7 +241,8 @@ def _input_shapes(inputs: list[Any], given: Mapping[str, tuple[int, ...]], notes
 def _declared(info: Any) -> tuple[int | str, ...] | None:
     tensor = info.type.tensor_type
     if info.type.WhichOneof("value") != "tensor_type" or tensor.elem_type not in ELEMENTS:
-        raise UnsupportedError(f"input {info.name} is not a tensor", "sequences and optionals exist on no device", "export with tensors")
+        why = "sequences and optionals exist on no device"
+        raise UnsupportedError(f"input {info.name} is not a tensor", why, "export with tensors")
     if not tensor.HasField("shape"):
         return None
     return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)

@@ -13,12 +13,12 @@ from .builder import Builder
 from .fold import fold
 from .importers import IMPORTERS
 from .nodes import bind, body_of, domain_of, read_attribute, schedule, schema_of, tensor_array
-from .outlet import outlet, settle_names
 from .operand import COMPUTE, ELEMENTS, Call, Operand, Refusal
+from .outlet import outlet, settle_names
 
 MAX_NODES = 200_000  # walked in all, functions expanded: more is an attack
-MAX_DEPTH = 24       # functions and branches within each other
-MAX_TRIPS = 64       # of a loop that is unrolled
+MAX_DEPTH = 24  # functions and branches within each other
+MAX_TRIPS = 64  # of a loop that is unrolled
 
 Scope = dict[str, "Operand | None"]  # None: the result of a node that was refused
 
@@ -75,8 +75,8 @@ class Walk:
 
     def _lookup(self, node: Any, name: str, scope: Mapping[str, Operand | None]) -> Operand | None:
         if name not in scope:
-            why = f"nothing in the model makes {name!r}"
-            raise ModelError(f"node {node.name or node.op_type} takes a tensor that does not exist", why, "export the model again")
+            what = f"node {node.name or node.op_type} takes a tensor that does not exist"
+            raise ModelError(what, f"nothing in the model makes {name!r}", "export the model again")
         return scope[name]
 
     def _call(self, node: Any, scope: Scope) -> Call:
@@ -147,7 +147,8 @@ class Walk:
         condition = call.optional(1) or self.builder.constant(np.True_)
         for i in range(max(0, trips)):
             if condition.data is None:
-                raise Refusal("it ends on a condition known only at run time", "export with a fixed number of rounds", condition)
+                why = "it ends on a condition known only at run time"
+                raise Refusal(why, "export with a fixed number of rounds", condition)
             if not condition.data.reshape(-1)[0]:
                 break
             if i == MAX_TRIPS:

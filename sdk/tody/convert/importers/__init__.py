@@ -1,7 +1,7 @@
 """The table of importers: ONNX operator -> the function that says it in our primitives.
 
-An importer takes the builder and the call and returns what the node makes. To add an operator, write the function in the file of
-its family and add a row here; an operator that ONNX defines by others needs neither.
+An importer takes the builder and the call and returns what the node makes. To add an operator, write the function in the file
+of its family and add a row here; an operator that ONNX defines by others needs neither.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -40,15 +40,20 @@ class Window:
 
     def _same(self, d: int, size: int, lower: bool) -> tuple[int, int]:
         total = max(0, (-(-size // self.stride[d]) - 1) * self.stride[d] + self.reach[d] - size)
-        less = total // 2
+        less = int(total // 2)
         return (total - less, less) if lower else (less, total - less)
 
     def _count(self, d: int, size: int, ceil: bool) -> int:
         free = size + sum(self.pads[d]) - self.reach[d]
         if not ceil:
-            return free // self.stride[d] + 1
-        count = -(-free // self.stride[d]) + 1
+            return int(free // self.stride[d] + 1)
+        count = int(-(-free // self.stride[d]) + 1)
         return count - 1 if (count - 1) * self.stride[d] >= size + self.pads[d][0] else count
+
+    def over(self, sizes: tuple[int, ...]) -> list[int]:
+        """How far the last window hangs over the end of the padding, per dimension."""
+        ends = [(c - 1) * s + r for c, s, r in zip(self.counts, self.stride, self.reach, strict=True)]
+        return [max(0, end - n - sum(pads)) for end, n, pads in zip(ends, sizes, self.pads, strict=True)]
 
     def attrs(self) -> dict[str, tuple[int, ...]]:
         """As the primitives have them: two dimensions, rows first."""
@@ -108,8 +113,7 @@ def _kernel(call: Call, w: Array) -> list[int]:
 
 def _panels(w: Array, groups: int) -> Array:
     """[M, C/g, ky, kx] as [G, N, T, K]."""
-    w = w.reshape(groups, w.shape[0] // groups, w.shape[1], -1)
-    return w.transpose(0, 1, 3, 2)
+    return np.asarray(w.reshape(groups, w.shape[0] // groups, w.shape[1], -1).transpose(0, 1, 3, 2))
 
 
 def _bias(b: Builder, call: Call, shape: tuple[int, ...], pack: str = "panels") -> Operand | None:
@@ -128,7 +132,8 @@ def conv_transpose(b: Builder, call: Call) -> Operand:
     px = image(b, x)
     counts, attrs, grow = _transposed_window(call, x.shape[2:], kernel)
     columns = w.shape[1]
-    weights = b.weights(w, ("deconv", groups), lambda w: w.reshape(groups, w.shape[0] // groups, columns, -1).transpose(0, 2, 3, 1))
+    depth = w.shape[0] // groups
+    weights = b.weights(w, ("deconv", groups), lambda w: w.reshape(groups, depth, columns, -1).transpose(0, 2, 3, 1))
     grows = any(map(any, grow))
     bias = None if grows else _bias(b, call, (groups, columns))
     inputs = [px, weights, *([bias] if bias else [])]
@@ -184,10 +189,7 @@ def pool(b: Builder, call: Call) -> Operand:
 
 def windowed(b: Builder, x: Operand, window: Window, kind: str, include_pad: bool) -> Operand:
     """Pool [N, C, ...]. A window that hangs over the end (ceil_mode) never counts what it hangs over."""
-    over = [
-        max(0, (count - 1) * s + r - n - before - after)
-        for count, s, r, n, (before, after) in zip(window.counts, window.stride, window.reach, x.shape[2:], window.pads, strict=True)
-    ]
+    over = window.over(x.shape[2:])
     if include_pad and any(over):
         x = b.pad(x, (0, 0, *(p[0] for p in window.pads)), (0, 0, *(p[1] for p in window.pads)))
         window.pads = [(0, 0)] * len(window.pads)
@@ -228,8 +230,7 @@ def lp_pool(b: Builder, call: Call) -> Operand:
     window = Window(call, x.shape[2:], list(call.attrs["kernel_shape"]), bool(call.attrs.get("ceil_mode", 0)))
     count = int(np.prod(window.kernel))
     raised = b.scalar("pow", b.unary("abs", x), p) if p != 2 else b.binary("mul", x, x)
-    over = any(s * (c - 1) + r > n + sum(e) for s, c, r, n, e in zip(window.stride, window.counts, window.reach, x.shape[2:], window.pads, strict=True))
-    if over:
+    if any(window.over(x.shape[2:])):
         raise Refusal("ceil_mode with a window that hangs over the end", "use AveragePool, or pad first")
     y = b.scalar("mul", windowed(b, raised, window, "average", True), count)
     return b.unary("sqrt", y) if p == 2 else b.scalar("pow", y, 1.0 / p)

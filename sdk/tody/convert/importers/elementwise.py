@@ -119,14 +119,20 @@ def clip(b: Builder, call: Call) -> Operand:
     x = call.input(0)
     low = call.attrs.get("min") if call.optional(1) is None else call.input(1)
     high = call.attrs.get("max") if call.optional(2) is None else call.input(2)
-    limits = [float(scalar(v.data)) if isinstance(v, Operand) and v.data is not None else v for v in (low, high)]
-    if x.dtype in FLOATS and not any(isinstance(v, Operand) for v in limits):
-        bounds = [-np.inf if limits[0] is None else limits[0], np.inf if limits[1] is None else limits[1]]
-        return b.unary("clamp", x, min(bounds), bounds[1]) if bounds != [-np.inf, np.inf] else x
+    a, z = _limit(low, -np.inf), _limit(high, np.inf)
+    if x.dtype in FLOATS and a is not None and z is not None:
+        return b.unary("clamp", x, min(a, z), z) if (a, z) != (-np.inf, np.inf) else x
     for fn, limit in (("max", low), ("min", high)):
         if limit is not None:
             x = b.binary(fn, x, limit if isinstance(limit, Operand) else b.constant(np.float32(limit)))
     return x
+
+
+def _limit(value: Operand | float | None, absent: float) -> float | None:
+    """The number of a limit; None if it is known only at run time."""
+    if isinstance(value, Operand):
+        return None if value.data is None else scalar(value.data)
+    return absent if value is None else value
 
 
 def prelu(b: Builder, call: Call) -> Operand:

@@ -97,7 +97,9 @@ def scatter_nd(b: Builder, call: Call) -> Operand:
     x, indices, updates = call.input(0), call.array(1, "indices"), call.input(2)
     depth = indices.shape[-1]
     strides = strides_of(x.shape)
-    start = sum((_checked(indices[..., i], x.shape[i]) * strides[i] for i in range(depth)), np.zeros(indices.shape[:-1], np.int64))
+    start = np.zeros(indices.shape[:-1], np.int64)
+    for i in range(depth):
+        start += _checked(indices[..., i], x.shape[i]) * strides[i]
     inner = np.arange(int(np.prod(x.shape[depth:])))
     return _scattered(b, x, (start[..., None] + inner).reshape(updates.shape), updates, call.attrs.get("reduction", "none"))
 

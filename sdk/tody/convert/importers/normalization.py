@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..builder import Builder
@@ -40,10 +42,10 @@ def instance_normalization(b: Builder, call: Call) -> Operand:
 
 def layer_normalization(b: Builder, call: Call) -> list[Operand]:
     x = call.input(0)
-    axis = axis_of(call.attrs.get("axis", -1), x.rank)
-    epsilon, dims = call.attrs.get("epsilon", 1e-5), range(axis, x.rank)
-    rms = int(call.op == "RMSNormalization")
-    found = [_layer_norm(b, x, axis, epsilon, rms, call.optional(1), call.optional(2))]
+    axis, epsilon = axis_of(call.attrs.get("axis", -1), x.rank), call.attrs.get("epsilon", 1e-5)
+    dims = range(axis, x.rank)
+    attrs = {"axis": axis, "epsilon": epsilon, "rms": int(call.op == "RMSNormalization")}
+    found = [_layer_norm(b, x, attrs, call.optional(1), call.optional(2))]
     if call.wants(1) or call.wants(2):
         mean = b.reduce("mean", x, dims)
         centred = b.binary("sub", x, mean)
@@ -52,9 +54,9 @@ def layer_normalization(b: Builder, call: Call) -> list[Operand]:
     return found
 
 
-def _layer_norm(b: Builder, x: Operand, axis: int, epsilon: float, rms: int, scale: Operand | None, bias: Operand | None) -> Operand:
-    attrs = {"axis": axis, "epsilon": epsilon, "rms": rms}
-    inner = x.shape[axis:]
+def _layer_norm(b: Builder, x: Operand, attrs: dict[str, Any], scale: Operand | None, bias: Operand | None) -> Operand:
+    """Scale and bias go into the primitive where their shapes are those of the normalised dimensions."""
+    inner = x.shape[attrs["axis"] :]
     if all(p is None or p.shape == inner for p in (scale, bias)):
         inputs = [x, scale, bias] if bias is not None else [x, scale] if scale is not None else [x]
         return b.emit("layer_norm", inputs, x.shape, x.dtype, attrs)
@@ -70,7 +72,8 @@ def group_normalization(b: Builder, call: Call) -> Operand:
     n, c = x.shape[:2]
     if groups < 1 or c % groups:
         raise ValueError(f"{c} channels do not make {groups} groups")
-    y = _layer_norm(b, b.reshape(x, (n, groups, x.size // (n * groups))), 2, call.attrs.get("epsilon", 1e-5), 0, None, None)
+    attrs = {"axis": 2, "epsilon": call.attrs.get("epsilon", 1e-5), "rms": 0}
+    y = _layer_norm(b, b.reshape(x, (n, groups, x.size // (n * groups))), attrs, None, None)
     wide = (1, groups, 1) if call.opset < 21 else (1, c) + (1,) * (x.rank - 2)
     y = y if call.opset < 21 else b.reshape(y, x.shape)
     y = b.binary("mul", y, b.reshape(call.input(1), wide))

@@ -100,7 +100,8 @@ def _by_sizes(call: Call, x: Operand, which: list[int], sizes: list[int]) -> tup
 
 
 def _same(axis: _Axis, mode: _Mode) -> bool:
-    return axis.count == axis.size and axis.scale == 1.0 and (mode.coordinates != "tf_crop_and_resize" or (axis.start, axis.end) == (0, 1))
+    whole = mode.coordinates != "tf_crop_and_resize" or (axis.start, axis.end) == (0, 1)
+    return axis.count == axis.size and axis.scale == 1.0 and whole
 
 
 def _source(axis: _Axis, mode: _Mode) -> Array:

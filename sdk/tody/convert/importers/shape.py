@@ -7,7 +7,7 @@ import numpy as np
 
 from ..builder import Builder
 from ..fold import slices_of, target_shape
-from ..operand import COMPUTE, Array, Call, Operand, Refusal, axes_of, axis_of, scalar, strides_of
+from ..operand import COMPUTE, ELEMENTS, Array, Call, Operand, Refusal, axes_of, axis_of, scalar, strides_of
 
 
 def reshape(b: Builder, call: Call) -> Operand:
@@ -167,12 +167,11 @@ def constant_of_shape(b: Builder, call: Call) -> Operand:
 
 
 def eye_like(b: Builder, call: Call) -> Operand:
-    from ..operand import ELEMENTS
-
     x = call.input(0)
     dtype = ELEMENTS[call.attrs["dtype"]] if "dtype" in call.attrs else x.dtype
     b.claim(x.shape)
-    return b.constant(np.eye(*x.shape, k=call.attrs.get("k", 0), dtype=dtype))
+    rows, columns = x.shape
+    return b.constant(np.eye(rows, columns, call.attrs.get("k", 0)).astype(dtype))
 
 
 def trilu(b: Builder, call: Call) -> Operand:
