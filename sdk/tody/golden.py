@@ -32,8 +32,8 @@ def splitmix64(seed: int, shape: tuple[int, ...], low: float, high: float, dtype
     u = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
     value = np.float32(low) + u * (np.float32(high) - np.float32(low))
     if dtype in ("float32", "float16"):
-        return value.reshape(shape).astype(dtype)
-    return np.floor(value).reshape(shape).astype(dtype)
+        return np.asarray(value.reshape(shape).astype(dtype))
+    return np.asarray(np.floor(value).reshape(shape).astype(dtype))
 
 
 def sample_stride(size: int) -> int:

@@ -66,7 +66,8 @@ class CheckReport:
         total = sum(self.ops_before.values())
         rows = [
             ("model", self.name),
-            ("operators", f"{total - len(self.unsupported)} of {total} supported" + (f", {sum(self.ops_after.values())} left" if self.supported else "")),
+            ("operators", f"{total - len(self.unsupported)} of {total} supported"),
+            ("primitives", f"{sum(self.ops_after.values())}" if self.supported else "none"),
             ("multiply-adds", f"{about}{self.macs / 1e6:,.1f} million"),
             ("weights", about + report.size(self.weight_bytes)),
             ("file", about + report.size(self.file_bytes)),

@@ -119,7 +119,7 @@ def _vision(
     if found is not None:
         facts["decoder"] = found
         if decoder == "auto":
-            graph.notes.append(f"the outputs look like those of {found['name']}: decoder {found['name']} (--decoder names another)")
+            graph.notes.append(f"the outputs look like those of {found['name']}: that is the decoder (--decoder names another)")
     if isinstance(preprocess, Mapping):
         facts["preprocess"] = meta.complete_preprocess(meta.plain(dict(preprocess)), inputs)
     elif preprocess == "auto" and usual is not None and any(meta.image_layout(p["shape"]) for p in inputs):
@@ -203,8 +203,12 @@ def _judge(report: ConvertReport, tolerance: float, force: bool) -> None:
     bad = [d for d in report.differences if not d.relative <= tolerance]
     if not bad:
         return
-    what = f"the converted model differs from {report.source or report.name} by {bad[0].relative:.2g} of the range of {bad[0].name}"
-    why = f"{tolerance:.2g} is allowed; {len(bad)} of {len(report.differences)} outputs are outside it"
+    worst = max(bad, key=lambda d: d.relative)
+    what = f"the converted model differs from its source by {worst.relative:.2g} of the range of output {worst.name}"
+    why = f"{tolerance:.2g} is allowed against {report.against}; {len(bad)} of {len(report.differences)} outputs are outside it"
+    hint = "--tolerance allows more, --force keeps the result as it is; please report the model"
     if not force:
-        raise AccuracyError(what, why, "--tolerance allows more, --force keeps the result as it is; please report the model")
+        raise AccuracyError(
+            what, why, hint if "onnxruntime" in report.against else f"pip install onnxruntime and try again; {hint}"
+        )
     report.notes.append(f"{what}: {why}; kept because it was forced")

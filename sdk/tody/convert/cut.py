@@ -25,7 +25,7 @@ class Network:
     def cut(self) -> tuple[float, set[Hashable]]:
         """The least cost, and the nodes on the source's side (the fewest that reach it).
 
-        Source: Jack Edmonds and Richard Karp, "Theoretical improvements in algorithmic efficiency for network flow problems", 1972.
+        Source: J. Edmonds and R. Karp, "Theoretical improvements in algorithmic efficiency for network flow problems", 1972.
         """
         total = 0.0
         while True:

@@ -16,11 +16,12 @@ Shape = tuple[int, ...]
 
 COCO = 80
 IMAGENET = {"pixels": "rgb", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+IMAGENET_BGR = {"pixels": "bgr", "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395]}
 ZERO_TO_ONE = {"pixels": "rgb", "mean": 0, "std": 255, "fit": "letterbox", "pad": 114}
 
 # What models with a decoder usually want of their pictures.
 USUAL: dict[str, Facts] = {
-    "nanodet": {"pixels": "bgr", "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395], "fit": "letterbox", "pad": 114},
+    "nanodet": {**IMAGENET_BGR, "fit": "letterbox", "pad": 114},
     "yolov8_raw": ZERO_TO_ONE,
     "yolov8": ZERO_TO_ONE,
     "yolov5": ZERO_TO_ONE,
@@ -48,6 +49,7 @@ class Heads:
         height, width: of the input picture.
         labels: how many classes the user named; 0 if unknown.
         is_sigmoid: whether an output comes straight out of a sigmoid.
+        is_raw: whether an output comes straight out of a convolution, that is, undecoded.
     """
 
     outputs: dict[str, Shape]
@@ -55,6 +57,7 @@ class Heads:
     width: int
     labels: int
     is_sigmoid: Callable[[str], bool]
+    is_raw: Callable[[str], bool]
 
     def cells(self, stride: int) -> int:
         """Cells of a stride's grid."""
@@ -104,20 +107,18 @@ def _heads(graph: Graph, inputs: list[Facts], outputs: list[Facts], labels: int)
         return None
     height, width = picture[2:] if image_layout(picture) == "nchw" else picture[1:3]
     shapes = {p["name"]: tuple(p["shape"][1:] if p["shape"][:1] == [1] else p["shape"]) for p in outputs}
-    return Heads(shapes, height, width, labels, lambda name: _ends_in_sigmoid(graph, name))
+    return Heads(shapes, height, width, labels, lambda n: _origin(graph, n) == "sigmoid", lambda n: _origin(graph, n) == "conv")
 
 
-def _ends_in_sigmoid(graph: Graph, name: str) -> bool:
-    """Whether a value is a sigmoid's result, moved about perhaps."""
+def _origin(graph: Graph, name: str) -> str:
+    """What computed a value before it was moved about: an operator, or the function of a unary one."""
     makers = graph.producer()
     while name in makers:
         node = makers[name]
-        if node.op == "unary":
-            return bool(node.attrs["function"][0] == "sigmoid")
         if node.op not in ("copy", "reshape", "concat") or node.inputs[0] is None:
-            return False
+            return str(node.attrs["function"][0]) if node.op == "unary" else node.op
         name = node.inputs[0]
-    return False
+    return ""
 
 
 def _centre_maps(heads: Heads) -> Facts | None:
@@ -148,8 +149,8 @@ def _blazeface(heads: Heads) -> Facts | None:
     for strides, per_cell in (([8, 16, 16, 16], 2), ([16, 32, 32, 32], 2), ([4], 1), ([4], 2)):
         if per_cell * heads.total(strides) == sum(scores):
             names = [name for n in sorted(scores, reverse=True) for name in (scores[n], boxes[n])]
-            sigmoid = not any(map(heads.is_sigmoid, scores.values()))
-            return {"name": "blazeface", "outputs": names, "strides": strides, "points": (width - 4) // 2, "classes": 1, "sigmoid": sigmoid}
+            facts = {"points": (width - 4) // 2, "classes": 1, "sigmoid": not any(map(heads.is_sigmoid, scores.values()))}
+            return {"name": "blazeface", "outputs": names, "strides": strides, **facts}
     return None
 
 
@@ -197,7 +198,9 @@ def _raw_grids(heads: Heads) -> Facts | None:
     facts: Facts = {"outputs": [name for name, _ in maps], "strides": strides}
     if five or (depth % 3 == 0 and depth // 3 - 5 in (heads.labels or COCO, COCO)):
         anchors = {"anchors": _YOLOV5_ANCHORS, "sigmoid": True}
-        return {"name": "yolov5", **facts, **anchors, "classes": (depth if five else depth // 3) - 5} if len(maps) == 3 else None
+        return (
+            {"name": "yolov5", **facts, **anchors, "classes": (depth if five else depth // 3) - 5} if len(maps) == 3 else None
+        )
     if depth - 5 in (heads.labels or COCO, COCO) or depth < 65:
         sigmoid = not heads.is_sigmoid(maps[0][0])
         return {"name": "yolox", **facts, "classes": depth - 5, "sigmoid": sigmoid} if depth > 5 else None
@@ -205,37 +208,48 @@ def _raw_grids(heads: Heads) -> Facts | None:
 
 
 def _one_list(heads: Heads) -> Facts | None:
-    """A single list of boxes: YOLOv8 [4+C,N], YOLOv5 and YOLOX [N,5+C], NanoDet-Plus [N,C+32], YOLOv8 before decoding [N,64+C]."""
-    lists = [(name, shape) for name, shape in heads.outputs.items() if len(shape) == 2]
-    if len(lists) != 1 or len(heads.outputs) != 1:
+    """A single list of boxes, one in each row: YOLOv5 and YOLOX [N,5+C], NanoDet-Plus [N,C+32], raw YOLOv8 [N,64+C]."""
+    name, shape = next(iter(heads.outputs.items()))
+    if len(shape) != 2 or len(heads.outputs) != 1 or shape[1] < 6:
         return None
-    name, (rows, columns) = lists[0]
-    three, four = heads.total([8, 16, 32]), heads.total([8, 16, 32, 64])
-    if columns in (three, four) and 4 < rows < columns:
-        points = 17 if rows == 56 and heads.labels in (0, 1) else 0
-        strides = {} if rows != 64 + heads.labels else {"strides": [8, 16, 32], "bins": 16}
-        return {"name": "yolov8_raw" if strides else "yolov8", "outputs": [name], "classes": rows - 64 if strides else rows - 4 - 3 * points, **strides, **({"points": points} if points else {})}
-    if columns < 6:
-        return None
+    (rows, columns), three = shape, heads.total([8, 16, 32])
     if rows == 3 * three:
         return {"name": "yolov5", "outputs": [name], "classes": columns - 5}
-    if rows == four and columns > 32:
-        strides = {"strides": [8, 16, 32, 64], "bins": 8, "corner": True}
-        return {"name": "nanodet", "outputs": [name], "classes": columns - 32, "sigmoid": not heads.is_sigmoid(name), **strides}
+    if rows == heads.total([8, 16, 32, 64]) and columns > 32:
+        facts = {"strides": [8, 16, 32, 64], "bins": 8, "corner": True, "sigmoid": not heads.is_sigmoid(name)}
+        return {"name": "nanodet", "outputs": [name], "classes": columns - 32, **facts}
     if rows == three:
-        return _three_strides(heads, name, columns)
+        facts = {"outputs": [name], "strides": [8, 16, 32]}
+        if columns - 64 in (heads.labels or COCO, COCO):
+            return {"name": "yolov8_raw", **facts, "bins": 16, "classes": columns - 64, "sigmoid": True}
+        return {"name": "yolox", **facts, "classes": columns - 5}
     return None
 
 
-def _three_strides(heads: Heads, name: str, columns: int) -> Facts:
-    facts: Facts = {"outputs": [name], "strides": [8, 16, 32]}
-    if columns > 64 and columns - 64 in (heads.labels or COCO, COCO):
-        return {"name": "yolov8_raw", **facts, "bins": 16, "classes": columns - 64, "sigmoid": True}
-    return {"name": "yolox", **facts, "classes": columns - 5}
+def _one_table(heads: Heads) -> Facts | None:
+    """A single list of boxes, one in each column: YOLOv8 [4+C,N] with or without 17 key points, or [64+C,N] before decoding."""
+    name, shape = next(iter(heads.outputs.items()))
+    if len(shape) != 2 or len(heads.outputs) != 1:
+        return None
+    rows, columns = shape
+    if columns not in (heads.total([8, 16, 32]), heads.total([8, 16, 32, 64])) or not 4 < rows < columns:
+        return None
+    if heads.labels and rows == 64 + heads.labels:
+        return {
+            "name": "yolov8_raw",
+            "outputs": [name],
+            "classes": heads.labels,
+            "strides": [8, 16, 32],
+            "bins": 16,
+            "sigmoid": True,
+        }
+    if rows == 56 and heads.labels <= 1:
+        return {"name": "yolov8", "outputs": [name], "classes": 1, "points": 17}
+    return {"name": "yolov8", "outputs": [name], "classes": rows - 4}
 
 
 def _scores_and_boxes(heads: Heads) -> Facts | None:
-    """DETR: scores and boxes of at most a thousand queries. SSD that is decoded in the model: many more."""
+    """DETR: scores and boxes of at most a thousand queries. SSD whose boxes are decoded in the model: many more."""
     boxes = [name for name, shape in heads.outputs.items() if len(shape) == 2 and shape[1] == 4]
     scores = [name for name, shape in heads.outputs.items() if len(shape) == 2 and shape[1] != 4]
     if len(boxes) != 1 or len(scores) != 1 or len(heads.outputs) != 2:
@@ -247,7 +261,7 @@ def _scores_and_boxes(heads: Heads) -> Facts | None:
     if n <= 1000 and n % 100 == 0:
         softmax = columns in (92, (heads.labels or -1) + 1)
         return {"name": "detr", **facts, "classes": columns - softmax, "softmax": softmax, "sigmoid": not softmax}
-    return {"name": "ssd", **facts, "classes": columns - 1, "background": True}
+    return None if heads.is_raw(boxes[0]) else {"name": "ssd", **facts, "classes": columns - 1, "background": True}
 
 
 def _classifier(heads: Heads) -> Facts | None:
@@ -258,4 +272,13 @@ def _classifier(heads: Heads) -> Facts | None:
     return {"name": "classify", "outputs": list(heads.outputs), "classes": shapes[0][0]}
 
 
-RULES: list[Callable[[Heads], Facts | None]] = [_centre_maps, _blazeface, _grid_pairs, _raw_grids, _one_list, _scores_and_boxes, _classifier]
+RULES: list[Callable[[Heads], Facts | None]] = [
+    _centre_maps,
+    _blazeface,
+    _grid_pairs,
+    _raw_grids,
+    _one_table,
+    _one_list,
+    _scores_and_boxes,
+    _classifier,
+]

@@ -17,7 +17,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def _softplus(x: Array) -> Array:
@@ -25,7 +25,7 @@ def _softplus(x: Array) -> Array:
 
 
 def _gelu_tanh(x: Array) -> Array:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
 UNARY: dict[str, Callable[[Array, float, float], Array]] = {
@@ -86,7 +86,10 @@ def recognise(y: Array) -> Function | None:
     """The function whose values at `SAMPLES` are `y`, to about float32 precision; None if there is none."""
     if not np.isfinite(y).all():
         return None
-    return next((f for f in NAMED + _with_parameters(y) if np.allclose(UNARY[f[0]](SAMPLES, f[1], f[2]), y, rtol=2e-6, atol=2e-6)), None)
+    for name, a, b in NAMED + _with_parameters(y):
+        if np.allclose(UNARY[name](SAMPLES, a, b), y, rtol=2e-6, atol=2e-6):
+            return name, a, b
+    return None
 
 
 def _with_parameters(y: Array) -> list[Function]:

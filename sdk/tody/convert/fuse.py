@@ -1,9 +1,10 @@
-"""Rules that let an operator do its neighbour's work: constants into weights, activations, padding and additions into convolutions."""
+"""Rules that let an operator do its neighbour's work: constants, activations, padding and additions go into convolutions."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from .graph import Graph, Node
 from .rewrite import Index, Rule, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before, sweep
 from .simplify import simplify
 
+Channels = NDArray[np.float32]  # one number per channel
+
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
 _WITH_ADDEND = ("conv", "dwconv", "dense")
 _ACTIVATIONS = (
-    "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign"  # fmt: skip
+    "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign"
 ).split()
 
 
@@ -41,8 +44,8 @@ def _set_slot(node: Node, i: int, name: str) -> None:
     node.inputs[i] = name
 
 
-def _per_channel(index: Index, user: Node, y: str) -> NDArray[np.float32] | None:
-    """The constant operand of a binary operator as one float per channel (last dimension) of y; None if it is not one."""
+def _per_channel(index: Index, user: Node, y: str) -> Channels | None:
+    """The constant operand of a binary operator as one float per channel (last dimension) of y; None if it is not that."""
     other = user.inputs[1] if user.inputs[0] == y else user.inputs[0]
     data, shape = index.constant(other), index.graph.values[y].shape
     if data is None or data.dtype != np.float32 or index.graph.values[first_output(user)].shape != shape:
@@ -52,7 +55,7 @@ def _per_channel(index: Index, user: Node, y: str) -> NDArray[np.float32] | None
     return np.broadcast_to(data.reshape(-1), shape[-1:])
 
 
-def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[Channels, Channels] | None:
     """What the user of y computes, if it is y * scale + shift with one pair per channel."""
     channels = index.graph.values[y].shape[-1:]
     if user.op == "unary" and user.attrs["function"][0] == "affine":
@@ -67,7 +70,7 @@ def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[NDArray[np.float
 
 
 def fold_scale(index: Index, node: Node) -> bool:
-    """A scale or shift per channel behind a linear operator goes into its weights and bias: BatchNormalization, bias additions."""
+    """A scale or shift per channel behind a linear operator goes into its weights and bias: BatchNormalization, bias."""
     y = first_output(node)
     user = index.only_user(y) if node.op in _LINEAR and _inactive(node) and _slot(node, 3) is None else None
     found = None if user is None else _scale_and_shift(index, user, y)
@@ -81,9 +84,13 @@ def fold_scale(index: Index, node: Node) -> bool:
     wide = scale.astype(np.float64)
     if (scale != 1).any():
         data = weights * wide.reshape(*shape, 1, 1) if packed else weights * wide
-        node.inputs[1] = add_constant(graph, f"{node.inputs[1]}:scaled", data.astype(np.float32), "panels" if packed else "plain")
+        node.inputs[1] = add_constant(
+            graph, f"{node.inputs[1]}:scaled", data.astype(np.float32), "panels" if packed else "plain"
+        )
     bias = (0.0 if old is None else old.astype(np.float64).reshape(-1)) * wide + shift
-    _set_slot(node, 2, add_constant(graph, f"{y}:bias", bias.astype(np.float32).reshape(shape), "panels" if packed else "plain"))
+    _set_slot(
+        node, 2, add_constant(graph, f"{y}:bias", bias.astype(np.float32).reshape(shape), "panels" if packed else "plain")
+    )
     return absorb(index, node, user)
 
 
@@ -94,7 +101,9 @@ def fold_activation(index: Index, node: Node) -> bool:
     user = index.only_user(first_output(node))
     if user is None or user.op != "unary" or index.graph.values[first_output(user)].dtype != "float32":
         return False
-    if node.op == "binary" and (user.attrs["function"][0] != "clamp" or index.graph.values[first_output(node)].dtype != "float32"):
+    if node.op == "binary" and (
+        user.attrs["function"][0] != "clamp" or index.graph.values[first_output(node)].dtype != "float32"
+    ):
         return False
     if user.attrs["function"][0] not in _ACTIVATIONS:
         return False
@@ -103,7 +112,7 @@ def fold_activation(index: Index, node: Node) -> bool:
 
 
 def fold_addend(index: Index, node: Node) -> bool:
-    """The addition of a residual, before the activation, goes into the later of the two operators that made its operands."""
+    """The addition of a residual, before the activation, goes into the later of the operators that made its operands."""
     if node.op != "binary" or node.attrs["fn"] != "add":
         return False
     graph = index.graph
@@ -194,7 +203,7 @@ def split_by_channels(index: Index, node: Node) -> bool:
     seen = [views.columns(views.of_node(u, index.graph.values[first_output(u)].shape), shape[-1]) for u in users]
     parts = sorted({part for part in seen if part is not None})
     whole = all(low % fmt.PANEL == 0 and high % fmt.PANEL == 0 for low, high in parts)
-    apart = all(a[1] <= b[0] for a, b in zip(parts, parts[1:], strict=False))
+    apart = all(a[1] <= b[0] for a, b in pairwise(parts))
     if None in seen or len(parts) < 2 or not whole or not apart:
         return False
     made = {part: _part(index, node, *part) for part in parts}

@@ -1,9 +1,9 @@
 """Move transposes until they meet and cancel.
 
-Most operators do not care in which order the dimensions of a tensor lie in memory. Around each transposing copy the pass gathers
-the region of such operators and asks which of them should work in the transposed layout, so that the copies left over at the
-region's border move the fewest bytes: a minimum cut, exact for one layout and one region. The result is applied only if it is
-cheaper than what is there, so the pass ends.
+Most operators do not care in which order the dimensions of a tensor lie in memory. Around each transposing copy the pass
+gathers the region of such operators and asks which of them should work in the transposed layout, so that the copies left over
+at the region's border move the fewest bytes: a minimum cut, exact for one layout and one region. The result is applied only if
+it is cheaper than what is there, so the pass ends.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -98,7 +98,7 @@ def _cost(index: Index, name: str, order: Order) -> float:
 
 
 def _side(index: Index, node: Node, name: str, order: Order, inside: set[int]) -> Any:
-    """Where a maker or user of a value stands: SOURCE (wants the new order), SINK (the old), its own id (free), None (either)."""
+    """Where a maker or user of a value stands: SOURCE (wants the new order), SINK (the old), its id (free), None (either)."""
     if id(node) in inside:
         return id(node)
     if node.op != "copy":

@@ -63,7 +63,8 @@ class _Tensors:
         if name not in self._indices:
             value = self._graph.values[name]
             if len(value.shape) > fmt.MAX_RANK:
-                raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", f"a .tody file holds at most {fmt.MAX_RANK}")
+                why = f"a .tody file holds at most {fmt.MAX_RANK}"
+                raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             place, at = ("weights", self._constant(value)) if value.constant else ("arena", self._where.at[name])
             self._indices[name] = len(self._file.tensors)
             self._file.tensors.append(fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, value.pack))

@@ -32,20 +32,30 @@ def complete_preprocess(given: dict[str, Any], inputs: list[dict[str, Any]]) -> 
     """
     image = next((p for p in inputs if given.get("input", p["name"]) == p["name"] and image_layout(p["shape"])), None)
     if image is None:
-        raise UsageError("the preprocessing has no input to go to", "no input of the model has the shape of a picture", "leave it out")
+        raise UsageError(
+            "the preprocessing has no input to go to", "no input of the model has the shape of a picture", "leave it out"
+        )
     layout = image_layout(image["shape"])
     channels, height, width = image["shape"][1:] if layout == "nchw" else (image["shape"][3], *image["shape"][1:3])
     pixels = given.get("pixels", "gray" if channels == 1 else "rgb")
     full = {"fit": "letterbox", "pad": [114] * channels, "pixels": pixels, "mean": [0.0] * channels, "std": [255.0] * channels}
     full.update(given)
-    if full["fit"] not in _FITS or full["pixels"] not in ("rgb", "bgr", "gray") or (full["pixels"] == "gray") != (channels == 1):
+    if (
+        full["fit"] not in _FITS
+        or full["pixels"] not in ("rgb", "bgr", "gray")
+        or (full["pixels"] == "gray") != (channels == 1)
+    ):
         why = f"fit {full['fit']!r}, pixels {full['pixels']!r}, {channels} channels"
-        raise UsageError("the preprocessing is not one that tody knows", why, f"fit: {', '.join(_FITS)}; pixels: rgb, bgr, gray")
+        raise UsageError(
+            "the preprocessing is not one that tody knows", why, f"fit: {', '.join(_FITS)}; pixels: rgb, bgr, gray"
+        )
     for key in ("mean", "std", "pad"):
         value = full[key]
         full[key] = [value] * channels if isinstance(value, (int, float)) else list(value)
         if len(full[key]) != channels:
-            raise UsageError(f"the preprocessing's {key} has {len(full[key])} numbers", f"the input has {channels} channels", "give as many")
+            raise UsageError(
+                f"the preprocessing's {key} has {len(full[key])} numbers", f"the input has {channels} channels", "give as many"
+            )
     full["mean"], full["std"] = [float(v) for v in full["mean"]], [float(v) for v in full["std"]]
     if not all(full["std"]):
         raise UsageError("the preprocessing's std has a zero", "pixels are divided by it", "give numbers above zero")

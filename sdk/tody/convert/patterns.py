@@ -149,7 +149,7 @@ def scale_of_layer_norm(index: Index, node: Node) -> bool:
     other = user.inputs[1] if user.inputs[0] == y else user.inputs[0]
     data, slot = index.constant(other), {"mul": 1, "add": 2}.get(user.attrs["fn"])
     shape, axis = index.graph.values[y].shape, int(node.attrs["axis"])
-    inputs = (list(node.inputs) + [None, None])[:3]
+    inputs = [*node.inputs, None, None][:3]
     if data is None or slot is None or any(inputs[slot:]) or index.graph.values[first_output(user)].shape != shape:
         return False
     if any(extent != 1 for extent in data.shape[: max(0, data.ndim - (len(shape) - axis))]):
@@ -174,9 +174,9 @@ def name_softmax(index: Index, node: Node) -> bool:
     x = first_input(power)
     shifted = _binary(index, x, "sub")
     largest = None if shifted is None else index.maker(shifted.inputs[1], "reduce")
-    if shifted is not None and largest is not None and largest.inputs[0] == shifted.inputs[0] and largest.attrs["fn"] == "max":
-        if largest.attrs["axes"] == total.attrs["axes"]:
-            x = first_input(shifted)
+    alike = largest is not None and (largest.attrs["fn"], largest.attrs["axes"]) == ("max", total.attrs["axes"])
+    if shifted is not None and largest is not None and alike and largest.inputs[0] == shifted.inputs[0]:
+        x = first_input(shifted)
     node.op, node.inputs, node.attrs = "softmax", [x], {"axis": axes[0], "log": 0}
     return True
 

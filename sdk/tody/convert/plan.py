@@ -88,21 +88,21 @@ def _buffers(graph: Graph) -> dict[str, Buffer]:
         owner[name] = _buffer(graph, name, -1)
         owner[name].last = len(graph.nodes)
     for i, node in enumerate(graph.nodes):
-        for name in node.outputs:
-            if name is not None:
-                owner[name] = _buffer(graph, name, i)
-        for name in node.inputs:
-            if name in owner:
-                owner[name].last = max(owner[name].last, i)
+        for made in node.outputs:
+            if made is not None:
+                owner[made] = _buffer(graph, made, i)
+        for taken in node.inputs:
+            if taken is not None and taken in owner:
+                owner[taken].last = max(owner[taken].last, i)
     for name in graph.outputs:
         owner[name].last = len(graph.nodes)
     for node in graph.nodes:
         if node.op == "reshape" and node.inputs[0] in owner:
             _share(owner, node.inputs[0], node.outputs[0])
     for i, node in enumerate(graph.nodes):
-        name = _writes_over(graph, owner, node, i)
-        if name is not None:
-            _share(owner, name, node.outputs[0])
+        over = _writes_over(graph, owner, node, i)
+        if over is not None:
+            _share(owner, over, node.outputs[0])
     return {b.name: b for b in owner.values()}
 
 

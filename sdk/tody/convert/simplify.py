@@ -32,7 +32,7 @@ def share_constants(graph: Graph) -> None:
     renamed: dict[str, str] = {}
     for name, value in graph.values.items():
         if value.data is not None:
-            digest = hashlib.blake2b(np.ascontiguousarray(value.data), digest_size=16).digest()
+            digest = hashlib.blake2b(np.ascontiguousarray(value.data).data, digest_size=16).digest()
             renamed[name] = first.setdefault((value.dtype, value.shape, value.pack, digest), name)
     _rename(graph, renamed)
 
@@ -149,7 +149,8 @@ def _view(index: Index, node: Node) -> views.View:
 def hoist_function(index: Index, node: Node) -> bool:
     """A function of something moved becomes that function, moved: it meets the operator that made x."""
     before = index.maker(first_input(node))
-    if node.op != "unary" or before is None or before.op not in ("reshape", "copy") or index.only_user(first_input(node)) is not node:
+    alone = before is not None and index.only_user(first_input(node)) is node
+    if node.op != "unary" or before is None or before.op not in ("reshape", "copy") or not alone:
         return False
     values, x, y = index.graph.values, first_input(before), first_output(node)
     sizes = [math.prod(values[name].shape) for name in (x, y)]
@@ -210,7 +211,7 @@ def constant_operand(index: Index, node: Node) -> bool:
     if node.op != "binary" or node.attrs["fn"] not in ("sub", "div"):
         return False
     data = index.constant(node.inputs[1])
-    if data is None or data.dtype != np.float32 or (node.attrs["fn"] == "div" and not np.all(np.isfinite(1 / np.where(data, data, 1)) & (data != 0))):
+    if data is None or data.dtype != np.float32 or (node.attrs["fn"] == "div" and (np.abs(data) < 1e-30).any()):
         return False
     fn, new = ("add", -data) if node.attrs["fn"] == "sub" else ("mul", (1 / data.astype(np.float64)).astype(np.float32))
     node.inputs = [node.inputs[0], add_constant(index.graph, f"{node.inputs[1]}:{fn}", new)]

@@ -67,7 +67,7 @@ def feeds(graph: Graph, preprocess: Mapping[str, Any] | None) -> list[Feed]:
 
 
 def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-    """The source model's outputs, and who computed them: onnxruntime, or onnx's reference evaluator where that is missing or fails.
+    """The source model's outputs, and who computed them: onnxruntime, or onnx's reference evaluator where that cannot.
 
     Args:
         model: onnx.ModelProto.
@@ -79,7 +79,7 @@ def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tu
         return _onnxruntime(model, arrays, outputs)
     except ImportError:
         pass
-    except Exception as e:  # noqa: BLE001  onnxruntime raises classes of its own for what it cannot do
+    except Exception as e:  # onnxruntime raises classes of its own for what it cannot do
         if "onnxruntime" not in type(e).__module__:
             raise
     return _onnx_reference(model, arrays, outputs)
@@ -115,8 +115,9 @@ def _onnxruntime(model: Any, arrays: Mapping[str, Array], outputs: list[str]) ->
 
 
 def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-    import onnx
     from onnx.reference import ReferenceEvaluator
+
+    import onnx
 
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(outputs, dict(arrays))
@@ -124,7 +125,7 @@ def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str])
 
 
 def compare(name: str, expected: Array, got: Array) -> Difference:
-    """Measure an output against the source's. Infinities and NaN must stand in the same places; else the difference is infinite."""
+    """Measure an output against the source's. Where infinities and NaN do not stand in the same places, it is infinite."""
     if expected.shape != got.shape:
         return Difference(name, np.inf, 0.0, np.inf)
     if expected.dtype.kind not in "f" or not expected.size:

@@ -51,7 +51,7 @@ def transpose(shape: Shape, order: tuple[int, ...]) -> View:
 
 
 def simplify(view: View) -> View:
-    """The same elements with as few dimensions as possible: none of extent 1, neighbours merged where one stride serves both."""
+    """The same elements with as few dimensions as possible: none of extent 1, neighbours merged where one stride serves."""
     dims: list[list[int]] = []
     for extent, stride in zip(view.shape, view.strides, strict=True):
         if extent == 1:
@@ -70,7 +70,7 @@ def is_identity(view: View, size: int) -> bool:
 
 
 def expand(view: View, shape: Shape) -> View | None:
-    """A simplified view with its dimensions split so that it has `shape`; None when `shape` merges what the view keeps apart."""
+    """A simplified view with its dimensions split into `shape`; None when `shape` merges what the view keeps apart."""
     strides: list[int] = []
     left = list(zip(view.shape, view.strides, strict=True))
     for extent in reversed(shape):
@@ -101,7 +101,7 @@ def _locate(offset: int, shape: Shape) -> list[int]:
 
 
 def _steps(view: View, shape: Shape) -> list[tuple[int, int, int]] | None:
-    """Each dimension of `view` as (extent, dimension of `shape`, step along it), split where it runs over several dimensions."""
+    """Each dimension of `view` as (extent, dimension of `shape`, step along it), split where it runs over several."""
     strides = contiguous(shape)
     todo = list(zip(view.shape, view.strides, strict=True))[::-1]
     steps: list[tuple[int, int, int]] = []
