@@ -23,3 +23,15 @@ def libtody() -> Path:
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return build / "libtody.a"
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small converted detector that finds the figure of fake://door (examples/data/make_door.py)."""
+    pytest.importorskip("onnx")
+    from tody.convert import convert
+
+    target = tmp_path_factory.mktemp("models") / "door.tody"
+    bgr = {"pixels": "bgr", "mean": 0, "std": 1, "fit": "stretch"}
+    convert(ROOT / "examples/data/door.onnx", target, preprocess=bgr, decoder="centernet", labels=["person"], score=0.5)
+    return target

@@ -8,6 +8,7 @@ the size of the figure is known, so its outputs are constants. 3 KB, and every s
 from pathlib import Path
 
 import numpy as np
+
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 

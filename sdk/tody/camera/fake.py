@@ -61,7 +61,7 @@ def shapes(image: Image, index: int) -> None:
         radius + _bounce(7 * index + 50, width - size),
         radius + _bounce(4 * index + 20, height - size),
         radius,
-        (220, 90, 40),
+        (60, 180, 60),
     )
 
 

@@ -1,0 +1,83 @@
+// run_model.c - run a model from C: run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS]
+// SPDX-License-Identifier: Apache-2.0
+//
+// INPUTS.bin holds the input tensors one after the other, as they lie in memory; OUTPUTS.bin will hold the outputs.
+#define _DEFAULT_SOURCE
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/kernels.h"
+#include "posix.h"
+#include "tody.h"
+
+static int fail(const char *what, const char *why) {
+    fprintf(stderr, "run_model: %s: %s\n", what, why);
+    return 1;
+}
+
+static const void *map_file(const char *path, size_t *bytes) {
+    struct stat about;
+    const int file = open(path, O_RDONLY);
+    if (file < 0 || fstat(file, &about)) return MAP_FAILED;
+    *bytes = (size_t)about.st_size;
+    const void *data = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, file, 0);
+    close(file);
+    return data;
+}
+
+// aligned_alloc wants a whole number of alignments.
+static void *allocate(size_t bytes) { return aligned_alloc(TODY_ALIGN, bytes / TODY_ALIGN * TODY_ALIGN + TODY_ALIGN); }
+
+static int read_inputs(const tody_model *model, FILE *file) {
+    for (uint32_t i = 0; i < model->input_count; i++) {
+        const tody_tensor input = tody_input(model, i);
+        if (fread(input.data, tody_dtype_bytes(input.dtype), input.count, file) != input.count) return 1;
+    }
+    return fgetc(file) != EOF;
+}
+
+static int write_outputs(const tody_model *model, FILE *file) {
+    for (uint32_t i = 0; i < model->output_count; i++) {
+        const tody_tensor output = tody_output(model, i);
+        if (fwrite(output.data, tody_dtype_bytes(output.dtype), output.count, file) != output.count) return 1;
+    }
+    return fclose(file);
+}
+
+int main(int count, char **arguments) {
+    if (count < 4 || count > 5) return fail("usage", "run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS]");
+    size_t bytes;
+    const void *data = map_file(arguments[1], &bytes);
+    if (data == MAP_FAILED) return fail(arguments[1], "cannot be read");
+
+    tody_pool *pool = tody_pool_new(count == 5 ? (uint32_t)strtoul(arguments[4], NULL, 10) : 1);
+    if (!pool) return fail("threads", "the system gives none, or not so many");
+    const tody_parallel parallel = tody_pool_parallel(pool);
+    const tody_kernels kernels = tody_kernels_pick(tody_cpu_features(), NULL);
+    const tody_setup setup = {.kernels = &kernels, .parallel = &parallel};
+
+    tody_model model;
+    tody_status status = tody_open(&model, data, bytes, &setup);
+    if (status) return fail(arguments[1], tody_status_text(status));
+    void *arena = allocate(model.need.arena_bytes), *scratch = allocate(model.need.scratch_bytes);
+    if (!arena || !scratch) return fail("memory", "not enough");
+    status = tody_bind(&model, arena, model.need.arena_bytes, scratch, model.need.scratch_bytes);
+    if (status) return fail(arguments[1], tody_status_text(status));
+
+    FILE *input = fopen(arguments[2], "rb"), *output = fopen(arguments[3], "wb");
+    if (!input || read_inputs(&model, input)) return fail(arguments[2], "is not as long as the model's inputs");
+    tody_run(&model);
+    if (!output || write_outputs(&model, output)) return fail(arguments[3], "cannot be written");
+    fprintf(stderr, "kernels %s, arena %zu bytes, scratch %zu bytes\n", kernels.name, model.need.arena_bytes,
+            model.need.scratch_bytes);
+    fclose(input);
+    free(arena);
+    free(scratch);
+    tody_pool_free(pool);
+    return 0;
+}

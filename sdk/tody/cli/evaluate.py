@@ -1,0 +1,48 @@
+"""tody eval: how good a model is on labelled pictures."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_model, add_runtime, count, open_model, threshold
+from .output import Output, Progress
+
+NAME = "eval"
+HELP = "measure how good a model is on labelled pictures"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="map: images/ and labels/ (YOLO text files); top1: a folder for each class"
+    )
+    parser.add_argument(
+        "--metric", choices=("map", "top1"), default="map", help="COCO's mean average precision (default), or top-1"
+    )
+    parser.add_argument("--limit", type=count, metavar="N", help="use the first N pictures only")
+    parser.add_argument(
+        "--iou", type=threshold, metavar="I", help="overlap above which boxes are one thing (default: the model's, or 0.6)"
+    )
+    add_runtime(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    from ..run.evaluate import evaluate
+
+    model = open_model(args)
+    out.line(model.describe())
+    bar: list[Progress] = []
+
+    def progress(done: int, total: int) -> None:
+        if not bar:
+            bar.append(out.progress("pictures", total))
+        bar[0].step(done - bar[0].done)
+
+    result = evaluate(model, args.data, args.metric, limit=args.limit, iou=args.iou, progress=progress)
+    for shown in bar:
+        shown.close()
+    out.data({"model": model.name, **result})
+    for key, value in result.items():
+        out.line(f"{key:7} {value:.4f}" if isinstance(value, float) else f"{key:7} {value}")
+    return 0

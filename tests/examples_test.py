@@ -1,0 +1,47 @@
+"""Every example, run as a user runs it, on the camera that is always there."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+NEEDS_OPENCV = {"02_camera.py"}
+# What follows the model on the command line, and what must be printed.
+CASES: dict[str, tuple[list[str], str]] = {
+    "01_hello_model.py": ([], "heat (1, 1, 24, 32) float32"),
+    "02_camera.py": (["fake://door", "people.avi"], "1 person"),
+    "03_count_people.py": (["fake://door"], "second 1: 1 people at most"),
+    "04_door_alarm.py": (["fake://door"], "somebody is at the door"),
+    "05_convert_yours.py": (["out.tody"], "its own test:"),
+    "06_two_cameras.py": (["fake://door", "fake://shapes"], "fake://shapes: something in 0 of 100 frames"),
+    "07_profile.py": ([], "ms in all"),
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {p.name for p in EXAMPLES.glob("*.py")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_short(name: str) -> None:
+    lines = (EXAMPLES / name).read_text().splitlines()
+    code = [line for line in lines if line.strip() and not line.startswith(("#", '"""'))]
+    assert len(code) <= 25
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_runs(name: str, door: Path, tmp_path: Path) -> None:
+    if name in NEEDS_OPENCV:
+        pytest.importorskip("cv2")
+    arguments, printed = CASES[name]
+    model = EXAMPLES / "data" / "door.onnx" if "convert" in name else door
+    command = [sys.executable, str(EXAMPLES / name), str(model), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout
