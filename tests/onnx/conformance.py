@@ -24,7 +24,8 @@ MAX_ROUNDS = 4  # of binding inputs that must be constant
 
 @dataclass
 class Result:
-    """What became of a case: "passed", "refused" (with the reason) or "wrong" (with the difference)."""
+    """What became of a case: "passed", "folded" (passed, but every input had to be constant, so that nothing was left for the
+    runtime), "refused" (with the reason) or "wrong" (with the difference)."""
 
     outcome: str
     reason: str = ""
@@ -66,11 +67,12 @@ def run_case(case: Any) -> Result:
         names = [info.name for info in model.graph.input if info.name not in weights]
         feeds = dict(zip(names, inputs, strict=False))
         if not all(isinstance(x, np.ndarray | np.generic) for x in (*feeds.values(), *expected)):
-            return Result("refused", "sequences and optionals exist on no device")
+            return Result("refused", "border: sequences and optionals exist on no device")
         try:
             graph, result.bound = _import(model, {k: np.asarray(v) for k, v in feeds.items()})
         except (UnsupportedError, UsageError) as e:
             return Result("refused", reason_of(e))
+        result.outcome = "passed" if graph.inputs else "folded"
         optimise(graph)
         runtime = Runtime(write(lower(graph)[0]))
         for name, tensor in zip(graph.inputs, runtime.inputs, strict=True):
@@ -111,9 +113,8 @@ def _difference(names: list[str], got: list[Any], expected: list[Any], rtol: flo
 
 
 def reason_of(error: UnsupportedError | UsageError) -> str:
-    """A reason without what is particular to one case, to count by."""
+    """OPERATOR: why, of the first refused node; "border: why" where an input or output itself is refused."""
     nodes = getattr(error, "nodes", [])
-    if not nodes:
-        return re.sub(r"\b(input|output) \S+", r"\1 X", error.what)
-    first = nodes[0]
-    return f"{first['operator']}: {first['why']}"
+    if nodes:
+        return f"{nodes[0]['operator']}: {nodes[0]['why']}"
+    return "border: " + re.sub(r"\b(input|output) \S+", r"\1", error.what)
