@@ -1,0 +1,105 @@
+"""The same answers on every machine: whole models under emulation against this machine's.
+
+Floats must agree within 1e-5 of an output's range, everything else exactly. Besides the small models that between them use
+every operator, all .tody files of the folder that TODY_TEST_MODELS names are tried (a minute each under emulation).
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from targets import EMULATED, HOST, ROOT, Target
+from tody import format as tf
+
+sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+import seeds
+
+BOUND = 1e-5  # of the range of an output
+OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a7")]
+
+
+def folder_of_models() -> list[Path]:
+    folder = os.environ.get("TODY_TEST_MODELS")
+    return sorted(Path(folder).glob("*.tody")) if folder else []
+
+
+def random_input(tensor: tf.Tensor, rng: np.random.Generator) -> NDArray[Any]:
+    if tensor.dtype in ("float32", "float16"):
+        return rng.uniform(-1, 1, tensor.shape).astype(tensor.dtype)
+    return rng.integers(0, 2, tensor.shape).astype(np.bool_ if tensor.dtype == "bool" else tensor.dtype)
+
+
+def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path, *threads: int) -> list[NDArray[Any]]:
+    done = target.run("run_model", model, inputs, outputs, *threads)
+    assert done.returncode == 0, done.stderr
+    assert f"kernels {target.kernels}," in done.stderr
+    data, arrays, at = outputs.read_bytes(), [], 0
+    for index in file.outputs:
+        tensor = file.tensors[index]
+        dtype = np.dtype(tensor.dtype)
+        count = int(np.prod(tensor.shape, dtype=np.int64))
+        arrays.append(np.frombuffer(data, dtype, count, at).reshape(tensor.shape))
+        at += count * dtype.itemsize
+    assert at == len(data)
+    return arrays
+
+
+def assert_same(got: NDArray[Any], want: NDArray[Any], what: str) -> None:
+    if want.dtype.kind != "f":
+        np.testing.assert_array_equal(got, want, what)
+        return
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(got[~finite], want[~finite], what)
+    values = want[finite].astype(np.float64)
+    reach = float(values.max() - values.min()) if values.size else 0.0
+    reach = max(reach, float(np.abs(values).max(initial=0.0)), 1e-6)
+    worst = float(np.abs(got[finite] - values).max(initial=0.0)) / reach
+    assert worst <= BOUND, f"{what}: differs by {worst:.2e} of the range"
+
+
+def compare(model: Path, targets: list[Target], folder: Path) -> None:
+    file = tf.read(model.read_bytes())
+    rng = np.random.default_rng(7)
+    inputs = folder / "inputs.bin"
+    inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+    want = run(HOST, model, file, inputs, folder / "host.bin")
+    for target in targets:
+        got = run(target, model, file, inputs, folder / f"{target.name}.bin")
+        for i, (mine, reference) in enumerate(zip(got, want, strict=True)):
+            assert_same(mine, reference, f"{model.stem} output {i} on {target.name}")
+
+
+@pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
+def test_every_operator(target: Target, tmp_path: Path) -> None:
+    target.build()
+    for name, data in seeds.models().items():
+        model = tmp_path / f"{name}.tody"
+        model.write_bytes(data)
+        compare(model, [target], tmp_path)
+
+
+@pytest.mark.parametrize("model", folder_of_models(), ids=lambda path: path.stem)
+def test_whole_models(model: Path, tmp_path: Path) -> None:
+    compare(model, OTHERS, tmp_path)
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    """The same bits on one thread and on three."""
+    HOST.build()
+    for name, data in seeds.models().items():
+        model, inputs = tmp_path / f"{name}.tody", tmp_path / "inputs.bin"
+        model.write_bytes(data)
+        file = tf.read(data)
+        rng = np.random.default_rng(7)
+        inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+        one, three = (run(HOST, model, file, inputs, tmp_path / "out.bin", threads) for threads in (1, 3))
+        for a, b in zip(one, three, strict=True):
+            np.testing.assert_array_equal(a, b, name)

@@ -1,0 +1,72 @@
+"""Machines that the tests' C programs are built for and run on: this one, and others by emulation."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import functools
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A compiler, and the emulator that runs what it makes (`emulator` empty: this machine does)."""
+
+    name: str
+    processor: str  # as CMake names it
+    compiler: str
+    emulator: tuple[str, ...]
+    kernels: str  # the set that the CPU must get
+
+    def build(self, extra: str = "") -> Path:
+        """The folder of the programs; skips the test where a tool is missing."""
+        for tool in ("cmake", self.compiler, *self.emulator[:1]):
+            if not shutil.which(tool):
+                pytest.skip(f"{tool} is not installed")
+        return build(self.processor, self.compiler, extra)
+
+    def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [*self.emulator, self.build() / program, *arguments]
+        return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+
+
+def own_kernels() -> str:
+    """The set this machine must get, by what the kernel says of its CPU."""
+    info = Path("/proc/cpuinfo")
+    words = set(info.read_text().split()) if info.exists() else set()
+    if platform.machine() == "x86_64":
+        return "avx2" if {"avx2", "fma", "f16c"} <= words else "portable"
+    return "neon" if platform.machine() in ("aarch64", "arm64") else "portable"
+
+
+HOST = Target("host", platform.machine(), "cc", (), own_kernels())
+ARM64 = ("aarch64", "aarch64-linux-gnu-gcc")
+ARMV7 = ("armv7", "arm-linux-gnueabihf-gcc")
+EMULATED = [
+    Target("nehalem", "x86_64", "cc", ("qemu-x86_64", "-cpu", "Nehalem"), "portable"),
+    Target("cortex-a53", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a53"), "neon"),
+    Target("cortex-a76", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a76"), "neon"),
+    Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon"),
+    Target("cortex-a7", *ARMV7, ("qemu-arm", "-cpu", "cortex-a7"), "neon"),
+    Target("cortex-a9", *ARMV7, ("qemu-arm", "-cpu", "cortex-a9"), "portable"),  # NEON without fused multiply-add
+]
+
+
+@functools.cache
+def build(processor: str, compiler: str, flags: str) -> Path:
+    folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, flags.strip("-").replace("=", "-")]))
+    foreign = processor != platform.machine()
+    configure = ["cmake", "-S", ROOT / "tests", "-B", folder, f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={flags}"]
+    if foreign:
+        configure += ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={processor}", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
+    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
