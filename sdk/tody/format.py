@@ -170,8 +170,9 @@ def pack_panels(data: NDArray[Any]) -> bytes:
     panels = np.pad(data, width).reshape(groups, -1, PANEL, taps, depth)
     if data.dtype == np.int8:
         panels = np.pad(panels, [(0, 0)] * 4 + [(0, align(depth, GROUP_S8) - depth)])
-        return panels.reshape(*panels.shape[:4], -1, GROUP_S8).transpose(0, 1, 3, 4, 2, 5).tobytes()
-    return panels.transpose(0, 1, 3, 4, 2).tobytes()
+        panels = panels.reshape(*panels.shape[:4], -1, GROUP_S8)
+        return bytes(panels.transpose(0, 1, 3, 4, 2, 5).tobytes())
+    return bytes(panels.transpose(0, 1, 3, 4, 2).tobytes())
 
 
 def _pack_params(op: Op, attrs: dict[str, Any]) -> bytes:
@@ -236,7 +237,16 @@ def write(file: File) -> bytes:
 
     def header(structure_crc: int) -> bytes:
         checksums = (structure_crc, zlib.crc32(file.weights), zlib.crc32(meta))
-        counts = (tensors_at, len(file.tensors), ops_at, len(ops), len(file.records), io_at, len(file.inputs), len(file.outputs))
+        counts = (
+            tensors_at,
+            len(file.tensors),
+            ops_at,
+            len(ops),
+            len(file.records),
+            io_at,
+            len(file.inputs),
+            len(file.outputs),
+        )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
         return _HEADER.pack(MAGIC, MAJOR, MINOR, _HEADER.size, total, *checksums, 0, *counts, *sections)
 
@@ -284,7 +294,9 @@ def read_header(data: bytes | memoryview) -> Header:
     header = Header(*_HEADER.unpack_from(data))
     if header.major != MAJOR or header.minor > MINOR:
         why = f"this tody knows format {MAJOR}.{MINOR}"
-        raise ModelError(f"the file has format version {header.major}.{header.minor}", why, "update tody, or convert the model again")
+        raise ModelError(
+            f"the file has format version {header.major}.{header.minor}", why, "update tody, or convert the model again"
+        )
     if header.file_bytes != len(data):
         why = f"it has {len(data):,} bytes and should have {header.file_bytes:,}"
         raise ModelError("the file is not complete", why, "copy it again")

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import builtins
-import math
 import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .graph import Graph, Node
+from ..run.profile import macs as operator_macs
+from .graph import Graph
 from .verify import Difference
 
 
@@ -138,19 +138,8 @@ def _umask() -> int:
 
 def macs(graph: Graph) -> int:
     """Multiplications with addition in one run of the graph: convolutions, matrix products and recurrent layers."""
-    return sum(_macs(graph, node) for node in graph.nodes)
-
-
-def _macs(graph: Graph, node: Node) -> int:
-    shapes = [graph.values[name].shape if name is not None else () for name in (*node.inputs, node.outputs[0])]
-    if node.op in ("conv", "dense"):
-        return math.prod(shapes[-1]) * math.prod(shapes[1][2:])
-    if node.op == "dwconv":
-        return math.prod(shapes[-1]) * shapes[1][0]
-    if node.op == "deconv":
-        return math.prod(shapes[0][:-1]) * math.prod(shapes[1])
-    if node.op == "matmul":
-        return math.prod(shapes[-1]) * shapes[0][-1]
-    if node.op in ("lstm", "gru", "rnn"):
-        return shapes[0][0] * shapes[0][1] * (math.prod(shapes[1]) + math.prod(shapes[2]))
-    return 0
+    total = 0
+    for node in graph.nodes:
+        shapes = [graph.values[name].shape if name is not None else () for name in (*node.inputs, node.outputs[0])]
+        total += operator_macs(node.op, shapes[:-1], shapes[-1]) or 0
+    return total

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from .. import format
 from .._runtime import Runtime
 from ..errors import UsageError
+
+Shape = tuple[int, ...]
 
 _WARM_UP = 3
 
@@ -23,7 +26,7 @@ class Row:
     index: int
     op: str
     detail: str
-    shape: tuple[int, ...]
+    shape: Shape
     ms: float
     share: float
     macs: int | None
@@ -50,8 +53,9 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
     total = float(ms.sum()) or 1.0
     rows = []
     for i, record in enumerate(file.records):
-        shape = file.tensors[record.outputs[0] or 0].shape
-        rows.append(Row(i, record.op, detail(record), shape, float(ms[i]), float(ms[i]) / total, macs(file, record)))
+        shapes = [() if t is None else file.tensors[t].shape for t in (*record.inputs, record.outputs[0])]
+        work = macs(record.op, shapes[:-1], shapes[-1])
+        rows.append(Row(i, record.op, detail(record), shapes[-1], float(ms[i]), float(ms[i]) / total, work))
     return rows
 
 
@@ -67,22 +71,17 @@ def detail(record: format.Record) -> str:
     return " ".join(words)
 
 
-def macs(file: format.File, record: format.Record) -> int | None:
-    """Multiply-adds of an operator, None for one that is not made of them."""
-
-    def shape(index: int | None) -> tuple[int, ...]:
-        return () if index is None else file.tensors[index].shape
-
-    x, y = shape(record.inputs[0]) if record.inputs else (), math.prod(shape(record.outputs[0]))
-    w = shape(record.inputs[1]) if len(record.inputs) > 1 else ()
-    if record.op in ("conv", "dense"):  # [G,N,T,K]
-        return y * w[2] * w[3]
-    if record.op == "dwconv":  # [T,C]
-        return y * w[0]
-    if record.op == "deconv":
-        return math.prod(x) * w[1] * w[2]
-    if record.op == "matmul":  # a [..,M,K]
-        return y * x[-1]
-    if record.op in ("lstm", "gru", "rnn"):  # x [T,B,I], w [D,gates*H,1,I], r [D,gates*H,1,H]
-        return x[0] * x[1] * (math.prod(w) + math.prod(shape(record.inputs[2])))
+def macs(op: str, inputs: Sequence[Shape], output: Shape) -> int | None:
+    """Multiply-adds of an operator with tensors of these shapes, None for one that is not made of them."""
+    y = math.prod(output)
+    if op in ("conv", "dense"):  # weights [G,N,T,K]
+        return y * math.prod(inputs[1][2:])
+    if op == "dwconv":  # weights [T,C]
+        return y * inputs[1][0]
+    if op == "deconv":  # image [N,H,W,G*K], weights [G,N,T,K]
+        return math.prod(inputs[0][:-1]) * math.prod(inputs[1])
+    if op == "matmul":  # [..,M,K], [..,K,N]
+        return y * inputs[0][-1]
+    if op in ("lstm", "gru", "rnn"):  # x [T,B,I], w [D,gates*H,1,I], r [D,gates*H,1,H]
+        return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
     return None

@@ -252,10 +252,20 @@ def test_profile_counts_and_times() -> None:
         model.profile(runs=0)
 
 
-def test_macs() -> None:
-    file = dense_file()
-    assert macs(file, file.records[0]) == 2 * 3 * 4
-    assert macs(pair_file(), pair_file().records[0]) is None
+@pytest.mark.parametrize(
+    ("op", "inputs", "output", "count"),
+    [
+        ("conv", [(1, 8, 8, 4), (2, 3, 9, 2)], (1, 4, 4, 6), 4 * 4 * 6 * 9 * 2),
+        ("dwconv", [(1, 8, 8, 4), (9, 4)], (1, 8, 8, 4), 8 * 8 * 4 * 9),
+        ("deconv", [(1, 4, 4, 6), (2, 5, 4, 3)], (1, 8, 8, 10), 4 * 4 * 2 * 3 * 4 * 5),
+        ("dense", [(2, 4), (1, 3, 1, 4)], (2, 3), 2 * 3 * 4),
+        ("matmul", [(5, 2, 4), (5, 4, 3)], (5, 2, 3), 5 * 2 * 4 * 3),
+        ("lstm", [(7, 2, 3), (1, 16, 1, 3), (1, 16, 1, 4)], (7, 1, 2, 4), 7 * 2 * 16 * (3 + 4)),
+        ("concat", [(1, 2), (1, 2)], (1, 4), None),
+    ],
+)
+def test_macs(op: str, inputs: list[Any], output: Any, count: int | None) -> None:
+    assert macs(op, inputs, output) == count
 
 
 def test_self_test_passes(tiny: tody.Model) -> None:
