@@ -24,6 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iou", type=threshold, metavar="I", help="overlap above which boxes are one thing (default: the model's, or 0.6)"
     )
+    parser.add_argument(
+        "--multilabel", action="store_true", help="count every class of a place, as COCO does, not the best alone"
+    )
     add_runtime(parser)
 
 
@@ -39,7 +42,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
             bar.append(out.progress("pictures", total))
         bar[0].step(done - bar[0].done)
 
-    result = evaluate(model, args.data, args.metric, limit=args.limit, iou=args.iou, progress=progress)
+    result = evaluate(
+        model, args.data, args.metric, limit=args.limit, iou=args.iou, multilabel=args.multilabel, progress=progress
+    )
     for shown in bar:
         shown.close()
     out.data({"model": model.name, **result})

@@ -21,7 +21,7 @@ ZERO_TO_ONE = {"pixels": "rgb", "mean": 0, "std": 255, "fit": "letterbox", "pad"
 
 # What models with a decoder usually want of their pictures.
 USUAL: dict[str, Facts] = {
-    "nanodet": {**IMAGENET_BGR, "fit": "letterbox", "pad": 114},
+    "nanodet": {**IMAGENET_BGR, "fit": "stretch", "pad": 0},
     "yolov8_raw": ZERO_TO_ONE,
     "yolov8": ZERO_TO_ONE,
     "yolov5": ZERO_TO_ONE,

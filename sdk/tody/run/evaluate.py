@@ -1,0 +1,215 @@
+"""How good a model is on labelled pictures: COCO's mean average precision for detectors, top-1 for classifiers."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingExtraError, UsageError
+from .classify import Classifier
+from .detect import Detector
+from .detections import Detections
+from .model import Model
+from .preprocess import Image
+
+Boxes = NDArray[np.float64]
+Report = Callable[[int, int], None]
+METRICS = ("map", "top1")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SCORE, IOU, LIMIT = 0.01, 0.6, 100  # of a detector that is measured: COCO looks at the best 100 of a picture
+
+
+def evaluate(
+    model: str | os.PathLike[str] | bytes | Model,
+    data: str | os.PathLike[str],
+    metric: str = "map",
+    *,
+    threads: int | None = None,
+    limit: int | None = None,
+    iou: float | None = None,
+    multilabel: bool = False,
+    progress: Report | None = None,
+) -> dict[str, float]:
+    """Measure a model on labelled pictures.
+
+    Args:
+        model: as Detector and Classifier take it.
+        data: for "map", what `labelled` takes; for "top1", a folder with one folder of pictures for each class, named as the
+            model's label or its number.
+        metric: "map" (COCO: mean over classes and over IoU 0.50 to 0.95, 101 points; needs pycocotools) or "top1".
+        threads: as `tody.load` takes it.
+        limit: use the first so many pictures only.
+        iou: of the suppression; None: the model's, or 0.6.
+        multilabel: count every class of a place that reaches 0.01, as is usual for COCO, instead of what a Detector gives:
+            the best class alone. Reads about half a point higher.
+        progress: called with pictures done and in all.
+
+    Returns:
+        map: {"map", "map50", "map75", "images", "boxes"}; top1: {"top1", "images"}. Values from 0 to 1.
+
+    Raises:
+        UsageError: there are no labelled pictures, or the metric is unknown or not for this model.
+        MissingExtraError: OpenCV, or pycocotools for "map", is not installed.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"there is no metric {metric!r}", "known are " + ", ".join(METRICS))
+    report = progress or (lambda done, total: None)
+    if metric == "top1":
+        return _top1(Classifier(model, top=1, threads=threads), Path(data), limit, report)
+    _pycocotools()
+    detector = Detector(model, score=SCORE, iou=iou, limit=LIMIT, threads=threads)
+    if iou is None and "iou" not in detector.model.meta:
+        detector.iou = IOU
+    return _map(lambda image: detector(image, multilabel), labelled(Path(data))[:limit], report)
+
+
+def labelled(data: Path) -> list[tuple[Path, Path]]:
+    """Pictures with their label files, which hold a line `class cx cy w h` (fractions of the picture) for each box.
+
+    Args:
+        data: a text file that lists pictures, a folder of pictures, or a folder that has `images` in it (of its folders those
+            that begin with `val`, where there are any). Labels lie beside a picture, or at the same place under `labels` where
+            the picture's path has `images`. A picture without a label file has nothing on it.
+
+    Raises:
+        UsageError: there is no picture, or no label file for any of them.
+    """
+    if data.is_file():
+        names = [line.strip() for line in _text(data).splitlines() if line.strip()]
+        pictures = [p if p.is_absolute() else data.parent / p for p in map(Path, names)]
+    else:
+        pictures = _pictures(data / "images" if (data / "images").is_dir() else data)
+    pairs = [(p, _label_file(p)) for p in pictures]
+    if not any(label.is_file() for _, label in pairs):
+        why = f"{len(pairs)} pictures, none with labels" if pairs else "no pictures"
+        hint = "DIR/images/NAME.jpg goes with DIR/labels/NAME.txt, whose lines are: class cx cy w h"
+        raise UsageError(f"{data} has no labelled pictures", why, hint)
+    return pairs
+
+
+def _pictures(folder: Path) -> list[Path]:
+    parts = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    chosen = [p for p in parts if p.name.startswith("val")] or [folder]
+    return sorted(p for part in chosen for p in part.rglob("*") if p.suffix.lower() in SUFFIXES)
+
+
+def _label_file(picture: Path) -> Path:
+    parts = list(picture.parts)
+    if "images" in parts[:-1]:
+        at = len(parts) - 2 - parts[-2::-1].index("images")
+        parts[at] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"cannot read {path}", str(e)) from e
+
+
+def read_labels(path: Path, width: int, height: int) -> tuple[NDArray[np.int64], Boxes]:
+    """Classes [n] and boxes [n, 4] (x0, y0, x1, y1 in pixels) of a YOLO label file.
+
+    Raises:
+        UsageError: a line is something else.
+    """
+    lines = [line.split() for line in _text(path).splitlines() if line.strip()] if path.is_file() else []
+    try:
+        rows = np.array([[float(v) for v in line[:5]] for line in lines], np.float64).reshape(-1, 5)
+    except ValueError as e:
+        raise UsageError(f"{path} is not a label file", str(e), "each line is: class cx cy w h") from e
+    if not (np.isfinite(rows).all() and (rows[:, 0] >= 0).all() and (rows[:, 0] == np.floor(rows[:, 0])).all()):
+        raise UsageError(f"{path} is not a label file", "a class is not a whole number, or a box is not finite")
+    low, high = rows[:, 1:3] - rows[:, 3:5] / 2, rows[:, 1:3] + rows[:, 3:5] / 2
+    return rows[:, 0].astype(np.int64), np.concatenate([low, high], 1) * [width, height, width, height]
+
+
+def _read(path: Path) -> Image:
+    try:
+        import cv2
+    except ImportError as e:
+        raise MissingExtraError("opencv-python", "camera") from e
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UsageError(f"cannot read {path}", "it is missing, damaged, or not a picture")
+    return np.asarray(image, np.uint8)
+
+
+def _pycocotools() -> tuple[Any, Any]:
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as e:
+        raise MissingExtraError("pycocotools", "eval") from e
+    return COCO, COCOeval
+
+
+def _map(detect: Callable[[Image], Detections], pairs: list[tuple[Path, Path]], report: Report) -> dict[str, float]:
+    images, found = [], [np.zeros((0, 7))]
+    truth: list[dict[str, Any]] = []
+    for i, (picture, label) in enumerate(pairs):
+        image = _read(picture)
+        height, width = image.shape[:2]
+        images.append({"id": i + 1, "width": width, "height": height})
+        for kind, (x0, y0, x1, y1) in zip(*read_labels(label, width, height), strict=True):
+            entry = {"id": len(truth) + 1, "image_id": i + 1, "category_id": int(kind), "iscrowd": 0}
+            truth.append({**entry, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)})
+        things = detect(image)
+        columns = [np.full((len(things), 1), i + 1), things.boxes[:, :2], things.boxes[:, 2:] - things.boxes[:, :2]]
+        found.append(np.concatenate([*columns, things.scores[:, None], things.labels[:, None]], 1))
+        report(i + 1, len(pairs))
+    if not truth:
+        raise UsageError("the pictures have no boxes in their labels", hint="each line of a label file is: class cx cy w h")
+    kinds = sorted({int(t["category_id"]) for t in truth} | {int(k) for f in found for k in f[:, 6]})
+    dataset = {"info": {}, "images": images, "annotations": truth, "categories": [{"id": k, "name": str(k)} for k in kinds]}
+    ap, ap50, ap75 = _coco(dataset, np.concatenate(found))
+    return {"map": ap, "map50": ap50, "map75": ap75, "images": len(pairs), "boxes": len(truth)}
+
+
+def _coco(dataset: dict[str, Any], found: Boxes) -> tuple[float, float, float]:
+    """COCO's own measure of rows image, x, y, w, h, score, class."""
+    coco_class, eval_class = _pycocotools()
+    if not len(found):
+        return 0.0, 0.0, 0.0
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and tables
+        coco = coco_class()
+        coco.dataset = dataset
+        coco.createIndex()
+        measure = eval_class(coco, coco.loadRes(found), "bbox")
+        measure.evaluate()
+        measure.accumulate()
+        measure.summarize()
+    return float(measure.stats[0]), float(measure.stats[1]), float(measure.stats[2])
+
+
+def _top1(classifier: Classifier, data: Path, limit: int | None, report: Report) -> dict[str, float]:
+    pairs = list(_by_class(data, classifier.labels))[:limit]
+    if not pairs:
+        raise UsageError(f"{data} has no labelled pictures", hint="it must hold a folder of pictures for each class")
+    right = 0
+    for i, (picture, label) in enumerate(pairs):
+        right += classifier(_read(picture))[0].label == label
+        report(i + 1, len(pairs))
+    return {"top1": right / len(pairs), "images": len(pairs)}
+
+
+def _by_class(data: Path, labels: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
+    """Pictures with their class, taking turns between the classes' folders so that a limit sees all of them."""
+    folders = sorted(p for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
+    queues = []
+    for folder in folders:
+        if folder.name not in labels and not folder.name.isdecimal():
+            raise UsageError(f"the model has no class {folder.name!r}", f"{folder} should be named as a label or a number")
+        label = labels.index(folder.name) if folder.name in labels else int(folder.name)
+        queues.append([(p, label) for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES])
+    for turn in range(max(map(len, queues), default=0)):
+        yield from (queue[turn] for queue in queues if turn < len(queue))
