@@ -68,10 +68,11 @@ static float scale_of(const job *job, uint32_t pixel) {
     return count ? 1.0f / (float)count : 0.0f;
 }
 
+static bool averages(const job *job) { return ((const tody_pool_params *)job->call->params)->kind == TODY_POOL_AVERAGE; }
+
 static void run_kernel(const job *job, const tody_pool_f32 *args) {
-    const tody_pool_params *p = job->call->params;
     const tody_kernels *k = job->call->kernels;
-    (p->kind == TODY_POOL_MAX ? k->max_pool_f32 : k->sum_pool_f32)(args);
+    (averages(job) ? k->sum_pool_f32 : k->max_pool_f32)(args);
 }
 
 // One pixel whose window is too large for one call: what has been seen so far stands in for the pixels it came from.
@@ -116,7 +117,9 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
         .c_stride = channels,
     };
     tody_slide_gather(&job->slide, first, args.pixels, 1, job->taps, work->a);
-    for (uint32_t i = 0; i < args.pixels; i++) work->scale[i] = scale_of(job, first + i);
+    if (averages(job)) {
+        for (uint32_t i = 0; i < args.pixels; i++) work->scale[i] = scale_of(job, first + i);
+    }
     run_kernel(job, &args);
 }
 
