@@ -99,7 +99,14 @@ OPS: dict[str, Op] = {
 OP_NAMES = {op.code: name for name, op in OPS.items()}
 
 # What a parameter is when a node does not say.
-_DEFAULTS: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "groups": 1, "activation": ("none", 0.0, 0.0)}
+_DEFAULTS: dict[str, Any] = {
+    "stride": (1, 1),
+    "dilation": (1, 1),
+    "pad": (0, 0, 0, 0),
+    "before": (),
+    "groups": 1,
+    "activation": ("none", 0.0, 0.0),
+}
 
 
 @dataclass
