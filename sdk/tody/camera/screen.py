@@ -170,7 +170,7 @@ class Screen:
 
     def __init__(self, target: str | os.PathLike[str], fps: float = 30.0) -> None:
         if not 0 < fps <= 1000:
-            raise UsageError(f"a clip cannot have {fps:g} frames a second", "", "fps=30")
+            raise UsageError(f"a clip cannot have {fps:g} frames a second", "it must be above 0 and at most 1000", "fps=30")
         self._sink = _open(os.fspath(target), fps)
         self.url: str = getattr(self._sink, "url", "")
 

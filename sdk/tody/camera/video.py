@@ -109,7 +109,7 @@ def open_clip(path: str, options: Options) -> Capture:
     """A video file: every frame of it."""
     options.only_for_cameras(path)
     if not Path(path).is_file():
-        raise CameraError(f"there is no file {path}", "", "check the path")
+        raise CameraError(f"there is no file {path}", "it is not a camera or an address either", "check the path; tody cameras")
     return Capture(path, opencv().CAP_FFMPEG, options, path, live=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
@@ -115,6 +116,11 @@ def _as_tody_error(error: BaseException) -> TodyError:
     )
 
 
+def _end(number: int, frame: object) -> NoReturn:
+    """Ended by a service manager: leave through every `with`, so that clips and cameras are closed."""
+    raise SystemExit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -124,7 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit code.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, _end)
     out = Output("--json" in arguments)
     try:
         return _dispatch(arguments, out)
@@ -134,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (`tody … | head`): not an error. Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as e:  # argparse's --help
+    except SystemExit as e:  # --help, or _end
         return int(e.code or 0)
     except Exception as e:
         if os.environ.get("TODY_DEBUG"):

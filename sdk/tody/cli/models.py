@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.action == "list":
         return _list(out)
     if not args.name:
-        raise UsageError(f"tody models {args.action} needs a name", "", "tody models")
+        raise UsageError(f"tody models {args.action} needs a name", "no model was named", "tody models lists them")
     return {"get": _get, "info": _info, "path": _path}[args.action](args, out)
 
 

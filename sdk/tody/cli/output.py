@@ -11,6 +11,14 @@ from typing import Any
 
 from ..errors import TodyError, UnsupportedError
 
+# What is said of an error that does not say itself why it came or what to try.
+_USUAL = {
+    "error": ("no more is known", "TODY_DEBUG=1 shows where it comes from"),
+    "usage": ("the arguments do not fit", "tody COMMAND --help, tody info MODEL"),
+    "model": ("its content is not what tody expects", "convert the model again"),
+    "camera": ("it is not there", "check the name; tody cameras lists what is here"),
+}
+
 
 class Output:
     """Results go to standard output, everything else to standard error."""
@@ -34,10 +42,12 @@ class Output:
             print(text, file=sys.stderr, flush=True)
 
     def error(self, error: TodyError) -> None:
+        why, hint = _USUAL.get(error.kind, _USUAL["error"])
+        facts = {**error.as_dict(), "why": error.why or why, "try": error.hint or hint}
         if self.as_json:
-            print(json.dumps(error.as_dict(), ensure_ascii=False, default=_plain), file=sys.stderr, flush=True)
+            print(json.dumps(facts, ensure_ascii=False, default=_plain), file=sys.stderr, flush=True)
             return
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.what}\n  why: {facts['why']}\n  try: {facts['try']}", file=sys.stderr)
         if isinstance(error, UnsupportedError):
             for node in error.nodes:
                 operator = f"{node.get('operator')} of {node.get('domain') or 'ai.onnx'} {node.get('opset')}"

@@ -1,0 +1,244 @@
+"""Everything that goes wrong: three lines, the right exit code, nothing written, no traceback, the same as JSON."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tody.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def fails(capsys: Capture, code: int, *arguments: str) -> str:
+    """Run a command that must fail; returns what it said. Also asks for the same as JSON."""
+    assert main(arguments) == code
+    text = capsys.readouterr().err
+    lines = text.splitlines()
+    assert lines[0].startswith("error: ") and len(lines) >= 3, text
+    assert lines[1].startswith("  why: ") and lines[2].startswith("  try: "), text
+    assert "Traceback" not in text
+    assert main([*arguments, "--json"]) == code
+    facts = json.loads(capsys.readouterr().err)
+    assert facts["exit_code"] == code and facts["what"] and set(facts) >= {"error", "what", "why", "try"}
+    return text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["detect"], ["convert"], ["detect", "m.tody", "0", "--score", "2"], ["run", "m.tody", "--threads", "0"]],
+)
+def test_usage(capsys: Capture, arguments: list[str]) -> None:
+    assert "--help" in fails(capsys, 2, *arguments)
+
+
+def test_missing_model_and_source(capsys: Capture, tmp_path: Path) -> None:
+    missing = str(tmp_path / "no.tody")
+    for verb in (["info", missing], ["run", missing], ["check", missing], ["bench", missing], ["profile", missing]):
+        assert "no.tody" in fails(capsys, 2, *verb)
+    assert "no.onnx" in fails(capsys, 2, "convert", str(tmp_path / "no.onnx"))
+    assert "no.onnx" in fails(capsys, 2, "check", str(tmp_path / "no.onnx"))
+
+
+def test_model_of_the_catalogue_that_is_not_here(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TODY_CACHE", str(tmp_path))
+    assert "tody models get centerface" in fails(capsys, 2, "detect", "centerface", "fake://door")
+
+
+def test_missing_camera(capsys: Capture, door: Path) -> None:
+    pytest.importorskip("cv2")
+    for source in ("63", "/dev/video63", "nowhere.mp4", "rtsp://127.0.0.1:9/x", "csi://9", "fake://nothing", "ftp://x"):
+        fails(capsys, 9, "detect", str(door), source)
+
+
+def test_truncated_picture_empty_folder(capsys: Capture, door: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    whole = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty").mkdir()
+    assert "cut off" in fails(capsys, 9, "detect", str(door), str(tmp_path / "half.jpg"))
+    assert "no picture" in fails(capsys, 9, "detect", str(door), str(tmp_path / "empty"))
+
+
+def test_stream_that_is_unplugged(capsys: Capture, door: Path) -> None:
+    pytest.importorskip("cv2")
+    from tody.camera import Camera, Screen
+
+    def serve() -> None:
+        with Camera("fake://door?frames=0&live=1&fps=50") as camera:
+            for frame in camera:
+                screen.show(frame)
+                if time.monotonic() > end:
+                    break
+        screen.close()
+
+    for arguments in ([], ["--json"]):
+        screen, end = Screen("http://127.0.0.1:0"), time.monotonic() + 1.5
+        server = threading.Thread(target=serve)
+        server.start()
+        assert main(["detect", str(door), screen.url + "stream", *arguments]) == 9
+        server.join()
+        said = capsys.readouterr()
+        assert "person" in said.out, "nothing was detected before the end"
+        if arguments:
+            assert json.loads(said.err)["exit_code"] == 9
+        else:
+            error = said.err[said.err.index("error: ") :].splitlines()
+            assert len(error) == 3 and ("unplugged" in said.err or "no frame came" in said.err)
+
+
+@pytest.mark.parametrize("change", ["major", "minor", "half", "empty", "text", "weights"])
+def test_model_that_is_damaged_or_of_another_version(capsys: Capture, door: Path, tmp_path: Path, change: str) -> None:
+    data = bytearray(door.read_bytes())
+    if change in ("major", "minor"):
+        data[4 if change == "major" else 6] += 1
+    elif change == "weights":
+        from tody.format import read_header
+
+        data[read_header(bytes(data)).weights_at] ^= 1
+    else:
+        data = {"half": data[: len(data) // 2], "empty": bytearray(), "text": bytearray(b"hello" * 100)}[change]
+    path = tmp_path / "bad.tody"
+    path.write_bytes(data)
+    fails(capsys, 2, "check", str(path))
+    if change != "weights":
+        fails(capsys, 2, "detect", str(path), "fake://door")
+        fails(capsys, 2, "info", str(path))
+
+
+def test_wrong_inputs(capsys: Capture, door: Path, tmp_path: Path) -> None:
+    for name, array in (("shape", np.zeros((1, 3, 9, 9), np.float32)), ("dtype", np.zeros((1, 3, 96, 128), np.complex64))):
+        np.save(tmp_path / f"{name}.npy", array)
+        assert "'image'" in fails(capsys, 2, "run", str(door), "--input", str(tmp_path / f"{name}.npy"))
+    assert "nothing" in fails(capsys, 2, "run", str(door), "--input", f"nothing={tmp_path / 'shape.npy'}")
+    (tmp_path / "bad.npy").write_text("no array")
+    fails(capsys, 2, "run", str(door), "--input", str(tmp_path / "bad.npy"))
+
+
+def test_unknown_kernels(capsys: Capture, door: Path) -> None:
+    fails(capsys, 2, "run", str(door), "--kernels", "abacus")
+
+
+def write_unsupported(path: Path) -> None:
+    """Three nodes, two of which nobody can convert."""
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], name="good"),
+        helper.make_node("StringNormalizer", ["a"], ["b"], name="bad-one"),
+        helper.make_node("Unknown", ["b"], ["y"], name="bad-two", domain="com.example"),
+    ]
+    ports = [helper.make_tensor_value_info(name, floats, [1, 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+    path.write_bytes(helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString())
+
+
+def test_unsupported_operators_are_all_listed_and_nothing_is_written(capsys: Capture, tmp_path: Path) -> None:
+    write_unsupported(tmp_path / "m.onnx")
+    arguments = ("convert", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.tody"))
+    text = fails(capsys, 4, *arguments)
+    assert re.search(r"bad-one: StringNormalizer of ai.onnx 17", text) and re.search(r"bad-two: Unknown of com.example 1", text)
+    assert "good" not in text
+    main([*arguments, "--json"])
+    nodes = json.loads(capsys.readouterr().err)["nodes"]
+    assert [n["name"] for n in nodes] == ["bad-one", "bad-two"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx"]
+    assert main(["check", str(tmp_path / "m.onnx")]) == 4
+    assert "bad-two" in capsys.readouterr().out
+
+
+def test_accuracy_bound_and_force(capsys: Capture, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    source, target = Path(__file__).parents[3] / "examples/data/door.onnx", tmp_path / "door.tody"
+    usual = [
+        "convert",
+        str(source),
+        "-o",
+        str(target),
+        "--pixels",
+        "bgr",
+        "--mean",
+        "0",
+        "--std",
+        "1",
+        "--decoder",
+        "centernet",
+    ]
+    fails(capsys, 3, *usual, "--tolerance", "1e-12")
+    assert not target.exists()
+    assert main([*usual, "--tolerance", "1e-12", "--force"]) == 0
+    assert target.exists() and "forced" in capsys.readouterr().out
+
+
+def test_target_that_cannot_be_written(capsys: Capture, door: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    source = Path(__file__).parents[3] / "examples/data/door.onnx"
+    fails(capsys, 2, "convert", str(source), "-o", str(tmp_path / "no" / "door.tody"))
+    if pytest.importorskip("cv2"):
+        fails(capsys, 9, "detect", str(door), "fake://door", "--save", str(tmp_path / "no" / "out.mp4"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x01garbage" * 50, b"\xff" * 4096])
+def test_corrupt_onnx(capsys: Capture, tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "m.onnx").write_bytes(content)
+    fails(capsys, 2, "convert", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.tody"))
+    assert not (tmp_path / "m.tody").exists()
+
+
+def test_a_fault_of_ours_is_three_lines_too_and_debug_shows_it(
+    capsys: Capture, door: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tody.run.model import Model
+
+    def broken(self: Model) -> str:
+        raise RuntimeError("the moon")
+
+    monkeypatch.delenv("TODY_DEBUG", raising=False)
+    monkeypatch.setattr(Model, "describe", broken)
+    assert "RuntimeError: the moon" in fails(capsys, 1, "run", str(door))
+    monkeypatch.setenv("TODY_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        main(["run", str(door)])
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tody", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_quietly_and_what_was_saved_is_whole(door: Path, tmp_path: Path, number: int, code: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    clip = tmp_path / "out.avi"
+    process = start("detect", str(door), "fake://door?frames=0&live=1&size=64x48", "--save", str(clip))
+    assert process.stdout
+    while not process.stdout.readline().startswith("   1 s"):
+        assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code and err == ""
+    assert "median" in out
+    assert cv2.VideoCapture(str(clip)).read()[0]
+
+
+def test_broken_pipe_is_quiet(door: Path) -> None:
+    process = start("detect", str(door), "fake://door?frames=0&size=64x48", "--json")
+    assert process.stdout and process.stderr
+    json.loads(process.stdout.readline())
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
