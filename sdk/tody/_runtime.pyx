@@ -4,9 +4,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
-from posix.stdlib cimport posix_memalign
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from .errors import ModelError, UsageError
@@ -75,20 +74,21 @@ _FEATURES = {"avx2": TODY_CPU_AVX2, "neon": TODY_CPU_NEON, "neon-dot": TODY_CPU_
 
 
 cdef class _Block:
-    """Zeroed memory, aligned for the runtime."""
+    """Zeroed memory, aligned for the runtime. Large blocks are fresh pages, which nothing touches before they are used."""
 
+    cdef void *base
     cdef void *data
     cdef size_t bytes
 
     def __cinit__(self, size_t bytes):
-        if posix_memalign(&self.data, TODY_ALIGN, bytes if bytes else 1):
-            self.data = NULL
+        self.base = calloc(bytes + TODY_ALIGN, 1)
+        if self.base is NULL:
             raise MemoryError(f"no memory for {bytes:,} bytes of activations")
-        memset(self.data, 0, bytes)
+        self.data = <void *>((<uintptr_t>self.base + TODY_ALIGN - 1) // TODY_ALIGN * TODY_ALIGN)
         self.bytes = bytes
 
     def __dealloc__(self):
-        free(self.data)
+        free(self.base)
 
 
 cdef class _Shared:
