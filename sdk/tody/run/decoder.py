@@ -98,14 +98,16 @@ def decoder_of(meta: dict[str, Any], size: tuple[int, int], classes: int) -> Dec
     for key in _FLAGS:
         if values.get(key, False) not in (True, False):
             raise ModelError(f"the parameters of the decoder {name} cannot be used", f"{key} is neither true nor false")
+    strides = values.get("strides", [])
+    whole = {key: values.get(key, 0) for key in ("classes", "points", "bins")}
+    if not isinstance(strides, list) or not all(type(v) is int for v in (*strides, *whole.values())):
+        raise ModelError(f"the parameters of the decoder {name} cannot be used", "strides and counts must be whole numbers")
     return Decoder(
         name,
         width=size[0],
         height=size[1],
-        classes=values["classes"],
-        points=values.get("points", 0),
-        strides=values.get("strides", ()),
-        bins=values.get("bins", 0),
+        **whole,
+        strides=strides,
         anchors=_anchors(name, values.get("anchors")),
         variance=values.get("variance", (0.0, 0.0, 0.0, 0.0)),
         flags=[key for key in _FLAGS if values.get(key)],
