@@ -8,13 +8,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..format import DTYPES, MAX_RANK
+from ..format import DTYPES, MAX_RANK, OPS
 from .graph import Graph, Node, Value
 from .operand import COMPUTE, FLOATS, STORED, Array, Operand, Refusal, strides_of
 
 MAX_BYTES = 1 << 31  # of one tensor, and of all constants together
 Attrs: TypeAlias = "dict[str, Any] | None"
 
+_RANGES = {"u": (0, 2**32 - 1), "i": (-(2**31), 2**31 - 1)}  # of integer parameters, by kind
 _TO_BOOL = ("equal", "less", "less_equal", "and", "or", "xor")
 _NARROW = {"uint8": (8, 0), "int8": (8, 128), "uint16": (16, 0), "int16": (16, 32768)}  # bits, -lowest
 
@@ -111,7 +112,11 @@ class Builder:
 
     def append(self, op: str, inputs: Sequence[str | None], outputs: Sequence[str | None], attrs: Attrs = None) -> None:
         """Append a node between values that exist."""
-        self.graph.nodes.append(Node(op, list(inputs), list(outputs), attrs or {}, self.source))
+        attrs = attrs or {}
+        for name, kind, _ in OPS[op].params if op in OPS else ():
+            if isinstance(kind, str) and kind in _RANGES and name in attrs:
+                _check_range(name, attrs[name], *_RANGES[kind])
+        self.graph.nodes.append(Node(op, list(inputs), list(outputs), attrs, self.source))
 
     def emit_many(
         self,
@@ -316,6 +321,11 @@ class Builder:
         """x [.., K] by weights made with `weights`, [1, N, 1, K]."""
         inputs = [x, weights] if bias is None else [x, weights, bias]
         return self.emit("dense", inputs, (*x.shape[:-1], columns), x.dtype)
+
+
+def _check_range(name: str, value: Any, low: int, high: int) -> None:
+    if not all(low <= v <= high for v in (value if isinstance(value, tuple) else (value,))):
+        raise ValueError(f"{name} {value} is out of range")
 
 
 def _merge(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:

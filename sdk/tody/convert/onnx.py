@@ -230,6 +230,10 @@ def _input_shapes(inputs: list[Any], given: Mapping[str, Shape], notes: list[str
         if any(n < 1 for n in sizes):
             why = "every dimension must be at least 1"
             raise UsageError(f"input {info.name} has the shape {_spell(sizes)}", why, f"--shape {info.name}={_example(None)}")
+        if int(np.prod(sizes, dtype=object)) * 4 > MAX_FILE:
+            raise UsageError(
+                f"input {info.name} has the shape {_spell(sizes)}", "it takes more than 2 GiB", "give a smaller one"
+            )
         found.append((info, sizes))
     if missing:
         names = ", ".join(f"{name} {_spell(shape) if shape else 'has no shape'}" for name, shape in missing)

@@ -54,8 +54,8 @@ class Walk:
         self._depth -= 1
 
     def _node(self, node: Any, scope: Scope) -> None:
-        lost = any(name and self._lookup(node, name, scope) is None for name in node.input)
         call = self._call(node, scope)
+        lost = any(name and scope[name] is None for name in node.input)
         if self._depth == 1:
             self._outer = call
             self.builder.source, self.builder.hint = call.name, next(filter(None, call.outputs), call.name)
@@ -64,7 +64,7 @@ class Walk:
         except Refusal as e:
             self._refuse(call, e)
             results = [self._stand_in(name) for name in node.output]
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as e:
             if isinstance(e, ModelError):
                 raise
             why = f"{type(e).__name__}: {e}"
@@ -80,7 +80,7 @@ class Walk:
         return scope[name]
 
     def _call(self, node: Any, scope: Scope) -> Call:
-        inputs = [scope[name] if name else None for name in node.input]
+        inputs = [self._lookup(node, name, scope) if name else None for name in node.input]
         name = node.name or next(filter(None, node.output), node.op_type)
         domain = domain_of(node)
         attrs = {a.name: read_attribute(a) for a in node.attribute}
@@ -198,7 +198,10 @@ class Walk:
         known = self._declared.get(name)
         if known is None or known.dtype not in COMPUTE or 0 in known.shape:
             return None
-        return self.builder.emit("refused", [], known.shape, known.dtype)
+        try:
+            return self.builder.emit("refused", [], known.shape, known.dtype)
+        except Refusal:
+            return None
 
     # The end
 

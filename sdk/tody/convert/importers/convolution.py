@@ -28,7 +28,8 @@ class Window:
         self.dilation = _list(call, "dilations", count)
         self.reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, kernel, strict=True)]
         flat = call.attrs.get("pads", [0] * 2 * count)
-        if len(kernel) != count or len(flat) != 2 * count or min(*kernel, *self.stride, *self.dilation) < 1 or min(flat) < 0:
+        steps = [*kernel, *self.stride, *self.dilation]
+        if len(kernel) != count or len(flat) != 2 * count or min(steps) < 1 or min(flat) < 0:
             raise ValueError(f"kernel {kernel}, strides {self.stride}, pads {list(flat)} do not fit {count} dimensions")
         self.pads = list(zip(flat[:count], flat[count:], strict=True))
         auto = call.attrs.get("auto_pad", "NOTSET")

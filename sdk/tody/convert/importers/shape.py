@@ -75,6 +75,8 @@ def split(b: Builder, call: Call) -> list[Operand]:
     sizes = call.ints(1, "split", "sizes")
     if sizes is None:
         count = call.attrs.get("num_outputs", len(call.outputs))
+        if not 0 < count <= x.shape[axis]:
+            raise ValueError(f"{x.shape[axis]} elements do not make {count} parts")
         each = -(-x.shape[axis] // count)
         sizes = [each] * (count - 1) + [x.shape[axis] - each * (count - 1)]
     if sum(sizes) != x.shape[axis] or min(sizes) < 0:
