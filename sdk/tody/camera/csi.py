@@ -22,7 +22,7 @@ _MOST_JPEG_BYTES = 1 << 26
 class Picamera:
     """Picamera2, asked for BGR in memory (libcamera calls that order RGB888)."""
 
-    live, note = True, ""
+    live, ends, note = True, False, ""
 
     def __init__(self, module: Any, index: int, options: Options) -> None:
         self._name = f"csi://{index}"
@@ -51,7 +51,7 @@ class Picamera:
 class Rpicam:
     """The program rpicam-vid (libcamera-vid before 2023), which writes one JPEG after another to a pipe."""
 
-    live, note = True, ""
+    live, ends, note = True, False, ""
 
     def __init__(self, program: str, index: int, options: Options) -> None:
         self._name, self._cv2 = f"csi://{index}", opencv()

@@ -90,7 +90,7 @@ class Fake:
     frames=0 never ends. live=1 keeps time as a camera does, so that a slow reader loses frames.
     """
 
-    note = ""
+    ends, note = True, ""
 
     def __init__(self, uri: str, options: Options) -> None:
         parts = urlsplit(uri)

@@ -55,14 +55,13 @@ class Latest:
             return frame
         if self._error is not None:
             raise self._error
-        if not came:
-            why = f"no frame came within {self._timeout_s:g} s, after {self.taken} frames"
-            raise CameraError(f"{self._name} stopped answering", why, "check the cable and the network, then start again")
-        raise CameraError(
-            f"{self._name} ended",
-            f"it was unplugged or switched off after {self.taken} frames",
-            "check the cable and the network, then start again",
-        )
+        if came and self._source.ends:
+            return None
+        hint = "check the cable and the network, then start again"
+        if came:
+            raise CameraError(f"{self._name} ended", f"it was unplugged or switched off after {self.taken} frames", hint)
+        why = f"no frame came within {self._timeout_s:g} s, after {self.taken} frames"
+        raise CameraError(f"{self._name} stopped answering", why, hint)
 
     def close(self) -> None:
         """Ask the thread to end and wait a moment. A driver that hangs is left to it."""

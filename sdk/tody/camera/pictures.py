@@ -68,7 +68,7 @@ def read_picture(path: str | Path) -> Image:
 class Pictures:
     """Every picture of a list, in order."""
 
-    live, fps, size, note = False, 0.0, (0, 0), ""
+    live, ends, fps, size, note = False, True, 0.0, (0, 0), ""
 
     def __init__(self, files: Sequence[Path], options: Options) -> None:
         self._files, self._loop, self._next = files, options.loop, 0

@@ -53,6 +53,7 @@ class Source(Protocol):
     """An opened source. A live one cannot wait for its reader; any other gives every frame."""
 
     live: bool
+    ends: bool  # whether `read` may come to an end; a camera that does was unplugged
     size: tuple[int, int]  # width, height; (0, 0) where it differs from frame to frame
     fps: float  # as the source says; 0 where it does not
     note: str  # why it ended early, if it did

@@ -25,6 +25,7 @@ class Capture:
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self._count = int(count) if 0 < count < 1e9 else 0
         self.live = live if live is not None else self._count == 0
+        self.ends = not self.live
         if self.live:
             options.only_for_files(name)
         self._rewind, self._index, self._start = cv2.CAP_PROP_POS_FRAMES, 0, time.monotonic()

@@ -100,6 +100,11 @@ def test_live_source_gives_the_latest_frame_and_counts_the_dropped() -> None:
         assert camera.index == 1
 
 
+def test_live_source_that_ends_by_its_own_counting_is_no_error() -> None:
+    with Camera("fake://bars?size=64x48&fps=100&frames=10&live=1") as camera:
+        assert 1 <= len(list(camera)) <= 10
+
+
 def test_clip_gives_every_frame(tmp_path: Path) -> None:
     with Camera(write_clip(tmp_path / "a.avi", 12)) as camera:
         blues = [round(float(f[..., 0].mean()) / 8) for f in camera]

@@ -1,0 +1,101 @@
+"""Every command and every piece of Python in docs/start.md, executed in order in one folder; and the links of all pages."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+NO_NETWORK = 6  # what `tody models get` ends with when pip or npm bring nothing
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, the words behind it, its text."""
+
+    language: str
+    words: str
+    text: str
+
+
+def blocks(path: Path) -> list[Block]:
+    return [Block(*match) for match in re.findall(r"^```(\w+) ?(.*?)\n(.*?)^```", path.read_text(), re.M | re.S)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the repository to the commands, with the program tody on its PATH."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "tody"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tody "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
+def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    text = block.text.replace("127.0.0.1:8080", "127.0.0.1:0")  # any free port
+    env = {**os.environ, "PATH": path, "TODY_CACHE": str(folder / "cache")}
+    command = ["sh", "-e", "-c", text] if block.language == "sh" else [sys.executable, "-c", text]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+STEPS = [b for b in blocks(ROOT / "docs" / "start.md") if b.language in ("sh", "python")]
+
+
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_start(number: int, folder: Path) -> None:
+    pytest.importorskip("cv2")
+    pytest.importorskip("onnx")
+    block = STEPS[number]
+    done = run(block, folder)
+    if block.words == "network" and done.returncode == NO_NETWORK:
+        pytest.skip(f"no registry can be reached: {done.stderr}")
+    expected = int(block.words.removeprefix("fails=")) if block.words.startswith("fails=") else 0
+    assert done.returncode == expected, f"{block.text}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+def test_start_has_what_it_should() -> None:
+    assert len(STEPS) >= 10 and {b.language for b in STEPS} == {"sh", "python"}
+
+
+def test_python_of_the_readme_runs(folder: Path, door: Path) -> None:
+    """The ten lines, with a camera and a port that are there."""
+    pytest.importorskip("cv2")
+    (script,) = (b.text for b in blocks(ROOT / "README.md") if b.language == "python")
+    for there, here in (
+        ('"person.tody"', f'"{door}"'),
+        ("Camera(0)", 'Camera("fake://door?frames=20")'),
+        (":8080", "127.0.0.1:0"),
+    ):
+        assert there in script
+        script = script.replace(there, here)
+    done = run(Block("python", "", script), folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 person") == 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    from tody.cli.main import COMMANDS
+
+    known = {c.NAME for c in COMMANDS}
+    for page in PAGES:
+        for verb in re.findall(r"`tody ([a-z]+)", page.read_text()):
+            assert verb in known, f"{page.name}: tody {verb}"
