@@ -104,6 +104,7 @@ _DEFAULTS: dict[str, Any] = {
     "dilation": (1, 1),
     "pad": (0, 0, 0, 0),
     "before": (),
+    "direction": "forward",
     "groups": 1,
     "activation": ("none", 0.0, 0.0),
 }
