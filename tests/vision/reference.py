@@ -81,7 +81,7 @@ def keep(scores, boxes, points=None, score=0.3, multilabel=False):
         for label in labels:
             if row[label] >= score:
                 rows.append([*boxes[i], row[label], label, i, *([] if points is None else np.ravel(points[i]))])
-    return np.array(rows, np.float64).reshape(len(rows), -1)
+    return np.array(rows, np.float64).reshape(len(rows), 7 + (0 if points is None else points[0].size))
 
 
 def dfl(cls, reg, width, height, strides, bins, shift=0.5):
