@@ -16,7 +16,7 @@ from .nodes import bind, body_of, domain_of, read_attribute, schedule, schema_of
 from .operand import COMPUTE, ELEMENTS, Call, Operand, Refusal
 from .outlet import outlet, settle_names
 
-MAX_NODES = 200_000  # walked in all, functions expanded: more is an attack
+MAX_NODES = 50_000  # walked in all, functions expanded: more is an attack
 MAX_DEPTH = 24  # functions and branches within each other
 MAX_TRIPS = 64  # of a loop that is unrolled
 
