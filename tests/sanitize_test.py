@@ -30,7 +30,16 @@ def package() -> Path:
     for tool in ("cmake", "gcc"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    run("cmake", "-S", ROOT, "-B", BUILD, "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_C_FLAGS={FLAGS}", f"-DPython_EXECUTABLE={sys.executable}")
+    run(
+        "cmake",
+        "-S",
+        ROOT,
+        "-B",
+        BUILD,
+        "-DCMAKE_BUILD_TYPE=Debug",
+        f"-DCMAKE_C_FLAGS={FLAGS}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    )
     run("cmake", "--build", BUILD, "-j", "2")
     shutil.rmtree(BUILD / "sdk", ignore_errors=True)
     shutil.copytree(ROOT / "sdk", BUILD / "sdk", ignore=shutil.ignore_patterns("*.so", "__pycache__"))

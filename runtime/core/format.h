@@ -81,10 +81,10 @@ typedef enum tody_code {
     TODY_OP_ARG_REDUCE = 20,     // x -> y s32, dimension `axis` is 1
     TODY_OP_TOPK = 21,           // x -> values, indices s32
     TODY_OP_CUMSUM = 22,         // x -> y
-    TODY_OP_LSTM = 23,           // x [T,B,I], w panels [D,4H,1,I], r panels [D,4H,1,H], [bias panels [D,4H]], [h0 [D,B,H]], [c0 [D,B,H]],
-                                 // [peephole [D,3H]] -> y [T,D,B,H], [h [D,B,H]], [c [D,B,H]]; gates i o f c
-    TODY_OP_GRU = 24,            // x, w panels [D,3H,1,I], r panels [D,3H,1,H], [wbias panels [D,3H]], [rbias panels [D,3H]], [h0]
-                                 // -> y, [h]; gates z r h
+    TODY_OP_LSTM = 23,           // x [T,B,I], w panels [D,4H,1,I], r panels [D,4H,1,H], [bias panels [D,4H]], [h0 [D,B,H]],
+                                 // [c0 [D,B,H]], [peephole [D,3H]] -> y [T,D,B,H], [h [D,B,H]], [c [D,B,H]]; gates i o f c
+    TODY_OP_GRU = 24,            // x, w panels [D,3H,1,I], r panels [D,3H,1,H], [wbias panels [D,3H]], [rbias panels [D,3H]],
+                                 // [h0] -> y, [h]; gates z r h
     TODY_OP_RNN = 25,            // x, w panels [D,H,1,I], r panels [D,H,1,H], [bias panels [D,H]], [h0] -> y, [h]
     TODY_OP_LUT = 26,            // x s8, table s8 [256] -> y s8: y = table[x + 128]
 } tody_code;
@@ -95,7 +95,7 @@ typedef enum tody_fn {
     TODY_FN_CLAMP = 1,  // min(max(x, a), b); ReLU is a=0, b=inf
     TODY_FN_LEAKY_RELU = 2,
     TODY_FN_ELU = 3,
-    TODY_FN_SELU = 4,   // b * (x > 0 ? x : a * (exp(x) - 1))
+    TODY_FN_SELU = 4,  // b * (x > 0 ? x : a * (exp(x) - 1))
     TODY_FN_CELU = 5,
     TODY_FN_SIGMOID = 6,
     TODY_FN_TANH = 7,
@@ -146,10 +146,10 @@ typedef enum tody_fn2 {
     TODY_FN2_DIV = 3,  // s32: towards zero; by zero gives 0
     TODY_FN2_MIN = 4,
     TODY_FN2_MAX = 5,
-    TODY_FN2_MOD = 6,    // sign of the divisor; s32: by zero gives 0
-    TODY_FN2_FMOD = 7,   // sign of the dividend
-    TODY_FN2_POW = 8,    // float32 only
-    TODY_FN2_PRELU = 9,  // a < 0 ? a * b : a; float32 only
+    TODY_FN2_MOD = 6,     // sign of the divisor; s32: by zero gives 0
+    TODY_FN2_FMOD = 7,    // sign of the dividend
+    TODY_FN2_POW = 8,     // float32 only
+    TODY_FN2_PRELU = 9,   // a < 0 ? a * b : a; float32 only
     TODY_FN2_EQUAL = 10,  // to bool from here; EQUAL takes bool too
     TODY_FN2_LESS = 11,
     TODY_FN2_LESS_EQUAL = 12,
@@ -160,7 +160,14 @@ typedef enum tody_fn2 {
 } tody_fn2;
 
 enum { TODY_POOL_MAX = 0, TODY_POOL_AVERAGE = 1 };
-enum { TODY_REDUCE_SUM = 0, TODY_REDUCE_MEAN = 1, TODY_REDUCE_MAX = 2, TODY_REDUCE_MIN = 3, TODY_REDUCE_PROD = 4, TODY_REDUCE_COUNT = 5 };
+enum {
+    TODY_REDUCE_SUM = 0,
+    TODY_REDUCE_MEAN = 1,
+    TODY_REDUCE_MAX = 2,
+    TODY_REDUCE_MIN = 3,
+    TODY_REDUCE_PROD = 4,
+    TODY_REDUCE_COUNT = 5
+};
 enum { TODY_PAD_CONSTANT = 0, TODY_PAD_EDGE = 1, TODY_PAD_REFLECT = 2, TODY_PAD_WRAP = 3, TODY_PAD_COUNT = 4 };
 enum { TODY_FORWARD = 0, TODY_REVERSE = 1, TODY_BOTH = 2 };  // direction of a recurrent operator
 

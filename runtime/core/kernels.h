@@ -13,8 +13,10 @@
 #define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows
 
-// c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] + addend[i][j], lo, hi)
-// for i < rows, j < cols. Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
+// For i < rows, j < cols:
+// c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
+//                 addend[i][j], lo, hi)
+// Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
 typedef struct tody_gemm_f32 {
     uint32_t rows;          // 1 .. gemm_f32_rows of the set
     uint32_t cols;          // 1 .. 16; w and bias are always readable for 16 columns, addend and c for cols only
@@ -29,7 +31,8 @@ typedef struct tody_gemm_f32 {
     float lo, hi;
 } tody_gemm_f32;
 
-// c[p][k] = clamp(bias[k] + sum over t < taps of a[p * taps + t][k] * w[t * channels + k] + addend[p][k], lo, hi), p < pixels, k < channels
+// For p < pixels, k < channels:
+// c[p][k] = clamp(bias[k] + sum over t < taps of a[p * taps + t][k] * w[t * channels + k] + addend[p][k], lo, hi)
 typedef struct tody_dwconv_f32 {
     uint32_t pixels, channels, taps;  // at least 1
     const float *const *a;            // pixels * taps pointers to `channels` values
@@ -63,8 +66,10 @@ typedef struct tody_kernels {
 
     // y[i] = fn(x[i]); fn is a tody_fn from float32 to float32, with parameters a and b. y may be x.
     void (*unary_f32)(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
-    // z[i] = clamp(fn2(x[i * x_step], y[i * y_step]), lo, hi); fn2 is a tody_fn2 up to PRELU, steps are 0 or 1. z may be x or y.
-    void (*binary_f32)(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count, float lo, float hi);
+    // z[i] = clamp(fn2(x[i * x_step], y[i * y_step]), lo, hi); fn2 is a tody_fn2 up to PRELU, steps are 0 or 1.
+    // z may be x or y.
+    void (*binary_f32)(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
+                       float lo, float hi);
     // Softmax of one row; y may be x.
     void (*softmax_f32)(const float *x, float *y, size_t count);
     // y[i] = a[0][i] * w[0] + a[1][i] * w[1] + .. + a[taps - 1][i] * w[taps - 1]: resize, weighted sums.
@@ -85,7 +90,9 @@ enum tody_cpu_feature {
 };
 
 extern const tody_kernels tody_kernels_portable;
-extern const tody_kernels *const tody_kernel_sets[];  // of this build, NULL-terminated, portable first, best last: kernels/sets.c
+
+// The sets of this build, NULL-terminated, portable first, best last: kernels/sets.c
+extern const tody_kernels *const tody_kernel_sets[];
 
 // Portable overlaid with every set whose `needs` are among `features`, best last; `name` is that of the last one used.
 // `limit` (or NULL) names the last set to consider, so that a caller can ask for less.

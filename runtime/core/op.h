@@ -23,14 +23,14 @@ typedef struct tody_call {
 // An operator is a const struct; ops/table.c lists them.
 struct tody_op {
     const char *name;
-    uint16_t code;                                    // tody_code
-    uint16_t param_bytes;                             // exact
-    uint16_t min_inputs, max_inputs;                  // counting TODY_NONE ones
-    uint16_t min_outputs, max_outputs;                // counting TODY_NONE ones
-    uint16_t required_inputs;                         // the first so many may not be TODY_NONE; outputs[0] never may
-    tody_status (*check)(const tody_call *call);      // dtypes, shapes, parameter values, contents of constant index tables
-    size_t (*scratch)(const tody_call *call);         // bytes for all threads together; NULL: none. Only called after check
-    void (*run)(const tody_call *call);               // after a passed check there is no error path
+    uint16_t code;                                // tody_code
+    uint16_t param_bytes;                         // exact
+    uint16_t min_inputs, max_inputs;              // counting TODY_NONE ones
+    uint16_t min_outputs, max_outputs;            // counting TODY_NONE ones
+    uint16_t required_inputs;                     // the first so many may not be TODY_NONE; outputs[0] never may
+    tody_status (*check)(const tody_call *call);  // dtypes, shapes, parameter values, contents of constant index tables
+    size_t (*scratch)(const tody_call *call);     // bytes for all threads together; NULL: none. Only called after check
+    void (*run)(const tody_call *call);           // after a passed check there is no error path
 };
 
 extern const tody_op *const tody_ops[];  // every operator of this build, NULL-terminated: ops/table.c
@@ -40,9 +40,13 @@ tody_tensor tody_in(const tody_call *call, uint32_t i);
 tody_tensor tody_out(const tody_call *call, uint32_t i);
 static inline bool tody_has_in(const tody_call *call, uint32_t i) { return i < call->in_count && call->in[i] != TODY_NONE; }
 static inline bool tody_has_out(const tody_call *call, uint32_t i) { return i < call->out_count && call->out[i] != TODY_NONE; }
-static inline bool tody_is_constant(const tody_call *call, uint32_t i) { return call->records[call->in[i]].place == TODY_IN_WEIGHTS; }
+static inline bool tody_is_constant(const tody_call *call, uint32_t i) {
+    return call->records[call->in[i]].place == TODY_IN_WEIGHTS;
+}
 
-static inline uint32_t tody_threads(const tody_call *call) { return call->parallel->run && call->parallel->threads > 1 ? call->parallel->threads : 1; }
+static inline uint32_t tody_threads(const tody_call *call) {
+    return call->parallel->run && call->parallel->threads > 1 ? call->parallel->threads : 1;
+}
 
 // Run task(context, i, thread) for i < tasks on the threads that were handed in.
 static inline void tody_for(const tody_call *call, uint32_t tasks, tody_task task, void *context) {

@@ -66,10 +66,10 @@ typedef struct tody_tensor {
     uint32_t rank;          // 0 .. TODY_MAX_RANK
     uint32_t count;         // elements, the product of shape
     tody_dtype dtype;
-    uint32_t pack;          // how weights are laid out: core/format.h
-    const float *scales;    // int8: `scale_count` values (1: per tensor), else NULL
+    uint32_t pack;        // how weights are laid out: core/format.h
+    const float *scales;  // int8: `scale_count` values (1: per tensor), else NULL
     uint32_t scale_count;
-    int32_t zero_point;     // int8: the integer that means 0.0
+    int32_t zero_point;  // int8: the integer that means 0.0
 } tody_tensor;
 
 // One of the tasks of a parallel_for. `thread` is below tody_parallel.threads and unique among tasks that run at once.

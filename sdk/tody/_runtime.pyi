@@ -50,7 +50,7 @@ class Runtime:
     def op_output(self, index: int) -> Tensor:
         """First output of operator `index`. Its content is that operator's only right after step(index)."""
 
-    def clone(self) -> "Runtime":
+    def clone(self) -> Runtime:
         """A model with its own activations that shares file, kernels and threads."""
 
 def kernel_sets() -> list[str]:

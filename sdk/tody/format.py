@@ -169,7 +169,7 @@ def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int
 
 
 def pack_panels(data: NDArray[Any]) -> bytes:
-    """Lay weights [G, N, T, K] or a bias [G, N] out in panels of 16 output channels; what is missing of the last one is zero."""
+    """Lay weights [G, N, T, K] or a bias [G, N] out in panels of 16 output channels; what the last one lacks is zero."""
     groups, columns = data.shape[:2]
     width = [(0, 0), (0, align(columns, PANEL) - columns)] + [(0, 0)] * (data.ndim - 2)
     if data.ndim == 2:

@@ -25,7 +25,7 @@ TARBALL = Package("npm", "some-models", "1.0", "package/model.onnx")
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What pip and npm would bring: file name to bytes. Their command lines are checked, their work is done by writing the file."""
+    """What pip and npm would bring: file name to bytes. Command lines are checked, the work is done by writing files."""
     served: dict[str, bytes] = {}
 
     def run(command: list[str], cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:
