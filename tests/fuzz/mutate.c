@@ -227,7 +227,13 @@ static void open_and_run(const file *f, const tody_setup *setup, tally *tally) {
     void *arena = aligned(model.need.arena_bytes), *scratch = aligned(model.need.scratch_bytes);
     if (tody_bind(&model, arena, model.need.arena_bytes, scratch, model.need.scratch_bytes)) abort();
     fill_inputs(&model);
+    const uint32_t before = tody_crc32(0, f->data, f->bytes);
     watch_run(&model);
+    if (tody_crc32(0, f->data, f->bytes) != before) {
+        fprintf(stderr, "the model wrote to its file\n");
+        tell_finding();
+        abort();
+    }
     tally->run++;
     free(arena);
     free(scratch);

@@ -122,7 +122,7 @@ def products() -> dict[str, list[Step]]:
         "matmul_transposed": one("matmul", [arena(2, 5, 7), arena(2, 18, 7)], [arena(2, 5, 18)], transpose_b=1),
         "pool_max": one("pool", [same], [arena(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
         "pool_average": one("pool", [same], [arena(1, 6, 5, 20)], **window(3, pad=1), kind="average", include_pad=1),
-        "pool_global": one("pool", [arena(1, 40, 40, 3)], [arena(1, 1, 1, 3)], **window(40), kind="average"),
+        "pool_global": one("pool", [arena(1, 60, 60, 3)], [arena(1, 1, 1, 3)], **window(60), kind="average"),
     }
 
 
