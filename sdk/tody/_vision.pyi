@@ -52,7 +52,9 @@ class Preprocess:
         """
 
 class Decoder:
-    """A decoder of runtime/vision/decoders.c with its parameters (same names). flags: sigmoid, softmax, background, normalized, corner.
+    """A decoder of runtime/vision/decoders.c with its parameters (same names).
+
+    flags: sigmoid, softmax, background, normalized, corner.
 
     Raises:
         ModelError: no such decoder, or a parameter out of range.
@@ -83,8 +85,9 @@ class Decoder:
         points: NDArray[Any] | None = None,
         multilabel: bool = False,
     ) -> int:
-        """Fill `boxes` and `points` with what reaches `score`, in pixels of the model's input; the most sure where there is no room
-        for all. Returns how many.
+        """Fill `boxes` and `points` with what reaches `score`, in pixels of the model's input.
+
+        The most sure are kept where there is no room for all. Returns how many.
 
         Raises:
             ModelError: the outputs' shapes do not fit the parameters.
@@ -93,8 +96,10 @@ class Decoder:
 def nms(
     boxes: NDArray[Any], points: NDArray[Any] | None, count: int, iou: float, agnostic: bool = False, limit: int = 100
 ) -> int:
-    """Sort the first `count` boxes by score, drop those that overlap a better one by more than `iou` (of the same label, or of any
-    if agnostic), move the others to the front and return their number, at most `limit`."""
+    """Sort the first `count` boxes by score and drop those that overlap a better one by more than `iou`.
+
+    It counts the same label only, or any if agnostic. The others move to the front; returns their number, at most `limit`.
+    """
 
 def to_frame(
     boxes: NDArray[Any], points: NDArray[Any] | None, count: int, placement: _Placement, size: tuple[int, int]
