@@ -90,10 +90,10 @@ def _grow(index: Index, seed: str, order: Order) -> Region:
 
 
 def _cost(index: Index, name: str, order: Order) -> float:
-    """Bytes that a copy of the value into another order moves; next to nothing where a reshape does it."""
+    """Bytes that a copy of the value into another order moves; next to nothing where a reshape does it, best at an input."""
     value = index.graph.values[name]
     if moves_nothing(value.shape, order):
-        return 0.0 if order == tuple(range(len(order))) else 1.0
+        return 0.0 if order == tuple(range(len(order))) else 1.0 if index.maker(name) else 0.5
     return _COPY_COST + math.prod(value.shape) * fmt.DTYPES[value.dtype][1].itemsize
 
 

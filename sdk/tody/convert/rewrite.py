@@ -51,23 +51,24 @@ class Index:
         return float(first) if data.size == 1 or bool((data == first).all()) else None
 
 
+_MAX_SWEEPS = 100  # rules only ever simplify; this ends a pair that should undo each other by mistake
+
 Rule = Callable[[Index, Node], bool]
 
 
 def sweep(graph: Graph, rules: Sequence[Rule]) -> bool:
     """Apply the rules to every node, again and again, until none changes anything. Returns whether one did.
 
-    A rule looks at a node, changes the graph and says so; it may add nodes before or behind and leave dead ones.
+    A rule looks at a node, changes the graph and says so; it may add nodes before or behind and leave dead ones. A node gets
+    all it can before the next one is looked at, so that what comes first in the graph absorbs what follows.
     """
     changed = False
-    for _ in range(100):
+    for _ in range(_MAX_SWEEPS):
         again = False
         index = Index(graph)
         for node in list(graph.nodes):
-            for rule in rules:
-                if index.alive(node) and rule(index, node):
-                    again = True
-                    index = Index(graph)
+            while index.alive(node) and any(rule(index, node) for rule in rules):
+                again, index = True, Index(graph)
         drop_dead(graph)
         changed |= again
         if not again:

@@ -163,6 +163,25 @@ def hoist_function(index: Index, node: Node) -> bool:
     return True
 
 
+def hoist_constant_operand(index: Index, node: Node) -> bool:
+    """An operation with a constant on something transposed becomes that operation, transposed, for the same reason."""
+    sides = [i for i, name in enumerate(node.inputs) if index.constant(name) is None] if node.op == "binary" else []
+    before = index.maker(node.inputs[sides[0]], "copy") if len(sides) == 1 else None
+    if before is None or any(index.only_user(n) is not u for n, u in ((before.outputs[0], node), (before.inputs[0], before))):
+        return False
+    values, x, y = index.graph.values, first_input(before), first_output(node)
+    order = views.permutation(_view(index, before), values[x].shape)
+    data = index.constant(node.inputs[1 - sides[0]])
+    if order is None or data is None or values[y].shape != values[first_output(before)].shape:
+        return False
+    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype)
+    constant = add_constant(index.graph, f"{node.inputs[1 - sides[0]]}:relaid", data.transpose(np.argsort(order)))
+    index.graph.nodes.remove(before)
+    node.inputs, node.outputs = [x, constant] if sides[0] == 0 else [constant, x], [inner]
+    insert_after(index.graph, node, Node("copy", [inner], [y], before.attrs, before.source))
+    return True
+
+
 def scalar_to_unary(index: Index, node: Node) -> bool:
     """An operation with one number is a function of one argument."""
     values, y = index.graph.values, first_output(node)
@@ -250,7 +269,7 @@ RULES: list[Rule] = [
     constant_operand,
     merge_unary,
 ]
-LATE_RULES: list[Rule] = [copy_through_reshape, copy_to_reshape, hoist_function]
+LATE_RULES: list[Rule] = [copy_through_reshape, copy_to_reshape, hoist_function, hoist_constant_operand]
 
 
 def count(graph: Graph) -> dict[str, int]:
