@@ -131,7 +131,7 @@ class Camera:
 
     @property
     def dropped(self) -> int:
-        return max(0, self._latest.taken - self.index - 1) if self._latest else 0
+        return self._latest.dropped if self._latest else 0
 
     @property
     def note(self) -> str:

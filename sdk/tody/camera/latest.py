@@ -12,7 +12,7 @@ from .source import Frame, Source
 class Latest:
     """One thread reads as fast as frames come; `read` waits for one that was not given out yet.
 
-    `taken` counts the frames that came, so that those nobody saw can be counted.
+    `taken` counts the frames that came, `dropped` those that a newer one replaced before anybody read them.
     """
 
     def __init__(self, source: Source, name: str, timeout_s: float) -> None:
@@ -21,7 +21,7 @@ class Latest:
         self._frame: Frame | None = None
         self._error: Exception | None = None
         self._ended = self._closing = False
-        self.taken = 0
+        self.taken = self.dropped = 0
         self._thread = threading.Thread(target=self._grab, daemon=True, name="tody-camera")
         self._thread.start()
 
@@ -32,6 +32,7 @@ class Latest:
                 with self._changed:
                     if frame is None:
                         break
+                    self.dropped += self._frame is not None
                     self._frame, self.taken = frame, self.taken + 1
                     self._changed.notify()
         except Exception as e:

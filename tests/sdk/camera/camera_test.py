@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rtsp import RtspCamera
 
 from tody.camera import Camera, Screen
 from tody.camera.camera import kind_of
@@ -239,6 +240,24 @@ def test_http_stream_and_its_sudden_end() -> None:
     finally:
         stop.set()
         feeder.join()
+
+
+def test_rtsp_camera_and_its_unplugging() -> None:
+    jpegs = [cv2.imencode(".jpg", picture(i))[1].tobytes() for i in range(20)]
+    server = RtspCamera(jpegs, (64, 48))
+    try:
+        with Camera(server.url, timeout_s=5.0) as camera:
+            assert camera.live and camera.size == (64, 48) and camera.fps == 25 and "secret" not in camera.name
+            blues = [float(next(camera)[..., 0].mean()) / 8 for _ in range(6)]
+            steps = np.diff(np.unwrap(np.array(blues) * np.pi / 10)) * 10 / np.pi
+            assert (steps > 0.5).all(), "frames come in order, none twice"
+            server.unplug()
+            with pytest.raises(CameraError) as error:
+                for _ in range(1000):
+                    next(camera)
+            assert "secret" not in str(error.value)
+    finally:
+        server.unplug()
 
 
 def test_stream_that_falls_silent_is_an_error_and_not_a_hang() -> None:
