@@ -154,6 +154,23 @@ def _divide(_: Call, a: list[Any]) -> Array:
     return np.asarray((np.sign(a[0]) * np.sign(a[1]) * quotient).astype(a[0].dtype))
 
 
+def spread(p: Array, shape: tuple[int, ...], attrs: dict[str, Any]) -> Array:
+    """Scales or zero points of a quantised tensor as they broadcast against it: one number, one per slice, or one per block."""
+    if p.size == 1:
+        return p.reshape(())
+    axis = axis_of(attrs.get("axis", 1), len(shape))
+    if attrs.get("block_size", 0):
+        return np.asarray(np.repeat(p, attrs["block_size"], axis)[tuple(slice(n) for n in shape)])
+    return p.reshape([-1 if d == axis else 1 for d in range(len(shape))])
+
+
+def _dequantize(call: Call, a: list[Any]) -> Array:
+    x, scale = a[0].astype(np.int32), spread(a[1], a[0].shape, call.attrs)
+    if len(a) > 2 and a[2] is not None:
+        x = x - spread(a[2], x.shape, call.attrs).astype(np.int32)
+    return np.asarray(x.astype(scale.dtype) * scale)
+
+
 def _plain(function: Callable[..., Any]) -> Callable[[Call, list[Any]], Array]:
     """For functions that mean the same in NumPy, broadcasting included."""
 
@@ -180,6 +197,7 @@ _FAST: dict[str, Callable[[Call, list[Any]], Array]] = {
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
+    "DequantizeLinear": _dequantize,
     "Div": _divide,
     "Equal": _plain(np.equal),
     "Exp": _plain(np.exp),

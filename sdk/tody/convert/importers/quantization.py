@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import numpy as np
-
 from ..builder import Builder
+from ..fold import spread
 from ..operand import ELEMENTS, Call, Operand, Refusal, axis_of
 
 _LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
@@ -36,13 +35,12 @@ def quantize(b: Builder, call: Call) -> Operand:
 
 
 def _spread(b: Builder, call: Call, x: Operand, p: Operand) -> Operand:
-    """Scale or zero point in a shape that broadcasts against x: one number, one per slice, or one per block."""
+    """Scale or zero point in a shape that broadcasts against x."""
+    if p.data is not None:
+        return b.constant(spread(p.data, x.shape, call.attrs), p.dtype)
     if p.size == 1:
         return b.reshape(p, ())
-    axis = axis_of(call.attrs.get("axis", 1), x.rank)
-    block = call.attrs.get("block_size", 0)
-    if not block:
-        return b.reshape(p, [p.size if d == axis else 1 for d in range(x.rank)])
-    if p.data is None:
+    if call.attrs.get("block_size", 0):
         raise Refusal("its blocks are scaled at run time", "", p)
-    return b.constant(np.repeat(p.data, block, axis)[tuple(slice(n) for n in x.shape)])
+    axis = axis_of(call.attrs.get("axis", 1), x.rank)
+    return b.reshape(p, [p.size if d == axis else 1 for d in range(x.rank)])
