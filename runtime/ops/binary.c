@@ -4,6 +4,8 @@
 #include "nest.h"
 #include "shape.h"
 
+enum { REPEATED = 256 };  // floats of the buffer in which a short row is repeated
+
 typedef struct job {
     const tody_kernels *kernels;
     tody_nest nest;
@@ -46,6 +48,27 @@ static void row_f32(const void *context, const ptrdiff_t offset[3], uint32_t at,
     const size_t a_step = j->nest.stride[0][inner] != 0, b_step = j->nest.stride[1][inner] != 0;
     j->kernels->binary_f32(j->fn, (const float *)j->a + offset[0], a_step, (const float *)j->b + offset[1], b_step,
                            (float *)j->y + at, count, tody_low(&j->clamp), tody_high(&j->clamp));
+}
+
+// Whether b (operand 1) is the same short row again and again, and a runs on from row to row: channels of a picture.
+static bool is_short_row(const tody_nest *nest) {
+    const uint32_t inner = nest->rank - 1;
+    if (nest->rank < 2 || nest->shape[inner] > REPEATED / 4) return false;
+    bool contiguous = nest->stride[0][inner] == 1 && nest->stride[0][inner - 1] == (ptrdiff_t)nest->shape[inner];
+    return nest->rank == 2 && contiguous && nest->stride[1][inner] == 1 && nest->stride[1][inner - 1] == 0;
+}
+
+// Rows [begin, end) of that kind, several in one call. begin may be inside of a row.
+static void run_short_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t length = j->nest.shape[1], whole = REPEATED / length * length;
+    float b[REPEATED];
+    for (uint32_t i = 0; i < whole; i++) b[i] = ((const float *)j->b)[(begin + i) % length];
+    for (uint32_t at = begin; at < end; at += whole) {
+        j->kernels->binary_f32(j->fn, (const float *)j->a + at, 1, b, 1, (float *)j->y + at, tody_min_u32(end - at, whole),
+                               tody_low(&j->clamp), tody_high(&j->clamp));
+    }
 }
 
 static void row_compare_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
@@ -126,7 +149,8 @@ static void binary_run(const tody_call *call) {
     if (a.dtype == TODY_BOOL) job.row = row_bool;
     if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
     if (a.dtype == TODY_F32 && is_comparison(p->fn)) job.row = row_compare_f32;
-    tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
+    bool short_rows = job.row == row_f32 && is_short_row(&job.nest);
+    tody_for_ranges(call, y.count, TODY_GRAIN, short_rows ? run_short_rows : run_range, &job);
 }
 
 const tody_op tody_op_binary = {

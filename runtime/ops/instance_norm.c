@@ -31,9 +31,11 @@ static tody_status instance_norm_check(const tody_call *call) {
     return status ? status : check_parameter(call, BIAS, x.shape[3]);
 }
 
+// For loops whose length must be known where they are compiled.
+#define INLINE static inline __attribute__((always_inline))
+
 // Mean over the pixels of (x - centre)^power, power 1 or 2, for some channels.
-static inline void average(const job *j, const float *x, uint32_t channels, uint32_t power, const float *centre,
-                           float *result) {
+INLINE void average(const job *j, const float *x, uint32_t channels, uint32_t power, const float *centre, float *result) {
     double total[CHANNELS] = {0.0};
     for (uint32_t at = 0; at < j->pixels; at += BLOCK) {
         const uint32_t end = tody_min_u32(at + BLOCK, j->pixels);
@@ -50,8 +52,8 @@ static inline void average(const job *j, const float *x, uint32_t channels, uint
     for (uint32_t c = 0; c < channels; c++) result[c] = (float)(total[c] / (double)j->pixels);
 }
 
-// `channels` channels from `first` on, in one picture. Inlined with the usual number, so that its loops have a fixed length.
-static inline void normalise(const job *j, size_t picture, uint32_t first, uint32_t channels) {
+// `channels` channels from `first` on, in one picture. Inlined with the usual number, so that it vectorises.
+INLINE void normalise(const job *j, size_t picture, uint32_t first, uint32_t channels) {
     const tody_activation *f = &j->params->activation;
     const float *x = j->x + picture + first, lo = tody_low(f), hi = tody_high(f);
     float *y = j->y + picture + first;

@@ -4,7 +4,11 @@
 #include "nest.h"
 #include "shape.h"
 
-enum { COLUMNS = 128, TAPS = 32 };  // results of a task where neighbours stay apart; rows that are summed in one call
+enum {
+    COLUMNS = 128,
+    TAPS = 32,
+    BLOCK = 64
+};  // results of a task where neighbours stay apart; rows that are summed in one call; see fold_row
 
 typedef struct job {
     const tody_kernels *kernels;
@@ -64,6 +68,23 @@ static int32_t fold_s32(uint32_t fn, int32_t a, int32_t b) {
     }
 }
 
+static const uint32_t functions[TODY_REDUCE_COUNT] = {
+    [TODY_REDUCE_MAX] = TODY_FN2_MAX, [TODY_REDUCE_MIN] = TODY_FN2_MIN, [TODY_REDUCE_PROD] = TODY_FN2_MUL};
+
+// Largest, smallest or product of a row: BLOCK of each in step, and then these.
+static float fold_row(const job *j, const float *x, uint32_t length) {
+    const float infinity = __builtin_inff();
+    float block[BLOCK];
+    const uint32_t first = tody_min_u32(length, BLOCK);
+    j->kernels->unary_f32(TODY_FN_NONE, 0.0f, 0.0f, x, block, first);
+    for (uint32_t at = first; at < length; at += BLOCK) {
+        const uint32_t count = tody_min_u32(length - at, BLOCK);
+        j->kernels->binary_f32(functions[j->fn], block, 1, x + at, 1, block, count, -infinity, infinity);
+    }
+    for (uint32_t i = 1; i < first; i++) block[0] = fold_f32(j->fn, block[0], block[i]);
+    return block[0];
+}
+
 // Results whose elements are the rows of x, or parts of them: sums in float32 inside of a row, in double precision over rows.
 static void run_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
@@ -72,15 +93,16 @@ static void run_rows(const void *context, uint32_t begin, uint32_t end, uint32_t
     for (uint32_t i = begin; i < end; i++) {
         const float *x = (const float *)j->x + at(&j->kept, i);
         double total = 0.0;
-        float folded = x[0], sums[2];
+        float folded = 0.0f, sums[2];
         for (uint32_t r = 0; r < j->outer; r++) {
             const float *row = x + at(&j->reduced, r * length);
             if (j->fn <= TODY_REDUCE_MEAN) {
                 j->kernels->moments_f32(row, length, 0.0f, sums);
                 total += (double)sums[0];
-                continue;
+            } else {
+                const float of_row = fold_row(j, row, length);
+                folded = r == 0 ? of_row : fold_f32(j->fn, folded, of_row);
             }
-            for (uint32_t k = r == 0 ? 1 : 0; k < length; k++) folded = fold_f32(j->fn, folded, row[k]);
         }
         if (j->fn <= TODY_REDUCE_MEAN) folded = (float)(total / (j->fn == TODY_REDUCE_MEAN ? (double)j->count : 1.0));
         ((float *)j->y)[i] = folded;
@@ -104,8 +126,6 @@ static void sum_columns(const job *j, const float *x, float *y, uint32_t columns
 }
 
 static void fold_columns(const job *j, const float *x, float *y, uint32_t columns) {
-    static const uint32_t functions[TODY_REDUCE_COUNT] = {
-        [TODY_REDUCE_MAX] = TODY_FN2_MAX, [TODY_REDUCE_MIN] = TODY_FN2_MIN, [TODY_REDUCE_PROD] = TODY_FN2_MUL};
     const float infinity = __builtin_inff();
     j->kernels->unary_f32(TODY_FN_NONE, 0.0f, 0.0f, x, y, columns);
     for (uint32_t r = 1; r < j->count; r++) {
