@@ -12,6 +12,18 @@ import numpy as np
 from ..errors import ModelError
 from .operand import ELEMENTS, Array, Call, Operand, Refusal
 
+_HINTS = {
+    "NonMaxSuppression": "export the detector without it: tody's decoders do it after the model",
+    "NonZero": "its result has no fixed size: use a mask with Where, or TopK",
+    "Compress": "its result has no fixed size: use a mask with Where, or TopK",
+    "Unique": "its result has no fixed size: do it after the model",
+    "Scan": "write its rounds out, or use LSTM, GRU or RNN",
+    "QLinearConv": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
+    "QLinearMatMul": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
+    "ConvInteger": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
+    "MatMulInteger": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
+}
+
 
 def domain_of(item: Any) -> str:
     """The domain of a node or opset import; ONNX's own has two spellings."""
@@ -137,6 +149,13 @@ def schema_of(call: Call) -> Any:
     return schema if schema.has_function or schema.has_context_dependent_function else None
 
 
+def no_such_operator(call: Call) -> Refusal:
+    if call.domain:
+        return Refusal(f"tody has no operators of the domain {call.domain}", "export the model with ONNX's own operators")
+    hint = _HINTS.get(call.op, "replace it in the source model, or cut the model before it")
+    return Refusal("tody has no such operator", hint)
+
+
 def body_of(call: Call, node: Any) -> Any:
     """The function that ONNX defines an operator by, as onnx.FunctionProto with all default attributes.
 
@@ -145,7 +164,7 @@ def body_of(call: Call, node: Any) -> Any:
     """
     schema = schema_of(call)
     if schema is None:
-        raise Refusal("tody has no such operator", "replace it in the source model, or cut the model before it")
+        raise no_such_operator(call)
     body = _plain_body(schema, call.opset) if schema.has_function else _typed_body(schema, call, node)
     if body is None:
         raise Refusal("ONNX defines it by others, but not for these attributes", "write it out in the source model")

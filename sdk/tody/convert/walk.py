@@ -12,7 +12,7 @@ from ..errors import ModelError, UnsupportedError
 from .builder import Builder
 from .fold import fold
 from .importers import IMPORTERS
-from .nodes import bind, body_of, domain_of, read_attribute, schedule, schema_of, tensor_array
+from .nodes import bind, body_of, domain_of, no_such_operator, read_attribute, schedule, schema_of, tensor_array
 from .operand import COMPUTE, ELEMENTS, Call, Operand, Refusal
 from .outlet import outlet, settle_names
 
@@ -90,7 +90,7 @@ class Walk:
         """The results of a node that takes those of a refused one: it is only looked at for its own sake."""
         key = (call.domain, call.op)
         if not (key in IMPORTERS or key in self.functions or call.op in ("If", "Loop") or schema_of(call)):
-            raise Refusal("tody has no such operator", "replace it in the source model, or cut the model before it")
+            raise no_such_operator(call)
         return [None] * len(call.outputs)
 
     def _results(self, call: Call, node: Any, scope: Scope) -> list[Operand | None]:

@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 
 from ..builder import Builder
 from ..operand import Call, Operand
-from . import convolution, elementwise, gather, matrix, normalization, quantization, recurrent, reduction, resize, shape
+from . import (
+    convolution,
+    elementwise,
+    gather,
+    matrix,
+    normalization,
+    quantization,
+    recurrent,
+    reduction,
+    resize,
+    sampling,
+    shape,
+)
 
 Importer = Callable[[Builder, Call], "Operand | Sequence[Operand]"]
 
@@ -85,6 +97,7 @@ _ROWS: list[tuple[Importer, str]] = [
     (gather.scatter_elements, "ScatterElements Scatter"),
     (gather.scatter_nd, "ScatterND"),
     (resize.resize, "Resize Upsample"),
+    (sampling.grid_sample, "GridSample"),
     # memory and quantisation
     (recurrent.recurrent, "LSTM GRU RNN"),
     (quantization.dequantize, "DequantizeLinear"),
