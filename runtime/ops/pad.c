@@ -20,7 +20,7 @@ static tody_status pad_check(const tody_call *call) {
     const tody_pad_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     if (!tody_same_type(&x, &y)) return TODY_ERR_DTYPE;
-    if (p->mode >= TODY_PAD_COUNT) return TODY_ERR_PARAM;
+    if (p->mode >= TODY_PAD_COUNT || p->value != p->value) return TODY_ERR_PARAM;
     if (x.rank != y.rank) return TODY_ERR_SHAPE;
     for (uint32_t d = 0; d < TODY_MAX_RANK; d++) {
         if (d >= x.rank && p->before[d] != 0) return TODY_ERR_PARAM;
