@@ -17,8 +17,8 @@ HELP = "say what this machine has, what is missing, and how to get it"
 _OPTIONAL = (
     ("cv2", "camera", "cameras, clips, pictures"),
     ("onnx", "convert", "converting ONNX files"),
+    ("pycocotools", "eval", "measuring mAP"),
 )
-_PEERS = ("onnxruntime", "ncnn")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,9 @@ def facts() -> dict[str, Any]:
     from .. import __version__, models
     from .._runtime import cpu_features, kernel_sets
     from ..camera.devices import cameras
+    from ..run import peers
 
-    found = {name: _version(name) for name in ("numpy", *(name for name, _, _ in _OPTIONAL), *_PEERS)}
+    found = {name: _version(name) for name in ("numpy", *(name for name, _, _ in _OPTIONAL))}
     sets = kernel_sets()
     return {
         "tody": __version__,
@@ -39,6 +40,7 @@ def facts() -> dict[str, Any]:
         "platform": " ".join(filter(None, (platform.system(), platform.machine(), *platform.libc_ver()))),
         "cpu": {"model": _cpu_model(), "features": cpu_features(), "kernels": sets, "best": sets[-1]},
         "packages": found,
+        "runtimes": {name: peers.version(name) for name in peers.installed()},
         "missing": [{"package": n, "for": what, "try": f"pip install 'tody[{x}]'"} for n, x, what in _OPTIONAL if not found[n]],
         "cameras": [c.as_dict() for c in cameras()],
         "models": [p.stem for p in models.cached()],
@@ -76,6 +78,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.line(f"kernels   {', '.join(cpu['kernels'])}; used: {cpu['best']}")
     for name, version in here["packages"].items():
         out.line(f"package   {name} {version or 'is not installed'}")
+    if here["runtimes"]:
+        out.line(
+            "beside    "
+            + ", ".join(f"{name} {version}" for name, version in here["runtimes"].items())
+            + " (tody bench --against all)"
+        )
     for camera in here["cameras"]:
         out.line(f"camera    {camera['source']}  {camera['name']}  {camera['problem']}".rstrip())
     if not here["cameras"]:

@@ -12,8 +12,9 @@ from .output import Output
 
 def _next(facts: dict[str, Any]) -> str:
     """The one command that brings this user a step further."""
-    if facts["missing"]:
-        return str(facts["missing"][0]["try"])
+    for lack in facts["missing"]:
+        if lack["package"] == "cv2":
+            return str(lack["try"])
     if not facts["models"]:
         return "tody models get centerface"
     usable = [c["source"] for c in facts["cameras"] if not c["problem"]]

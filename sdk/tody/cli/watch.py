@@ -100,8 +100,8 @@ class _Meter:
         ms = sorted(self.ms)
         lost = f", {self._camera.dropped} dropped" if self._camera.live else ""
         median, p95 = ms[len(ms) // 2], ms[min(len(ms) - 1, len(ms) * 95 // 100)]
-        text = f"{self.frames} frames in {seconds:.1f} s: median {median:.1f} ms, 95% below {p95:.1f} ms{lost}"
-        self._out.line(text)
+        frames = f"{self.frames} frame{'s' * (self.frames > 1)}"
+        self._out.line(f"{frames} in {seconds:.1f} s: median {median:.1f} ms, 95% below {p95:.1f} ms{lost}")
         if self._camera.note:
             self._out.note(self._camera.note)
 
