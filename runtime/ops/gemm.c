@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gemm.h"
 
+#include <string.h>
+
 #include "shape.h"
 
 enum {
@@ -56,14 +58,35 @@ static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threa
     return c;
 }
 
+// Whether `run` taps lie one after the other in memory, for each of `rows` rows and from each run-th tap on.
+static bool in_runs(const tody_gemm *g, const float *const *a, uint32_t rows, uint32_t run) {
+    for (uint32_t t = 1; t < g->taps; t++) {
+        if (t % run == 0) continue;
+        const float *const *tap = a + (size_t)t * rows;
+        for (uint32_t i = 0; i < rows; i++) {
+            if (tap[i] != *(tap + i - rows) + g->depth) return false;
+        }
+    }
+    return true;
+}
+
+// Pixels of a line are neighbours in memory: inside the image, the taps of a window's line are one longer tap. Returns how many
+// taps were joined and moves the pointers that are left together.
+static uint32_t join_taps(const tody_gemm *g, const float **a, uint32_t rows) {
+    uint32_t run = 1;
+    while (run < g->taps && a[(size_t)run * rows] == a[(size_t)(run - 1) * rows] + g->depth) run++;
+    if (run == 1 || g->taps % run != 0 || !in_runs(g, a, rows, run)) return 1;
+    for (uint32_t t = run; t < g->taps; t += run) memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
+    return run;
+}
+
 // Rows [first, first + rows) of the result, in one panel. The panel stays in cache while the rows go by.
-static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t rows, const float *const *a) {
+static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t rows, const float *const *a,
+                      const uint32_t *joined) {
     const tody_gemm *g = job->gemm;
     uint32_t tile = job->kernels->gemm_f32_rows, column = panel * TODY_PANEL;
     tody_gemm_f32 args = {
         .cols = tody_min_u32(g->cols - column, TODY_PANEL),
-        .taps = g->taps,
-        .depth = g->depth,
         .w = g->w + panel * g->w_stride,
         .bias = g->bias ? g->bias + column : NULL,
         .addend_stride = g->addend_stride,
@@ -72,7 +95,10 @@ static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t r
         .hi = tody_high(&g->activation),
     };
     for (uint32_t row = 0; row < rows; row += tile) {
+        const uint32_t run = joined[row / tile];
         args.rows = tody_min_u32(rows - row, tile);
+        args.taps = g->taps / run;
+        args.depth = g->depth * run;
         args.a = a + (size_t)row * g->taps;
         args.c = g->c + (first + row) * g->c_stride + column;
         args.addend = g->addend ? g->addend + (first + row) * g->addend_stride + column : NULL;
@@ -99,10 +125,13 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
     uint32_t column = panel * TODY_PANEL, tile = job->kernels->gemm_f32_rows;
     const float **a = g->pointers + thread * job->pointer_count;
+    uint32_t joined[BLOCK_ROWS];  // of each tile
     for (uint32_t row = 0; row < rows; row += tile) {
-        g->gather(g->source, first + row, tody_min_u32(rows - row, tile), a + (size_t)row * g->taps);
+        const uint32_t count = tody_min_u32(rows - row, tile);
+        g->gather(g->source, first + row, count, a + (size_t)row * g->taps);
+        joined[row / tile] = join_taps(g, a + (size_t)row * g->taps, count);
     }
-    for (; panel < end; panel++) run_panel(job, panel, first, rows, a);
+    for (; panel < end; panel++) run_panel(job, panel, first, rows, a, joined);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 
