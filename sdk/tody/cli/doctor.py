@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import platform
-from importlib.util import find_spec
 from typing import Any
 
 from .output import Output
@@ -50,6 +48,9 @@ def facts() -> dict[str, Any]:
 
 def _version(module: str) -> str | None:
     """The version of an installed package by the name it is imported by; imports nothing."""
+    import importlib.metadata  # slow to import, and every `tody --help` would pay for it
+    from importlib.util import find_spec
+
     if find_spec(module) is None:
         return None
     for name in importlib.metadata.packages_distributions().get(module, []):
