@@ -55,8 +55,8 @@ inplace:  ## build the compiled modules into sdk/tody/, to work with PYTHONPATH=
 bench:  ## measure MODEL=x.tody, AGAINST=onnxruntime,ncnn,.. reading SOURCE=x.onnx
 	@$(PYTHON) -m tody bench $(MODEL) $(if $(AGAINST),--against $(AGAINST) --source $(SOURCE))
 
-fuzz:  ## a million mutated files through the sanitizers
-	@sh tests/fuzz/run.sh 1000000
+fuzz:  ## a million (or N) mutated files through the sanitizers
+	@PYTHON=$(PYTHON) sh tests/fuzz/run.sh $(N)
 
 sizes:  ## compare the sizes of library and wheel with tests/sizes.toml
 	@$(PYTHON) tests/size_test.py
