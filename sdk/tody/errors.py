@@ -89,4 +89,6 @@ class MissingExtraError(TodyError, ImportError):
     exit_code, kind = 2, "missing-extra"
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs the Python package {package}", "it belongs to an optional part of tody", f"pip install 'tody[{extra}]'")
+        super().__init__(
+            f"this needs the Python package {package}", "it belongs to an optional part of tody", f"pip install 'tody[{extra}]'"
+        )
