@@ -21,23 +21,35 @@ static inline __attribute__((always_inline)) sum add(sum s, const float *x, cons
     return s;
 }
 
+static inline __attribute__((always_inline)) sum bias_of(const tody_dwconv_f32 *d, size_t k, uint32_t vectors, bool whole,
+                                                         __m256i mask) {
+    const __m256 zero = _mm256_setzero_ps();
+    sum s = {zero, zero, zero, zero};
+    if (!d->bias) return s;
+    s.v0 = load(d->bias + k, whole, mask);
+    if (vectors > 1) s.v1 = _mm256_loadu_ps(d->bias + k + 8);
+    if (vectors > 2) s.v2 = _mm256_loadu_ps(d->bias + k + 16);
+    if (vectors > 3) s.v3 = _mm256_loadu_ps(d->bias + k + 24);
+    return s;
+}
+
 static inline __attribute__((always_inline)) void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s,
-                                                        uint32_t vectors) {
-    const __m256 v[] = {s.v0, s.v1, s.v2, s.v3};
+                                                        uint32_t vectors, bool whole) {
+    const __m256 lo = _mm256_set1_ps(d->lo), hi = _mm256_set1_ps(d->hi);
+    const size_t count = whole ? 8 : d->channels - k;
     float *c = d->c + pixel * d->c_stride + k;
-    const float *bias = d->bias ? d->bias + k : NULL;
     const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-    for (uint32_t i = 0; i < vectors * 8; i += 8) {
-        finish(c + i, d->channels - k - i, v[i / 8], bias ? bias + i : NULL, addend ? addend + i : NULL, d->lo, d->hi);
-    }
+    finish(c, count, s.v0, addend, lo, hi);
+    if (vectors > 1) finish(c + 8, 8, s.v1, addend ? addend + 8 : NULL, lo, hi);
+    if (vectors > 2) finish(c + 16, 8, s.v2, addend ? addend + 16 : NULL, lo, hi);
+    if (vectors > 3) finish(c + 24, 8, s.v3, addend ? addend + 24 : NULL, lo, hi);
 }
 
 // `vectors` * 8 channels from k on of `pixels` pixels, 1 or 3.
 static inline __attribute__((always_inline)) void tile(const tody_dwconv_f32 *d, size_t pixel, uint32_t pixels, size_t k,
                                                        uint32_t vectors, bool whole) {
     const __m256i mask = first(d->channels - k);
-    const __m256 zero = _mm256_setzero_ps();
-    sum s0 = {zero, zero, zero, zero}, s1 = s0, s2 = s0;
+    sum s0 = bias_of(d, k, vectors, whole, mask), s1 = s0, s2 = s0;
     const float *const *a = d->a + pixel * d->taps;
     const float *w = d->w + k;
     for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
@@ -45,9 +57,9 @@ static inline __attribute__((always_inline)) void tile(const tody_dwconv_f32 *d,
         if (pixels > 1) s1 = add(s1, a[d->taps] + k, w, vectors, whole, mask);
         if (pixels > 2) s2 = add(s2, a[(size_t)d->taps * 2] + k, w, vectors, whole, mask);
     }
-    store(d, pixel, k, s0, vectors);
-    if (pixels > 1) store(d, pixel + 1, k, s1, vectors);
-    if (pixels > 2) store(d, pixel + 2, k, s2, vectors);
+    store(d, pixel, k, s0, vectors, whole);
+    if (pixels > 1) store(d, pixel + 1, k, s1, vectors, whole);
+    if (pixels > 2) store(d, pixel + 2, k, s2, vectors, whole);
 }
 
 static inline __attribute__((always_inline)) void strip(const tody_dwconv_f32 *d, size_t pixel, uint32_t pixels) {

@@ -8,6 +8,7 @@ typedef struct sum {
 } sum;
 
 static void finish_rows(const tody_gemm_f32 *g, const sum *sums, uint32_t parts) {
+    const __m256 lo = _mm256_set1_ps(g->lo), hi = _mm256_set1_ps(g->hi);
     for (uint32_t i = 0; i < g->rows; i++) {
         sum s = sums[i];
         for (uint32_t part = 1; part < parts; part++) {
@@ -16,9 +17,8 @@ static void finish_rows(const tody_gemm_f32 *g, const sum *sums, uint32_t parts)
         }
         float *c = g->c + i * g->c_stride;
         const float *addend = g->addend ? g->addend + i * g->addend_stride : NULL;
-        finish(c, g->cols, s.low, g->bias, addend, g->lo, g->hi);
-        if (g->cols <= 8) continue;
-        finish(c + 8, g->cols - 8, s.high, g->bias ? g->bias + 8 : NULL, addend ? addend + 8 : NULL, g->lo, g->hi);
+        finish(c, g->cols, s.low, addend, lo, hi);
+        if (g->cols > 8) finish(c + 8, g->cols - 8, s.high, addend ? addend + 8 : NULL, lo, hi);
     }
 }
 
@@ -35,7 +35,9 @@ static inline __attribute__((always_inline)) sum add(sum s, const float *a, cons
 static inline __attribute__((always_inline)) void tile(const tody_gemm_f32 *g, const uint32_t rows, const uint32_t parts) {
     const uint32_t n = rows * parts;
     const sum zero = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    sum s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero;
+    const sum bias = g->bias ? (sum){_mm256_loadu_ps(g->bias), _mm256_loadu_ps(g->bias + 8)} : zero;
+    sum s0 = bias, s1 = rows > 1 ? bias : zero, s2 = rows > 2 ? bias : zero, s3 = rows > 3 ? bias : zero,
+        s4 = rows > 4 ? bias : zero, s5 = rows > 5 ? bias : zero;
     const float *w = g->w;
     for (uint32_t t = 0; t < g->taps; t++) {
         const float *const *a = g->a + (size_t)t * rows;

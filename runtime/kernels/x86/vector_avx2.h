@@ -17,18 +17,15 @@ static inline __m256i first(size_t count) {
 // min(max(x, lo), hi); NaN stays NaN, because these instructions return their second operand then.
 static inline __m256 clamp(__m256 x, __m256 lo, __m256 hi) { return _mm256_min_ps(hi, _mm256_max_ps(lo, x)); }
 
-// c = clamp(sum + bias + addend) for the first `count` elements; bias and addend may be NULL.
-static inline void finish(float *c, size_t count, __m256 sum, const float *bias, const float *addend, float lo, float hi) {
-    const __m256 low = _mm256_set1_ps(lo), high = _mm256_set1_ps(hi);
+// c = clamp(sum + addend) for the first `count` elements; addend may be NULL.
+static inline void finish(float *c, size_t count, __m256 sum, const float *addend, __m256 lo, __m256 hi) {
     if (count >= 8) {
-        if (bias) sum = _mm256_add_ps(sum, _mm256_loadu_ps(bias));
         if (addend) sum = _mm256_add_ps(sum, _mm256_loadu_ps(addend));
-        _mm256_storeu_ps(c, clamp(sum, low, high));
+        _mm256_storeu_ps(c, clamp(sum, lo, hi));
     } else {
         const __m256i mask = first(count);
-        if (bias) sum = _mm256_add_ps(sum, _mm256_maskload_ps(bias, mask));
         if (addend) sum = _mm256_add_ps(sum, _mm256_maskload_ps(addend, mask));
-        _mm256_maskstore_ps(c, mask, clamp(sum, low, high));
+        _mm256_maskstore_ps(c, mask, clamp(sum, lo, hi));
     }
 }
 
