@@ -20,7 +20,8 @@ def gemm(b: Builder, call: Call) -> Operand:
     if a.shape[1] != w.shape[1 if flipped else 0]:
         raise ValueError(f"matrices of {list(a.shape)} and {list(w.shape)} do not go together")
     bias = None
-    if c is not None and c.data is not None and beta and c.size in (1, columns) and c.shape[-1:] in ((columns,), (1,), ()):
+    per_column = c is not None and (c.size == 1 or (c.size, c.shape[-1]) == (columns, columns))
+    if c is not None and c.data is not None and beta and per_column:
         values, c = c.data, None
         spread = np.broadcast_to((values.astype(np.float32) * np.float32(beta)).reshape(1, -1), (1, columns))
         bias = b.weights(values, ("gemm bias", beta, columns), lambda _: spread) if w.data is not None else None

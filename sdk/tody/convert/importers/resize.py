@@ -144,6 +144,9 @@ def _table(axis: _Axis, mode: _Mode) -> tuple[Array, Array, Array]:
 
 
 def _nearest(at: Array, rounding: str) -> Array:
+    """Rounded; what arithmetic left a hair beside a whole or half number is taken as that number."""
+    close = np.round(2 * at) / 2
+    at = np.where(np.abs(at - close) < 1e-6 * (1 + np.abs(at)), close, at)
     if rounding == "floor":
         return np.floor(at).astype(np.int64)
     if rounding == "ceil":
