@@ -55,8 +55,8 @@ typedef enum tody_dtype {
     TODY_U8 = 3,
     TODY_S32 = 4,
     TODY_BOOL = 5,  // one byte; zero is false, anything else true; operators write 0 or 1
-    TODY_S64 = 6,   // inputs and outputs only: `cast` and `copy` alone take it
-    TODY_F16 = 7,   // inputs, outputs and stored weights: `cast` and `copy` alone take it
+    TODY_S64 = 6,   // `cast` and operators that move elements alone take it
+    TODY_F16 = 7,   // likewise; stored weights too
 } tody_dtype;
 
 // A tensor as its user sees it: row-major, innermost dimension last.
