@@ -47,7 +47,7 @@ typedef struct output {
 } output;
 output output_take(dice *r, size_t rows, size_t cols, size_t stride);
 bool output_same(const output *o, const double *bounds);  // bounds: rows * cols absolute errors; NULL: equal bits
-bool output_within_ulps(const output *o, uint32_t ulps);  // NaN equals NaN; below the normal numbers all are equal
+bool output_within_ulps(const output *o, uint32_t ulps);  // NaN equals NaN; below 2.4e-35 all are equal
 
 // Tell the case at hand, for the message of a failure.
 void describe(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,7 +1,8 @@
-// neon.c - the NEON kernel set. What compilers vectorise well for AArch64 stays portable.
+// neon.c - the NEON kernel set. What compilers vectorise for AArch64 by themselves stays portable there.
 // SPDX-License-Identifier: Apache-2.0
 #include "neon.h"
 
+#if defined(__aarch64__)
 const tody_kernels tody_kernels_neon = {
     .name = "neon",
     .needs = TODY_CPU_NEON,
@@ -9,3 +10,17 @@ const tody_kernels tody_kernels_neon = {
     .gemm_f32 = tody_gemm_f32_neon,
     .dwconv_f32 = tody_dwconv_f32_neon,
 };
+#else
+const tody_kernels tody_kernels_neon = {
+    .name = "neon",
+    .needs = TODY_CPU_NEON,
+    .gemm_f32_rows = GEMM_ROWS,
+    .gemm_f32 = tody_gemm_f32_neon,
+    .dwconv_f32 = tody_dwconv_f32_neon,
+    .max_pool_f32 = tody_max_pool_f32_neon,
+    .sum_pool_f32 = tody_sum_pool_f32_neon,
+    .unary_f32 = tody_unary_f32_neon,
+    .binary_f32 = tody_binary_f32_neon,
+    .blend_f32 = tody_blend_f32_neon,
+};
+#endif
