@@ -75,6 +75,8 @@ def convert(
     target = _target(output)
     graph = import_onnx(source.model, {k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
+    for port, info in zip(outputs, source.model.graph.output, strict=True):
+        port["name"] = info.name
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
     facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels)))
     facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})

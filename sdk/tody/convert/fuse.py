@@ -202,7 +202,7 @@ def split_by_channels(index: Index, node: Node) -> bool:
         return False
     seen = [views.columns(views.of_node(u, index.graph.values[first_output(u)].shape), shape[-1]) for u in users]
     parts = sorted({part for part in seen if part is not None})
-    whole = all(low % fmt.PANEL == 0 and high % fmt.PANEL == 0 for low, high in parts)
+    whole = all(low % fmt.PANEL == 0 and (high % fmt.PANEL == 0 or high == shape[-1]) for low, high in parts)
     apart = all(a[1] <= b[0] for a, b in pairwise(parts))
     if None in seen or len(parts) < 2 or not whole or not apart:
         return False

@@ -10,7 +10,7 @@ it is cheaper than what is there, so the pass ends.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from .. import format as fmt
 from . import views
 from .cut import SINK, SOURCE, Network
-from .graph import Graph, Node
+from .graph import Graph, Node, Value
 from .orders import UNIFORM, Order, carry, moves_nothing, remap
 from .rewrite import Index, add_constant, add_value, first_input, first_output
 from .simplify import simplify
@@ -29,28 +29,54 @@ _COPY_COST = 256.0  # bytes: what starting one more operator is worth
 def settle_layout(graph: Graph) -> None:
     """Let each operator work in the layout that needs the fewest transposed bytes. Shapes of inputs and outputs stay."""
     simplify(graph, layout_is_settled=False)
+    hopeless: set[str] = set()  # outputs of copies for which the choice was no gain once all was merged
     changed = True
     while changed:
         changed = False
-        for node in [node for node in graph.nodes if node.op == "copy"]:
-            index = Index(graph)
-            if index.alive(node) and _improve(index, node):
-                simplify(graph, layout_is_settled=False)
-                changed = True
+        for name in [first_output(node) for node in graph.nodes if node.op == "copy"]:
+            changed |= name not in hopeless and _improve(graph, name, hopeless)
 
 
-def _improve(index: Index, node: Node) -> bool:
-    """Try to make a transposing copy unnecessary, forwards and backwards."""
+def _improve(graph: Graph, name: str, hopeless: set[str]) -> bool:
+    """Try to make the copy that makes `name` unnecessary. Returns whether all copies together cost less now."""
+    index = Index(graph)
+    node = index.maker(name, "copy")
+    region = None if node is None else _best_region(index, node)
+    if region is None:
+        return False
+    before, kept = _total(graph), _snapshot(graph)
+    _apply(index, region)
+    simplify(graph, layout_is_settled=False)
+    if _total(graph) < before:
+        return True
+    graph.nodes, graph.values, graph.outputs = kept
+    hopeless.add(name)
+    return False
+
+
+def _total(graph: Graph) -> float:
+    """What all copies of the graph cost."""
+    index = Index(graph)
+    orders = [(node, _order(index, node)) for node in graph.nodes if node.op == "copy"]
+    return sum(_cost(index, first_output(node) if order is None else first_input(node), order) for node, order in orders)
+
+
+def _snapshot(graph: Graph) -> tuple[list[Node], dict[str, Value], list[str]]:
+    nodes = [replace(n, inputs=list(n.inputs), outputs=list(n.outputs), attrs=dict(n.attrs)) for n in graph.nodes]
+    return nodes, dict(graph.values), list(graph.outputs)
+
+
+def _best_region(index: Index, node: Node) -> Region | None:
+    """The region, forwards or backwards of a transposing copy, whose best choice saves bytes."""
     order = _order(index, node)
     if order is None or order == tuple(range(len(order))):
-        return False
+        return None
     back = tuple(int(d) for d in np.argsort(order))
     for name, wanted in ((first_output(node), back), (first_input(node), order)):
         region = _grow(index, name, wanted)
         if _choose(index, region):
-            _apply(index, region)
-            return True
-    return False
+            return region
+    return None
 
 
 def _order(index: Index, node: Node) -> Order | None:
@@ -89,10 +115,10 @@ def _grow(index: Index, seed: str, order: Order) -> Region:
     return region
 
 
-def _cost(index: Index, name: str, order: Order) -> float:
+def _cost(index: Index, name: str, order: Order | None) -> float:
     """Bytes that a copy of the value into another order moves; next to nothing where a reshape does it, best at an input."""
     value = index.graph.values[name]
-    if moves_nothing(value.shape, order):
+    if order is not None and moves_nothing(value.shape, order):
         return 0.0 if order == tuple(range(len(order))) else 1.0 if index.maker(name) else 0.5
     return _COPY_COST + math.prod(value.shape) * fmt.DTYPES[value.dtype][1].itemsize
 

@@ -65,7 +65,8 @@ def _own(graph: Graph, name: str) -> bool:
 
 
 def settle_names(graph: Graph, names: list[str]) -> None:
-    """Give the values of the outputs the outputs' names."""
+    """Give the values of the outputs the outputs' names, but for an output that is called like an input."""
+    names = [made if name in graph.inputs else name for made, name in zip(graph.outputs, names, strict=True)]
     renamed = dict(zip(graph.outputs, names, strict=True))
     for node in graph.nodes:
         node.inputs = [renamed.get(n, n) if n else n for n in node.inputs]

@@ -198,3 +198,10 @@ def test_differences_are_measured_honestly() -> None:
     assert verify.compare("y", a, a[:2]).relative == np.inf
     assert verify.compare("y", np.array([1, 2]), np.array([1, 3])).relative == 0.5
     assert verify.compare("y", a * 0 + 2, a * 0 + 3).relative == 0.5
+
+
+def test_an_input_may_be_an_output_as_well() -> None:
+    net = Net()
+    x = net.input(1, 4, name="x")
+    report = convert(net.model(net.op("Exp", x), x), decoder=None)
+    assert [p["name"] for p in report.outputs] == ["exp0_0", "x"] and report.max_error is not None and report.max_error < 1e-6
