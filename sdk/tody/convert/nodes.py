@@ -34,6 +34,9 @@ def tensor_array(tensor: Any) -> Array:
     """The content of a tensor that `load_onnx` has checked, without a copy where its bytes lie as NumPy wants them."""
     from onnx import numpy_helper
 
+    if tensor.data_location:
+        what = f"the data of tensor {tensor.name} is in another file"
+        raise ModelError(what, "a model object does not say in which folder", "give the path of the .onnx file")
     if tensor.HasField("raw_data") and tensor.data_type in (1, 2, 3, 6, 7, 9, 10):
         return np.frombuffer(tensor.raw_data, ELEMENTS[tensor.data_type]).reshape(tuple(tensor.dims))
     try:

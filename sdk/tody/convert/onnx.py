@@ -43,7 +43,7 @@ def load_onnx(path: str | Path) -> Any:
         raise MissingExtraError("onnx", "convert") from e
     path = Path(path)
     model = _parse(onnx, path, _read(path))
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _load_external(tensor, path)
         _check_tensor(onnx, tensor)
@@ -87,12 +87,12 @@ def _check_opset(model: Any) -> None:
         raise UnsupportedError(f"the model has opset {versions[0]}", f"tody reads opset {MIN_OPSET} to {MAX_OPSET}", hint)
 
 
-def _tensors(graph: Any) -> list[Any]:
-    """Every tensor of a graph and its subgraphs: initializers and attributes."""
-    found, graphs = [], [graph]
+def _tensors(model: Any) -> list[Any]:
+    """Every tensor of a model, its functions and its subgraphs: initializers and attributes."""
+    found, graphs = [], [model.graph, *model.functions]
     while graphs:
         graph = graphs.pop()
-        found += graph.initializer
+        found += getattr(graph, "initializer", [])
         for attribute in (a for node in graph.node for a in node.attribute):
             found += [attribute.t] if attribute.HasField("t") else []
             found += attribute.tensors

@@ -119,6 +119,14 @@ def test_external_data_cannot_leave_the_folder(tmp_path: Path) -> None:
             load_onnx(external(folder, location))
 
 
+def test_external_data_needs_a_path(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(om.WEIGHTS.tobytes())
+    model = om.conv_model()
+    model.ParseFromString(external(tmp_path, "w.bin").read_bytes())
+    with pytest.raises(ModelError, match="in another file"):
+        import_onnx(model)
+
+
 def test_external_data_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no file w"):
         load_onnx(external(tmp_path, "w.bin"))
