@@ -89,7 +89,8 @@ def _check_opset(model: Any) -> None:
 
 def _tensors(model: Any) -> list[Any]:
     """Every tensor of a model, its functions and its subgraphs: initializers and attributes."""
-    found, graphs = [], [model.graph, *model.functions]
+    graphs = [model.graph, *model.functions]
+    found: list[Any] = []
     while graphs:
         graph = graphs.pop()
         found += getattr(graph, "initializer", [])
