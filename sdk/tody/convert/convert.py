@@ -14,7 +14,7 @@ from .. import format as fmt
 from .._runtime import Runtime, __version__
 from ..errors import AccuracyError, UsageError
 from . import meta, verify
-from .detect import find_decoder
+from .detect import find_decoder, usual_labels
 from .graph import Graph
 from .lower import lower
 from .onnx import import_onnx
@@ -120,6 +120,8 @@ def _vision(
     found, usual = find_decoder(graph, inputs, outputs, decoder, len(labels)) if decoder is not None else (None, None)
     if found is not None:
         facts["decoder"] = found
+        if not labels and usual_labels(found):
+            facts["labels"] = usual_labels(found)
         if decoder == "auto":
             graph.notes.append(f"the outputs look like those of {found['name']}: that is the decoder (--decoder names another)")
     if isinstance(preprocess, Mapping):

@@ -101,6 +101,13 @@ def find_decoder(
     return found, None if found is None else USUAL[found["name"]]
 
 
+def usual_labels(decoder: Facts) -> list[str]:
+    """The labels of decoders whose models know one thing only."""
+    one = {("centerface", 5): "face", ("blazeface", 6): "face", ("blazeface", 7): "palm"}
+    label = one.get((decoder["name"], decoder.get("points", 0)))
+    return [label] if label else []
+
+
 def _heads(graph: Graph, inputs: list[Facts], outputs: list[Facts], labels: int) -> Heads | None:
     picture = next((p["shape"] for p in inputs if image_layout(p["shape"])), None)
     if picture is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tody.convert.detect import find_decoder
+from tody.convert.detect import find_decoder, usual_labels
 from tody.convert.graph import Graph, Node, Value
 from tody.errors import UsageError
 
@@ -111,3 +111,9 @@ def test_a_decoder_can_be_named() -> None:
     assert facts is not None and facts["name"] == "yolov8" and facts["outputs"] == ["output"]
     with pytest.raises(UsageError, match="no decoder"):
         found(416, {"output": (1, 3549, 85)}, asked="yolo")
+
+
+def test_face_detectors_name_their_class() -> None:
+    faces, classes = found(480, FACES), found(224, {"logits": (1, 1000)})
+    assert faces is not None and usual_labels(faces) == ["face"]
+    assert classes is not None and usual_labels(classes) == []
