@@ -25,6 +25,13 @@ typedef struct job {
     cut cut;
 } job;
 
+// What one call of the kernel makes: rows from `first` on.
+typedef struct tile {
+    const float *const *a;
+    uint32_t first, rows;
+    uint32_t joined;  // taps of the operator in a tap of the kernel
+} tile;
+
 // A whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, uint32_t depth) {
     uint32_t rows = tody_min_u32(BLOCK_FLOATS / depth, BLOCK_ROWS);
@@ -47,6 +54,7 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
 
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
     cut c = {.block_rows = block_rows(k, g->depth), .parts = 1};
+    while (c.block_rows > k->gemm_f32_rows && g->rows % c.block_rows == 1) c.block_rows -= k->gemm_f32_rows;  // see tile_rows
     c.blocks = tody_div_up(g->rows, c.block_rows);
     c.panels = tody_div_up(g->cols, TODY_PANEL);
     uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
@@ -80,11 +88,28 @@ static uint32_t join_taps(const tody_gemm *g, const float **a, uint32_t rows) {
     return run;
 }
 
-// Rows [first, first + rows) of the result, in one panel. The panel stays in cache while the rows go by.
-static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t rows, const float *const *a,
-                      const uint32_t *joined) {
+// Rows of the next tile when `left` are left. Kernels may sum a lone row in another order, for speed; so that results do not
+// depend on how high the kernel's tiles are, only a product of one row gets a tile of one.
+static uint32_t tile_rows(uint32_t left, uint32_t most) {
+    return left == most + 1 && most > 2 ? most - 1 : tody_min_u32(left, most);
+}
+
+static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const float **a, tile *tiles) {
     const tody_gemm *g = job->gemm;
-    uint32_t tile = job->kernels->gemm_f32_rows, column = panel * TODY_PANEL;
+    uint32_t count = 0;
+    for (uint32_t row = 0; row < rows; row += tiles[count++].rows) {
+        const float **mine = a + (size_t)row * g->taps;
+        const uint32_t some = tile_rows(rows - row, job->kernels->gemm_f32_rows);
+        g->gather(g->source, first + row, some, mine);
+        tiles[count] = (tile){mine, first + row, some, join_taps(g, mine, some)};
+    }
+    return count;
+}
+
+// A block of rows in one panel, which stays in cache while the rows go by.
+static void run_panel(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t column = panel * TODY_PANEL;
     tody_gemm_f32 args = {
         .cols = tody_min_u32(g->cols - column, TODY_PANEL),
         .w = g->w + panel * g->w_stride,
@@ -94,14 +119,13 @@ static void run_panel(const job *job, uint32_t panel, uint32_t first, uint32_t r
         .lo = tody_low(&g->activation),
         .hi = tody_high(&g->activation),
     };
-    for (uint32_t row = 0; row < rows; row += tile) {
-        const uint32_t run = joined[row / tile];
-        args.rows = tody_min_u32(rows - row, tile);
-        args.taps = g->taps / run;
-        args.depth = g->depth * run;
-        args.a = a + (size_t)row * g->taps;
-        args.c = g->c + (first + row) * g->c_stride + column;
-        args.addend = g->addend ? g->addend + (first + row) * g->addend_stride + column : NULL;
+    for (const tile *t = tiles; t < tiles + count; t++) {
+        args.rows = t->rows;
+        args.taps = g->taps / t->joined;
+        args.depth = g->depth * t->joined;
+        args.a = t->a;
+        args.c = g->c + t->first * g->c_stride + column;
+        args.addend = g->addend ? g->addend + t->first * g->addend_stride + column : NULL;
         job->kernels->gemm_f32(&args);
     }
 }
@@ -123,15 +147,10 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const cut *c = &job->cut;
     uint32_t first = task / c->parts * c->block_rows, rows = tody_min_u32(g->rows - first, c->block_rows);
     uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
-    uint32_t column = panel * TODY_PANEL, tile = job->kernels->gemm_f32_rows;
-    const float **a = g->pointers + thread * job->pointer_count;
-    uint32_t joined[BLOCK_ROWS];  // of each tile
-    for (uint32_t row = 0; row < rows; row += tile) {
-        const uint32_t count = tody_min_u32(rows - row, tile);
-        g->gather(g->source, first + row, count, a + (size_t)row * g->taps);
-        joined[row / tile] = join_taps(g, a + (size_t)row * g->taps, count);
-    }
-    for (; panel < end; panel++) run_panel(job, panel, first, rows, a, joined);
+    const uint32_t column = panel * TODY_PANEL;
+    tile tiles[BLOCK_ROWS];
+    const uint32_t count = gather_block(job, first, rows, g->pointers + thread * job->pointer_count, tiles);
+    for (; panel < end; panel++) run_panel(job, panel, tiles, count);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 

@@ -19,20 +19,30 @@ INLINE sum add(sum s, const float *x, const float *w, const uint32_t vectors) {
     return s;
 }
 
+INLINE sum bias_of(const tody_dwconv_f32 *d, size_t k, const uint32_t vectors) {
+    const float32x4_t zero = vdupq_n_f32(0.0f);
+    sum s = {zero, zero, zero, zero};
+    if (!d->bias) return s;
+    s.v0 = vld1q_f32(d->bias + k);
+    if (vectors > 1) s.v1 = vld1q_f32(d->bias + k + 4);
+    if (vectors > 2) s.v2 = vld1q_f32(d->bias + k + 8);
+    if (vectors > 3) s.v3 = vld1q_f32(d->bias + k + 12);
+    return s;
+}
+
 INLINE void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, const uint32_t vectors) {
-    const float32x4_t v[] = {s.v0, s.v1, s.v2, s.v3};
+    const float32x4_t lo = vdupq_n_f32(d->lo), hi = vdupq_n_f32(d->hi);
     float *c = d->c + pixel * d->c_stride + k;
-    const float *bias = d->bias ? d->bias + k : NULL;
     const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-    for (uint32_t i = 0; i < vectors * 4; i += 4) {
-        finish(c + i, d->channels - k - i, v[i / 4], bias ? bias + i : NULL, addend ? addend + i : NULL, d->lo, d->hi);
-    }
+    finish(c, 4, s.v0, addend, lo, hi);
+    if (vectors > 1) finish(c + 4, 4, s.v1, addend ? addend + 4 : NULL, lo, hi);
+    if (vectors > 2) finish(c + 8, 4, s.v2, addend ? addend + 8 : NULL, lo, hi);
+    if (vectors > 3) finish(c + 12, 4, s.v3, addend ? addend + 12 : NULL, lo, hi);
 }
 
 // `vectors` * 4 channels from k on, of one or two pixels.
 INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, size_t k, const uint32_t vectors) {
-    const float32x4_t zero = vdupq_n_f32(0.0f);
-    sum s0 = {zero, zero, zero, zero}, s1 = s0;
+    sum s0 = bias_of(d, k, vectors), s1 = s0;
     const float *const *a = d->a + pixel * d->taps;
     const float *w = d->w + k;
     for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
@@ -47,10 +57,10 @@ INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, 
 static void tail(const tody_dwconv_f32 *d, size_t pixel, size_t k) {
     const float *const *a = d->a + pixel * d->taps;
     for (; k < d->channels; k++) {
-        float32x4_t s = vdupq_n_f32(0.0f);
+        float32x4_t s = vdupq_n_f32(d->bias ? d->bias[k] : 0.0f);
         for (uint32_t t = 0; t < d->taps; t++) s = add_scaled(s, vld1q_dup_f32(a[t] + k), d->w[(size_t)t * d->channels + k]);
         const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-        finish(d->c + pixel * d->c_stride + k, 1, s, d->bias ? d->bias + k : NULL, addend, d->lo, d->hi);
+        finish(d->c + pixel * d->c_stride + k, 1, s, addend, vdupq_n_f32(d->lo), vdupq_n_f32(d->hi));
     }
 }
 

@@ -47,19 +47,24 @@ INLINE quads load_one(const float *const *a, size_t k, const uint32_t rows) {
 }
 
 static void finish_rows(const tody_gemm_f32 *g, uint32_t column, const sum *sums) {
-    const float *bias = g->bias ? g->bias + column : NULL;
+    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
+    const size_t cols = g->cols - column;
     for (uint32_t i = 0; i < g->rows; i++) {
         float *c = g->c + i * g->c_stride + column;
         const float *addend = g->addend ? g->addend + i * g->addend_stride + column : NULL;
-        finish(c, g->cols - column, sums[i].low, bias, addend, g->lo, g->hi);
-        if (g->cols - column <= 4) continue;
-        finish(c + 4, g->cols - column - 4, sums[i].high, bias ? bias + 4 : NULL, addend ? addend + 4 : NULL, g->lo, g->hi);
+        finish(c, cols, sums[i].low, addend, lo, hi);
+        if (cols > 4) finish(c + 4, cols - 4, sums[i].high, addend ? addend + 4 : NULL, lo, hi);
     }
 }
 
-INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, uint32_t column) {
+INLINE sum bias_of(const tody_gemm_f32 *g, uint32_t column) {
     const sum zero = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
-    block b = {zero, zero, zero, zero, zero, zero, zero, zero};
+    return g->bias ? (sum){vld1q_f32(g->bias + column), vld1q_f32(g->bias + column + 4)} : zero;
+}
+
+INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, uint32_t column) {
+    const sum bias = bias_of(g, column);
+    block b = {bias, bias, bias, bias, bias, bias, bias, bias};
     const float *w = g->w + column;
     const float *const *a = g->a;
     for (uint32_t t = 0; t < g->taps; t++, a += rows) {
@@ -80,9 +85,31 @@ INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, uint32_t column) {
     finish_rows(g, column, sums);
 }
 
+// One row: its depth is dealt out to four sums, because one can only be added to every fourth cycle.
+static void lone_row(const tody_gemm_f32 *g, uint32_t column) {
+    const sum zero = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+    sum s0 = bias_of(g, column), s1 = zero, s2 = zero, s3 = zero;
+    const float *w = g->w + column;
+    for (uint32_t t = 0; t < g->taps; t++) {
+        const float *a = g->a[t];
+        size_t k = 0;
+        for (; k + 4 <= g->depth; k += 4, w += 64) {
+            const float32x4_t x = vld1q_f32(a + k);
+            s0 = add(s0, x[0], vld1q_f32(w), vld1q_f32(w + 4));
+            s1 = add(s1, x[1], vld1q_f32(w + 16), vld1q_f32(w + 20));
+            s2 = add(s2, x[2], vld1q_f32(w + 32), vld1q_f32(w + 36));
+            s3 = add(s3, x[3], vld1q_f32(w + 48), vld1q_f32(w + 52));
+        }
+        for (; k < g->depth; k++, w += 16) s0 = add(s0, a[k], vld1q_f32(w), vld1q_f32(w + 4));
+    }
+    s0.low = vaddq_f32(vaddq_f32(vaddq_f32(s0.low, s1.low), s2.low), s3.low);
+    s0.high = vaddq_f32(vaddq_f32(vaddq_f32(s0.high, s1.high), s2.high), s3.high);
+    finish_rows(g, column, &s0);
+}
+
 static void small_tile(const tody_gemm_f32 *g, uint32_t column) {
     switch (g->rows) {
-        case 1: tile(g, 1, column); break;
+        case 1: lone_row(g, column); break;
         case 2: tile(g, 2, column); break;
         case 3: tile(g, 3, column); break;
         default: tile(g, 4, column); break;

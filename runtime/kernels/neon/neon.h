@@ -32,22 +32,17 @@ static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { re
 // min(max(x, lo), hi); NaN stays NaN.
 static inline float32x4_t clamp(float32x4_t x, float32x4_t lo, float32x4_t hi) { return vminq_f32(vmaxq_f32(x, lo), hi); }
 
-// c = clamp(sum + bias + addend) for `count` elements, at least 1, of which only the first four count; bias and addend may be
-// NULL.
-static inline void finish(float *c, size_t count, float32x4_t sum, const float *bias, const float *addend, float lo, float hi) {
-    const float32x4_t low = vdupq_n_f32(lo), high = vdupq_n_f32(hi);
+// c = clamp(sum + addend) for `count` elements, at least 1, of which only the first four count; addend may be NULL.
+static inline void finish(float *c, size_t count, float32x4_t sum, const float *addend, float32x4_t lo, float32x4_t hi) {
     if (count >= 4) {
-        if (bias) sum = vaddq_f32(sum, vld1q_f32(bias));
         if (addend) sum = vaddq_f32(sum, vld1q_f32(addend));
-        vst1q_f32(c, clamp(sum, low, high));
+        vst1q_f32(c, clamp(sum, lo, hi));
         return;
     }
-    float sums[4];
-    vst1q_f32(sums, sum);
-    for (size_t i = 0; i < count; i++) {
-        const float32x2_t x = vdup_n_f32((sums[i] + (bias ? bias[i] : 0.0f)) + (addend ? addend[i] : 0.0f));
-        vst1_lane_f32(c + i, vmin_f32(vmax_f32(x, vget_low_f32(low)), vget_low_f32(high)), 0);
-    }
+    float rest[4] = {0};
+    for (size_t i = 0; addend && i < count; i++) rest[i] = addend[i];
+    vst1q_f32(rest, clamp(vaddq_f32(sum, vld1q_f32(rest)), lo, hi));
+    for (size_t i = 0; i < count; i++) c[i] = rest[i];
 }
 
 #endif

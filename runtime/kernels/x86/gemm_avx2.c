@@ -29,9 +29,9 @@ static inline __attribute__((always_inline)) sum add(sum s, const float *a, cons
     return s;
 }
 
-// `rows` and `parts` are constants after inlining. Where there are few rows, the depth is dealt out to several parts, because a
-// sum takes one addition every four cycles while the CPU could do eight: sum i is row i % rows, part i / rows.
-// Variables and not an array, which gcc 12 would keep in memory.
+// `rows` and `parts` are constants after inlining. The depth of a lone row is dealt out to four parts, because a sum takes one
+// addition every four cycles while the CPU could do eight: sum i is row i % rows, part i / rows. The order of additions is that
+// of the NEON kernel, and so are the bits. Variables and not an array, which gcc 12 would keep in memory.
 static inline __attribute__((always_inline)) void tile(const tody_gemm_f32 *g, const uint32_t rows, const uint32_t parts) {
     const uint32_t n = rows * parts;
     const sum zero = {_mm256_setzero_ps(), _mm256_setzero_ps()};
@@ -52,11 +52,7 @@ static inline __attribute__((always_inline)) void tile(const tody_gemm_f32 *g, c
             if (n > 4) s4 = add(s4, a4 + k, w + 4 / rows * 16);
             if (n > 5) s5 = add(s5, a5 + k, w + 5 / rows * 16);
         }
-        for (; parts > 1 && k < g->depth; k++, w += 16) {  // rows <= 3
-            s0 = add(s0, a0 + k, w);
-            if (rows > 1) s1 = add(s1, a1 + k, w);
-            if (rows > 2) s2 = add(s2, a2 + k, w);
-        }
+        for (; parts > 1 && k < g->depth; k++, w += 16) s0 = add(s0, a0 + k, w);
     }
     const sum sums[] = {s0, s1, s2, s3, s4, s5};
     finish_rows(g, sums, parts);
@@ -64,9 +60,9 @@ static inline __attribute__((always_inline)) void tile(const tody_gemm_f32 *g, c
 
 void tody_gemm_f32_avx2(const tody_gemm_f32 *args) {
     switch (args->rows) {
-        case 1: tile(args, 1, 6); break;
-        case 2: tile(args, 2, 3); break;
-        case 3: tile(args, 3, 2); break;
+        case 1: tile(args, 1, 4); break;
+        case 2: tile(args, 2, 1); break;
+        case 3: tile(args, 3, 1); break;
         case 4: tile(args, 4, 1); break;
         case 5: tile(args, 5, 1); break;
         default: tile(args, 6, 1); break;
