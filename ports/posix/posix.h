@@ -1,4 +1,4 @@
-// posix.h - what a Linux, macOS or Android program hands to the runtime: threads, and what the CPU can do.
+// posix.h - what a Linux, macOS or Android program hands to the runtime: threads, memory, and what the CPU can do.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_POSIX_H
 #define TODY_POSIX_H
@@ -21,6 +21,13 @@ void tody_pool_free(tody_pool *pool);
 
 // What goes into tody_setup.parallel. Valid while the pool lives.
 tody_parallel tody_pool_parallel(tody_pool *pool);
+
+// Zeroed memory aligned to TODY_ALIGN, NULL if there is none. From 2 MiB on it is fresh pages, large ones where the system has
+// them: a first run then meets a few page faults instead of one for every 4 KiB.
+void *tody_memory_new(size_t bytes);
+
+// `bytes` as it was asked for. NULL is allowed.
+void tody_memory_free(void *memory, size_t bytes);
 
 // tody_cpu_feature bits of the CPU and kernel that this runs on.
 uint32_t tody_cpu_features(void);

@@ -4,7 +4,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -13,7 +12,7 @@ from .errors import ModelError, UsageError
 
 cdef extern from "tody.h" nogil:
     const char *TODY_VERSION
-    enum: TODY_ALIGN, TODY_FILE_ALIGN, TODY_MAX_RANK
+    enum: TODY_FILE_ALIGN, TODY_MAX_RANK
     ctypedef enum tody_status:
         TODY_OK, TODY_ERR_TRUNCATED, TODY_ERR_VERSION, TODY_ERR_CHECKSUM, TODY_ERR_TENSOR, TODY_ERR_OP
         TODY_ERR_OP_RECORD, TODY_ERR_SHAPE, TODY_ERR_PARAM, TODY_ERR_DTYPE
@@ -60,6 +59,8 @@ cdef extern from "posix.h" nogil:
         pass
     tody_pool *tody_pool_new(uint32_t threads)
     void tody_pool_free(tody_pool *pool)
+    void *tody_memory_new(size_t bytes)
+    void tody_memory_free(void *memory, size_t bytes)
     tody_parallel tody_pool_parallel(tody_pool *pool)
     uint32_t tody_cpu_features()
 
@@ -74,21 +75,19 @@ _FEATURES = {"avx2": TODY_CPU_AVX2, "neon": TODY_CPU_NEON, "neon-dot": TODY_CPU_
 
 
 cdef class _Block:
-    """Zeroed memory, aligned for the runtime. Large blocks are fresh pages, which nothing touches before they are used."""
+    """Zeroed memory, aligned for the runtime."""
 
-    cdef void *base
     cdef void *data
     cdef size_t bytes
 
     def __cinit__(self, size_t bytes):
-        self.base = calloc(bytes + TODY_ALIGN, 1)
-        if self.base is NULL:
+        self.data = tody_memory_new(bytes)
+        if self.data is NULL:
             raise MemoryError(f"no memory for {bytes:,} bytes of activations")
-        self.data = <void *>((<uintptr_t>self.base + TODY_ALIGN - 1) // TODY_ALIGN * TODY_ALIGN)
         self.bytes = bytes
 
     def __dealloc__(self):
-        free(self.base)
+        tody_memory_free(self.data, self.bytes)
 
 
 cdef class _Shared:
