@@ -17,6 +17,8 @@
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
 //                 addend[i][j], lo, hi)
 // Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
+// Sets with fused multiply-add start at the bias and go through t, then k. If rows is 1 there are four sums, of which sum p
+// takes each k = p modulo 4 (what is left of depth: p = 0), added in turn at the end. So AVX2 and NEON give the same bits.
 typedef struct tody_gemm_f32 {
     uint32_t rows;          // 1 .. gemm_f32_rows of the set
     uint32_t cols;          // 1 .. 16; w and bias are always readable for 16 columns, addend and c for cols only
