@@ -15,6 +15,10 @@ from .graph import Graph
 
 Array = NDArray[Any]
 
+NOISE_FACTOR = 4.0  # a few measurements seldom find the largest
+NOISE_FLOOR = 2.0**-24  # absolute: sigmoids near 0 are no more exact than near 1
+NOISE_LIMIT = 0.1  # of the range: a source with more noise than that proves nothing
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -40,15 +44,38 @@ class Difference:
         largest: absolute difference.
         span: largest less smallest value of the source's output.
         relative: `largest` over `span`; for integers the share of elements that differ.
+        noise: how far the source's own output moves by rounding (noise.py); measured only where `relative` is too large.
     """
 
     name: str
     largest: float
     span: float
     relative: float
+    noise: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How large a difference may be.
+
+    Attributes:
+        tolerance: relative to the range of the output.
+        forgives_noise: whether rounding noise of the source, times `NOISE_FACTOR` and up to `NOISE_LIMIT` of the range, is
+            allowed too.
+    """
+
+    tolerance: float
+    forgives_noise: bool = False
+
+    def allows(self, d: Difference) -> bool:
+        """Whether the difference is small enough."""
+        if d.relative <= self.tolerance:
+            return True
+        noise = NOISE_FACTOR * max(d.noise, NOISE_FLOOR)
+        return self.forgives_noise and d.relative <= NOISE_LIMIT and d.largest <= noise
 
 
 def feeds(graph: Graph, preprocess: Mapping[str, Any] | None) -> list[Feed]:

@@ -205,3 +205,34 @@ def test_an_input_may_be_an_output_as_well() -> None:
     x = net.input(1, 4, name="x")
     report = convert(net.model(net.op("Exp", x), x), decoder=None)
     assert [p["name"] for p in report.outputs] == ["exp0_0", "x"] and report.max_error is not None and report.max_error < 1e-6
+
+
+def cancelling() -> Any:
+    """The difference of two layers whose weights are all but equal."""
+    net = Net(opset=17)
+    x, weights = net.input(1, 64, name="features"), np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+    first, second = (net.op("MatMul", x, net.constant(weights * np.float32(k))) for k in (1, 1.00001))
+    return net.model(net.op("Sub", first, second))
+
+
+def test_what_rounding_does_to_the_source_is_forgiven() -> None:
+    report = convert(cancelling())
+    assert report.max_error is not None and report.max_error > 1e-4
+    assert any("rounding alone" in note for note in report.notes)
+    with pytest.raises(AccuracyError):
+        convert(cancelling(), tolerance=1e-4)
+
+
+def test_noise_has_its_limits() -> None:
+    limit = verify.Limit(1e-4, forgives_noise=True)
+    for largest, relative, noise, allowed in (
+        (5e-5, 5e-5, 0, True),
+        (1e-3, 1e-3, 0, False),
+        (1e-3, 1e-3, 5e-4, True),
+        (1e-3, 1e-3, 1e-4, False),
+        (1e-3, 0.5, 1e-3, False),
+        (2e-7, 0.05, 0, True),
+        (1e-6, 0.05, 0, False),
+    ):
+        assert limit.allows(verify.Difference("y", largest, largest / relative, relative, noise)) is allowed
+    assert not verify.Limit(1e-4).allows(verify.Difference("y", 1e-3, 1.0, 1e-3, 1e-3))
