@@ -98,7 +98,14 @@ def find_decoder(
         given = {} if isinstance(asked, str) else dict(asked)
         found = {"name": name, "outputs": [p["name"] for p in outputs], **(found or {}), **given}
         found.setdefault("classes", max(labels, 1))
-    return found, None if found is None else USUAL[found["name"]]
+    return found, None if found is None else _usual_pictures(found["name"], inputs)
+
+
+def _usual_pictures(name: str, inputs: list[Facts]) -> Facts:
+    """What models with a decoder usually want of their pictures; of gray ones, 0 to 1."""
+    shape = next((p["shape"] for p in inputs if image_layout(p["shape"])), [1, 3, 16, 16])
+    is_gray = shape[1 if image_layout(shape) == "nchw" else 3] == 1
+    return {**USUAL[name], "pixels": "gray", "mean": 0, "std": 255} if is_gray else USUAL[name]
 
 
 def usual_labels(decoder: Facts) -> list[str]:

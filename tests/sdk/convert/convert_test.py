@@ -207,6 +207,14 @@ def test_an_input_may_be_an_output_as_well() -> None:
     assert [p["name"] for p in report.outputs] == ["exp0_0", "x"] and report.max_error is not None and report.max_error < 1e-6
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 28, 28, 1)])
+def test_gray_pictures_are_taken_from_0_to_1(shape: tuple[int, ...]) -> None:
+    net = Net(opset=17)
+    x = net.op("Reshape", net.input(*shape, name="image"), net.constant(np.array([1, -1], np.int64)))
+    facts = tody.load(convert(net.model(net.dense(x, 28 * 28, 10))).bytes).meta["preprocess"]
+    assert (facts["pixels"], facts["mean"], facts["std"], facts["pad"]) == ("gray", [0.0], [255.0], [0])
+
+
 def cancelling() -> Any:
     """The difference of two layers whose weights are all but equal."""
     net = Net(opset=17)
