@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -215,8 +214,10 @@ def test_a_fault_of_ours_is_three_lines_too_and_debug_shows_it(
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
+    """A tody that takes SIGINT even if these tests run in the background, where shells let it be ignored."""
     command = [sys.executable, "-m", "tody", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
