@@ -155,7 +155,8 @@ def _outline(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, 
     graph = Graph()
     for info in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         kind = info.type.tensor_type
-        _outline_value(graph, info.name, tuple(d.dim_value for d in kind.shape.dim), kind.elem_type)
+        if kind.HasField("shape"):
+            _outline_value(graph, info.name, tuple(d.dim_value for d in kind.shape.dim), kind.elem_type)
     for tensor in inferred.graph.initializer:
         _outline_value(graph, tensor.name, tuple(tensor.dims), tensor.data_type)
     weights = {tensor.name for tensor in inferred.graph.initializer}
@@ -192,4 +193,4 @@ def _source_cost(op: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, 
         return math.prod(y) * math.prod(w[1:])
     if op == "ConvTranspose":
         return math.prod(x) * math.prod(w[1:])
-    return math.prod(y) * x[-1]
+    return math.prod(y) * math.prod(x[-1:])

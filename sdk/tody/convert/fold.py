@@ -262,7 +262,7 @@ def _small(onnx: Any, model: Any, feeds: dict[str, Array]) -> bool:
     probe.CopyFrom(model)
     for name, array in feeds.items():
         if array.size <= _MAX_PROBE and array.dtype.kind in "iufb":
-            probe.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+            probe.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
     inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
     largest = max((a.nbytes for a in feeds.values()), default=0)
     for output in inferred.graph.output:

@@ -207,7 +207,7 @@ def _check_names(inputs: list[Any], shapes: Mapping[str, Any], constants: Mappin
 def _bound(info: Any, value: Array) -> Operand:
     dtype = ELEMENTS.get(info.type.tensor_type.elem_type, "string")
     data = np.asarray(value)
-    if dtype in COMPUTE or dtype in ("float64", "uint32", "uint64"):
+    if dtype in COMPUTE or dtype in ("uint32", "uint64"):
         data = data.astype(dtype)
     return Operand(data.shape, dtype, data=data)
 

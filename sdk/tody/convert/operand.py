@@ -15,6 +15,7 @@ Array = NDArray[Any]
 COMPUTE = {
     "float32": "float32",
     "float16": "float32",
+    "float64": "float32",
     "int64": "int32",
     "int32": "int32",
     "int16": "int32",
@@ -23,9 +24,9 @@ COMPUTE = {
     "uint8": "int32",
     "bool": "bool",
 }
-FLOATS = ("float32", "float16")
+FLOATS = ("float32", "float16", "float64")
 # How a constant is stored when a primitive takes it: as what it is computed in, or as the nearest that a device has.
-STORED = {**COMPUTE, "float64": "float32", "bfloat16": "float32", "uint32": "int32", "uint64": "int32"}
+STORED = {**COMPUTE, "bfloat16": "float32", "uint32": "int32", "uint64": "int32"}
 
 # onnx.TensorProto.DataType -> NumPy's name
 ELEMENTS = {

@@ -83,7 +83,8 @@ def drop_dead(graph: Graph) -> None:
     for node in reversed(graph.nodes):
         if needed.isdisjoint(name for name in node.outputs if name is not None):
             continue
-        node.outputs = [name if i == 0 or name in needed else None for i, name in enumerate(node.outputs)]
+        if node.op != "topk":  # it has both of its outputs or none
+            node.outputs = [name if i == 0 or name in needed else None for i, name in enumerate(node.outputs)]
         needed.update(name for name in node.inputs if name is not None)
         alive.append(node)
     graph.nodes = alive[::-1]

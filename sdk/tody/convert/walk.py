@@ -218,6 +218,9 @@ class Walk:
             raise UnsupportedError(f"{count} cannot be converted", "; ".join(lines), "; ".join(hints), self.refused)
         for x, name in zip(results, names, strict=True):
             assert x is not None
+            if x.dtype == "float64":
+                self.builder.graph.notes.append(f"output {name} is float64 in the source and float32 here")
+                x = self.builder.cast(x, "float32")
             outlet(self.builder, x, name)
         settle_names(self.builder.graph, names)
 

@@ -189,6 +189,17 @@ def test_check_of_a_model_that_does_not() -> None:
     json.dumps(found.as_dict())
 
 
+def test_check_where_the_source_leaves_shapes_out() -> None:
+    """Matrix products whose tensors are declared with a dtype only, as some exporters do."""
+    net = Net(opset=17)
+    x = net.op("Mystery", net.input(4, 4))
+    y = net.op("MatMul", x, x)
+    model = net.model(net.op("Relu", y))
+    model.graph.value_info.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in (x, y))
+    found = check(model)
+    assert not found.supported and found.macs == 0 and any("cannot tell" in note for note in found.notes)
+
+
 def test_differences_are_measured_honestly() -> None:
     a = np.array([0.0, 1.0, 5.0], np.float32)
     assert verify.compare("y", a, a + np.float32(0.5)).relative == pytest.approx(0.1)

@@ -109,6 +109,23 @@ def test_dtypes_that_no_device_has(dtype: int) -> None:
         import_onnx(model)
 
 
+def test_float64_is_computed_in_float32() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE),
+        helper.make_node("Mul", ["wide", "third"], ["m"]),
+        helper.make_node("Sqrt", ["m"], ["y"]),
+        helper.make_node("Cast", ["m"], ["z"], to=TensorProto.FLOAT),
+    ]
+    outputs = [om.info("y", (3,), TensorProto.DOUBLE), om.info("z", (3,))]
+    model = om.model_of(nodes, [om.info("x", (3,))], outputs, {"third": np.float64(1 / 3)})
+    graph = import_onnx(model)
+    assert graph.values["y"].dtype == "float32" and "output y is float64" in graph.notes[0]
+    x = np.array([1, 2.5, 7], np.float32)
+    for got, want in zip(om.run(model, x), om.expected(model, x=x), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
 # Operators
 
 
@@ -244,6 +261,26 @@ def test_shape_arithmetic_folds_away() -> None:
     assert graph.values["y"].shape == (6, 2) and {n.op for n in graph.nodes} <= {"reshape", "copy"}
 
 
+def test_shape_arithmetic_in_scalars_folds_away() -> None:
+    """As exporters write ceil(height / 2) * 2 and height % 2: single numbers, by functions of all kinds."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "first"], ["n"]),
+        helper.make_node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["f", "half"], ["d"]),
+        helper.make_node("Ceil", ["d"], ["c"]),
+        helper.make_node("Cast", ["c"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Mod", ["n", "two"], ["rest"]),
+        helper.make_node("Add", ["whole", "rest"], ["sum"]),
+        helper.make_node("Unsqueeze", ["sum", "zero"], ["m"]),
+        helper.make_node("Concat", ["m", "any"], ["t"], axis=0),
+        helper.make_node("Reshape", ["x", "t"], ["y"]),
+    ]
+    weights = {"first": np.int64(0), "half": np.float32(2), "two": np.int64(2), "zero": np.array([0]), "any": np.array([-1])}
+    graph = import_onnx(om.model_of(nodes, [om.info("x", (3, 4))], [om.info("y", None)], weights))
+    assert graph.values["y"].shape == (3, 4) and {n.op for n in graph.nodes} <= {"reshape", "copy"}
+
+
 def test_constants_that_would_fill_the_memory() -> None:
     nodes = [helper.make_node("ConstantOfShape", ["n"], ["c"]), helper.make_node("Add", ["x", "c"], ["y"])]
     for sizes in ([1 << 20, 1 << 20], [1 << 62], [-1]):
@@ -335,3 +372,12 @@ def test_gemm_adds_numbers_rows_columns_and_matrices(shape: tuple[int, ...]) -> 
     model = om.model_of([node], [om.info("x", (5, 3))], [om.info("y", None)], weights)
     x = om.RANDOM.standard_normal((5, 3)).astype(np.float32)
     np.testing.assert_allclose(om.run(model, x)[0], 0.5 * x @ weights["w"] + 2 * weights["c"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wanted", ["v", "i"])
+def test_one_output_of_top_k_is_enough(wanted: str) -> None:
+    kind = TensorProto.INT64 if wanted == "i" else TensorProto.FLOAT
+    node = helper.make_node("TopK", ["x", "k"], ["v", "i"])
+    model = om.model_of([node], [om.info("x", (2, 9))], [om.info(wanted, (2, 3), kind)], {"k": np.array([3])})
+    x = om.RANDOM.standard_normal((2, 9)).astype(np.float32)
+    np.testing.assert_array_equal(om.run(model, x)[0], om.expected(model, x=x)[0])
