@@ -1,0 +1,35 @@
+"""Files of every released format version open, run, and give the answers that were recorded in them. They are never remade.
+
+They were converted from models of tests/models/zoo.py when their format was new. Add a folder for a new format version.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tody
+from tody import format as tf
+from tody._runtime import kernel_sets
+
+FILES = sorted(Path(__file__).parent.glob("*.*/*.tody"))
+
+
+def test_this_version_has_files() -> None:
+    assert f"{tf.MAJOR}.{tf.MINOR}" in {path.parent.name for path in FILES}
+
+
+@pytest.mark.parametrize("kernels", kernel_sets())
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_file_gives_its_recorded_answers(path: Path, kernels: str) -> None:
+    assert tody.load(path, kernels=kernels, verify=True).self_test() <= 1e-4
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_reading_and_writing_keeps_every_byte(path: Path) -> None:
+    data = path.read_bytes()
+    file = tf.read(data)
+    assert f"{tf.read_header(data).major}.{tf.read_header(data).minor}" == path.parent.name
+    assert tf.write(file) == data
