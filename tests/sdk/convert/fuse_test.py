@@ -13,7 +13,10 @@ import pytest
 pytest.importorskip("onnx")
 
 from net import Net
-from passes import optimised
+from passes import optimised, run
+
+from tody.convert.onnx import import_onnx
+from tody.convert.optimise import optimise
 
 INF = math.inf
 Make = Callable[[Net, str], str]
@@ -151,6 +154,23 @@ def test_activation_goes_into_a_convolution(
 def test_what_is_only_like_a_function_is_left_alone(near: Any) -> None:
     net = Net()
     assert left(net, near(net, conv(net)))["binary"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spelt", "x", "wanted"),
+    [
+        (lambda net, x: net.op("Clip", net.op("Add", x, net.number(128)), net.number(0), net.number(255)), 500.0, 255.0),
+        (lambda net, x: net.op("Clip", net.op("Mul", x, net.number(2)), net.number(-3e4), net.number(3e4)), 1e6, 3e4),
+        (lambda net, x: net.op("Max", net.op("Abs", x), net.number(1e-12)), 0.0, 1e-12),
+        (lambda net, x: net.op("Add", net.op("Abs", x), net.number(1e-7)), 0.0, 1e-7),
+        (lambda net, x: net.op("Mul", net.op("Add", x, net.number(1)), net.number(1.234567e-6)), 0.0, 1.234567e-6),
+    ],
+)
+def test_a_function_is_named_only_if_it_is_the_same_far_from_zero_and_near(spelt: Make, x: float, wanted: float) -> None:
+    net = Net()
+    graph = import_onnx(net.model(spelt(net, net.input(1, 4))))
+    optimise(graph)
+    np.testing.assert_allclose(run(graph, np.full((1, 4), x, np.float32))[0], wanted, rtol=1e-6)
 
 
 def test_binary_takes_a_clamp_and_nothing_else() -> None:
