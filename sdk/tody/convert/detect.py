@@ -263,7 +263,8 @@ def _one_table(heads: Heads) -> Facts | None:
 
 
 def _scores_and_boxes(heads: Heads) -> Facts | None:
-    """DETR: scores and boxes of at most a thousand queries. SSD whose boxes are decoded in the model: many more."""
+    """DETR: scores and boxes of at most a thousand queries, in hundreds or out of a sigmoid. SSD whose boxes are decoded in
+    the model: many more."""
     boxes = [name for name, shape in heads.outputs.items() if len(shape) == 2 and shape[1] == 4]
     scores = [name for name, shape in heads.outputs.items() if len(shape) == 2 and shape[1] != 4]
     if len(boxes) != 1 or len(scores) != 1 or len(heads.outputs) != 2:
@@ -272,9 +273,10 @@ def _scores_and_boxes(heads: Heads) -> Facts | None:
     if n != rows or columns < 2:
         return None
     facts: Facts = {"outputs": [scores[0], boxes[0]]}
-    if n <= 1000 and n % 100 == 0:
+    if n <= 1000 and (n % 100 == 0 or heads.is_sigmoid(boxes[0])):
         softmax = columns in (92, (heads.labels or -1) + 1)
-        return {"name": "detr", **facts, "classes": columns - softmax, "softmax": softmax, "sigmoid": not softmax}
+        sigmoid = not softmax and not heads.is_sigmoid(scores[0])
+        return {"name": "detr", **facts, "classes": columns - softmax, "softmax": softmax, "sigmoid": sigmoid}
     return None if heads.is_raw(boxes[0]) else {"name": "ssd", **facts, "classes": columns - 1, "background": True}
 
 

@@ -92,6 +92,13 @@ def test_the_graph_tells_whether_scores_are_logits() -> None:
     assert facts is not None and facts["sigmoid"] is True
 
 
+def test_boxes_out_of_a_sigmoid_are_those_of_queries() -> None:
+    queries: Shapes = {"logits": (1, 20, 3), "boxes": (1, 20, 4)}
+    assert (found(64, queries, boxes="sigmoid") or {})["name"] == "detr" and found(64, queries) is None
+    scores = found(64, queries, boxes="sigmoid", logits="sigmoid") or {}
+    assert (scores["sigmoid"], scores["softmax"], scores["classes"]) == (False, False, 3)
+
+
 def test_boxes_of_ssd_must_be_decoded_or_have_anchors() -> None:
     shapes = {"scores": (1, 4420, 2), "boxes": (1, 4420, 4)}
     facts = found(320, shapes, boxes="concat_of_arithmetic")
