@@ -46,6 +46,7 @@ _ROWS: list[tuple[Importer, str]] = [
     # convolution and pooling
     (convolution.conv, "Conv"),
     (convolution.conv_transpose, "ConvTranspose"),
+    (convolution.col2im, "Col2Im"),
     (convolution.pool, "MaxPool AveragePool"),
     (convolution.lp_pool, "LpPool"),
     (convolution.global_pool, "GlobalAveragePool GlobalMaxPool GlobalLpPool"),

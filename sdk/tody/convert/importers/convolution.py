@@ -147,6 +147,27 @@ def conv_transpose(b: Builder, call: Call) -> Operand:
     return back(b, y, x.rank)
 
 
+def col2im(b: Builder, call: Call) -> Operand:
+    """Patches [N, channels * places of the kernel, patches] added up to an image: a transposed convolution of each channel's
+    places by weights that put every place where it belongs."""
+    x = call.input(0)
+    image_shape, kernel = call.ints(1, "image_shape") or [], call.ints(2, "block_shape") or []
+    count, places = len(kernel), int(np.prod(kernel))
+    if count not in (1, 2):
+        raise Refusal(f"it has {count} spatial dimensions", "1 and 2 can be done")
+    stride, dilation = _list(call, "strides", count), _list(call, "dilations", count)
+    pads = list(call.attrs.get("pads", [0] * 2 * count))
+    sides = zip(image_shape, pads[:count], pads[count:], dilation, kernel, strict=True)
+    room = [n + a + z - d * (k - 1) - 1 for n, a, z, d, k in sides]
+    patches = [r // s + 1 for r, s in zip(room, stride, strict=True)]
+    channels = x.shape[1] // places
+    weights = np.tile(np.eye(places, dtype=np.float32).reshape(places, 1, *kernel), (channels, 1, *[1] * count))
+    attrs = {"group": channels, "strides": stride, "dilations": dilation, "pads": pads}
+    attrs["output_padding"] = [r % s for r, s in zip(room, stride, strict=True)]
+    inputs: list[Operand | None] = [b.reshape(x, (x.shape[0], x.shape[1], *patches)), b.constant(weights)]
+    return conv_transpose(b, Call("ConvTranspose", "", call.name, call.opset, inputs, call.outputs, attrs))
+
+
 def _transposed_window(call: Call, sizes: tuple[int, ...], kernel: list[int]) -> tuple[list[int], dict[str, Any], Ends]:
     """Output sizes of the primitive, its attributes, and what must be added to the output's rows and columns."""
     count = len(sizes)
