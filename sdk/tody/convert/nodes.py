@@ -18,10 +18,6 @@ _HINTS = {
     "Compress": "its result has no fixed size: use a mask with Where, or TopK",
     "Unique": "its result has no fixed size: do it after the model",
     "Scan": "write its rounds out, or use LSTM, GRU or RNN",
-    "QLinearConv": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
-    "QLinearMatMul": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
-    "ConvInteger": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
-    "MatMulInteger": "quantise with QuantizeLinear and DequantizeLinear nodes instead",
 }
 
 

@@ -49,13 +49,14 @@ def _nudged(array: Array, seed: int) -> Array:
 
 
 def _nudged_model(model: Any, seed: int) -> Any:
-    """A copy whose weights are nudged. Vectors and scalars stay, as they may be scales or bounds that shapes follow from."""
+    """A copy whose weights and scales of quantisation are nudged. Other numbers stay: shapes may follow from them."""
     from onnx import numpy_helper
 
     copy = type(model)()
     copy.CopyFrom(model)
+    scales = {node.input[1] for node in copy.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")}
     for tensor in _tensors(copy.graph):
-        if len(tensor.dims) >= 2:
+        if len(tensor.dims) >= 2 or tensor.name in scales:
             data = tensor_array(tensor)
             if data.dtype in (np.float32, np.float16):
                 tensor.CopyFrom(numpy_helper.from_array(_nudged(data, seed), tensor.name))

@@ -103,6 +103,21 @@ _ROWS: list[tuple[Importer, str]] = [
     (recurrent.recurrent, "LSTM GRU RNN"),
     (quantization.dequantize, "DequantizeLinear"),
     (quantization.quantize, "QuantizeLinear"),
+    (quantization.conv_integer, "ConvInteger"),
+    (quantization.matmul_integer, "MatMulInteger"),
+    (quantization.qlinear_conv, "QLinearConv"),
+    (quantization.qlinear_matmul, "QLinearMatMul"),
 ]
 
-IMPORTERS: dict[tuple[str, str], Importer] = {("", name): importer for importer, names in _ROWS for name in names.split()}
+# What onnxruntime's quantiser writes in its own domain.
+_ONNXRUNTIME: list[tuple[Importer, str]] = [
+    (quantization.qgemm, "QGemm"),
+    (quantization.qlinear, " ".join(f"QLinear{kind}" for kind in quantization.PLAIN)),
+]
+
+IMPORTERS: dict[tuple[str, str], Importer] = {
+    (domain, name): importer
+    for domain, rows in (("", _ROWS), ("com.microsoft", _ONNXRUNTIME))
+    for importer, names in rows
+    for name in names.split()
+}

@@ -1,0 +1,106 @@
+"""What onnxruntime's quantiser writes: dynamic, static with QDQ pairs, static with operators on integers."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import onnx_models as om
+import onnxruntime
+from net import Net
+from numpy.typing import NDArray
+from onnxruntime import quantization
+
+import onnx
+import tody
+from onnx import TensorProto, helper
+from tody.convert import convert
+from tody.errors import UnsupportedError
+
+
+def network() -> Any:
+    """Every operator that the quantiser has a version on integers of."""
+    net = Net(seed=1, opset=17)
+    x = net.op("Relu", net.conv(net.input(1, 3, 16, 16, name="image"), 3, 8, 3, 2))
+    x = net.op("Add", x, net.op("LeakyRelu", net.conv(x, 8, 8, 3, group=8), alpha=0.1))
+    mean = net.op("AveragePool", x, kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1)  # of nine: half steps are rare
+    x = net.op("Concat", net.op("Sigmoid", x), mean, axis=1)
+    x = net.op("Mul", x, net.op("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4))
+    x = net.dense(net.flat(x), 16, 8)
+    return net.model(net.op("Softmax", net.op("MatMul", x, net.floats(8, 5))))
+
+
+class Pictures:
+    """Calibration data."""
+
+    def __init__(self) -> None:
+        self.left: Iterator[dict[str, NDArray[Any]]] = iter([{"image": picture(seed)} for seed in range(4)])
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self.left, None)
+
+
+def picture(seed: int) -> NDArray[Any]:
+    return np.random.default_rng(seed).uniform(-2, 2, (1, 3, 16, 16)).astype(np.float32)
+
+
+def runtime_of_source(path: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def steps_apart(path: Path) -> float:
+    """How far a converted model's probabilities are from the source's, in steps of 1/256."""
+    session, model = runtime_of_source(path), tody.load(convert(path, preprocess=None).bytes, threads=1)
+    pairs = [(session.run(None, {"image": picture(seed)})[0], model(picture(seed))) for seed in range(5)]
+    return 256 * max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("kinds", ["QUInt8 QInt8", "QInt8 QInt8", "QUInt8 QUInt8"])
+@pytest.mark.parametrize("style", ["QOperator", "QDQ"])
+def test_static(tmp_path: Path, style: str, kinds: str, per_channel: bool) -> None:
+    onnx.save(network(), tmp_path / "source.onnx")
+    activations, weights = (quantization.QuantType[name] for name in kinds.split())
+    quantization.quantize_static(
+        tmp_path / "source.onnx", tmp_path / "q.onnx", Pictures(), quant_format=quantization.QuantFormat[style],
+        per_channel=per_channel, activation_type=activations, weight_type=weights,
+    )  # fmt: skip
+    assert steps_apart(tmp_path / "q.onnx") <= 1.01
+
+
+@pytest.mark.parametrize("kind", ["QUInt8", "QInt8"])
+def test_dynamic(tmp_path: Path, kind: str) -> None:
+    onnx.save(network(), tmp_path / "source.onnx")
+    quantization.quantize_dynamic(tmp_path / "source.onnx", tmp_path / "q.onnx", weight_type=quantization.QuantType[kind])
+    kinds = {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
+    assert {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"} <= kinds
+    assert steps_apart(tmp_path / "q.onnx") <= 1.01
+
+
+def test_integers_saturate() -> None:
+    nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"])]
+    nodes += [helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"])]
+    weights = {"scale": np.float32(0.5), "zero": np.uint8(128)}
+    model = om.model_of(nodes, [om.info("x", (4,))], [om.info("y", None)], weights)
+    assert om.run(model, np.array([-1e6, -100, 3.3, 64], np.float32))[0].tolist() == [-64, -64, 3.5, 63.5]
+
+
+def test_scales_of_rows_are_refused() -> None:
+    names = ["a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "y_scale", "y_zero"]
+    one, zero = np.float32(0.1), np.uint8(0)
+    weights = dict(zip(names[3:], [np.ones((4, 2), np.uint8), one, zero, one, zero], strict=True))
+    weights |= {"a_scale": np.array([0.1, 0.2], np.float32), "a_zero": np.zeros(2, np.uint8)}
+    nodes = [helper.make_node("QLinearMatMul", names, ["y"])]
+    model = om.model_of(nodes, [om.info("a", (2, 4), TensorProto.UINT8)], [om.info("y", None, TensorProto.UINT8)], weights)
+    with pytest.raises(UnsupportedError, match="rows"):
+        convert(model)
