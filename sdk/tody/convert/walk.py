@@ -137,8 +137,29 @@ class Walk:
         return [scope[name] for name in outputs]
 
     def _if(self, call: Call, scope: Scope) -> list[Operand | None]:
-        taken = bool(call.array(0, "condition").reshape(-1)[0])
+        condition = call.input(0)
+        if condition.data is None:
+            return self._choice(call, condition, scope)
+        taken = bool(condition.data.reshape(-1)[0])
         return self._subgraph(call.attrs["then_branch" if taken else "else_branch"], scope, {})
+
+    def _choice(self, call: Call, condition: Operand, scope: Scope) -> list[Operand | None]:
+        """Compute both branches of an If and take the results of one."""
+        before, depth, opsets = len(self.refused), self._depth, self.opsets
+        why = "its condition is known only at run time, and its branches cannot both be computed"
+        yes: list[Operand | None] = []
+        no: list[Operand | None] = []
+        try:
+            yes, no = (self._subgraph(call.attrs[branch], scope, {}) for branch in ("then_branch", "else_branch"))
+        except ModelError:  # one branch may only be sound for inputs of another shape
+            self._depth, self.opsets = depth, opsets
+        if yes and len(self.refused) == before:
+            pairs = [(a, b) for a, b in zip(yes, no, strict=True) if a and b and (a.shape, a.dtype) == (b.shape, b.dtype)]
+            if len(pairs) == len(yes):
+                return [self.builder.where(self.builder.reshape(condition, ()), a, b) for a, b in pairs]
+            why = "its condition is known only at run time, and its branches make results of different shapes"
+        del self.refused[before:]
+        raise Refusal(why, "", condition)
 
     def _loop(self, call: Call, scope: Scope) -> list[Operand | None]:
         """Unroll a loop whose length is known."""

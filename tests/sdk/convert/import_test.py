@@ -351,6 +351,32 @@ def test_if_and_loop_with_known_conditions() -> None:
     assert om.run(model, np.array([1, -2], np.float32))[0].tolist() == [2, -4]
 
 
+def branches(then: list[Any], other: list[Any]) -> Any:
+    """A model that chooses by whether the sum of its input is above zero; every branch ends in `out`."""
+    graphs = [helper.make_graph(nodes, "branch", [], [om.info("out", None)]) for nodes in (then, other)]
+    nodes = [helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0), helper.make_node("Greater", ["sum", "zero"], ["go"])]
+    nodes += [helper.make_node("If", ["go"], ["y"], then_branch=graphs[0], else_branch=graphs[1])]
+    return om.model_of(nodes, [om.info("x", (2, 3))], [om.info("y", None)], {"zero": np.float32(0)})
+
+
+def test_if_with_a_condition_of_run_time() -> None:
+    model = branches([helper.make_node("Relu", ["x"], ["out"])], [helper.make_node("Neg", ["x"], ["out"])])
+    for sign in (1, -1):
+        x = sign * np.array([[1, -2, 3], [4, -5, 6]], np.float32)
+        np.testing.assert_array_equal(om.run(model, x)[0], om.expected(model, x=x)[0])
+    shorter = branches([helper.make_node("ReduceMax", ["x"], ["out"])], [helper.make_node("Neg", ["x"], ["out"])])
+    with pytest.raises(UnsupportedError, match="different shapes") as caught:
+        import_onnx(shorter)
+    assert caught.value.nodes[0]["inputs"] == ["x"]
+    impossible = branches([helper.make_node("NonZero", ["x"], ["out"])], [helper.make_node("Neg", ["x"], ["out"])])
+    with pytest.raises(UnsupportedError, match="cannot both") as caught:
+        import_onnx(impossible)
+    assert [node["operator"] for node in caught.value.nodes] == ["If"]
+    other_shape = [helper.make_node("MatMul", ["x", "x"], ["out"])]
+    with pytest.raises(UnsupportedError, match="cannot both"):
+        import_onnx(branches([helper.make_node("Neg", ["x"], ["out"])], other_shape))
+
+
 def test_shared_weights_are_stored_once() -> None:
     nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Conv", ["z", "w"], ["b"])]
     model = om.model_of(
