@@ -13,6 +13,7 @@
 //             or one [1,N,4B+C]
 // yolov8      one [1,4+C+3P,N]: cx, cy, w, h, classes, points      [points 0] [sigmoid false] [normalized false]
 //             (x, y, visibility each); YOLOv8, v9, v11
+// yolov10     one [1,N,6+3P]: x0, y0, x1, y1, score, class, points     [points 0] [normalized false]
 // yolov5      one [1,N,5+C]: cx, cy, w, h, objectness, classes     [sigmoid false] [normalized false]
 //             raw: per stride [1,A,h,w,5+C], [1,A*(5+C),h,w] or    strides, anchors (A rows of w, h in pixels for each stride
 //             [1,h,w,A*(5+C)]                                      in turn), sigmoid true
@@ -39,22 +40,14 @@
 
 #include "vision.h"
 
-extern const tody_decoder tody_decoder_nanodet, tody_decoder_yolov8_raw, tody_decoder_yolov8, tody_decoder_yolov5,
-    tody_decoder_yolox, tody_decoder_ssd, tody_decoder_blazeface, tody_decoder_centerface, tody_decoder_centernet,
-    tody_decoder_detr;
+extern const tody_decoder tody_decoder_nanodet, tody_decoder_yolov8_raw, tody_decoder_yolov8, tody_decoder_yolov10,
+    tody_decoder_yolov5, tody_decoder_yolox, tody_decoder_ssd, tody_decoder_blazeface, tody_decoder_centerface,
+    tody_decoder_centernet, tody_decoder_detr;
 
 const tody_decoder *const tody_decoders[] = {
-    &tody_decoder_nanodet,
-    &tody_decoder_yolov8_raw,
-    &tody_decoder_yolov8,
-    &tody_decoder_yolov5,
-    &tody_decoder_yolox,
-    &tody_decoder_ssd,
-    &tody_decoder_blazeface,
-    &tody_decoder_centerface,
-    &tody_decoder_centernet,
-    &tody_decoder_detr,
-    NULL,
+    &tody_decoder_nanodet,    &tody_decoder_yolov8_raw, &tody_decoder_yolov8, &tody_decoder_yolov10,
+    &tody_decoder_yolov5,     &tody_decoder_yolox,      &tody_decoder_ssd,    &tody_decoder_blazeface,
+    &tody_decoder_centerface, &tody_decoder_centernet,  &tody_decoder_detr,   NULL,
 };
 
 static bool same(const char *a, const char *b) {

@@ -136,6 +136,11 @@ static wish wish_of(tody_decoder_params *p, const char *name) {
         p->points = 0;
         return wish_dfl(p, name[0] == 'y');
     }
+    if (!strcmp(name, "yolov10")) {
+        wish w = {0};
+        want(&w, 1 + below(60), 6 + 3 * p->points);
+        return w;
+    }
     if (name[0] == 'y') return wish_yolo(p, name);
     if (!strcmp(name, "blazeface")) return wish_blazeface(p);
     return name[0] == 'c' ? wish_maps(p, name) : wish_rows(p, name);

@@ -106,6 +106,22 @@ def test_yolov8(points, flags):
         same(decode(decoder, [output]), want)
 
 
+@pytest.mark.parametrize("points", [0, 5])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_yolov10(points, normalized):
+    rng = np.random.default_rng(23)
+    rows = rng.random((100, 6 + 3 * points)) * (1 if normalized else 60)
+    rows[:, 4], rows[:, 5] = rng.random(100), rng.integers(-1, 8, 100)  # of labels 0 to 6: -1 fills, 7 is out of range
+    decoder = Decoder("yolov10", width=WIDTH, height=HEIGHT, classes=7, points=points, flags=["normalized"] * normalized)
+    scale = np.array([WIDTH, HEIGHT]) if normalized else np.ones(2)
+    sure = (rows[:, 5, None] == np.arange(7)) * rows[:, 4, None]
+    marks = rows[:, 6:].reshape(100, points, 3)[:, :, :2] * scale if points else None
+    want = reference.keep(sure, rows[:, :4] * np.tile(scale, 2), marks, score=SCORE)
+    for output in layouts(rows):
+        same(decode(decoder, [output]), want)
+    assert not decoder.needs_nms
+
+
 @pytest.mark.parametrize("name", ["yolov5", "yolox"])
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_decoded_rows_with_objectness(name, multilabel):
@@ -266,6 +282,8 @@ def test_outputs_that_do_not_fit_are_refused():
         ("yolov8", good, [(1, 60, 8)]),
         ("yolov8", good, []),
         ("yolov8", good, [(0, 9)]),
+        ("yolov10", good, [(1, 60, 7)]),
+        ("yolov10", {**good, "points": 1}, [(1, 60, 6)]),
         ("yolov5", good, [(1, 60, 9)]),
         ("yolov5", {**good, "strides": [8]}, [(1, 3, 5, 12, 10)]),
         ("yolox", {**good, "strides": [8, 16, 32]}, [(1, 83, 10)]),
@@ -321,4 +339,4 @@ def test_names():
         Decoder("retinanet", width=1, height=1, classes=1)
     with pytest.raises(ModelError):
         Decoder("", width=1, height=1, classes=1)
-    assert len(decoders()) == len(set(decoders())) == 10
+    assert len(decoders()) == len(set(decoders())) == 11

@@ -24,6 +24,7 @@ USUAL: dict[str, Facts] = {
     "nanodet": {**IMAGENET_BGR, "fit": "stretch", "pad": 0},
     "yolov8_raw": ZERO_TO_ONE,
     "yolov8": ZERO_TO_ONE,
+    "yolov10": ZERO_TO_ONE,
     "yolov5": ZERO_TO_ONE,
     "yolox": {"pixels": "bgr", "mean": 0, "std": 1, "fit": "top_left", "pad": 114},
     "ssd": {"pixels": "rgb", "mean": 127, "std": 128, "fit": "stretch", "pad": 0},
@@ -240,6 +241,16 @@ def _one_list(heads: Heads) -> Facts | None:
     return None
 
 
+def _finished_boxes(heads: Heads) -> Facts | None:
+    """A single list of at most a thousand boxes that need nothing more, [N,6] or with 17 key points [N,57]: YOLOv10, YOLO26."""
+    name, shape = next(iter(heads.outputs.items()))
+    if len(heads.outputs) != 1 or len(shape) != 2 or shape[0] > 1000 or shape[1] not in (6, 57):
+        return None
+    if shape[1] == 57:
+        return {"name": "yolov10", "outputs": [name], "classes": 1, "points": 17}
+    return {"name": "yolov10", "outputs": [name], "classes": heads.labels or COCO}
+
+
 def _one_table(heads: Heads) -> Facts | None:
     """A single list of boxes, one in each column: YOLOv8 [4+C,N] with or without 17 key points, or [64+C,N] before decoding."""
     name, shape = next(iter(heads.outputs.items()))
@@ -295,6 +306,7 @@ RULES: list[Callable[[Heads], Facts | None]] = [
     _raw_grids,
     _one_table,
     _one_list,
+    _finished_boxes,
     _scores_and_boxes,
     _classifier,
 ]
