@@ -186,9 +186,19 @@ def import_onnx(
             scope[info.name] = _bound(info, constants[info.name])
     for info, shape in _input_shapes([i for i in inputs if i.name not in constants], shapes, graph.notes):
         scope[info.name] = _graph_input(graph, info, shape)
-    walk.nodes(model.graph.node, scope, [o.name for o in model.graph.output])
+    try:
+        walk.nodes(model.graph.node, scope, [o.name for o in model.graph.output])
+    except ModelError as e:
+        raise _with_shapes_told(e, shapes) from e
     walk.finish([_output(scope, o.name) for o in model.graph.output], [o.name for o in model.graph.output])
     return graph
+
+
+def _with_shapes_told(error: ModelError, shapes: Mapping[str, Shape]) -> ModelError:
+    """Where the user gave a shape, that may be what does not fit."""
+    given = " ".join(f"--shape {name}={_spell(shape)}" for name, shape in shapes.items())
+    hint = f"another shape than {given}: the model may not take every size; otherwise {error.hint}"
+    return ModelError(error.what, error.why, hint) if given else error
 
 
 def _true_inputs(model: Any) -> list[Any]:

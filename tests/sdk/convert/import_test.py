@@ -88,8 +88,12 @@ def test_wrong_names_and_shapes() -> None:
         import_onnx(om.conv_model(), {"x": (1, 3, 0, 8)})
     with pytest.raises(UsageError, match="2 GiB"):
         import_onnx(om.conv_model(), {"x": (1, 3, 1 << 20, 1 << 20)})
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError) as caught:
         import_onnx(om.conv_model(), {"x": (1, 5, 8, 8)})
+    assert "another shape than --shape x=1x5x8x8" in caught.value.hint
+    with pytest.raises(ModelError) as caught:
+        import_onnx(om.conv_model((1, 5, 8, 8)))
+    assert "--shape" not in caught.value.hint
 
 
 def test_binding_an_input() -> None:
