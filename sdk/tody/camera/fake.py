@@ -104,15 +104,24 @@ class Fake:
         except ValueError as e:
             raise CameraError(f"{uri} cannot be understood", str(e), "fake://door?size=640x480&fps=30&frames=100") from e
         self.size = (options.width or width, options.height or height)
-        sound = not query and min(self.size) >= 16 and max(self.size) <= 8192 and 0 < self.fps <= 1000 and self._frames >= 0
-        if self._scene not in SCENES or not sound:
-            why = f"scenes: {', '.join(SCENES)}; options: size, fps, frames, live"
-            raise CameraError(f"there is no {uri}", why, "fake://door?size=640x480&fps=30&frames=100")
+        if fault := self._fault(list(query)):
+            raise CameraError(f"there is no {uri}", fault, "fake://door?size=640x480&fps=30&frames=100")
         if self.live:
             options.only_for_files(uri)
         self._loop = options.loop
         self._index = 0
         self._start = time.monotonic()
+
+    def _fault(self, unknown: list[str]) -> str:
+        """What is wrong with the options, or ""."""
+        faults = {
+            f"the scenes are {', '.join(SCENES)}": self._scene not in SCENES,
+            f"the options are size, fps, frames and live, not {', '.join(unknown)}": bool(unknown),
+            "both sides must be from 16 to 8192": min(self.size) < 16 or max(self.size) > 8192,
+            "fps must be above 0 and at most 1000": not 0 < self.fps <= 1000,
+            "frames must be 0 or more": self._frames < 0,
+        }
+        return "; ".join(text for text, wrong in faults.items() if wrong)
 
     def read(self) -> Frame | None:
         if self._frames and self._index >= self._frames and not self._loop:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -72,8 +73,11 @@ class Clip:
     def __init__(self, path: Path, fps: float) -> None:
         self._cv2, self._path, self._fps = opencv(), path, fps
         self._writer: Any = None
+        self._count = 0
         if not path.parent.is_dir():
             raise CameraError(f"{path} cannot be written", f"there is no folder {path.parent}", "make it first")
+        if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+            raise CameraError(f"{path} cannot be written", "the place is read-only or a folder", "choose another folder")
 
     def show(self, image: Image) -> None:
         cv2 = self._cv2
@@ -91,10 +95,29 @@ class Clip:
         if (image.shape[1], image.shape[0]) != self._size:
             image = cv2.resize(image, self._size)
         self._writer.write(image)
+        self._count += 1
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        """Finish the file. OpenCV does not say when the disk is full, so the end of the clip is looked for.
+
+        Raises:
+            CameraError: it is not there.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if self._cv2.CAP_FFMPEG in self._cv2.videoio_registry.getBackends() and not self._has_end():
+            why = f"not all of {self._count} frames can be read back; the disk may be full"
+            raise CameraError(f"{self._path} is not complete", why, "free some space, or choose another folder")
+
+    def _has_end(self) -> bool:
+        """Whether one of the last three frames can be read; containers find frames by their time, which may be rounded."""
+        clip = self._cv2.VideoCapture(str(self._path), self._cv2.CAP_FFMPEG)
+        clip.set(self._cv2.CAP_PROP_POS_FRAMES, max(0, self._count - 3))
+        good = clip.isOpened() and clip.read()[0] and clip.get(self._cv2.CAP_PROP_POS_FRAMES) >= self._count - 3
+        clip.release()
+        return bool(good)
 
 
 class Folder:
@@ -115,6 +138,8 @@ class Folder:
         try:
             path.write_bytes(data.tobytes())
         except OSError as e:
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise CameraError(f"{path} cannot be written", e.strerror or str(e), "choose another folder") from e
         self._count += 1
 
@@ -122,7 +147,8 @@ class Folder:
         """Every picture is on the disk already."""
 
 
-def _open(target: str, fps: float) -> Sink:
+def _open(given: str | os.PathLike[str], fps: float) -> Sink:
+    target = os.fspath(given) if isinstance(given, (str, os.PathLike)) else ""
     path = Path(target)
     if target == "window":
         return Window("tody")
@@ -130,9 +156,9 @@ def _open(target: str, fps: float) -> Sink:
         from .web import Web
 
         return Web(target)
-    if "://" in target:
+    if "://" in target or not target:
         raise UsageError(
-            f"nothing can be shown on {target}",
+            f"nothing can be shown on {given!r}",
             "a screen is window, http://:8080, a clip, a picture or a folder",
             "http://:8080",
         )
@@ -171,7 +197,7 @@ class Screen:
     def __init__(self, target: str | os.PathLike[str], fps: float = 30.0) -> None:
         if not 0 < fps <= 1000:
             raise UsageError(f"a clip cannot have {fps:g} frames a second", "it must be above 0 and at most 1000", "fps=30")
-        self._sink = _open(os.fspath(target), fps)
+        self._sink = _open(target, fps)
         self.url: str = getattr(self._sink, "url", "")
 
     def show(self, frame: Image, found: Drawable | None = None) -> None:

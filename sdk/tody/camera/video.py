@@ -41,7 +41,7 @@ class Capture:
         capture = cv2.VideoCapture(target, backend, limits)
         if not capture.isOpened():
             capture.release()
-            raise CameraError(f"{self._name} cannot be opened", _why(self._name), "tody cameras lists what is here")
+            raise CameraError(f"{self._name} cannot be opened", *_why(self._name))
         if self._device:
             asked = (
                 (cv2.CAP_PROP_FRAME_WIDTH, options.width),
@@ -76,10 +76,16 @@ class Capture:
         self._capture.release()
 
 
-def _why(name: str) -> str:
+def _why(name: str) -> tuple[str, str]:
+    """The cause, and what to try."""
     if "://" in name:
-        return "no server answers there, or it sends no video that OpenCV can decode"
-    return "OpenCV found no video in it"
+        return (
+            "no server answers there, or it sends no video that OpenCV can decode",
+            "check the address with ffplay or a browser",
+        )
+    if Path(name).is_file():
+        return "OpenCV found no video in it", "play it elsewhere to see whether it is whole"
+    return "OpenCV found no video in it", "tody cameras lists what is here"
 
 
 def open_device(target: str, options: Options) -> Capture:

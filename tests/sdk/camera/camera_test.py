@@ -78,9 +78,19 @@ def test_fake_tells_index_time_size_and_rate() -> None:
     assert times == [(0, 0.0), (1, 0.1), (2, 0.2)]
 
 
-@pytest.mark.parametrize("uri", ["fake://nothing", "fake://door?size=9x9", "fake://door?colour=red", "fake://door?frames=x"])
-def test_fake_refuses_what_it_does_not_know(uri: str) -> None:
-    with pytest.raises(CameraError):
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("fake://nothing", "scenes are bars, door"),
+        ("fake://door?size=9x9", "16 to 8192"),
+        ("fake://door?colour=red", "not colour"),
+        ("fake://door?frames=x", "'x'"),
+        ("fake://door?frames=-1", "frames must"),
+        ("fake://door?fps=nan", "fps must"),
+    ],
+)
+def test_fake_refuses_what_it_does_not_know_and_says_why(uri: str, why: str) -> None:
+    with pytest.raises(CameraError, match=why):
         Camera(uri)
 
 

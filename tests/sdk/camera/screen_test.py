@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -133,6 +134,35 @@ def test_page_ends_at_once_and_gives_the_port_back() -> None:
     assert time.monotonic() - begin < 2
     stream.close()
     Screen(url).close()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from tody.camera import Camera, Screen
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
+try:
+    with Camera("fake://shapes?size=96x64&frames=60") as camera, Screen(sys.argv[1]) as screen:
+        for frame in camera:
+            screen.show(frame)
+except Exception as e:
+    print(type(e).__name__, e)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.avi", "out.mp4", "out.mkv"])
+@pytest.mark.parametrize("limit", [4096, 20_000, 10_000_000])
+def test_clip_that_does_not_fit_on_the_disk_says_so(tmp_path: Path, name: str, limit: int) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / name), str(limit)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert ("CameraError" in said and "not complete" in said) == (limit < 1_000_000), said
+
+
+@pytest.mark.parametrize("target", ["", None, 5, "mqtt://x"])
+def test_target_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="nothing can be shown on"):
+        Screen(target)  # type: ignore[arg-type]
 
 
 def test_port_in_use(page: Screen) -> None:
