@@ -344,6 +344,8 @@ def read(data: bytes | memoryview) -> File:
     header = read_header(data)
     try:
         return _read_sections(data, header)
+    except ModelError:
+        raise
     except (struct.error, IndexError, KeyError, ValueError) as e:
         raise ModelError("the file is damaged", f"{type(e).__name__}: {e}", "copy or convert the model again") from e
 

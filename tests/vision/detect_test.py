@@ -231,7 +231,9 @@ def test_detections_select_rows():
     assert len(all_of_them[all_of_them.scores > 0.5]) == 2
     assert len(all_of_them[[]]) == 0 and len(all_of_them[[2, 0]]) == 2 and len(all_of_them[1:]) == 2
     assert all_of_them["dog"].scores.tolist() == pytest.approx([0.9, 0.3])
-    assert len(all_of_them[["dog", "cat"]]) == 3 and len(all_of_them["cow"]) == 0
+    assert len(all_of_them[["dog", "cat"]]) == 3 and len(all_of_them[1:2]["dog"]) == 0
+    with pytest.raises(UsageError, match=r"cow.*\n.*cat, dog"):
+        all_of_them[["cow", "dog"]]
     assert all_of_them["cat"].points.tolist() == [[[4, 5], [6, 7]]]
     assert all_of_them[-1].box == (1, 2, 3, 4) and not detections(False)[0:0]
     with pytest.raises(IndexError):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -81,12 +82,12 @@ def bench(
         UsageError: unknown names, no source for the peers.
         ModelError: the file is no sound model.
     """
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise UsageError(f"seconds is {seconds}", "it must be above 0")
     names = _names(against)
     if names and source is None:
         what = "no source model for " + ", ".join(names)
-        raise UsageError(what, "they do not read .tody files", "give the .onnx file that was converted")
+        raise UsageError(what, "they do not read .tody files", "give the .onnx file that was converted: --source")
     model = load(path, threads)  # proves it sound here, where the error is clear
     workers = [_Worker("tody", Path(path), model, threads)]
     workers += [_Worker(name, _peer_file(name, Path(source)), model, threads) for name in names if source is not None]

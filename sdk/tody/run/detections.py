@@ -12,6 +12,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import UsageError
+
 Floats = NDArray[np.float32]
 
 # tody_box of runtime/vision/vision.h
@@ -89,6 +91,11 @@ class Detections:
             return Detection((x0, y0, x1, y1), float(self.scores[rows]), int(self.labels[rows]), self.names[rows], points)
         if isinstance(rows, str) or (isinstance(rows, (list, tuple)) and rows and all(isinstance(r, str) for r in rows)):
             wanted = {rows} if isinstance(rows, str) else set(rows)
+            if self.classes and (strange := sorted(wanted.difference(self.classes))):
+                known = ", ".join(self.classes[:8]) + (", …" if len(self.classes) > 8 else "")
+                raise UsageError(
+                    f"the model knows no {strange[0]!r}", f"it knows {known}", "tody info --labels lists all of them"
+                )
             rows = np.array([name in wanted for name in self.names], bool)
         elif isinstance(rows, (list, tuple)):
             rows = np.asarray(rows, None if rows else np.int64)

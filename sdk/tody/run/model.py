@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,9 +57,14 @@ def load(
         ModelError: the file is not a sound model for this version of tody.
     """
     name, data = ("model", source) if isinstance(source, bytes) else _map(Path(source))
-    _refuse_others(name, bytes(data[:4]))
-    runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
-    meta, blob = format.read_meta(memoryview(data))
+    try:
+        _refuse_others(name, bytes(data[:4]))
+        runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
+        meta, blob = format.read_meta(memoryview(data))
+    except ModelError as e:
+        if isinstance(source, bytes):
+            raise
+        raise ModelError(f"{os.fspath(source)}: {e.what}", e.why, e.hint) from e
     return Model(runtime, meta, blob, data, name)
 
 
@@ -74,7 +79,7 @@ def _map(path: Path) -> tuple[str, mmap.mmap | bytes]:
 def _refuse_others(name: str, magic: bytes) -> None:
     if magic != format.MAGIC:
         hint = f"convert it first: tody convert {name}.onnx -o {name}.tody"
-        raise ModelError(f"{name} is not a .tody file", "it does not begin with TODY", hint)
+        raise ModelError("this is not a .tody file", "it does not begin with TODY", hint)
 
 
 def _default_threads() -> int:
@@ -194,8 +199,12 @@ class Model:
     def describe(self) -> str:
         """One line: name, precision, size, kernel set, threads, memory."""
         threads = f"{self.runtime.threads} thread" + "s" * (self.runtime.threads > 1)
-        size, memory = f"{self.file_bytes / 2**20:.1f} MiB", f"{self.memory_bytes / 2**20:.1f} MiB memory"
+        size, memory = _size(self.file_bytes), f"{_size(self.memory_bytes)} memory"
         return ", ".join([self.name, self.precision, size, f"{self.runtime.kernels} kernels", threads, memory])
+
+    def __reduce__(self) -> NoReturn:
+        hint = "tody.load(path) in each process, model.clone() in each thread"
+        raise UsageError("a model cannot be pickled or copied", "its weights lie in a mapped file", hint)
 
     def __repr__(self) -> str:
         return f"<Model {self.describe()}>"
@@ -219,6 +228,10 @@ class Model:
             raise UsageError(f"{what} {wrong[0]!r}", "it takes " + "; ".join(map(str, self.inputs)))
         for target, port in zip(self._in, self.inputs):
             _put(target, port, inputs[port.name])
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
 def _ports(tensors: tuple[Any, ...], described: Any, kind: str) -> tuple[Port, ...]:

@@ -37,7 +37,8 @@ def as_image(frame: Any) -> Image:
     if not isinstance(image, np.ndarray):
         raise UsageError(f"a frame is a NumPy array, not {type(image).__name__}", hint="numpy.asarray(frame)")
     if image.dtype != np.uint8:
-        raise UsageError(f"a frame holds uint8, not {image.dtype}", "pixels go from 0 to 255", "frame.astype('uint8')")
+        hint = "frame.astype('uint8')" if image.dtype.kind in "iu" else "(frame * 255).astype('uint8'), if it goes from 0 to 1"
+        raise UsageError(f"a frame holds uint8, not {image.dtype}", "pixels go from 0 to 255", hint)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] in _PIXELS):

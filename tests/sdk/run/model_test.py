@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
+import pickle
 import struct
 import subprocess
 import sys
@@ -302,8 +304,14 @@ def test_self_test_of_damaged_metadata(key: str, value: Any) -> None:
         tody.load(format.write(file)).self_test()
 
 
+def test_a_model_is_not_pickled_but_says_what_to_do(tiny: tody.Model) -> None:
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(tody.TodyError, match=r"tody.load\(path\) in each process"):
+            attempt(tiny)
+
+
 def test_repr_says_what_runs(tiny: tody.Model) -> None:
-    for word in ("tiny", "float32", "MiB", tiny.runtime.kernels, "1 thread,"):
+    for word in ("tiny", "float32", "KiB", tiny.runtime.kernels, "1 thread,"):
         assert word in repr(tiny)
 
 
