@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 def size(text: str) -> tuple[int, int]:
     """640x480 as (width, height)."""
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if not match:
+    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text)
+    if not match or not int(match[1]) or not int(match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 640x480")
     return int(match[1]), int(match[2])
 
@@ -25,7 +26,7 @@ def numbers(text: str) -> list[float]:
         values = [float(v) for v in text.split(",")]
     except ValueError:
         values = []
-    if len(values) not in (1, 3):
+    if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
         raise argparse.ArgumentTypeError(f"{text!r} is not one number or three with commas between")
     return values * 3 if len(values) == 1 else values
 
@@ -61,14 +62,27 @@ def _scalars(text: str) -> Any:
     return values if "," in text else values[0]
 
 
+def _number(text: str) -> float:
+    """The number, or NaN, which no comparison lets through."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def threshold(text: str) -> float:
     """A number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    value = _number(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from .arguments import add_model, count
+from .arguments import add_model, count, positive
 from .output import Output, table
 
 NAME = "bench"
@@ -16,15 +17,18 @@ _COLUMNS = ("RUNTIME", "MEDIAN", "P95", "MIN", "LOAD", "FIRST", "MIB", "CPU", "D
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads of every runtime (default 1)")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="time for each runtime (default 2)")
+    parser.add_argument("--seconds", type=positive, default=2.0, metavar="S", help="time for each runtime (default 2)")
     parser.add_argument("--against", default="", metavar="A,B", help="other runtimes: all, or names such as onnxruntime,ncnn")
     parser.add_argument("--source", metavar="FILE.onnx", help="the model that was converted; others read it")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from ..errors import UsageError
     from ..models import find
     from ..run.bench import bench
 
+    if args.source and not Path(args.source).is_file():
+        raise UsageError(f"there is no file {args.source}", "other runtimes read the source model", "check the path")
     against = [name for name in args.against.split(",") if name]
     result = bench(find(args.model), args.threads, args.seconds, against, args.source)
     out.data(result.as_dict())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .arguments import open_model
@@ -32,7 +33,7 @@ def _check_source(args: argparse.Namespace, out: Output) -> int:
     out.line(str(report))
     if not report.supported:
         return UnsupportedError.exit_code
-    out.note(f"next: tody convert {args.model} -o {report.name}.tody")
+    out.note(f"next: tody convert {shlex.quote(args.model)} -o {shlex.quote(report.name + '.tody')}")
     return 0
 
 

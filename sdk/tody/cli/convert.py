@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score", type=threshold, metavar="S", help="default threshold of the score")
     parser.add_argument("--iou", type=threshold, metavar="I", help="default threshold of the overlap")
     parser.add_argument(
-        "--tolerance", type=float, metavar="T", help="largest difference from the source, relative to an output's range"
+        "--tolerance", type=threshold, metavar="T", help="largest difference from the source, relative to an output's range"
     )
     parser.add_argument("--no-verify", action="store_true", help="do not run the source model to compare")
     parser.add_argument("--force", action="store_true", help="keep the result even if it differs by more; the report says so")
@@ -112,5 +113,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.data({**report.as_dict(), "output": str(target)})
     out.line(str(report))
     out.line(f"written to {target}")
-    out.note(f"next: tody {'detect' if report.decoder else 'bench'} {target}{' 0 --web :8080' if report.decoder else ''}")
+    verb = {"": "bench", "classify": "classify"}.get(report.decoder, "detect")
+    out.note(f"next: tody {verb} {shlex.quote(str(target))}{' 0 --web :8080' if report.decoder else ''}")
     return 0

@@ -37,37 +37,64 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
     }
 
 
+def _text(value: Any) -> str:
+    """A value of the metadata, whatever it is: numbers short, lists with commas, entries with colons."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
 def _port(port: dict[str, Any]) -> str:
-    return f"{port.get('name')}  {port.get('dtype')}  {'x'.join(map(str, port.get('shape', [])))}"
+    return f"{port.get('name')}  {port.get('dtype')}  {'x'.join(map(str, _list(port.get('shape'))))}"
 
 
 def _preprocess(facts: dict[str, Any]) -> str:
-    scale = f"(x - {facts.get('mean')}) / {facts.get('std')}"
+    scale = f"(x - [{_text(facts.get('mean'))}]) / [{_text(facts.get('std'))}]"
     return f"{facts.get('width')}x{facts.get('height')} {facts.get('fit')} {facts.get('pixels')} {facts.get('layout')}, {scale}"
 
 
+def _decoder(facts: dict[str, Any]) -> str:
+    limits = "".join(f", {key} {_text(facts[key])}" for key in ("score", "iou") if key in facts)
+    return f"{_dict(facts.get('decoder')).get('name')}{limits}"
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    """The value, if the metadata has it as it should; an empty one otherwise, as the file may come from anywhere."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
+    from ..errors import ModelError
     from ..models import find
 
     path = find(args.model)
-    facts = _facts(path, path.read_bytes())
+    try:
+        facts = _facts(path, path.read_bytes())
+    except ModelError as e:
+        raise ModelError(f"{path}: {e.what}", e.why, e.hint) from e
     out.data(facts)
     licence = facts.get("licence", "licence not stated")
     out.line(f"{facts.get('name', path.stem)}: {size_text(facts['bytes'])}, format {facts['format']}, {licence}")
     for kind in ("inputs", "outputs"):
-        for port in facts.get(kind, []):
-            out.line(f"  {kind[:-1]:11} {_port(port)}")
+        for port in _list(facts.get(kind)):
+            out.line(f"  {kind[:-1]:11} {_port(_dict(port))}")
     out.line(f"  memory      weights {size_text(facts['weights_bytes'])}, activations {size_text(facts['arena_bytes'])}")
     total = sum(facts["operators"].values())
     out.line(f"  operators   {total}: " + ", ".join(f"{name} {count}" for name, count in facts["operators"].items()))
     if "preprocess" in facts:
-        out.line(f"  preprocess  {_preprocess(facts['preprocess'])}")
+        out.line(f"  preprocess  {_preprocess(_dict(facts['preprocess']))}")
     if "decoder" in facts:
-        out.line(f"  decoder     {facts['decoder'].get('name')}, score {facts.get('score')}, iou {facts.get('iou')}")
-    labels = facts.get("labels", [])
+        out.line(f"  decoder     {_decoder(facts)}")
+    labels = _list(facts.get("labels"))
     if labels:
         shown = labels if args.labels or len(labels) <= 8 else [*labels[:6], "…", labels[-1]]
-        out.line(f"  labels      {len(labels)}: {', '.join(shown)}")
-    for key, value in facts.get("provenance", {}).items():
-        out.line(f"  {key:11} {value}")
+        out.line(f"  labels      {len(labels)}: {_text(shown)}")
+    for key, value in _dict(facts.get("provenance")).items():
+        out.line(f"  {key:11} {_text(value)}")
     return 0

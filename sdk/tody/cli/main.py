@@ -64,17 +64,21 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"usage: {' '.join(self.format_usage().split()[1:])}", f"{self.prog} --help")
+        words = [a.metavar or a.dest.upper() for a in self._actions if not a.option_strings]
+        raise UsageError(message, " ".join(["usage:", self.prog, *map(str, words), "[OPTIONS]"]), f"{self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole tree of arguments; imports nothing heavy."""
-    parser = Parser(prog="tody", description="Neural networks on small machines: convert, run, detect.", epilog=EPILOG)
+    parser = Parser(
+        prog="tody", allow_abbrev=False, description="Neural networks on small machines: convert, run, detect.", epilog=EPILOG
+    )
     parser.add_argument("--version", action="store_true", help="print the version")
     _add_json(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=Parser)
     for command in COMMANDS:
-        verb = verbs.add_parser(command.NAME, help=command.HELP, description=command.HELP[0].upper() + command.HELP[1:] + ".")
+        about = command.HELP[0].upper() + command.HELP[1:] + "."
+        verb = verbs.add_parser(command.NAME, help=command.HELP, description=about, allow_abbrev=False)
         command.arguments(verb)
         _add_json(verb)
         verb.set_defaults(run=command.run)
@@ -88,7 +92,10 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _dispatch(arguments: Sequence[str], out: Output) -> int:
-    args = build_parser().parse_args(arguments)
+    args, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        verb = f"tody {args.verb}" if args.verb else "tody"
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}", f"{verb} does not take them", f"{verb} --help")
     if args.version:
         from .. import __version__
 
@@ -105,12 +112,9 @@ def _as_tody_error(error: BaseException) -> TodyError:
         return error
     if isinstance(error, MemoryError):
         return MemoryLimitError("there is not enough memory", str(error), "a smaller input (--shape), or a smaller model")
-    if isinstance(error, OSError) and error.filename:
-        return UsageError(
-            f"{error.filename} cannot be used",
-            error.strerror or str(error),
-            "check the path, its permissions and the free space",
-        )
+    if isinstance(error, OSError) and error.errno:
+        what = f"{error.filename or 'a file'} cannot be used"
+        return UsageError(what, error.strerror or str(error), "check the path, its permissions and the free space")
     return TodyError(
         "tody itself failed", f"{type(error).__name__}: {error}", "TODY_DEBUG=1 shows where; please report it with the command"
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -29,35 +30,59 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line for people; nothing with --json."""
         if not self.as_json:
-            print(text, flush=True)
+            print(_visible(text), flush=True)
 
     def data(self, value: dict[str, Any]) -> None:
         """An object for programs; nothing without --json."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+            print(_json(value), flush=True)
 
     def note(self, text: str) -> None:
         """A remark beside the result; nothing with --json."""
         if not self.as_json:
-            print(text, file=sys.stderr, flush=True)
+            print(_visible(text), file=sys.stderr, flush=True)
 
     def error(self, error: TodyError) -> None:
         why, hint = _USUAL.get(error.kind, _USUAL["error"])
         facts = {**error.as_dict(), "why": error.why or why, "try": error.hint or hint}
         if self.as_json:
-            print(json.dumps(facts, ensure_ascii=False, default=_plain), file=sys.stderr, flush=True)
+            print(_json(facts), file=sys.stderr, flush=True)
             return
-        print(f"error: {error.what}\n  why: {facts['why']}\n  try: {facts['try']}", file=sys.stderr)
+        print(_visible(f"error: {error.what}\n  why: {facts['why']}\n  try: {facts['try']}"), file=sys.stderr)
         if isinstance(error, UnsupportedError):
             for node in error.nodes:
                 operator = f"{node.get('operator')} of {node.get('domain') or 'ai.onnx'} {node.get('opset')}"
                 place = f"{node.get('name') or '(no name)'}: {operator}"
-                print(
-                    "  " + "; ".join(str(part) for part in (place, node.get("why"), node.get("hint")) if part), file=sys.stderr
-                )
+                parts = (str(part) for part in (place, node.get("why"), node.get("hint")) if part)
+                print(_visible("  " + "; ".join(parts)), file=sys.stderr)
 
     def progress(self, what: str, total: int = 0) -> Progress:
         return Progress(what, total, quiet=self.as_json)
+
+
+def _visible(text: str) -> str:
+    """The text without control characters: names in a model file must not steer the terminal."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    )
+
+
+def _json(value: dict[str, Any]) -> str:
+    """One line. JSON has no NaN and no infinity: they become null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=lambda v: _finite(_plain(v)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

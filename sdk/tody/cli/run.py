@@ -45,8 +45,10 @@ def _inputs(model: Model, given: list[str]) -> dict[str, Any]:
             )
         try:
             arrays[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as e:
-            raise UsageError(f"{file} cannot be read", str(e), "numpy.save writes such files") from e
+        except OSError as e:
+            raise UsageError(f"{file} cannot be read", e.strerror or str(e), "check the path") from e
+        except (ValueError, EOFError) as e:
+            raise UsageError(f"{file} cannot be read", "it is not an array as .npy file", "numpy.save writes such files") from e
     return arrays
 
 

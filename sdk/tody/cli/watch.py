@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .arguments import add_model, add_runtime, count, size
+from .arguments import add_model, add_runtime, count, positive, size
 from .output import Output
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=count, default=1, metavar="N", help="look at every Nth frame only")
     parser.add_argument("--limit", type=count, metavar="N", help="end after N frames")
     parser.add_argument("--camera-size", type=size, metavar="WxH", help="size to ask of a camera")
-    parser.add_argument("--fps", type=float, metavar="N", help="rate to ask of a camera")
+    parser.add_argument("--fps", type=positive, metavar="N", help="rate to ask of a camera")
     add_runtime(parser)
 
 

@@ -74,7 +74,7 @@ def convert(
         AccuracyError: the result differs from its source by more than the tolerance.
     """
     source = read_source(model)
-    target = _target(output)
+    target = _target(output, model)
     graph = import_onnx(source.model, {k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
     for port, info in zip(outputs, source.model.graph.output, strict=True):
@@ -86,15 +86,19 @@ def convert(
     limit = Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
     report = _compile(source, graph, facts, constants or {}, limit if check else None)
     _judge(report, limit, force)
+    if decoder not in (None, "auto") and "preprocess" in facts:
+        _try_decoder(report)
     if target is not None:
         report.save(target)
     return report
 
 
-def _target(output: str | os.PathLike[str] | None) -> Path | None:
+def _target(output: str | os.PathLike[str] | None, model: Any) -> Path | None:
     if output is None:
         return None
     path = Path(output)
+    if isinstance(model, (str, os.PathLike)) and path.exists() and path.samefile(model):
+        raise UsageError(f"{path} cannot be written", "it is the model that is read", "name another file: -o OUT.tody")
     if path.is_dir() or not path.absolute().parent.is_dir():
         why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise UsageError(f"{path} cannot be written", why, "name a file in a folder that exists")
@@ -107,7 +111,8 @@ def _labels(labels: Sequence[str] | str | os.PathLike[str] | None) -> list[str]:
     try:
         lines = Path(labels).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"the labels {labels} cannot be read", str(e), "give a text file with one label a line") from e
+        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+        raise UsageError(f"the labels {labels} cannot be read", why, "give a text file with one label a line") from e
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -212,6 +217,20 @@ def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, A
     return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
 
 
+def _try_decoder(report: ConvertReport) -> None:
+    """Read boxes or labels once as a device will.
+
+    Raises:
+        ModelError: the outputs are not those that the decoder takes.
+    """
+    from ..run.classify import Classifier
+    from ..run.detect import Detector
+    from ..run.model import load
+
+    look = Classifier if report.decoder == "classify" else Detector
+    look(load(report.content, threads=1))
+
+
 def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
     for d in report.differences:
         if d.relative > limit.tolerance and limit.allows(d):
@@ -225,6 +244,10 @@ def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
     outside = f"{len(bad)} of {len(report.differences)} outputs are outside it"
     why = f"{limit.tolerance:.2g} is allowed against {report.against}; {outside}"
     hint = "--tolerance allows more, --force keeps the result as it is; please report the model"
+    if all(map(limit.is_noise, bad)):
+        what = f"the conversion cannot be proved: with made-up inputs, output {worst.name} hardly moves"
+        why = f"its values lie within {worst.span:.2g}, and rounding alone changes the source's own by {worst.noise:.2g}"
+        hint = "say with --mean and --std what the inputs are like; --force keeps the result as it is"
     if not force:
         raise AccuracyError(
             what, why, hint if "onnxruntime" in report.against else f"pip install onnxruntime and try again; {hint}"

@@ -15,6 +15,7 @@ from .graph import Graph
 from .verify import Array, Feed
 
 _FITS = ("stretch", "letterbox", "crop", "top_left")
+_MOST = 1e6  # of a mean or std: float32 keeps what is made of pixels
 GOLDEN_SEED = 1
 GOLDEN_TOLERANCE = 1e-4
 
@@ -59,6 +60,13 @@ def complete_preprocess(given: dict[str, Any], inputs: list[dict[str, Any]]) -> 
     full["mean"], full["std"] = [float(v) for v in full["mean"]], [float(v) for v in full["std"]]
     if not all(full["std"]):
         raise UsageError("the preprocessing's std has a zero", "pixels are divided by it", "give numbers above zero")
+    if not all(abs(m) < _MOST and 1 / _MOST < abs(s) < _MOST for m, s in zip(full["mean"], full["std"], strict=True)):
+        why = f"mean {full['mean']}, std {full['std']}"
+        raise UsageError("the preprocessing's numbers are out of bounds", why, "pixels go from 0 to 255: give them for that")
+    if not all(0 <= v <= 255 for v in full["pad"]):
+        raise UsageError(
+            f"the preprocessing's pad is {full['pad']}", "it is the colour of a pixel", "give numbers from 0 to 255"
+        )
     return {**full, "input": image["name"], "width": int(width), "height": int(height), "layout": layout}
 
 

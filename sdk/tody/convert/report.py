@@ -63,7 +63,12 @@ class ConvertReport:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Put the file in place: a crash leaves the old one or the new one, never half of it. Returns its path."""
-        return write_atomically(Path(path), self.content)
+        try:
+            return write_atomically(Path(path), self.content)
+        except OSError as e:
+            if e.errno:
+                e.filename = os.fspath(path)  # not the one beside it, which the user does not know
+            raise
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""

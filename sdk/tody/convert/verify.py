@@ -72,10 +72,11 @@ class Limit:
 
     def allows(self, d: Difference) -> bool:
         """Whether the difference is small enough."""
-        if d.relative <= self.tolerance:
-            return True
-        noise = NOISE_FACTOR * max(d.noise, NOISE_FLOOR)
-        return self.forgives_noise and d.relative <= NOISE_LIMIT and d.largest <= noise
+        return d.relative <= self.tolerance or (self.is_noise(d) and d.relative <= NOISE_LIMIT)
+
+    def is_noise(self, d: Difference) -> bool:
+        """Whether the difference is no larger than what rounding does, which may be all that the output shows."""
+        return self.forgives_noise and d.largest <= NOISE_FACTOR * max(d.noise, NOISE_FLOOR)
 
 
 def feeds(graph: Graph, preprocess: Mapping[str, Any] | None) -> list[Feed]:

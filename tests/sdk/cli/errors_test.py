@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -15,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tody import format
 from tody.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
+SOURCE = Path(__file__).parents[3] / "examples/data/door.onnx"
 
 
 def fails(capsys: Capture, code: int, *arguments: str) -> str:
@@ -36,10 +39,27 @@ def fails(capsys: Capture, code: int, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["detect"], ["convert"], ["detect", "m.tody", "0", "--score", "2"], ["run", "m.tody", "--threads", "0"]],
+    [
+        ["nonsense"],
+        ["detect"],
+        ["convert"],
+        ["info", "m.tody", "another.tody"],
+        ["info", "m.tody", "--label"],
+        ["detect", "m.tody", "0", "--score", "2"],
+        ["detect", "m.tody", "0", "--camera-size", "0x480"],
+        ["detect", "m.tody", "0", "--fps", "nan"],
+        ["run", "m.tody", "--threads", "0"],
+        ["bench", "m.tody", "--seconds", "nan"],
+        ["convert", "m.onnx", "--mean", "nan"],
+        ["convert", "m.onnx", "--tolerance", "-1"],
+    ],
 )
 def test_usage(capsys: Capture, arguments: list[str]) -> None:
     assert "--help" in fails(capsys, 2, *arguments)
+
+
+def test_unknown_words_name_the_command(capsys: Capture) -> None:
+    assert "try: tody info --help" in fails(capsys, 2, "info", "m.tody", "another.tody")
 
 
 def test_missing_model_and_source(capsys: Capture, tmp_path: Path) -> None:
@@ -110,7 +130,7 @@ def test_model_that_is_damaged_or_of_another_version(capsys: Capture, door: Path
         data = {"half": data[: len(data) // 2], "empty": bytearray(), "text": bytearray(b"hello" * 100)}[change]
     path = tmp_path / "bad.tody"
     path.write_bytes(data)
-    fails(capsys, 2, "check", str(path))
+    assert "bad.tody" in fails(capsys, 2, "check", str(path))
     if change != "weights":
         fails(capsys, 2, "detect", str(path), "fake://door")
         fails(capsys, 2, "info", str(path))
@@ -123,6 +143,61 @@ def test_wrong_inputs(capsys: Capture, door: Path, tmp_path: Path) -> None:
     assert "nothing" in fails(capsys, 2, "run", str(door), "--input", f"nothing={tmp_path / 'shape.npy'}")
     (tmp_path / "bad.npy").write_text("no array")
     fails(capsys, 2, "run", str(door), "--input", str(tmp_path / "bad.npy"))
+
+
+def test_a_disk_that_is_full(capsys: Capture, door: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    assert "No space" in fails(capsys, 2, "run", str(door), "--output", str(tmp_path))
+
+
+def test_json_has_no_nan(capsys: Capture, door: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nan.npy", np.full((1, 3, 96, 128), np.nan, np.float32))
+    assert main(["run", str(door), "--input", str(tmp_path / "nan.npy"), "--json"]) == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    facts = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert facts["outputs"][0]["mean"] is None
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [None], [[]], {"name": [1]}])
+def test_info_shows_any_metadata_and_no_control_characters(capsys: Capture, door: Path, tmp_path: Path, value: object) -> None:
+    file = format.read(door.read_bytes())
+    for key in ("inputs", "outputs", "preprocess", "decoder", "labels", "provenance", "licence", "score"):
+        file.meta = {**format.read(door.read_bytes()).meta, key: value, "name": "\x1b[2Jdoor"}
+        (tmp_path / "odd.tody").write_bytes(format.write(file))
+        assert main(["info", str(tmp_path / "odd.tody")]) == 0, key
+        said = capsys.readouterr().out
+        assert "\x1b" not in said and "[2Jdoor" in said
+
+
+def test_the_source_is_not_overwritten(capsys: Capture, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "door.onnx").write_bytes(SOURCE.read_bytes())
+    (tmp_path / "link.tody").symlink_to(tmp_path / "door.onnx")
+    for target in ("door.onnx", "link.tody"):
+        fails(capsys, 2, "convert", str(tmp_path / "door.onnx"), "-o", str(tmp_path / target), "--no-verify")
+    assert (tmp_path / "door.onnx").read_bytes() == SOURCE.read_bytes()
+
+
+@pytest.mark.parametrize("decoder", ["yolox", "ssd", "nanodet", "classify"])
+def test_a_decoder_that_does_not_fit_is_refused_and_nothing_is_written(capsys: Capture, tmp_path: Path, decoder: str) -> None:
+    pytest.importorskip("onnx")
+    target = tmp_path / "door.tody"
+    picture = ["--pixels", "bgr", "--mean", "0", "--std", "1"]
+    fails(capsys, 2, "convert", str(SOURCE), "-o", str(target), "--decoder", decoder, *picture)
+    assert not target.exists()
+
+
+def test_made_up_inputs_that_prove_nothing(capsys: Capture, tmp_path: Path) -> None:
+    """Without --mean and --std the detector sees noise around 0, and its scores differ in the last bit only."""
+    pytest.importorskip("onnxruntime")
+    said = fails(capsys, 3, "convert", str(SOURCE), "-o", str(tmp_path / "door.tody"))
+    assert "hardly moves" in said and "--mean" in said
 
 
 def test_unknown_kernels(capsys: Capture, door: Path) -> None:
@@ -160,10 +235,10 @@ def test_unsupported_operators_are_all_listed_and_nothing_is_written(capsys: Cap
 
 def test_accuracy_bound_and_force(capsys: Capture, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    source, target = Path(__file__).parents[3] / "examples/data/door.onnx", tmp_path / "door.tody"
+    target = tmp_path / "door.tody"
     usual = [
         "convert",
-        str(source),
+        str(SOURCE),
         "-o",
         str(target),
         "--pixels",
@@ -183,8 +258,7 @@ def test_accuracy_bound_and_force(capsys: Capture, tmp_path: Path) -> None:
 
 def test_target_that_cannot_be_written(capsys: Capture, door: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    source = Path(__file__).parents[3] / "examples/data/door.onnx"
-    fails(capsys, 2, "convert", str(source), "-o", str(tmp_path / "no" / "door.tody"))
+    fails(capsys, 2, "convert", str(SOURCE), "-o", str(tmp_path / "no" / "door.tody"))
     if pytest.importorskip("cv2"):
         fails(capsys, 9, "detect", str(door), "fake://door", "--save", str(tmp_path / "no" / "out.mp4"))
 
