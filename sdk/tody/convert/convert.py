@@ -56,7 +56,7 @@ def convert(
         constants: input name -> value, for inputs that shall not be inputs any more.
         decoder: name of the decoder, its parameters (docs/format.md, key `decoder`), "auto" to find it by the outputs' shapes,
             or None.
-        labels: names of the classes, or a text file with one a line.
+        labels: names of the classes, or a text file with one a line; None: those that the source names, if it does.
         preprocess: docs/format.md, key `preprocess`; size, layout and input are filled in. "auto": what the decoder's models
             usually want, said in the report's notes. None: unknown.
         score, iou: default thresholds of detection, 0 to 1.
@@ -80,7 +80,7 @@ def convert(
     for port, info in zip(outputs, source.model.graph.output, strict=True):
         port["name"] = info.name
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
-    facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels)))
+    facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
     facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})
     usual = HALF_TOLERANCE if source.is_half else TOLERANCE
     limit = Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
@@ -123,10 +123,19 @@ def _vision(
     decoder: str | Mapping[str, Any] | None,
     preprocess: Mapping[str, Any] | str | None,
     labels: list[str],
+    own: list[str],
 ) -> dict[str, Any]:
-    """The entries `decoder`, `preprocess` and `labels`; what was guessed is noted in the graph's notes."""
+    """The entries `decoder`, `preprocess` and `labels`; what was guessed is noted in the graph's notes.
+
+    Args:
+        labels: those that the user gave.
+        own: those that the source names, for a decoder of as many classes.
+    """
+    count = len(labels or own)
+    found, usual = find_decoder(graph, inputs, outputs, decoder, count) if decoder is not None else (None, None)
+    if not labels and found is not None and found.get("classes") == len(own):
+        labels = own
     facts: dict[str, Any] = {"labels": labels} if labels else {}
-    found, usual = find_decoder(graph, inputs, outputs, decoder, len(labels)) if decoder is not None else (None, None)
     if found is not None:
         facts["decoder"] = found
         if not labels and usual_labels(found):

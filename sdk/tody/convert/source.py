@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 from dataclasses import dataclass
@@ -40,6 +41,24 @@ class Source:
     def opset(self) -> int:
         """Version of ONNX's own operators."""
         return next((int(o.version) for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, where the model's own metadata has them; empty if it has none that can be read.
+
+        Ultralytics writes `names`, a dictionary by number or a list; RapidAI writes `character`, one a line.
+        """
+        entries = {entry.key: entry.value for entry in self.model.metadata_props}
+        if "names" not in entries:
+            return str(entries.get("character", "")).splitlines()
+        try:
+            names = ast.literal_eval(entries["names"])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return []
+        if isinstance(names, dict):
+            names = [names.get(i) for i in range(len(names))]
+        whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return names if whole else []
 
     @property
     def is_half(self) -> bool:

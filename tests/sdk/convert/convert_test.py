@@ -218,6 +218,27 @@ def test_an_input_may_be_an_output_as_well() -> None:
     assert [p["name"] for p in report.outputs] == ["exp0_0", "x"] and report.max_error is not None and report.max_error < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("names", "{0: 'cat', 1: \"dog's\", 2: 'c', 3: 'd', 4: 'e'}", ["cat", "dog's", "c", "d", "e"]),
+        ("names", '["a", "b", "c", "d", "e"]', list("abcde")),
+        ("character", "0\n90\n180\n270\nnone", ["0", "90", "180", "270", "none"]),
+        ("names", "{0: 'too', 1: 'few'}", None),
+        ("names", "{1: 'a', 2: 'b', 3: 'c', 4: 'd', 5: 'e'}", None),
+        ("names", "[1, 2, 3, 4, 5]", None),
+        ("names", "__import__('os').getcwd()", None),
+        ("names", "[" * 10000, None),
+    ],
+)
+def test_labels_that_the_source_names(key: str, value: str, wanted: list[str] | None) -> None:
+    model = small()
+    onnx.helper.set_model_props(model, {key: value})
+    assert tody.load(convert(model).bytes).meta.get("labels") == wanted
+    assert tody.load(convert(model, labels=["v", "w", "x", "y", "z"]).bytes).meta["labels"] == ["v", "w", "x", "y", "z"]
+    assert "labels" not in tody.load(convert(model, decoder=None).bytes).meta
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 28, 28, 1)])
 def test_gray_pictures_are_taken_from_0_to_1(shape: tuple[int, ...]) -> None:
     net = Net(opset=17)
