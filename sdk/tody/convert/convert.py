@@ -82,12 +82,11 @@ def convert(
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
     facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
     facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})
-    usual = HALF_TOLERANCE if source.is_half else TOLERANCE
-    limit = Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
+    limit = _limit(source, tolerance)
     report = _compile(source, graph, facts, constants or {}, limit if check else None)
     _judge(report, limit, force)
-    if decoder not in (None, "auto") and "preprocess" in facts:
-        _try_decoder(report)
+    if decoder != "auto":
+        _try_decoder(report, facts)
     if target is not None:
         report.save(target)
     return report
@@ -140,6 +139,8 @@ def _vision(
         facts["decoder"] = found
         if not labels and usual_labels(found):
             facts["labels"] = usual_labels(found)
+        if labels and found.get("classes", len(labels)) != len(labels):
+            graph.notes.append(f"{len(labels)} labels are given for {found['classes']} classes")
         if decoder == "auto":
             graph.notes.append(f"the outputs look like those of {found['name']}: that is the decoder (--decoder names another)")
     if isinstance(preprocess, Mapping):
@@ -226,8 +227,13 @@ def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, A
     return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
 
 
-def _try_decoder(report: ConvertReport) -> None:
-    """Read boxes or labels once as a device will.
+def _limit(source: Source, tolerance: float | None) -> Limit:
+    usual = HALF_TOLERANCE if source.is_half else TOLERANCE
+    return Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
+
+
+def _try_decoder(report: ConvertReport, facts: Mapping[str, Any]) -> None:
+    """Read boxes or labels once as a device will, if the file says how.
 
     Raises:
         ModelError: the outputs are not those that the decoder takes.
@@ -236,6 +242,8 @@ def _try_decoder(report: ConvertReport) -> None:
     from ..run.detect import Detector
     from ..run.model import load
 
+    if not report.decoder or "preprocess" not in facts:
+        return
     look = Classifier if report.decoder == "classify" else Detector
     look(load(report.content, threads=1))
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _read(path: Path) -> bytes:
             raise ModelError(f"{path} has {size:,} bytes", why, "store its weights as external data")
         return path.read_bytes()
     except FileNotFoundError as e:
-        raise UsageError(f"there is no file {path}", "", "check the path") from e
+        raise UsageError(f"there is no file {path}", "a model is read from a file", "check the path") from e
     except OSError as e:
         raise UsageError(f"{path} cannot be read", e.strerror or str(e), "check its permissions") from e
 
@@ -216,7 +217,13 @@ def _check_names(inputs: list[Any], shapes: Mapping[str, Any], constants: Mappin
 
 def _bound(info: Any, value: Array) -> Operand:
     dtype = ELEMENTS.get(info.type.tensor_type.elem_type, "string")
-    data = np.asarray(value)
+    data, declared = np.asarray(value), _declared(info)
+    shape = tuple(n for n in declared or () if isinstance(n, int))
+    if declared is not None and len(shape) == len(declared) and data.shape != shape:
+        if data.size != math.prod(shape):
+            why = f"it has the shape {_spell(shape)}, the value {_spell(data.shape)}"
+            raise UsageError(f"the value does not fit input {info.name}", why, "give as many numbers, or a .npy file")
+        data = data.reshape(shape)
     if dtype in COMPUTE or dtype in ("uint32", "uint64"):
         data = data.astype(dtype)
     return Operand(data.shape, dtype, data=data)

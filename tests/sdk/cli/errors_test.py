@@ -317,3 +317,12 @@ def test_broken_pipe_is_quiet(door: Path) -> None:
     assert process.wait(timeout=20) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_labels_of_another_number_are_noted(capsys: Capture, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "three.names").write_text("a\nb\nc\n")
+    picture = ["--pixels", "bgr", "--mean", "0", "--std", "1", "--decoder", "centernet"]
+    names = ["--labels", str(tmp_path / "three.names")]
+    assert main(["convert", str(SOURCE), "-o", str(tmp_path / "door.tody"), *picture, *names]) == 0
+    assert "3 labels are given for 1 classes" in capsys.readouterr().out

@@ -82,6 +82,8 @@ def test_wrong_names_and_shapes() -> None:
         import_onnx(om.conv_model(), {"z": (1,)})
     with pytest.raises(UsageError, match="no input 'z'"):
         import_onnx(om.conv_model(), constants={"z": np.zeros(1)})
+    with pytest.raises(UsageError, match="does not fit input x"):
+        import_onnx(om.conv_model(), constants={"x": np.float32(3)})
     with pytest.raises(UsageError, match="does not fit"):
         import_onnx(om.conv_model(), {"x": (1, 3, 8)})
     with pytest.raises(UsageError, match="at least 1"):
