@@ -413,3 +413,14 @@ def test_one_output_of_top_k_is_enough(wanted: str) -> None:
     model = om.model_of([node], [om.info("x", (2, 9))], [om.info(wanted, (2, 3), kind)], {"k": np.array([3])})
     x = om.RANDOM.standard_normal((2, 9)).astype(np.float32)
     np.testing.assert_array_equal(om.run(model, x)[0], om.expected(model, x=x)[0])
+
+
+@pytest.mark.parametrize(("have", "want"), [(3, 5), (19, 42), (31, 44), (47, 12)])
+def test_rounded_scales_make_the_size_that_was_meant(have: int, want: int) -> None:
+    """Exporters divide sizes in float32; these quotients are a little too small."""
+    scale = np.float32(want) / np.float32(have)
+    assert have * float(scale) < want
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")
+    scales = np.array([1, 1, 1, scale], np.float32)
+    graph = import_onnx(om.model_of([node], [om.info("x", (1, 1, 1, have))], [om.info("y", None)], {"scales": scales}))
+    assert graph.values["y"].shape == (1, 1, 1, want)

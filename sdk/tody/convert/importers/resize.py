@@ -71,7 +71,7 @@ def _axes(call: Call, x: Operand) -> list[_Axis]:
         counts, factors = _by_sizes(call, x, which, [int(n) for n in sizes])
     else:
         factors = [float(v) for v in np.asarray(scales)]
-        counts = [floor(x.shape[d] * f) for d, f in zip(which, factors, strict=True)]
+        counts = [_scaled(x.shape[d], f) for d, f in zip(which, factors, strict=True)]
     axes = [_Axis(n, n, 1.0) for n in x.shape]
     for i, d in enumerate(which):
         region = (0.0, 1.0) if roi is None else (float(roi[i]), float(roi[len(which) + i]))
@@ -79,6 +79,11 @@ def _axes(call: Call, x: Operand) -> list[_Axis]:
     if any(axis.count < 1 or axis.scale <= 0 for axis in axes):
         raise ValueError("the result holds nothing")
     return axes
+
+
+def _scaled(size: int, scale: float) -> int:
+    """In float32, as runtimes do it and exporters count on: a scale of 30 / 23 that was rounded down still makes 30 of 23."""
+    return floor(np.float32(size) * np.float32(scale))
 
 
 def _given(call: Call, index: int, name: str) -> Array | None:
