@@ -187,11 +187,14 @@ def import_onnx(
             scope[info.name] = _bound(info, constants[info.name])
     for info, shape in _input_shapes([i for i in inputs if i.name not in constants], shapes, graph.notes):
         scope[info.name] = _graph_input(graph, info, shape)
+    outputs = list(dict.fromkeys(o.name for o in model.graph.output))
+    if len(outputs) < len(model.graph.output):
+        graph.notes.append("outputs that the model lists more than once are given once")
     try:
-        walk.nodes(model.graph.node, scope, [o.name for o in model.graph.output])
+        walk.nodes(model.graph.node, scope, outputs)
     except ModelError as e:
         raise _with_shapes_told(e, shapes) from e
-    walk.finish([_output(scope, o.name) for o in model.graph.output], [o.name for o in model.graph.output])
+    walk.finish([_output(scope, name) for name in outputs], outputs)
     return graph
 
 

@@ -254,6 +254,12 @@ def test_outputs_that_share_or_need_no_node() -> None:
     assert got[4].dtype == np.int64
 
 
+def test_an_output_that_is_listed_twice_is_given_once() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])]
+    graph = import_onnx(om.model_of(nodes, [om.info("x", (2,))], [om.info(name, (2,)) for name in ("y", "z", "y")]))
+    assert graph.outputs == ["y", "z"] and "once" in graph.notes[0]
+
+
 def test_shape_arithmetic_folds_away() -> None:
     nodes = [
         helper.make_node("Shape", ["x"], ["s"]),
