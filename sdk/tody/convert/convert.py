@@ -77,8 +77,8 @@ def convert(
     target = _target(output, model)
     graph = import_onnx(source.model, {k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
-    for port, info in zip(outputs, source.model.graph.output, strict=True):
-        port["name"] = info.name
+    for port, own in zip(outputs, dict.fromkeys(info.name for info in source.model.graph.output), strict=True):
+        port["name"] = own
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
     facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
     facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})

@@ -211,6 +211,14 @@ def test_differences_are_measured_honestly() -> None:
     assert verify.compare("y", a * 0 + 2, a * 0 + 3).relative == 0.5
 
 
+def test_an_output_that_is_listed_twice_is_given_once() -> None:
+    net = Net(opset=17)
+    x = net.op("Exp", net.input(1, 4))
+    y = net.op("Neg", x)
+    report = convert(net.model(x, y, x), decoder=None)
+    assert [p["name"] for p in report.outputs] == [x, y] and any("once" in note for note in report.notes)
+
+
 def test_an_input_may_be_an_output_as_well() -> None:
     net = Net()
     x = net.input(1, 4, name="x")
