@@ -294,6 +294,21 @@ FILES: list[tuple[str, Callable[[], bytes], str]] = [
         "TENSOR",
     ),
     ("a shape of 2^31", lambda: changed(**{"tensor10.rank": 1, "tensor10.shape0": 1 << 31, "tensor10.bytes": 0}), "TENSOR"),
+    (
+        "a shape of 2^64, which is 0 in 64 bits",
+        lambda: changed(**{"tensor10.rank": 4, "tensor10.bytes": 0} | {f"tensor10.shape{d}": 65536 for d in range(4)}),
+        "TENSOR",
+    ),
+    (
+        "a seventh dimension behind six good ones",
+        lambda: changed(**{"tensor10.rank": 7} | {f"tensor10.shape{d}": 1 for d in range(6)}),
+        "TENSOR",
+    ),
+    (
+        "parameters that end early",
+        lambda: changed(**{"op3.param_bytes": 4 * 11, "header.ops_bytes": H.ops_bytes - 4}),
+        "OP_RECORD",
+    ),
     ("sections in another order", lambda: changed(**{"header.tensors_at": H.ops_at, "header.ops_at": H.tensors_at}), "HEADER"),
     ("png", lambda: b"\x89PNG\r\n\x1a\n" + bytes(200), "MAGIC"),
 ]
