@@ -57,6 +57,8 @@ CASES: list[tuple[int, Shapes, int, dict[str, Any]]] = [
     (416, {"output": (1, 3598, 112)}, 0, {"name": "nanodet", **PLUS}),
     (640, {"output0": (1, 84, 8400)}, 0, {"name": "yolov8", "classes": 80}),
     (640, {"output0": (1, 56, 8400)}, 0, {"name": "yolov8", "classes": 1, "points": 17}),
+    (640, {"output0": (1, 300, 84)}, 0, {"name": "yolov8", "classes": 80, "normalized": True}),
+    (640, {"output0": (1, 300, 9)}, 5, {"name": "yolov8", "classes": 5, "normalized": True}),
     (640, {"output0": (1, 300, 6)}, 0, {"name": "yolov10", "classes": 80}),
     (640, {"output0": (1, 300, 6)}, 3, {"name": "yolov10", "classes": 3}),
     (640, {"output0": (1, 300, 57)}, 0, {"name": "yolov10", "classes": 1, "points": 17}),
@@ -109,6 +111,18 @@ def test_boxes_of_ssd_must_be_decoded_or_have_anchors() -> None:
     assert found(320, shapes) is None
     facts = found(320, shapes, asked={"name": "ssd", "anchors": [[0.5, 0.5, 1, 1]], "variance": [0.1, 0.1, 0.2, 0.2]})
     assert facts is not None and facts["anchors"] and facts["outputs"] == ["scores", "boxes"]
+
+
+@pytest.mark.parametrize("scores", [(1, 2100, 80), (1, 80, 2100)])
+def test_boxes_of_every_cell_are_corners_in_pixels(scores: tuple[int, ...]) -> None:
+    shapes = {"boxes": (1, 2100, 4), "scores": scores}
+    facts = found(320, shapes, boxes="mul", scores="sigmoid")
+    assert facts is not None and (facts["name"], facts["outputs"], facts["classes"]) == ("ssd", ["scores", "boxes"], 80)
+    assert not facts["normalized"] and not facts["background"] and not facts["sigmoid"]
+    facts = found(320, shapes, labels=79, boxes="mul", scores="softmax") or {}
+    assert (facts["classes"], facts["background"], facts["sigmoid"]) == (79, True, False)
+    assert (found(320, shapes, boxes="mul") or {})["sigmoid"] is True
+    assert found(320, {**shapes, "masks": (1, 2100, 32)}, boxes="mul") is None
 
 
 def test_what_is_no_detector_has_no_decoder() -> None:
