@@ -30,10 +30,11 @@ def splitmix64(seed: int, shape: tuple[int, ...], low: float, high: float, dtype
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
     u = (z >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
-    value = np.float32(low) + u * (np.float32(high) - np.float32(low))
-    if dtype in ("float32", "float16"):
+    with np.errstate(over="ignore", invalid="ignore"):  # the bounds may come from a file
+        value = np.float32(low) + u * (np.float32(high) - np.float32(low))
+        if dtype not in ("float32", "float16"):
+            value = np.floor(value)
         return np.asarray(value.reshape(shape).astype(dtype))
-    return np.asarray(np.floor(value).reshape(shape).astype(dtype))
 
 
 def sample_stride(size: int) -> int:

