@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import seeds
 
 from tody import format as tf
 from tody._runtime import Runtime
@@ -342,6 +343,45 @@ def test_field(field: str, value: int | float | bytes, status: str) -> None:
 @pytest.mark.parametrize(("make", "status"), [pytest.param(make, status, id=name) for name, make, status in FILES])
 def test_file(make: Callable[[], bytes], status: str) -> None:
     assert refusal(make()).startswith(TEXTS[status])
+
+
+FLAGS = {"include_pad", "transpose_b", "log", "rms", "least", "last", "smallest", "exclusive", "reverse", "linear_before_reset"}
+
+
+def beyond(name: str, kind: str | list[str]) -> int | None:
+    """The first value of a parameter that is none of its names, flags or axes; None where any number may be right."""
+    if isinstance(kind, list):
+        return len(kind)
+    if kind == "act":
+        return len(tf.FUNCTIONS)
+    return 2 if name in FLAGS else tf.MAX_RANK if name == "axis" else 1 << tf.MAX_RANK if name == "axes" else None
+
+
+def parameters(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """Operator and parameter, where it lies, and the first value that is too large, for all that have one."""
+    h, file = tf.read_header(data), tf.read(data)
+    at = h.ops_at
+    for record in file.records:
+        _, inputs, outputs, _ = struct.unpack_from("<4H", data, at)
+        at += 8 + 4 * (inputs + outputs)
+        for name, kind, count in tf.OPS[record.op].params:
+            if (bad := beyond(name, kind)) is not None:
+                yield f"{record.op}.{name}", at, bad
+            at += 12 if kind == "act" else 4 * count
+
+
+def test_every_name_flag_and_axis_is_checked() -> None:
+    seen = set()
+    for data in seeds.models().values():
+        for name, at, bad in parameters(data):
+            seen.add(name)
+            for value in (bad, 0xFFFFFFFF):
+                wrong = bytearray(data)
+                struct.pack_into("<I", wrong, at, value)
+                with pytest.raises(ModelError):
+                    Runtime(repaired(wrong))
+                    pytest.fail(f"{name} was taken as {value}")
+    assert seen == {f"{op}.{n}" for op, o in tf.OPS.items() for n, kind, _ in o.params if beyond(n, kind) is not None}
 
 
 @pytest.mark.parametrize("at", [H.weights_at, H.meta_at - 64, H.meta_at + 6])
