@@ -47,6 +47,7 @@ class Operand:
         name: the graph's value that holds it; empty for a constant that no primitive has taken yet.
         data: the content of a constant, in its exact dtype.
         raw: a graph input of a dtype that is not computed in: the input itself; `name` is made by the first use.
+        items: the tensors of a sequence, which has no other content.
     """
 
     shape: tuple[int, ...]
@@ -54,6 +55,7 @@ class Operand:
     name: str = ""
     data: Array | None = None
     raw: str = ""
+    items: tuple[Operand, ...] | None = None
 
     @property
     def rank(self) -> int:

@@ -430,3 +430,39 @@ def test_rounded_scales_make_the_size_that_was_meant(have: int, want: int) -> No
     scales = np.array([1, 1, 1, scale], np.float32)
     graph = import_onnx(om.model_of([node], [om.info("x", (1, 1, 1, have))], [om.info("y", None)], {"scales": scales}))
     assert graph.values["y"].shape == (1, 1, 1, want)
+
+
+def test_sequences_of_known_lengths_vanish() -> None:
+    """As exporters write split and stack: nothing is left of them but slices and a concatenation."""
+    nodes = [
+        helper.make_node("SplitToSequence", ["x", "two"], ["parts"], axis=1),
+        helper.make_node("SequenceAt", ["parts", "last"], ["tail"]),
+        helper.make_node("SequenceErase", ["parts", "zero"], ["rest"]),
+        helper.make_node("SequenceInsert", ["rest", "tail"], ["longer"]),
+        helper.make_node("SequenceInsert", ["longer", "ones", "zero"], ["longest"]),
+        helper.make_node("SequenceLength", ["longest"], ["n"]),
+        helper.make_node("SequenceErase", ["longest", "one"], ["equal"]),
+        helper.make_node("ConcatFromSequence", ["equal"], ["y"], axis=-1),
+        helper.make_node("SplitToSequence", ["x"], ["rows"], axis=0, keepdims=0),
+        helper.make_node("ConcatFromSequence", ["rows"], ["z"], axis=1, new_axis=1),
+    ]
+    weights = {"two": np.int64(2), "last": np.int64(-1), "zero": np.int64(0), "one": np.int64(1), "ones": np.ones((3, 1))}
+    weights["ones"] = weights["ones"].astype(np.float32)
+    outputs = [om.info("y", None), om.info("n", (), TensorProto.INT64), om.info("z", None)]
+    model = om.model_of(nodes, [om.info("x", (3, 5))], outputs, weights)
+    x = om.RANDOM.standard_normal((3, 5)).astype(np.float32)
+    for got, want in zip(om.run(model, x), om.expected(model, x=x), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_sequences_are_no_tensors() -> None:
+    split = helper.make_node("SplitToSequence", ["x"], ["parts"])
+    given = om.model_of([split], [om.info("x", (3, 5))], [om.info("parts", None)])
+    with pytest.raises(UnsupportedError, match="output parts has the dtype sequence"):
+        import_onnx(given)
+    used = om.model_of([split, helper.make_node("Relu", ["parts"], ["y"])], [om.info("x", (3, 5))], [om.info("y", None)])
+    with pytest.raises(TodyError):
+        import_onnx(used)
+    many = om.model_of([split], [om.info("x", (1 << 20,))], [om.info("parts", None)])
+    with pytest.raises(UnsupportedError, match="4096 parts"):
+        import_onnx(many)

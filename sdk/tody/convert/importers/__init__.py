@@ -22,6 +22,7 @@ from . import (
     reduction,
     resize,
     sampling,
+    sequence,
     shape,
 )
 
@@ -99,6 +100,14 @@ _ROWS: list[tuple[Importer, str]] = [
     (gather.scatter_nd, "ScatterND"),
     (resize.resize, "Resize Upsample"),
     (sampling.grid_sample, "GridSample"),
+    # sequences
+    (sequence.construct, "SequenceConstruct SequenceEmpty"),
+    (sequence.insert, "SequenceInsert"),
+    (sequence.erase, "SequenceErase"),
+    (sequence.at, "SequenceAt"),
+    (sequence.length, "SequenceLength"),
+    (sequence.join, "ConcatFromSequence"),
+    (sequence.split, "SplitToSequence"),
     # memory and quantisation
     (recurrent.recurrent, "LSTM GRU RNN"),
     (quantization.dequantize, "DequantizeLinear"),

@@ -83,7 +83,7 @@ def _axes(call: Call, x: Operand) -> list[_Axis]:
 
 def _scaled(size: int, scale: float) -> int:
     """In float32, as runtimes do it and exporters count on: a scale of 30 / 23 that was rounded down still makes 30 of 23."""
-    return floor(np.float32(size) * np.float32(scale))
+    return floor(float(np.float32(size) * np.float32(scale)))
 
 
 def _given(call: Call, index: int, name: str) -> Array | None:
