@@ -384,6 +384,31 @@ def test_every_name_flag_and_axis_is_checked() -> None:
     assert seen == {f"{op}.{n}" for op, o in tf.OPS.items() for n, kind, _ in o.params if beyond(n, kind) is not None}
 
 
+FLOATS = "conv dwconv deconv dense matmul softmax layer_norm instance_norm resize lstm gru rnn".split()
+
+
+def test_no_tensor_of_a_float_operator_may_hold_integers() -> None:
+    seen = set()
+    for data in seeds.models().values():
+        file = tf.read(data)
+        for record in file.records:
+            if len(file.records) > 1 or record.op not in FLOATS:
+                continue
+            seen.add(record.op)
+            for index in {i for i in (*record.inputs, *record.outputs) if i is not None and file.tensors[i].dtype == "float32"}:
+                wrong = bytearray(data)
+                wrong[file_at(data, index)] = tf.DTYPES["int32"][0]
+                with pytest.raises(ModelError):
+                    Runtime(repaired(wrong))
+                    pytest.fail(f"{record.op} took int32 for tensor {index}")
+    assert seen == set(FLOATS)
+
+
+def file_at(data: bytes, tensor: int) -> int:
+    """Where a tensor's record lies; its dtype is the first byte."""
+    return tf.read_header(data).tensors_at + 64 * tensor
+
+
 @pytest.mark.parametrize("at", [H.weights_at, H.meta_at - 64, H.meta_at + 6])
 def test_weights_and_metadata_are_compared_on_request(at: int) -> None:
     data = bytearray(SOUND)
