@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tody import format
+from tody import errors, format
 from tody.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
@@ -326,3 +326,21 @@ def test_labels_of_another_number_are_noted(capsys: Capture, tmp_path: Path) -> 
     names = ["--labels", str(tmp_path / "three.names")]
     assert main(["convert", str(SOURCE), "-o", str(tmp_path / "door.tody"), *picture, *names]) == 0
     assert "3 labels are given for 1 classes" in capsys.readouterr().out
+
+
+def test_exit_codes_are_those_that_help_tells() -> None:
+    codes = {
+        e.__name__: (e.exit_code, e.kind) for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)
+    }
+    assert codes == {
+        "TodyError": (1, "error"),
+        "UsageError": (2, "usage"),
+        "ModelError": (2, "model"),
+        "MissingExtraError": (2, "missing-extra"),
+        "AccuracyError": (3, "accuracy"),
+        "UnsupportedError": (4, "unsupported"),
+        "MemoryLimitError": (5, "memory"),
+        "DeviceError": (6, "device"),
+        "TrustError": (7, "trust"),
+        "CameraError": (9, "camera"),
+    }
