@@ -14,6 +14,7 @@ from ..operand import Call, Operand
 from . import (
     convolution,
     elementwise,
+    fused,
     gather,
     matrix,
     normalization,
@@ -26,7 +27,7 @@ from . import (
     shape,
 )
 
-Importer = Callable[[Builder, Call], "Operand | Sequence[Operand]"]
+Importer = Callable[[Builder, Call], "Operand | Sequence[Operand | None]"]
 
 _ROWS: list[tuple[Importer, str]] = [
     # element by element
@@ -118,10 +119,15 @@ _ROWS: list[tuple[Importer, str]] = [
     (quantization.qlinear_matmul, "QLinearMatMul"),
 ]
 
-# What onnxruntime's quantiser writes in its own domain.
+# What onnxruntime's quantiser and optimiser write in its own domain.
 _ONNXRUNTIME: list[tuple[Importer, str]] = [
     (quantization.qgemm, "QGemm"),
     (quantization.qlinear, " ".join(f"QLinear{kind}" for kind in quantization.PLAIN)),
+    (fused.conv, "FusedConv"),
+    (fused.gemm, "FusedGemm"),
+    (fused.matmul, "FusedMatMul"),
+    (fused.gelu, "Gelu BiasGelu FastGelu QuickGelu"),
+    (fused.skip_layer_normalization, "SkipLayerNormalization SkipSimplifiedLayerNormalization"),
 ]
 
 IMPORTERS: dict[tuple[str, str], Importer] = {
