@@ -25,6 +25,7 @@ from . import (
     sampling,
     sequence,
     shape,
+    signal,
 )
 
 Importer = Callable[[Builder, Call], "Operand | Sequence[Operand | None]"]
@@ -57,6 +58,8 @@ _ROWS: list[tuple[Importer, str]] = [
     (matrix.gemm, "Gemm"),
     (matrix.matmul, "MatMul"),
     (matrix.einsum, "Einsum"),
+    (signal.dft, "DFT"),
+    (signal.stft, "STFT"),
     # normalisation
     (normalization.batch_normalization, "BatchNormalization"),
     (normalization.instance_normalization, "InstanceNormalization"),

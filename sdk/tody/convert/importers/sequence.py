@@ -10,7 +10,6 @@ import numpy as np
 from ..builder import Builder
 from ..operand import Call, Operand, Refusal, axis_of
 
-
 MAX_PARTS = 4096  # of a tensor that is split
 
 
