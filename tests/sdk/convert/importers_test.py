@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
-import onnx_models as om  # noqa: E402
+import onnx_models as om
 
-from onnx import TensorProto, helper  # noqa: E402
-from tody.convert.onnx import import_onnx  # noqa: E402
-from tody.errors import TodyError, UnsupportedError  # noqa: E402
+from onnx import TensorProto, helper
+from tody.convert.onnx import import_onnx
+from tody.errors import TodyError, UnsupportedError
 
 
 @pytest.mark.parametrize("wanted", ["v", "i"])
