@@ -70,6 +70,14 @@ def _number(text: str) -> float:
         return math.nan
 
 
+def address(text: str) -> str:
+    """:8080, 127.0.0.1:8080 or http://127.0.0.1:8080 as the latter."""
+    match = re.fullmatch(r"(?:http://)?([^/]*:\d{1,5})/?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as :8080 or 127.0.0.1:8080")
+    return f"http://{match[1]}"
+
+
 def threshold(text: str) -> float:
     """A number from 0 to 1."""
     value = _number(text)

@@ -8,9 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .arguments import add_model, add_runtime, count, positive, size
+from .arguments import add_model, add_runtime, address, count, positive, size
 from .output import Output
 
 if TYPE_CHECKING:
@@ -37,13 +38,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", metavar="OUT", help="write what was found: a clip (.mp4, .avi), a picture, or a folder/")
     parser.add_argument("--show", action="store_true", help="show it in a window")
     parser.add_argument(
-        "--web", metavar="[HOST]:PORT", help="show it on a page in a browser; :8080 can be seen by the whole network"
+        "--web",
+        type=address,
+        metavar="[HOST]:PORT",
+        help="show it on a page in a browser; :8080 can be seen by the whole network",
     )
     parser.add_argument("--every", type=count, default=1, metavar="N", help="look at every Nth frame only")
     parser.add_argument("--limit", type=count, metavar="N", help="end after N frames")
     parser.add_argument("--camera-size", type=size, metavar="WxH", help="size to ask of a camera")
     parser.add_argument("--fps", type=positive, metavar="N", help="rate to ask of a camera")
     add_runtime(parser)
+
+
+def _refuse_to_overwrite(source: str, target: str) -> None:
+    """What is read must not be written: the file itself, or the pictures of the folder.
+
+    Raises:
+        UsageError: `target` is among what `source` reads.
+    """
+    from ..camera.pictures import SUFFIXES
+    from ..errors import UsageError
+
+    read, written = Path(source).resolve(), Path(target).resolve()
+    folder = read if read.is_dir() else read.parent if set(source) & set("*?[") else None
+    among = written == folder or (written.parent == folder and written.suffix.lower() in SUFFIXES)
+    if (read.exists() and written == read) or (folder is not None and among):
+        raise UsageError(f"{target} cannot be written", f"it is what is read: {source}", "--save with another name")
 
 
 @contextmanager
@@ -53,7 +73,7 @@ def _screens(args: argparse.Namespace, out: Output, fps: float) -> Iterator[list
 
     targets = [args.save] if args.save else []
     targets += ["window"] if args.show else []
-    targets += [args.web if args.web.startswith("http://") else f"http://{args.web}"] if args.web else []
+    targets += [args.web] if args.web else []
     with ExitStack() as stack:
         screens = [stack.enter_context(Screen(target, fps=fps)) for target in targets]
         for screen in screens:
@@ -110,6 +130,8 @@ def watch(args: argparse.Namespace, out: Output, look: Callable[[Image], Result]
     """Look at the frames of `args.source` until its end, the limit, or Ctrl-C."""
     from ..camera import Camera
 
+    if args.save:
+        _refuse_to_overwrite(args.source, args.save)
     width, height = args.camera_size or (None, None)
     with Camera(args.source, width=width, height=height, fps=args.fps) as camera:
         meter = _Meter(camera, out)

@@ -48,6 +48,8 @@ def fails(capsys: Capture, code: int, *arguments: str) -> str:
         ["detect", "m.tody", "0", "--score", "2"],
         ["detect", "m.tody", "0", "--camera-size", "0x480"],
         ["detect", "m.tody", "0", "--fps", "nan"],
+        ["detect", "m.tody", "0", "--web", "8080"],
+        ["detect", "m.tody", "0", "--web", "localhost"],
         ["run", "m.tody", "--threads", "0"],
         ["bench", "m.tody", "--seconds", "nan"],
         ["convert", "m.onnx", "--mean", "nan"],
@@ -317,6 +319,29 @@ def test_broken_pipe_is_quiet(door: Path) -> None:
     assert process.wait(timeout=20) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_what_is_read_is_not_overwritten(capsys: Capture, door: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((64, 64, 3), np.uint8))
+    assert main(["detect", str(door), str(tmp_path), "--save", str(tmp_path / "all.avi")]) == 0
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    for source, target in (
+        ("a.png", "a.png"),
+        ("a.png", "link.png"),
+        ("all.avi", "all.avi"),
+        ("", "b.png"),
+        ("", ""),
+        ("*.png", "b.png"),
+        ("[ab].png", ""),
+    ):
+        capsys.readouterr()
+        said = fails(capsys, 2, "detect", str(door), str(tmp_path / source), "--save", str(tmp_path / target))
+        assert "it is what is read" in said
+    assert {p: p.read_bytes() for p in before} == before
+    assert main(["detect", str(door), str(tmp_path / "a.png"), "--save", str(tmp_path / "c.png")]) == 0
 
 
 def test_labels_of_another_number_are_noted(capsys: Capture, tmp_path: Path) -> None:

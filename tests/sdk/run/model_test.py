@@ -202,6 +202,20 @@ def slow_file() -> format.File:
     return file
 
 
+def test_inputs_are_not_filled_while_another_thread_runs(tiny: tody.Model) -> None:
+    before = tiny.input(0).copy()
+    with tiny._lock, pytest.raises(UsageError, match="another thread"):
+        tiny(before + 1)
+    np.testing.assert_array_equal(tiny.input(0), before)
+
+
+def test_metadata_that_is_damaged_is_refused() -> None:
+    data = bytearray(format.write(dense_file()))
+    data[format.read_header(bytes(data)).meta_at + 6] ^= 1
+    with pytest.raises(tody.TodyError, match="metadata is damaged"):
+        tody.load(bytes(data))
+
+
 def test_one_model_in_two_threads_is_refused() -> None:
     model = tody.load(format.write(slow_file()), threads=1)
     stop = threading.Event()
