@@ -271,6 +271,14 @@ def test_what_rounding_does_to_the_source_is_forgiven() -> None:
         convert(cancelling(), tolerance=1e-4)
 
 
+def test_inputs_in_squares() -> None:
+    feed = verify.Feed("x", (1, 3, 40, 64), "float32", -2.0, 3.0)
+    fine, squares = feed.array(1), feed.array(1, 32)
+    assert fine.shape == squares.shape == (1, 3, 40, 64) and len(np.unique(fine)) > 7000
+    assert len(np.unique(squares)) == 3 * 2 * 2 and len(np.unique(squares[0, 0, :32, :32])) == 1
+    assert squares.min() >= -2 and squares.max() < 3
+
+
 def test_noise_has_its_limits() -> None:
     limit = verify.Limit(1e-4, forgives_noise=True)
     for largest, relative, noise, allowed in (
