@@ -171,7 +171,8 @@ def _compile(
     worst = max((d.relative for d in differences), default=0.0)
     if against and np.isfinite(worst):
         provenance["checked"] = {"against": against, "max_error": float(f"{worst:.3g}")}
-    golden, file.blob = meta.golden_facts(feeds, _golden_outputs(content, feeds, facts["outputs"]))
+    portable, native = (_golden_outputs(content, feeds, facts["outputs"], kernels) for kernels in ("portable", None))
+    golden, file.blob = meta.golden_facts(feeds, portable, native)
     file.meta = meta.plain({**facts, "golden": golden, "provenance": provenance})
     final = fmt.write(file)
     return ConvertReport(
@@ -232,9 +233,9 @@ def _compare(
     return found, against
 
 
-def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, Any]]) -> dict[str, Array]:
-    """What the portable kernels compute: the same on every machine."""
-    runtime = Runtime(content, kernels="portable")
+def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, Any]], kernels: str | None) -> dict[str, Array]:
+    """What a kernel set computes; the portable kernels compute the same on every machine."""
+    runtime = Runtime(content, kernels=kernels)
     arrays = _run(runtime, [feed.array(meta.GOLDEN_SEED) for feed in feeds])
     return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
 

@@ -51,14 +51,14 @@ def _compare(model: Model, entry: dict[str, Any]) -> float:
     if dtype.kind != "f":
         error, bound = float(np.any(got != expected)), 0.0
     else:
-        error, bound = _relative(got.astype(np.float64), expected.astype(np.float64)), float(entry["tolerance"])
+        error, bound = relative(got.astype(np.float64), expected.astype(np.float64)), float(entry["tolerance"])
     if not error <= bound:
         what = f"output {entry['name']!r} of {model.name} differs from its golden values by {error:.2g}"
         raise AccuracyError(what, f"the file allows {bound:.2g}", "this build of tody computes wrongly here: please report it")
     return error
 
 
-def _relative(got: np.ndarray[Any, np.dtype[np.float64]], expected: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+def relative(got: np.ndarray[Any, np.dtype[np.float64]], expected: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     """Largest difference over the largest golden value. Infinities and NaN must be in the same places."""
     finite = np.isfinite(expected)
     if not np.array_equal(got[~finite], expected[~finite], equal_nan=True):

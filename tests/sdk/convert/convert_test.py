@@ -21,6 +21,7 @@ import onnx
 import tody
 from tody import format as fmt
 from tody.convert import check, convert, verify
+from tody.convert.meta import golden_facts
 from tody.errors import AccuracyError, ModelError, UnsupportedError, UsageError
 
 
@@ -277,6 +278,13 @@ def test_inputs_in_squares() -> None:
     assert fine.shape == squares.shape == (1, 3, 40, 64) and len(np.unique(fine)) > 7000
     assert len(np.unique(squares)) == 3 * 2 * 2 and len(np.unique(squares[0, 0, :32, :32])) == 1
     assert squares.min() >= -2 and squares.max() < 3
+
+
+def test_golden_values_allow_what_kernel_sets_differ_by() -> None:
+    y = np.linspace(-1, 1, 8, dtype=np.float32)
+    for native, tolerance in ((y, 1e-4), (y * np.float32(1 + 1e-5), 1e-4), (y * np.float32(1.001), 4e-3), (y * np.nan, 1.0)):
+        facts, _ = golden_facts([], {"y": y}, {"y": native})
+        assert facts["outputs"][0]["tolerance"] == tolerance
 
 
 def test_noise_has_its_limits() -> None:
