@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import golden
+from ..errors import AccuracyError
 from .graph import Graph
 
 Array = NDArray[Any]
@@ -106,8 +107,12 @@ def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tu
         model: onnx.ModelProto.
         arrays: every input by name.
         outputs: names.
+
+    Raises:
+        AccuracyError: neither can run the model.
     """
     model = _with_shapes(model, {name: array.shape for name, array in arrays.items()})
+    refusal: Exception | None = None
     try:
         return _onnxruntime(model, arrays, outputs)
     except ImportError:
@@ -115,7 +120,13 @@ def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tu
     except Exception as e:  # onnxruntime raises classes of its own for what it cannot do
         if "onnxruntime" not in type(e).__module__:
             raise
-    return _onnx_reference(model, arrays, outputs)
+        refusal = e
+    try:
+        results, name = _onnx_reference(model, arrays, outputs)
+    except Exception as e:  # the evaluator raises whatever NumPy or onnx does
+        what = "the conversion cannot be checked: the source model does not run"
+        raise AccuracyError(what, " ".join(str(refusal or e).split()), "--no-verify converts it unchecked") from e
+    return results, f"{name} (onnxruntime cannot run the source)" if refusal else name
 
 
 def _with_shapes(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
