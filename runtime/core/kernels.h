@@ -3,15 +3,17 @@
 //
 // Kernels know pointers and numbers only. They do not allocate, schedule or fail. The portable set fills every slot and is the
 // definition; the others leave NULL what they do not do better. Pointers need the alignment of their element only.
-// Strides are in elements. float32 results may differ from portable by rounding (bounds: tests/kernels/check.c).
+// Strides are in elements. float32 results may differ from portable by rounding (bounds: tests/kernels/check.c), int8 ones
+// not at all.
 #ifndef TODY_KERNELS_H
 #define TODY_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows
+#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows or gemm_s8_rows
 
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
@@ -56,6 +58,73 @@ typedef struct tody_pool_f32 {
     size_t c_stride;
 } tody_pool_f32;
 
+// int8, to the bit: docs/format.md. Every set gives the same bytes: sums of integers are modulo 2^32, each float32 operation is
+// rounded by itself and nothing is contracted. Multipliers lie in [2^-126, 2^64), so that no infinity and no NaN comes up.
+
+// How an int8 result ends. lo and hi are integers, with the zero point already subtracted: within [-255, 255].
+typedef struct tody_finish_s8 {
+    float lo, hi;
+    int32_t zero;
+} tody_finish_s8;
+
+// round(min(max(p, lo), hi)) + zero, half to even: adding 1.5 * 2^23 rounds, and leaves the integer in the lower bits.
+static inline int8_t tody_finish(float p, const tody_finish_s8 *f) {
+    p = p > f->lo ? p : f->lo;
+    p = p < f->hi ? p : f->hi;
+    const float shifted = p + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return (int8_t)(bits - 0x4B400000 + f->zero);
+}
+
+// The numbers that all results of a layer share.
+typedef struct tody_layer_s8 {
+    int32_t x_zero, w_zero;  // dwconv: w_zero is 0
+    int32_t addend_zero;
+    float addend_scale;  // its multiplier
+    tody_finish_s8 finish;
+} tody_layer_s8;
+
+// The result of an int32 sum, its multiplier and an addend (or NULL).
+static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *addend, const tody_layer_s8 *q) {
+    float p = (float)sum * scale;
+    if (addend) p = p + (float)(*addend - q->addend_zero) * q->addend_scale;
+    return tody_finish(p, &q->finish);
+}
+
+// For i < rows, j < cols: c[i][j] is tody_result_s8 of scale[j], addend[i][j] and
+// bias[j] + sum over t < taps, k < depth of (a[t * rows + i][k] - x_zero) * (w[((t * G + k / 4) * 16 + j) * 4 + k % 4] -
+// w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count.
+typedef struct tody_gemm_s8 {
+    uint32_t rows;           // 1 .. gemm_s8_rows of the set
+    uint32_t cols;           // 1 .. 16; w, bias and scale are always readable for 16 columns, addend and c for cols only
+    uint32_t taps, depth;    // at least 1
+    const int8_t *const *a;  // taps * rows pointers to depth values each
+    const int8_t *w;         // one panel: taps * G * 64
+    const int32_t *bias;     // 16 values or NULL
+    const float *scale;      // 16 multipliers
+    const int8_t *addend;    // or NULL; may be c
+    size_t addend_stride;
+    int8_t *c;
+    size_t c_stride;
+    tody_layer_s8 layer;
+} tody_gemm_s8;
+
+// For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and
+// bias[k] + sum over t < taps of (a[p * taps + t][k] - x_zero) * w[t * channels + k].
+typedef struct tody_dwconv_s8 {
+    uint32_t pixels, channels, taps;  // at least 1
+    const int8_t *const *a;           // pixels * taps pointers to `channels` values
+    const int8_t *w;
+    const int32_t *bias;   // or NULL
+    const float *scale;    // one multiplier per channel
+    const int8_t *addend;  // or NULL; may be c
+    size_t addend_stride;
+    int8_t *c;
+    size_t c_stride;
+    tody_layer_s8 layer;
+} tody_dwconv_s8;
+
 typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
@@ -80,6 +149,10 @@ typedef struct tody_kernels {
     void (*transpose_b32)(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
     // Sum of (x[i] - mean), and of its square, for one row: norms. sums[0] and sums[1].
     void (*moments_f32)(const float *x, size_t count, float mean, float sums[2]);
+
+    uint32_t gemm_s8_rows;  // rows of a full tile; belongs to gemm_s8
+    void (*gemm_s8)(const tody_gemm_s8 *args);
+    void (*dwconv_s8)(const tody_dwconv_s8 *args);
 } tody_kernels;
 
 // What a CPU can do. Bits are shared by all architectures; each sets its own.

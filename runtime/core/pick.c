@@ -20,6 +20,11 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
     if (set->blend_f32) k->blend_f32 = set->blend_f32;
     if (set->transpose_b32) k->transpose_b32 = set->transpose_b32;
     if (set->moments_f32) k->moments_f32 = set->moments_f32;
+    if (set->gemm_s8) {
+        k->gemm_s8 = set->gemm_s8;
+        k->gemm_s8_rows = set->gemm_s8_rows;
+    }
+    if (set->dwconv_s8) k->dwconv_s8 = set->dwconv_s8;
 }
 
 tody_kernels tody_kernels_pick(uint32_t features, const char *limit) {

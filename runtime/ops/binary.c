@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernels.h"
 #include "nest.h"
-#include "shape.h"
+#include "quant.h"
 
 enum { REPEATED = 256 };  // floats of the buffer in which a short row is repeated
 
@@ -14,6 +14,9 @@ typedef struct job {
     const void *a, *b;
     void *y;
     tody_row row;
+    const float *scale;  // int8: multipliers
+    int32_t a_zero, b_zero;
+    tody_finish_s8 finish;
 } job;
 
 static bool is_comparison(uint32_t fn) { return fn >= TODY_FN2_EQUAL && fn <= TODY_FN2_LESS_EQUAL; }
@@ -28,16 +31,36 @@ static bool takes(uint32_t fn, tody_dtype dtype) {
     }
 }
 
+static tody_status check_s8(const tody_call *call, const tody_tensor *a, const tody_tensor *b, const tody_tensor *y) {
+    const tody_binary_params *p = call->params;
+    if (p->fn == TODY_FN2_MIN || p->fn == TODY_FN2_MAX) {
+        if (call->in_count != 2) return TODY_ERR_OP_RECORD;
+        if (p->activation.fn != TODY_FN_NONE) return TODY_ERR_PARAM;
+        return tody_same_type(a, y) && tody_same_type(b, y) ? TODY_OK : TODY_ERR_DTYPE;
+    }
+    if (p->fn > TODY_FN2_MUL || !tody_is_real(a) || !tody_is_real(b) || !tody_is_real(y)) return TODY_ERR_DTYPE;
+    if (!tody_limits_ok(&p->activation)) return TODY_ERR_PARAM;
+    return tody_check_last_multipliers(call, 2, p->fn == TODY_FN2_MUL ? 1 : 2);
+}
+
+// Everything but shapes, of all dtypes but int8.
+static tody_status check_types(const tody_call *call, const tody_tensor *a, const tody_tensor *b, const tody_tensor *y) {
+    const tody_binary_params *p = call->params;
+    bool arithmetic = p->fn <= TODY_FN2_PRELU;
+    if (call->in_count != 2) return TODY_ERR_OP_RECORD;
+    if (!takes(p->fn, a->dtype) || b->dtype != a->dtype || a->pack || b->pack || y->pack) return TODY_ERR_DTYPE;
+    if (y->dtype != (arithmetic ? a->dtype : TODY_BOOL)) return TODY_ERR_DTYPE;
+    bool clamp = p->activation.fn == TODY_FN_CLAMP && arithmetic && a->dtype == TODY_F32;
+    if (p->activation.fn != TODY_FN_NONE && !clamp) return TODY_ERR_PARAM;
+    return tody_activation_ok(&p->activation) ? TODY_OK : TODY_ERR_PARAM;
+}
+
 static tody_status binary_check(const tody_call *call) {
     const tody_binary_params *p = call->params;
     const tody_tensor a = tody_in(call, 0), b = tody_in(call, 1), y = tody_out(call, 0);
     if (p->fn >= TODY_FN2_COUNT) return TODY_ERR_PARAM;
-    bool arithmetic = p->fn <= TODY_FN2_PRELU;
-    if (!takes(p->fn, a.dtype) || b.dtype != a.dtype || a.pack || b.pack || y.pack) return TODY_ERR_DTYPE;
-    if (y.dtype != (arithmetic ? a.dtype : TODY_BOOL)) return TODY_ERR_DTYPE;
-    bool clamp = p->activation.fn == TODY_FN_CLAMP && arithmetic && a.dtype == TODY_F32;
-    if (p->activation.fn != TODY_FN_NONE && !clamp) return TODY_ERR_PARAM;
-    if (!tody_activation_ok(&p->activation)) return TODY_ERR_PARAM;
+    tody_status status = (a.dtype == TODY_S8 ? check_s8 : check_types)(call, &a, &b, &y);
+    if (status) return status;
     tody_nest nest = tody_nest_like(&y);
     return tody_nest_broadcast(&nest, 0, &a) && tody_nest_broadcast(&nest, 1, &b) ? TODY_OK : TODY_ERR_SHAPE;
 }
@@ -133,6 +156,25 @@ static void row_s32(const void *context, const ptrdiff_t offset[3], uint32_t at,
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s32(j->fn, *a, *b);
 }
 
+static int8_t apply_s8(const job *j, int8_t a, int8_t b) {
+    switch (j->fn) {
+        case TODY_FN2_MIN: return a < b ? a : b;
+        case TODY_FN2_MAX: return a > b ? a : b;
+        case TODY_FN2_MUL: return tody_finish((float)((a - j->a_zero) * (b - j->b_zero)) * j->scale[0], &j->finish);
+        default: break;
+    }
+    const float p = tody_scaled(a, j->a_zero, j->scale[0]), q = tody_scaled(b, j->b_zero, j->scale[1]);
+    return tody_finish(j->fn == TODY_FN2_ADD ? p + q : p - q, &j->finish);
+}
+
+static void row_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const int8_t *a = (const int8_t *)j->a + offset[0], *b = (const int8_t *)j->b + offset[1];
+    int8_t *y = (int8_t *)j->y + at;
+    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s8(j, *a, *b);
+}
+
 static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
@@ -142,11 +184,23 @@ static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_
 static void binary_run(const tody_call *call) {
     const tody_binary_params *p = call->params;
     const tody_tensor a = tody_in(call, 0), b = tody_in(call, 1), y = tody_out(call, 0);
-    job job = {call->kernels, tody_nest_like(&y), p->fn, p->activation, a.data, b.data, y.data, row_f32};
+    job job = {.kernels = call->kernels,
+               .nest = tody_nest_like(&y),
+               .fn = p->fn,
+               .clamp = p->activation,
+               .a = a.data,
+               .b = b.data,
+               .y = y.data,
+               .row = row_f32,
+               .scale = call->in_count > 2 ? tody_in(call, 2).data : NULL,
+               .a_zero = a.zero_point,
+               .b_zero = b.zero_point,
+               .finish = tody_finish_of(&p->activation, &y)};
     tody_nest_broadcast(&job.nest, 0, &a);
     tody_nest_broadcast(&job.nest, 1, &b);
     tody_nest_simplify(&job.nest);
     if (a.dtype == TODY_BOOL) job.row = row_bool;
+    if (a.dtype == TODY_S8) job.row = row_s8;
     if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
     if (a.dtype == TODY_F32 && is_comparison(p->fn)) job.row = row_compare_f32;
     bool short_rows = job.row == row_f32 && is_short_row(&job.nest);
@@ -158,7 +212,7 @@ const tody_op tody_op_binary = {
     .code = TODY_OP_BINARY,
     .param_bytes = sizeof(tody_binary_params),
     .min_inputs = 2,
-    .max_inputs = 2,
+    .max_inputs = 3,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,

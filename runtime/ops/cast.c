@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert.h"
 #include "nest.h"
-#include "shape.h"
+#include "quant.h"
 
 enum { BLOCK = 64 };
 
 typedef struct job {
     const tody_kernels *kernels;
     tody_tensor x, y;
+    const float *scale;  // int8 to int8: the multiplier
+    tody_finish_s8 finish;
 } job;
 
 // int8 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
@@ -22,7 +24,10 @@ static bool can_take(const tody_tensor *t) {
 static tody_status cast_check(const tody_call *call) {
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     if (!can_take(&x) || !can_take(&y)) return TODY_ERR_DTYPE;
-    return tody_same_shape(&x, &y) ? TODY_OK : TODY_ERR_SHAPE;
+    if (!tody_same_shape(&x, &y)) return TODY_ERR_SHAPE;
+    if (call->in_count == 1) return TODY_OK;
+    if (x.dtype != TODY_S8 || y.dtype != TODY_S8 || !x.scale_count || !y.scale_count) return TODY_ERR_DTYPE;
+    return tody_check_last_multipliers(call, 1, 1);
 }
 
 static int64_t load_integer(const tody_tensor *x, uint32_t i) {
@@ -63,11 +68,25 @@ static void run_real(const void *context, uint32_t begin, uint32_t end, uint32_t
     }
 }
 
+static void run_rescale(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const int8_t *x = j->x.data;
+    int8_t *y = j->y.data;
+    for (uint32_t i = begin; i < end; i++) y[i] = tody_finish(tody_scaled(x[i], j->x.zero_point, *j->scale), &j->finish);
+}
+
 static bool is_real(const tody_tensor *t) { return t->dtype == TODY_F32 || t->dtype == TODY_F16 || t->scale_count; }
 
 static void cast_run(const tody_call *call) {
-    const job job = {call->kernels, tody_in(call, 0), tody_out(call, 0)};
-    tody_for_ranges(call, job.y.count, TODY_GRAIN, is_real(&job.x) || is_real(&job.y) ? run_real : run_integer, &job);
+    job job = {.kernels = call->kernels, .x = tody_in(call, 0), .y = tody_out(call, 0)};
+    tody_range range = is_real(&job.x) || is_real(&job.y) ? run_real : run_integer;
+    if (call->in_count > 1) {
+        job.scale = tody_in(call, 1).data;
+        job.finish = tody_finish_of(NULL, &job.y);
+        range = run_rescale;
+    }
+    tody_for_ranges(call, job.y.count, TODY_GRAIN, range, &job);
 }
 
 const tody_op tody_op_cast = {
@@ -75,7 +94,7 @@ const tody_op tody_op_cast = {
     .code = TODY_OP_CAST,
     .param_bytes = 0,
     .min_inputs = 1,
-    .max_inputs = 1,
+    .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 1,

@@ -1,11 +1,10 @@
 // conv.c - convolution of any kernel, stride, dilation and group: a matrix product over gathered pixels, without im2col.
 // SPDX-License-Identifier: Apache-2.0
-#include <string.h>
-
 #include "gemm.h"
+#include "layer.h"
 #include "window.h"
 
-enum { X = 0, W = 1, BIAS = 2, ADDEND = 3 };
+enum { X = 0, W = 1 };
 
 typedef struct job {
     const tody_call *call;
@@ -17,30 +16,28 @@ static tody_status conv_check(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     tody_status status = tody_check_window(&p->window, &x, &y);
-    if (!status) status = tody_check_filters(call, p);
-    if (!status) status = tody_check_addend(call, ADDEND, &y);
-    if (status) return status;
-    return tody_activation_ok(&p->activation) ? TODY_OK : TODY_ERR_PARAM;
+    return status ? status : tody_check_filters(call, p, 1);
 }
 
 static size_t pointer_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    return tody_gemm_scratch(call, w.shape[2], w.shape[3]);
+    return tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
 }
 
 // The pointers of all threads, then one pixel of zeros.
 static size_t conv_scratch(const tody_call *call) {
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)tody_in(call, W).shape[3] * sizeof(float));
+    const tody_tensor w = tody_in(call, W);
+    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)w.shape[3] * tody_dtype_bytes(w.dtype));
 }
 
-static void gather(const void *slide, uint32_t first, uint32_t rows, const float **a) {
+static void gather(const void *slide, uint32_t first, uint32_t rows, const void **a) {
     tody_slide_gather(slide, first, rows, rows, 1, a);
 }
 
 // 1x1, stride 1, no padding: the output's pixels are the input's.
-static void gather_same(const void *slide, uint32_t first, uint32_t rows, const float **a) {
+static void gather_same(const void *slide, uint32_t first, uint32_t rows, const void **a) {
     const tody_slide *s = slide;
-    for (uint32_t i = 0; i < rows; i++) a[i] = s->x + (size_t)(first + i) * s->channels;
+    for (uint32_t i = 0; i < rows; i++) a[i] = s->x + (first + i) * s->pixel_bytes;
 }
 
 static bool same_pixels(const tody_window *w) {
@@ -50,33 +47,33 @@ static bool same_pixels(const tody_window *w) {
 static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
     const tody_conv_params *p = call->params;
     return (tody_gemm){
+        .dtype = y->dtype,
         .rows = tody_extent(y, TODY_BATCH, TODY_CHANNELS),
         .cols = w->shape[1],
         .taps = w->shape[2],
         .depth = w->shape[3],
         .gather = same_pixels(&p->window) ? gather_same : gather,
         .w = w->data,
-        .w_stride = tody_panels_floats(1, w->shape[2], w->shape[3]),
-        .bias = tody_in_f32(call, BIAS),
-        .addend = tody_in_f32(call, ADDEND),
+        .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
+        .bias = tody_in_data(call, TODY_LAYER_BIAS),
+        .addend = tody_in_data(call, TODY_LAYER_ADDEND),
         .addend_stride = y->shape[TODY_CHANNELS],
         .c = y->data,
         .c_stride = y->shape[TODY_CHANNELS],
         .activation = p->activation,
-        .pointers = (const float **)(void *)call->scratch,
+        .scale = tody_layer_scale(call, 1),
+        .scale_stride = TODY_PANEL,
+        .layer = tody_layer_of(call, 1, &p->activation),
+        .pointers = (const void **)(void *)call->scratch,
     };
 }
 
 // Group g of the product; its rows are gathered from `slide`.
 static tody_gemm group(const job *job, uint32_t g, tody_slide *slide) {
-    tody_gemm gemm = job->gemm;
+    tody_gemm gemm = tody_gemm_group(&job->gemm, g, job->gemm.taps);
     *slide = job->slide;
-    slide->x += (size_t)g * gemm.depth;
+    slide->x += (size_t)g * gemm.depth * tody_dtype_bytes(gemm.dtype);
     gemm.source = slide;
-    gemm.w += g * tody_panels_floats(gemm.cols, gemm.taps, gemm.depth);
-    gemm.c += (size_t)g * gemm.cols;
-    if (gemm.addend) gemm.addend += (size_t)g * gemm.cols;
-    if (gemm.bias) gemm.bias += g * tody_panels_floats(gemm.cols, 1, 1);
     return gemm;
 }
 
@@ -91,8 +88,8 @@ static void run_group(void *context, uint32_t g, uint32_t thread) {
 static void conv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    float *zeros = (float *)(void *)(call->scratch + pointer_bytes(call));
-    memset(zeros, 0, w.shape[3] * sizeof(float));
+    void *zeros = call->scratch + pointer_bytes(call);
+    tody_fill_zero(&x, zeros, w.shape[3]);
     job job = {call, group_zero(call, &w, &y), tody_slide_over(&x, &y, &p->window, zeros)};
     if (p->groups > 1 && p->groups >= tody_threads(call)) {
         tody_for(call, p->groups, run_group, &job);
@@ -110,7 +107,7 @@ const tody_op tody_op_conv = {
     .code = TODY_OP_CONV,
     .param_bytes = sizeof(tody_conv_params),
     .min_inputs = 2,
-    .max_inputs = 4,
+    .max_inputs = 6,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,

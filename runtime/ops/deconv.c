@@ -2,27 +2,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Output pixels whose position has one remainder by the stride (a phase) take the same taps, from consecutive input pixels. So
-// a line is `stride` interleaved matrix products per tap; the taps add up in the output itself. No multiplication is wasted on
-// the zeros that the textbook puts between the input's pixels.
+// a line is `stride` interleaved matrix products, each over the taps of its phase, and no multiplication is wasted on the zeros
+// that the textbook puts between the input's pixels. The taps of a phase must lie side by side in the panels: where they do not
+// (windows larger than their stride), the panels are put into that order first.
 #include <string.h>
 
 #include "gemm.h"
+#include "layer.h"
 #include "window.h"
 
-enum { X = 0, W = 1, BIAS = 2 };
+enum { X = 0, W = 1 };
 
 typedef struct job {
     const tody_call *call;
     tody_gemm gemm;  // of group 0
     tody_slide slide;
+    uint8_t *sorted;  // panels in the order of phases
 } job;
 
-// The input pixels that one tap brings to the pixels of a phase: from[0], from[1], ..; those outside the line are zero.
-typedef struct run_of_pixels {
+// Taps of one dimension: how many belong to phases before this one, and how many to it.
+typedef struct share {
+    uint32_t before, inside;
+} share;
+
+// One phase of a line: pixels `column`, `column` + stride, .. of the output.
+typedef struct phase {
     const tody_slide *slide;
-    const float *line;  // of the input; NULL: nothing but zeros
-    int64_t from;
-} run_of_pixels;
+    uint32_t line, column;
+    uint32_t taps;  // 0: nothing but the bias
+} phase;
 
 // Any output size is allowed up to where the last window ends: `pad` at the end and ONNX's output padding are in the size.
 static bool size_ok(const tody_window *w, uint32_t d, uint32_t in, uint32_t out) {
@@ -34,83 +42,150 @@ static tody_status deconv_check(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     tody_status status = tody_check_images(&p->window, &x, &y);
-    if (!status) status = tody_check_filters(call, p);
+    if (!status) status = tody_check_filters(call, p, 0);
     if (status) return status;
     for (uint32_t d = 0; d < 2; d++) {
         if (!size_ok(&p->window, d, x.shape[TODY_HEIGHT + d], y.shape[TODY_HEIGHT + d])) return TODY_ERR_SHAPE;
     }
-    return tody_activation_ok(&p->activation) ? TODY_OK : TODY_ERR_PARAM;
+    return TODY_OK;
 }
 
-static size_t pointer_bytes(const tody_call *call) { return tody_gemm_scratch(call, 1, tody_in(call, W).shape[3]); }
+// The phase that tap k of dimension d belongs to: it meets output positions with this remainder, counted from the padded edge.
+static uint32_t phase_of(const tody_window *w, uint32_t d, uint32_t k) {
+    return (uint32_t)((uint64_t)k * w->dilation[d] % w->stride[d]);
+}
 
-// The pointers of all threads, then one pixel of zeros.
+static share share_of(const tody_window *w, uint32_t d, uint32_t wanted) {
+    share s = {0, 0};
+    for (uint32_t k = 0; k < w->kernel[d]; k++) {
+        const uint32_t of_tap = phase_of(w, d, k);
+        s.before += of_tap < wanted;
+        s.inside += of_tap == wanted;
+    }
+    return s;
+}
+
+// Where the taps of a phase begin in the order of phases: rows first.
+static uint32_t first_tap(const tody_window *w, share rows, share columns) {
+    return rows.before * w->kernel[1] + rows.inside * columns.before;
+}
+
+// Where tap t stands in the order of phases; inside of a phase the order stays.
+static uint32_t place_of(const tody_window *w, uint32_t t) {
+    const uint32_t ky = t / w->kernel[1], kx = t % w->kernel[1];
+    const uint32_t row = phase_of(w, 0, ky), column = phase_of(w, 1, kx);
+    const share rows = share_of(w, 0, row), columns = share_of(w, 1, column);
+    uint32_t above = 0, left = 0;
+    for (uint32_t k = 0; k < ky; k++) above += phase_of(w, 0, k) == row;
+    for (uint32_t k = 0; k < kx; k++) left += phase_of(w, 1, k) == column;
+    return first_tap(w, rows, columns) + above * columns.inside + left;
+}
+
+// Whether the order of phases is that of the taps.
+static bool in_order(const tody_window *w) {
+    for (uint32_t t = 1; t < tody_taps(w); t++) {
+        const uint32_t row = phase_of(w, 0, t / w->kernel[1]), last_row = phase_of(w, 0, (t - 1) / w->kernel[1]);
+        const uint32_t column = phase_of(w, 1, t % w->kernel[1]), last_column = phase_of(w, 1, (t - 1) % w->kernel[1]);
+        if (row < last_row || (row == last_row && column < last_column)) return false;
+    }
+    return true;
+}
+
+static size_t pointer_bytes(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W);
+    return tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
+}
+
+static size_t pixel_bytes(const tody_tensor *w) {
+    return tody_scratch_bytes((uint64_t)w->shape[3] * tody_dtype_bytes(w->dtype));
+}
+
+// The pointers of all threads, then one pixel of zeros, then the panels, where they must be put into order.
 static size_t deconv_scratch(const tody_call *call) {
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)tody_in(call, W).shape[3] * sizeof(float));
+    const tody_conv_params *p = call->params;
+    const tody_tensor w = tody_in(call, W);
+    const uint64_t panels = (uint64_t)w.shape[0] * tody_panels_bytes(w.dtype, w.shape[1], w.shape[2], w.shape[3]);
+    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + pixel_bytes(&w) + (in_order(&p->window) ? 0 : panels));
 }
 
-static void gather(const void *source, uint32_t first, uint32_t rows, const float **a) {
-    const run_of_pixels *r = source;
-    const tody_slide *s = r->slide;
+// Put tap t of every panel into its place.
+static void sort_tap(void *context, uint32_t t, uint32_t thread) {
+    (void)thread;
+    const job *job = context;
+    const tody_tensor w = tody_in(job->call, W);
+    const size_t tap_bytes = tody_panel_bytes(w.dtype, 1, w.shape[3]);
+    const size_t panels = tody_panels_length(w.shape[1]) / TODY_PANEL * w.shape[0], to = place_of(&job->slide.window, t);
+    const uint8_t *from = (const uint8_t *)w.data + t * tap_bytes;
+    for (size_t panel = 0; panel < panels; panel++) {
+        const size_t at = panel * w.shape[2] * tap_bytes;
+        memcpy(job->sorted + at + to * tap_bytes, from + at, tap_bytes);
+    }
+}
+
+// Pointers for one tap: input pixels from[0], from[1], ..; those outside of the line are zero.
+static void gather_tap(const tody_slide *s, const uint8_t *line, int64_t from, uint32_t rows, const void **a) {
     for (uint32_t i = 0; i < rows; i++) {
-        const int64_t x = r->from + first + i;
-        a[i] = r->line && x >= 0 && x < s->width ? r->line + (size_t)x * s->channels : s->outside;
+        const int64_t x = from + i;
+        a[i] = line && x >= 0 && x < s->width ? line + (size_t)x * s->pixel_bytes : s->outside;
     }
 }
 
-// Where tap k of dimension d takes output position `out` from; false where it takes nothing.
-static bool tap_source(const tody_window *w, uint32_t d, uint32_t out, uint32_t k, int64_t *in) {
-    const int64_t at = (int64_t)out + w->pad[d] - (int64_t)k * w->dilation[d];
-    *in = at / w->stride[d];
-    return at % w->stride[d] == 0;
+// Where tap k takes output position `at`, counted from the padded edge, from. Of its own phase, so that it divides.
+static int64_t source(const tody_window *w, uint32_t d, uint32_t at, uint32_t k) {
+    return ((int64_t)at - (int64_t)k * w->dilation[d]) / w->stride[d];
 }
 
-// Compute what `gemm` says and let the next product add to it.
-static void flush(const job *job, tody_gemm *gemm, uint32_t thread) {
-    tody_gemm_here(job->call, gemm, thread);
-    gemm->bias = NULL;
-    gemm->addend = gemm->c;
-    gemm->addend_stride = gemm->c_stride;
-}
-
-// One phase of a line: `gemm` has its rows, its place in the output and the activation for when all taps are in.
-static void run_phase(const job *job, tody_gemm gemm, const tody_slide *slide, uint32_t line, uint32_t phase, uint32_t thread) {
-    const tody_window *window = &slide->window;
-    const tody_activation activation = gemm.activation;
-    const float *w = gemm.w,
-                *image = slide->x + (size_t)(line / slide->out_height) * slide->height * slide->width * slide->channels;
-    run_of_pixels source = {.slide = slide};
-    gemm.source = &source;
-    gemm.activation = (tody_activation){0};
-    for (uint32_t tap = 0; tap < tody_taps(window); tap++) {
-        int64_t y, from;
-        if (!tap_source(window, 0, line % slide->out_height, tap / window->kernel[1], &y) || y < 0 || y >= slide->height)
-            continue;
-        if (!tap_source(window, 1, phase, tap % window->kernel[1], &from)) continue;
-        if (source.line) flush(job, &gemm, thread);
-        source.line = image + (size_t)y * slide->width * slide->channels;
-        source.from = from;
-        gemm.w = w + (size_t)tap * gemm.depth * TODY_PANEL;
+static void gather(const void *context, uint32_t first, uint32_t rows, const void **a) {
+    const phase *p = context;
+    const tody_slide *s = p->slide;
+    const tody_window *w = &s->window;
+    if (p->taps == 0) gather_tap(s, NULL, 0, rows, a);
+    const uint32_t y = p->line % s->out_height + w->pad[0], x = p->column + w->pad[1];
+    const uint8_t *image = s->x + (size_t)(p->line / s->out_height) * s->height * s->width * s->pixel_bytes;
+    for (uint32_t ky = 0; p->taps && ky < w->kernel[0]; ky++) {
+        if (phase_of(w, 0, ky) != y % w->stride[0]) continue;
+        const int64_t from = source(w, 0, y, ky);
+        const uint8_t *line = from >= 0 && from < s->height ? image + (size_t)from * s->width * s->pixel_bytes : NULL;
+        for (uint32_t kx = 0; kx < w->kernel[1]; kx++) {
+            if (phase_of(w, 1, kx) != x % w->stride[1]) continue;
+            gather_tap(s, line, source(w, 1, x, kx) + first, rows, a);
+            a += rows;
+        }
     }
-    gemm.activation = activation;  // comes with the last tap, or with the bias where there is none
-    tody_gemm_here(job->call, &gemm, thread);
+}
+
+// `gemm` has the place of the line's first pixel in the output.
+static void run_phase(const job *job, tody_gemm gemm, const tody_slide *slide, uint32_t line, uint32_t column,
+                      uint32_t thread) {
+    const tody_window *w = &slide->window;
+    const uint32_t stride = w->stride[1];
+    const share rows = share_of(w, 0, (line % slide->out_height + w->pad[0]) % w->stride[0]);
+    const share columns = share_of(w, 1, (column + w->pad[1]) % stride);
+    const phase phase = {slide, line, column, rows.inside * columns.inside};
+    gemm.source = &phase;
+    gemm.rows = tody_div_up(slide->out_width - column, stride);
+    gemm.taps = tody_max_u32(phase.taps, 1);
+    if (phase.taps) {
+        gemm.w = (const uint8_t *)gemm.w + first_tap(w, rows, columns) * tody_panel_bytes(gemm.dtype, 1, gemm.depth);
+    }
+    // Products of other threads have other numbers of taps: each thread gets its part of the pointers here.
+    gemm.pointers = (const void **)(void *)(job->call->scratch + thread * (pointer_bytes(job->call) / tody_threads(job->call)));
+    tody_gemm_here(job->call, &gemm, 0);
 }
 
 static void run_line(void *context, uint32_t line, uint32_t thread) {
     const job *job = context;
     const tody_conv_params *p = job->call->params;
     const uint32_t stride = p->window.stride[1];
+    const size_t bytes = tody_dtype_bytes(job->gemm.dtype);
     for (uint32_t g = 0; g < p->groups; g++) {
-        tody_gemm gemm = job->gemm;
         tody_slide slide = job->slide;
-        slide.x += (size_t)g * gemm.depth;
-        gemm.w += g * tody_panels_floats(gemm.cols, tody_taps(&p->window), gemm.depth);
-        if (gemm.bias) gemm.bias += g * tody_panels_floats(gemm.cols, 1, 1);
-        gemm.c += ((size_t)line * slide.out_width * p->groups + g) * gemm.cols;
-        for (uint32_t phase = 0; phase < tody_min_u32(stride, slide.out_width); phase++) {
-            gemm.rows = tody_div_up(slide.out_width - phase, stride);
-            run_phase(job, gemm, &slide, line, phase, thread);
-            gemm.c += (size_t)p->groups * gemm.cols;
+        slide.x += (size_t)g * job->gemm.depth * bytes;
+        tody_gemm gemm = tody_gemm_group(&job->gemm, g, tody_taps(&p->window));
+        gemm.c = (uint8_t *)gemm.c + (size_t)line * slide.out_width * p->groups * gemm.cols * bytes;
+        for (uint32_t column = 0; column < tody_min_u32(stride, slide.out_width); column++) {
+            run_phase(job, gemm, &slide, line, column, thread);
+            gemm.c = (uint8_t *)gemm.c + (size_t)p->groups * gemm.cols * bytes;
         }
     }
 }
@@ -118,23 +193,30 @@ static void run_line(void *context, uint32_t line, uint32_t thread) {
 static void deconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    float *zeros = (float *)(void *)(call->scratch + pointer_bytes(call));
-    memset(zeros, 0, w.shape[3] * sizeof(float));
+    uint8_t *zeros = call->scratch + pointer_bytes(call);
+    tody_fill_zero(&x, zeros, w.shape[3]);
     job job = {
         .call = call,
         .slide = tody_slide_over(&x, &y, &p->window, zeros),
-        .gemm = {.cols = w.shape[1],
-                 .taps = 1,
+        .gemm = {.dtype = x.dtype,
+                 .cols = w.shape[1],
                  .depth = w.shape[3],
                  .gather = gather,
                  .w = w.data,
-                 .w_stride = tody_panels_floats(1, w.shape[2], w.shape[3]),
-                 .bias = tody_in_f32(call, BIAS),
+                 .w_stride_bytes = tody_panel_bytes(w.dtype, w.shape[2], w.shape[3]),
+                 .bias = tody_in_data(call, TODY_LAYER_BIAS),
                  .c = y.data,
                  .c_stride = (size_t)y.shape[TODY_CHANNELS] * p->window.stride[1],
                  .activation = p->activation,
-                 .pointers = (const float **)(void *)call->scratch},
+                 .scale = tody_layer_scale(call, 0),
+                 .scale_stride = TODY_PANEL,
+                 .layer = tody_layer_of(call, 0, &p->activation)},
+        .sorted = zeros + pixel_bytes(&w),
     };
+    if (!in_order(&p->window)) {
+        tody_for(call, tody_taps(&p->window), sort_tap, &job);
+        job.gemm.w = job.sorted;
+    }
     tody_for(call, tody_extent(&y, TODY_BATCH, TODY_WIDTH), run_line, &job);
 }
 
@@ -143,7 +225,7 @@ const tody_op tody_op_deconv = {
     .code = TODY_OP_DECONV,
     .param_bytes = sizeof(tody_conv_params),
     .min_inputs = 2,
-    .max_inputs = 3,
+    .max_inputs = 4,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,

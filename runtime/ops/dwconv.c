@@ -1,10 +1,9 @@
 // dwconv.c - depthwise convolution: every channel has its own filter.
 // SPDX-License-Identifier: Apache-2.0
-#include <string.h>
-
+#include "layer.h"
 #include "window.h"
 
-enum { X = 0, W = 1, BIAS = 2, ADDEND = 3 };
+enum { X = 0, W = 1 };
 enum {
     BLOCK_PIXELS = 32,      // per kernel call: their pointers and results stay in the first-level cache
     BLOCK_POINTERS = 1024,  // at most, for large filters
@@ -13,58 +12,55 @@ enum {
 typedef struct job {
     const tody_call *call;
     tody_slide slide;
-    tody_dwconv_f32 args;
+    tody_dwconv_f32 f32;  // one of the two, by the dtype
+    tody_dwconv_s8 s8;
     tody_activation activation;
     uint32_t pixels, block;
 } job;
 
-static tody_status check_weights(const tody_call *call, const tody_conv_params *p, uint32_t channels) {
-    const tody_tensor w = tody_in(call, W);
-    if (!tody_plain_f32(&w)) return TODY_ERR_DTYPE;
-    const uint32_t shape[2] = {tody_taps(&p->window), channels};
-    if (p->groups != channels || !tody_has_shape(&w, 2, shape)) return TODY_ERR_SHAPE;
-    if (!tody_has_in(call, BIAS)) return TODY_OK;
-    const tody_tensor bias = tody_in(call, BIAS);
-    if (!tody_plain_f32(&bias)) return TODY_ERR_DTYPE;
-    return tody_has_shape(&bias, 1, &channels) ? TODY_OK : TODY_ERR_SHAPE;
-}
-
 static tody_status dwconv_check(const tody_call *call) {
     const tody_conv_params *p = call->params;
-    const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
+    const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     tody_status status = tody_check_window(&p->window, &x, &y);
-    if (!status && x.shape[TODY_CHANNELS] != y.shape[TODY_CHANNELS]) status = TODY_ERR_SHAPE;
-    if (!status) status = check_weights(call, p, x.shape[TODY_CHANNELS]);
-    if (!status) status = tody_check_addend(call, ADDEND, &y);
     if (status) return status;
-    return tody_activation_ok(&p->activation) ? TODY_OK : TODY_ERR_PARAM;
+    if (!tody_is_weights(&w, x.dtype, TODY_PLAIN)) return TODY_ERR_DTYPE;
+    const uint32_t channels = x.shape[TODY_CHANNELS], shape[2] = {tody_taps(&p->window), channels};
+    if (y.shape[TODY_CHANNELS] != channels || p->groups != channels || !tody_has_shape(&w, 2, shape)) return TODY_ERR_SHAPE;
+    return tody_check_layer(call, 1, &p->activation);
 }
 
 static uint32_t block_pixels(uint32_t taps) { return tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1); }
 
 static size_t pointers_per_thread(uint32_t taps) {
-    return tody_scratch_bytes((uint64_t)taps * block_pixels(taps) * sizeof(const float *)) / sizeof(const float *);
+    return tody_scratch_bytes((uint64_t)taps * block_pixels(taps) * sizeof(const void *)) / sizeof(const void *);
 }
 
 static size_t pointer_bytes(const tody_call *call) {
     const uint32_t taps = tody_in(call, W).shape[0];
-    return tody_scratch_bytes((uint64_t)pointers_per_thread(taps) * sizeof(const float *) * tody_threads(call));
+    return tody_scratch_bytes((uint64_t)pointers_per_thread(taps) * sizeof(const void *) * tody_threads(call));
 }
 
 // The pointers of all threads, then one pixel of zeros.
 static size_t dwconv_scratch(const tody_call *call) {
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)tody_in(call, X).shape[TODY_CHANNELS] * sizeof(float));
+    const tody_tensor x = tody_in(call, X);
+    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
 }
 
-static void run_block(void *context, uint32_t task, uint32_t thread) {
+// Pointers to the pixels under the windows of a block.
+static const void **gather(const job *job, uint32_t first, uint32_t pixels, uint32_t thread) {
+    const uint32_t taps = tody_taps(&job->slide.window);
+    const void **a = (const void **)(void *)job->call->scratch + thread * pointers_per_thread(taps);
+    tody_slide_gather(&job->slide, first, pixels, 1, taps, a);
+    return a;
+}
+
+static void run_f32(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_activation *f = &job->activation;
     const uint32_t first = task * job->block;
-    tody_dwconv_f32 args = job->args;
+    tody_dwconv_f32 args = job->f32;
     args.pixels = tody_min_u32(job->pixels - first, job->block);
-    const float **a = (const float **)(void *)job->call->scratch + thread * pointers_per_thread(args.taps);
-    tody_slide_gather(&job->slide, first, args.pixels, 1, args.taps, a);
-    args.a = a;
+    args.a = (const float *const *)gather(job, first, args.pixels, thread);
     args.c += (size_t)first * args.c_stride;
     if (args.addend) args.addend += (size_t)first * args.addend_stride;
     job->call->kernels->dwconv_f32(&args);
@@ -72,30 +68,64 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
         job->call->kernels->unary_f32(f->fn, f->a, f->b, args.c, args.c, (size_t)args.pixels * args.channels);
 }
 
+static void run_s8(void *context, uint32_t task, uint32_t thread) {
+    const job *job = context;
+    const uint32_t first = task * job->block;
+    tody_dwconv_s8 args = job->s8;
+    args.pixels = tody_min_u32(job->pixels - first, job->block);
+    args.a = (const int8_t *const *)gather(job, first, args.pixels, thread);
+    args.c += (size_t)first * args.c_stride;
+    if (args.addend) args.addend += (size_t)first * args.addend_stride;
+    job->call->kernels->dwconv_s8(&args);
+}
+
+static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels, uint32_t taps) {
+    const tody_conv_params *p = call->params;
+    return (tody_dwconv_f32){.channels = channels,
+                             .taps = taps,
+                             .w = tody_in(call, W).data,
+                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
+                             .addend = tody_in_data(call, TODY_LAYER_ADDEND),
+                             .addend_stride = channels,
+                             .c = tody_out(call, 0).data,
+                             .c_stride = channels,
+                             .lo = tody_low(&p->activation),
+                             .hi = tody_high(&p->activation)};
+}
+
+static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels, uint32_t taps) {
+    const tody_conv_params *p = call->params;
+    return (tody_dwconv_s8){.channels = channels,
+                            .taps = taps,
+                            .w = tody_in(call, W).data,
+                            .bias = tody_in_data(call, TODY_LAYER_BIAS),
+                            .scale = tody_layer_scale(call, 1),
+                            .addend = tody_in_data(call, TODY_LAYER_ADDEND),
+                            .addend_stride = channels,
+                            .c = tody_out(call, 0).data,
+                            .c_stride = channels,
+                            .layer = tody_layer_of(call, 1, &p->activation)};
+}
+
 static void dwconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
-    const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    const uint32_t channels = x.shape[TODY_CHANNELS], taps = w.shape[0];
-    float *zeros = (float *)(void *)(call->scratch + pointer_bytes(call));
-    memset(zeros, 0, channels * sizeof(float));
+    const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
+    const uint32_t channels = x.shape[TODY_CHANNELS], taps = tody_taps(&p->window);
+    void *zeros = call->scratch + pointer_bytes(call);
+    tody_fill_zero(&x, zeros, channels);
     job job = {
         .call = call,
         .slide = tody_slide_over(&x, &y, &p->window, zeros),
-        .args = {.channels = channels,
-                 .taps = taps,
-                 .w = w.data,
-                 .bias = tody_in_f32(call, BIAS),
-                 .addend = tody_in_f32(call, ADDEND),
-                 .addend_stride = channels,
-                 .c = y.data,
-                 .c_stride = channels,
-                 .lo = tody_low(&p->activation),
-                 .hi = tody_high(&p->activation)},
         .activation = p->activation,
         .pixels = tody_extent(&y, TODY_BATCH, TODY_CHANNELS),
         .block = block_pixels(taps),
     };
-    tody_for(call, tody_div_up(job.pixels, job.block), run_block, &job);
+    if (x.dtype == TODY_S8) {
+        job.s8 = make_s8(call, channels, taps);
+    } else {
+        job.f32 = make_f32(call, channels, taps);
+    }
+    tody_for(call, tody_div_up(job.pixels, job.block), x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
 }
 
 const tody_op tody_op_dwconv = {
@@ -103,7 +133,7 @@ const tody_op tody_op_dwconv = {
     .code = TODY_OP_DWCONV,
     .param_bytes = sizeof(tody_conv_params),
     .min_inputs = 2,
-    .max_inputs = 4,
+    .max_inputs = 6,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,

@@ -8,7 +8,7 @@
 
 enum {
     BLOCK_ROWS = 64,         // rows of A that meet one panel before the next panel is fetched
-    BLOCK_FLOATS = 65536,    // of A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_BYTES = 1 << 18,   // of A in a block: a quarter of a MiB stays in the second-level cache
     TASK_PRODUCTS = 200000,  // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,    // so that a slow core does not keep the others waiting
 };
@@ -27,34 +27,40 @@ typedef struct job {
 
 // What one call of the kernel makes: rows from `first` on.
 typedef struct tile {
-    const float *const *a;
+    const void *const *a;
     uint32_t first, rows;
     uint32_t joined;  // taps of the operator in a tap of the kernel
 } tile;
 
+// Rows of a full tile.
+static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
+    return dtype == TODY_S8 ? k->gemm_s8_rows : k->gemm_f32_rows;
+}
+
 // A whole number of the kernel's tiles.
-static uint32_t block_rows(const tody_kernels *k, uint32_t depth) {
-    uint32_t rows = tody_min_u32(BLOCK_FLOATS / depth, BLOCK_ROWS);
-    return tody_max_u32(rows / k->gemm_f32_rows, 1) * k->gemm_f32_rows;
+static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t depth) {
+    const uint32_t tile = most_rows(k, dtype), fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
+    return tody_max_u32(tody_min_u32(fit, BLOCK_ROWS) / tile, 1) * tile;
 }
 
-static size_t pointers_per_thread(const tody_kernels *k, uint32_t taps, uint32_t depth) {
-    return tody_scratch_bytes((uint64_t)taps * block_rows(k, depth) * sizeof(const float *)) / sizeof(const float *);
+static size_t pointers_per_thread(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
+    return tody_scratch_bytes((uint64_t)taps * block_rows(k, dtype, depth) * sizeof(const void *)) / sizeof(const void *);
 }
 
-size_t tody_gemm_scratch(const tody_call *call, uint32_t taps, uint32_t depth) {
-    uint64_t bytes = (uint64_t)pointers_per_thread(call->kernels, taps, depth) * sizeof(const float *);
+size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth) {
+    uint64_t bytes = (uint64_t)pointers_per_thread(call->kernels, dtype, taps, depth) * sizeof(const void *);
     return tody_scratch_bytes(bytes * tody_threads(call));
 }
 
-void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const float **a) {
+void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const void **a) {
     const tody_matrix *m = matrix;
-    for (uint32_t i = 0; i < rows; i++) a[i] = m->data + (first + i) * m->stride;
+    for (uint32_t i = 0; i < rows; i++) a[i] = (const uint8_t *)m->data + (first + i) * m->stride_bytes;
 }
 
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
-    cut c = {.block_rows = block_rows(k, g->depth), .parts = 1};
-    while (c.block_rows > k->gemm_f32_rows && g->rows % c.block_rows == 1) c.block_rows -= k->gemm_f32_rows;  // see tile_rows
+    const uint32_t tile = most_rows(k, g->dtype);
+    cut c = {.block_rows = block_rows(k, g->dtype, g->depth), .parts = 1};
+    while (c.block_rows > tile && g->rows % c.block_rows == 1) c.block_rows -= tile;  // see tile_rows
     c.blocks = tody_div_up(g->rows, c.block_rows);
     c.panels = tody_div_up(g->cols, TODY_PANEL);
     uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
@@ -66,24 +72,26 @@ static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threa
     return c;
 }
 
-// Whether `run` taps lie one after the other in memory, for each of `rows` rows and from each run-th tap on.
-static bool in_runs(const tody_gemm *g, const float *const *a, uint32_t rows, uint32_t run) {
+// Whether `run` taps of tap_bytes lie one after the other in memory, for each of `rows` rows and from each run-th tap on.
+static bool in_runs(const tody_gemm *g, const void *const *a, uint32_t rows, uint32_t run, size_t tap_bytes) {
     for (uint32_t t = 1; t < g->taps; t++) {
         if (t % run == 0) continue;
-        const float *const *tap = a + (size_t)t * rows;
+        const void *const *tap = a + (size_t)t * rows;
         for (uint32_t i = 0; i < rows; i++) {
-            if (tap[i] != *(tap + i - rows) + g->depth) return false;
+            if (tap[i] != (const uint8_t *)*(tap + i - rows) + tap_bytes) return false;
         }
     }
     return true;
 }
 
-// Pixels of a line are neighbours in memory: inside the image, the taps of a window's line are one longer tap. Returns how many
-// taps were joined and moves the pointers that are left together.
-static uint32_t join_taps(const tody_gemm *g, const float **a, uint32_t rows) {
+// Pixels of a line are neighbours in memory: inside the image, the taps of a window's line are one longer tap, unless a panel
+// has gaps between them. Returns how many taps were joined and moves the pointers that are left together.
+static uint32_t join_taps(const tody_gemm *g, const void **a, uint32_t rows) {
+    const size_t tap_bytes = g->depth * tody_dtype_bytes(g->dtype);
     uint32_t run = 1;
-    while (run < g->taps && a[(size_t)run * rows] == a[(size_t)(run - 1) * rows] + g->depth) run++;
-    if (run == 1 || g->taps % run != 0 || !in_runs(g, a, rows, run)) return 1;
+    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return 1;
+    while (run < g->taps && a[(size_t)run * rows] == (const uint8_t *)a[(size_t)(run - 1) * rows] + tap_bytes) run++;
+    if (run == 1 || g->taps % run != 0 || !in_runs(g, a, rows, run, tap_bytes)) return 1;
     for (uint32_t t = run; t < g->taps; t += run) memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     return run;
 }
@@ -94,49 +102,72 @@ static uint32_t tile_rows(uint32_t left, uint32_t most) {
     return left == most + 1 && most > 2 ? most - 1 : tody_min_u32(left, most);
 }
 
-static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const float **a, tile *tiles) {
+static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tile *tiles) {
     const tody_gemm *g = job->gemm;
     uint32_t count = 0;
     for (uint32_t row = 0; row < rows; row += tiles[count++].rows) {
-        const float **mine = a + (size_t)row * g->taps;
-        const uint32_t some = tile_rows(rows - row, job->kernels->gemm_f32_rows);
+        const void **mine = a + (size_t)row * g->taps;
+        const uint32_t some = tile_rows(rows - row, most_rows(job->kernels, g->dtype));
         g->gather(g->source, first + row, some, mine);
         tiles[count] = (tile){mine, first + row, some, join_taps(g, mine, some)};
     }
     return count;
 }
 
-// A block of rows in one panel, which stays in cache while the rows go by.
-static void run_panel(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
+static void run_f32(const job *job, uint32_t panel, const tile *t) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
-    tody_gemm_f32 args = {
+    const tody_gemm_f32 args = {
+        .rows = t->rows,
         .cols = tody_min_u32(g->cols - column, TODY_PANEL),
-        .w = g->w + panel * g->w_stride,
-        .bias = g->bias ? g->bias + column : NULL,
+        .taps = g->taps / t->joined,
+        .depth = g->depth * t->joined,
+        .a = (const float *const *)t->a,
+        .w = (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes),
+        .bias = g->bias ? (const float *)g->bias + column : NULL,
+        .addend = g->addend ? (const float *)g->addend + t->first * g->addend_stride + column : NULL,
         .addend_stride = g->addend_stride,
+        .c = (float *)g->c + t->first * g->c_stride + column,
         .c_stride = g->c_stride,
         .lo = tody_low(&g->activation),
         .hi = tody_high(&g->activation),
     };
-    for (const tile *t = tiles; t < tiles + count; t++) {
-        args.rows = t->rows;
-        args.taps = g->taps / t->joined;
-        args.depth = g->depth * t->joined;
-        args.a = t->a;
-        args.c = g->c + t->first * g->c_stride + column;
-        args.addend = g->addend ? g->addend + t->first * g->addend_stride + column : NULL;
-        job->kernels->gemm_f32(&args);
-    }
+    job->kernels->gemm_f32(&args);
+}
+
+static void run_s8(const job *job, uint32_t panel, const tile *t) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t column = panel * TODY_PANEL;
+    const tody_gemm_s8 args = {
+        .rows = t->rows,
+        .cols = tody_min_u32(g->cols - column, TODY_PANEL),
+        .taps = g->taps / t->joined,
+        .depth = g->depth * t->joined,
+        .a = (const int8_t *const *)t->a,
+        .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
+        .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
+        .scale = g->scale + panel * g->scale_stride,
+        .addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL,
+        .addend_stride = g->addend_stride,
+        .c = (int8_t *)g->c + t->first * g->c_stride + column,
+        .c_stride = g->c_stride,
+        .layer = g->layer,
+    };
+    job->kernels->gemm_s8(&args);
+}
+
+// A block of rows in one panel, which stays in cache while the rows go by.
+static void run_panel(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
+    for (const tile *t = tiles; t < tiles + count; t++) (job->gemm->dtype == TODY_S8 ? run_s8 : run_f32)(job, panel, t);
 }
 
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
     const tody_gemm *g = job->gemm;
     const tody_activation *f = &g->activation;
-    if (!tody_needs_unary(f)) return;
+    if (g->dtype == TODY_S8 || !tody_needs_unary(f)) return;
     bool whole = cols == g->c_stride;
     for (uint32_t i = 0; i < (whole ? 1 : rows); i++) {
-        float *c = g->c + (first + i) * g->c_stride + column;
+        float *c = (float *)g->c + (first + i) * g->c_stride + column;
         job->kernels->unary_f32(f->fn, f->a, f->b, c, c, whole ? (size_t)rows * cols : cols);
     }
 }
@@ -155,7 +186,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
-    return (job){g, call->kernels, pointers_per_thread(call->kernels, g->taps, g->depth),
+    return (job){g, call->kernels, pointers_per_thread(call->kernels, g->dtype, g->taps, g->depth),
                  cut_product(call->kernels, g, threads)};
 }
 
@@ -169,4 +200,18 @@ void tody_gemm_here(const tody_call *call, const tody_gemm *gemm, uint32_t threa
     job.cut.parts = 1;
     job.cut.part_panels = job.cut.panels;
     for (uint32_t block = 0; block < job.cut.blocks; block++) run_task(&job, block, thread);
+}
+
+static const void *forward(const void *p, size_t bytes) { return p ? (const uint8_t *)p + bytes : NULL; }
+
+tody_gemm tody_gemm_group(const tody_gemm *gemm, uint32_t g, uint32_t taps) {
+    tody_gemm group = *gemm;
+    const size_t panels = g * tody_panels_length(gemm->cols);
+    const size_t columns_bytes = (size_t)g * gemm->cols * tody_dtype_bytes(gemm->dtype);
+    group.w = forward(gemm->w, g * tody_panels_bytes(gemm->dtype, gemm->cols, taps, gemm->depth));
+    group.c = (uint8_t *)gemm->c + columns_bytes;
+    group.addend = forward(gemm->addend, columns_bytes);
+    group.bias = forward(gemm->bias, panels * sizeof(float));  // or int32
+    group.scale = gemm->scale ? gemm->scale + panels : NULL;
+    return group;
 }

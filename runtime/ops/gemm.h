@@ -7,34 +7,39 @@
 #include "core/op.h"
 
 // Write pointers for rows [first, first + rows) of A: a[t * rows + i] points to the `depth` values of row first + i and tap t.
-typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const float **a);
+typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const void **a);
 
-// c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols
+// c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols; of int8 as
+// docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32 or int8, and strides are in such elements.
 typedef struct tody_gemm {
+    tody_dtype dtype;
     uint32_t rows, cols, taps, depth;  // at least 1
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
     const void *source;                // given to gather
-    const float *w;                    // panels of 16 columns, each taps * depth * 16 values
-    size_t w_stride;                   // from one panel to the next; taps * depth * 16 where the panels are whole
-    const float *bias;                 // panels, or NULL
-    const float *addend;               // or NULL; may be c
+    const void *w;                     // panels of 16 columns
+    size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
+    const void *bias;                  // panels of float32 or int32, or NULL
+    const void *addend;                // or NULL; may be c
     size_t addend_stride;
-    float *c;
+    void *c;
     size_t c_stride;
-    tody_activation activation;
-    const float **pointers;  // scratch of tody_gemm_scratch(call, taps, depth) bytes, aligned to a pointer
+    tody_activation activation;  // int8: in `layer`
+    const float *scale;          // int8: multipliers in panels
+    size_t scale_stride;         // from the multipliers of one panel to the next: 16, or 0 where all are equal
+    tody_layer_s8 layer;
+    const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to a pointer
 } tody_gemm;
 
 // A matrix in rows, for tody_gather_matrix.
 typedef struct tody_matrix {
-    const float *data;
-    size_t stride;
+    const void *data;
+    size_t stride_bytes;
 } tody_matrix;
 
-void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const float **a);
+void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const void **a);
 
 // Bytes of scratch for the pointers of all threads; a multiple of TODY_ALIGN.
-size_t tody_gemm_scratch(const tody_call *call, uint32_t taps, uint32_t depth);
+size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth);
 
 // The whole product, on all threads.
 void tody_gemm_run(const tody_call *call, const tody_gemm *gemm);
@@ -42,9 +47,21 @@ void tody_gemm_run(const tody_call *call, const tody_gemm *gemm);
 // The whole product inside a task: in the thread `thread`.
 void tody_gemm_here(const tody_call *call, const tody_gemm *gemm, uint32_t thread);
 
-// Distance in floats from one panel matrix of `cols` columns to the next (groups, directions of a recurrent operator).
-static inline size_t tody_panels_floats(uint32_t cols, uint32_t taps, uint32_t depth) {
-    return ((size_t)cols + TODY_PANEL - 1) / TODY_PANEL * TODY_PANEL * taps * depth;
+// Group g of a grouped convolution, whose group 0 is `gemm`: where its weights of `taps` taps, its columns and its bias are.
+tody_gemm tody_gemm_group(const tody_gemm *gemm, uint32_t g, uint32_t taps);
+
+// Elements that a row of `cols` takes in panels: of a bias, of multipliers.
+static inline size_t tody_panels_length(uint32_t cols) { return ((size_t)cols + TODY_PANEL - 1) / TODY_PANEL * TODY_PANEL; }
+
+// Bytes of one panel of weights.
+static inline size_t tody_panel_bytes(tody_dtype dtype, uint32_t taps, uint32_t depth) {
+    const size_t group = dtype == TODY_S8 ? TODY_GROUP_S8 : 1;
+    return ((size_t)depth + group - 1) / group * group * tody_dtype_bytes(dtype) * TODY_PANEL * taps;
+}
+
+// Bytes from one panel matrix of `cols` columns to the next (groups, directions of a recurrent operator).
+static inline size_t tody_panels_bytes(tody_dtype dtype, uint32_t cols, uint32_t taps, uint32_t depth) {
+    return tody_panels_length(cols) / TODY_PANEL * tody_panel_bytes(dtype, taps, depth);
 }
 
 #endif

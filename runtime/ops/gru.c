@@ -52,7 +52,7 @@ static void step(const tody_recurrent *r, const tody_recurrent_step *s) {
     const tody_recurrent_params *p = r->call->params;
     const uint32_t hidden = r->hidden, rows = GATES * hidden;
     const float *all_bias = tody_in_f32(r->call, STATE_BIAS);
-    const float *bias = all_bias ? all_bias + s->direction * tody_panels_floats(rows, 1, 1) : NULL;
+    const float *bias = all_bias ? all_bias + s->direction * tody_panels_length(rows) : NULL;
     float *state = r->extra, *reset = state + (size_t)r->batch * rows, *panels = reset + (size_t)r->batch * hidden;
     const tody_recurrent_product product = {.h = s->h, .cols = rows, .bias = bias, .y = state};
     tody_recurrent_multiply(r, s->direction, &product);

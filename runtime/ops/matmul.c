@@ -3,17 +3,18 @@
 #include <string.h>
 
 #include "gemm.h"
-#include "shape.h"
+#include "quant.h"
 
-enum { A = 0, B = 1 };
+enum { A = 0, B = 1, SCALE = 2 };
 
 typedef struct job {
     const tody_call *call;
     tody_tensor a, b, y;
     uint32_t batches, rows, cols, depth;
-    size_t panel_floats;   // of one packed matrix
-    float *panels;         // one per thread, or one for all
-    const float *packing;  // the matrix that pack_task packs
+    size_t panels_bytes;      // of one packed matrix
+    uint8_t *panels;          // one per thread, or one for all
+    const void *packing;      // the matrix that pack_task packs
+    float scale[TODY_PANEL];  // int8: the multiplier, for each column of a panel
 } job;
 
 static bool broadcasts(const tody_tensor *a, const tody_tensor *b, const tody_tensor *y) {
@@ -27,13 +28,16 @@ static bool broadcasts(const tody_tensor *a, const tody_tensor *b, const tody_te
 static tody_status matmul_check(const tody_call *call) {
     const tody_matmul_params *p = call->params;
     const tody_tensor a = tody_in(call, A), b = tody_in(call, B), y = tody_out(call, 0);
-    if (!tody_plain_f32(&a) || !tody_plain_f32(&b) || !tody_plain_f32(&y)) return TODY_ERR_DTYPE;
+    if (!tody_is_real(&a) || !tody_is_real(&b) || !tody_is_real(&y)) return TODY_ERR_DTYPE;
+    if (b.dtype != a.dtype || y.dtype != a.dtype) return TODY_ERR_DTYPE;
     if (p->transpose_b > 1) return TODY_ERR_PARAM;
     if (a.rank < 2 || b.rank != a.rank || y.rank != a.rank || !broadcasts(&a, &b, &y)) return TODY_ERR_SHAPE;
     const uint32_t row = a.rank - 2, col = a.rank - 1;
     const uint32_t depth = b.shape[p->transpose_b ? col : row], cols = b.shape[p->transpose_b ? row : col];
     bool fits = a.shape[col] == depth && y.shape[row] == a.shape[row] && y.shape[col] == cols;
-    return fits ? TODY_OK : TODY_ERR_SHAPE;
+    if (!fits) return TODY_ERR_SHAPE;
+    if (a.dtype == TODY_S8) return tody_check_last_multipliers(call, SCALE, 1);
+    return call->in_count == SCALE ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
 static job make_job(const tody_call *call) {
@@ -47,6 +51,7 @@ static job make_job(const tody_call *call) {
         job.rows *= job.batches;
         job.batches = 1;
     }
+    job.panels_bytes = tody_panels_bytes(job.y.dtype, job.cols, 1, job.depth);
     return job;
 }
 
@@ -56,26 +61,26 @@ static bool side_by_side(const job *job) { return job->batches >= tody_threads(j
 // The pointers of all threads, then packed matrices.
 static size_t matmul_scratch(const tody_call *call) {
     const job job = make_job(call);
-    const uint64_t panels = (uint64_t)tody_div_up(job.cols, TODY_PANEL) * TODY_PANEL * job.depth * sizeof(float);
+    const uint64_t panels = tody_div_up(job.cols, TODY_PANEL) * (uint64_t)tody_panel_bytes(job.y.dtype, 1, job.depth);
     const uint64_t copies = side_by_side(&job) ? tody_threads(call) : 1;
-    return tody_scratch_bytes(tody_gemm_scratch(call, 1, job.depth) + panels * copies);
+    return tody_scratch_bytes(tody_gemm_scratch(call, job.y.dtype, 1, job.depth) + panels * copies);
 }
 
 // Where matrix `batch` of the result finds its matrix in x, whose batch dimensions may be 1.
-static const float *matrix_of(const tody_tensor *x, const tody_tensor *y, uint32_t batch) {
+static const void *matrix_of(const tody_tensor *x, const tody_tensor *y, uint32_t batch) {
     size_t at = 0, step = 1;
     for (uint32_t d = y->rank - 2; d-- > 0;) {
         if (x->shape[d] > 1) at += batch % y->shape[d] * step;
         batch /= y->shape[d];
         step *= x->shape[d];
     }
-    return (const float *)x->data + at * x->shape[x->rank - 2] * x->shape[x->rank - 1];
+    const size_t matrix_bytes = (size_t)x->shape[x->rank - 2] * x->shape[x->rank - 1] * tody_dtype_bytes(x->dtype);
+    return (const uint8_t *)x->data + at * matrix_bytes;
 }
 
-// Panel p of b: 16 columns side by side, depth by depth; columns that are missing are zero.
-static void pack_panel(const job *job, const float *b, uint32_t p, float *panel) {
+// Columns [first, first + cols) of b, at most 16, side by side, depth by depth; columns that are missing are zero.
+static void pack_f32(const job *job, const float *b, uint32_t first, uint32_t cols, float *panel) {
     const tody_matmul_params *params = job->call->params;
-    const uint32_t first = p * TODY_PANEL, cols = tody_min_u32(job->cols - first, TODY_PANEL);
     if (cols < TODY_PANEL) memset(panel, 0, (size_t)job->depth * TODY_PANEL * sizeof(float));
     if (params->transpose_b) {
         const uint32_t *x = (const uint32_t *)(const void *)(b + (size_t)first * job->depth);
@@ -87,14 +92,42 @@ static void pack_panel(const job *job, const float *b, uint32_t p, float *panel)
     }
 }
 
+// The same of int8, four values of depth of each column side by side.
+static void pack_s8(const job *job, const int8_t *b, uint32_t first, uint32_t cols, int8_t *panel) {
+    const tody_matmul_params *params = job->call->params;
+    const size_t k_step = params->transpose_b ? 1 : job->cols, column_step = params->transpose_b ? job->depth : 1;
+    memset(panel, 0, tody_panel_bytes(TODY_S8, 1, job->depth));
+    for (uint32_t k = 0; k < job->depth; k++) {
+        int8_t *to = panel + (size_t)(k / TODY_GROUP_S8) * TODY_PANEL * TODY_GROUP_S8 + k % TODY_GROUP_S8;
+        const int8_t *from = b + k * k_step + first * column_step;
+        for (uint32_t n = 0; n < cols; n++) to[n * TODY_GROUP_S8] = from[n * column_step];
+    }
+}
+
+static void pack_panel(const job *job, const void *b, uint32_t p, uint8_t *panels) {
+    const uint32_t first = p * TODY_PANEL, cols = tody_min_u32(job->cols - first, TODY_PANEL);
+    void *panel = panels + p * tody_panel_bytes(job->y.dtype, 1, job->depth);
+    if (job->y.dtype == TODY_S8) {
+        pack_s8(job, b, first, cols, panel);
+    } else {
+        pack_f32(job, b, first, cols, panel);
+    }
+}
+
 static void pack_task(void *context, uint32_t p, uint32_t thread) {
     const job *job = context;
     (void)thread;
-    pack_panel(job, job->packing, p, job->panels + (size_t)p * job->depth * TODY_PANEL);
+    pack_panel(job, job->packing, p, job->panels);
 }
 
-static tody_gemm product(const job *job, uint32_t batch, const tody_matrix *rows, const float *panels) {
+static tody_matrix rows_of(const job *job, uint32_t batch) {
+    return (tody_matrix){matrix_of(&job->a, &job->y, batch), job->depth * tody_dtype_bytes(job->y.dtype)};
+}
+
+static tody_gemm product(const job *job, uint32_t batch, const tody_matrix *rows, const void *panels) {
+    const size_t matrix_bytes = (size_t)job->rows * job->cols * tody_dtype_bytes(job->y.dtype);
     return (tody_gemm){
+        .dtype = job->y.dtype,
         .rows = job->rows,
         .cols = job->cols,
         .taps = 1,
@@ -102,35 +135,37 @@ static tody_gemm product(const job *job, uint32_t batch, const tody_matrix *rows
         .gather = tody_gather_matrix,
         .source = rows,
         .w = panels,
-        .w_stride = tody_panels_floats(1, 1, job->depth),
-        .c = (float *)job->y.data + (size_t)batch * job->rows * job->cols,
+        .w_stride_bytes = tody_panel_bytes(job->y.dtype, 1, job->depth),
+        .c = (uint8_t *)job->y.data + batch * matrix_bytes,
         .c_stride = job->cols,
-        .pointers = (const float **)(void *)job->call->scratch,
+        .scale = job->scale,
+        .layer = {.x_zero = job->a.zero_point, .w_zero = job->b.zero_point, .finish = tody_finish_of(NULL, &job->y)},
+        .pointers = (const void **)(void *)job->call->scratch,
     };
 }
 
 static void run_batch(void *context, uint32_t batch, uint32_t thread) {
     const job *job = context;
-    const tody_matrix rows = {matrix_of(&job->a, &job->y, batch), job->depth};
-    const float *b = matrix_of(&job->b, &job->y, batch);
-    float *panels = job->panels + thread * job->panel_floats;
-    for (uint32_t p = 0; p < tody_div_up(job->cols, TODY_PANEL); p++) {
-        pack_panel(job, b, p, panels + (size_t)p * job->depth * TODY_PANEL);
-    }
+    const tody_matrix rows = rows_of(job, batch);
+    const void *b = matrix_of(&job->b, &job->y, batch);
+    uint8_t *panels = job->panels + thread * job->panels_bytes;
+    for (uint32_t p = 0; p < tody_div_up(job->cols, TODY_PANEL); p++) pack_panel(job, b, p, panels);
     const tody_gemm gemm = product(job, batch, &rows, panels);
     tody_gemm_here(job->call, &gemm, thread);
 }
 
 static void matmul_run(const tody_call *call) {
     job job = make_job(call);
-    job.panel_floats = tody_panels_floats(job.cols, 1, job.depth);
-    job.panels = (float *)(void *)(call->scratch + tody_gemm_scratch(call, 1, job.depth));
+    job.panels = call->scratch + tody_gemm_scratch(call, job.y.dtype, 1, job.depth);
+    for (uint32_t n = 0; job.y.dtype == TODY_S8 && n < TODY_PANEL; n++) {
+        job.scale[n] = *(const float *)tody_in(call, SCALE).data;
+    }
     if (side_by_side(&job)) {
         tody_for(call, job.batches, run_batch, &job);
         return;
     }
     for (uint32_t batch = 0; batch < job.batches; batch++) {
-        const tody_matrix rows = {matrix_of(&job.a, &job.y, batch), job.depth};
+        const tody_matrix rows = rows_of(&job, batch);
         job.packing = matrix_of(&job.b, &job.y, batch);
         tody_for(call, tody_div_up(job.cols, TODY_PANEL), pack_task, &job);
         const tody_gemm gemm = product(&job, batch, &rows, job.panels);
@@ -143,7 +178,7 @@ const tody_op tody_op_matmul = {
     .code = TODY_OP_MATMUL,
     .param_bytes = sizeof(tody_matmul_params),
     .min_inputs = 2,
-    .max_inputs = 2,
+    .max_inputs = 3,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,

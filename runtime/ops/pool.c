@@ -1,6 +1,6 @@
 // pool.c - largest or average value under a window, of any size up to the whole image.
 // SPDX-License-Identifier: Apache-2.0
-#include "window.h"
+#include "pool.h"
 
 enum {
     BLOCK_POINTERS = 1024,  // per kernel call; a larger window goes by in parts
@@ -9,7 +9,7 @@ enum {
 
 // What each thread has of the scratch. Two pixels follow it where the window goes by in parts.
 typedef struct workspace {
-    const float *a[BLOCK_POINTERS];
+    const void *a[BLOCK_POINTERS];
     float scale[BLOCK_PIXELS];
 } workspace;
 
@@ -32,7 +32,8 @@ static tody_status pool_check(const tody_call *call) {
         uint64_t padded = (uint64_t)x.shape[TODY_HEIGHT + d] + p->window.pad[d] + p->window.pad[d + 2];
         if ((uint64_t)(y.shape[TODY_HEIGHT + d] - 1) * p->window.stride[d] >= padded) return TODY_ERR_SHAPE;
     }
-    return TODY_OK;
+    if (x.dtype == TODY_S8) return tody_check_pool_s8(call);
+    return call->in_count == 1 ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
 static size_t workspace_bytes(uint32_t taps, uint32_t channels) {
@@ -42,6 +43,7 @@ static size_t workspace_bytes(uint32_t taps, uint32_t channels) {
 
 // The workspaces of all threads, then the pixel that stands for padding.
 static size_t pool_scratch(const tody_call *call) {
+    if (tody_in(call, 0).dtype == TODY_S8) return 0;
     const tody_pool_params *p = call->params;
     const uint32_t channels = tody_in(call, 0).shape[TODY_CHANNELS];
     uint64_t threads = (uint64_t)workspace_bytes(tody_taps(&p->window), channels) * tody_threads(call);
@@ -60,11 +62,14 @@ static uint64_t counted(const tody_slide *s, uint32_t d, uint32_t out, bool incl
     return end > first ? (uint64_t)(end - first) : 0;
 }
 
+uint64_t tody_pool_count(const tody_slide *s, uint32_t pixel, bool include_pad) {
+    const uint64_t rows = counted(s, 0, pixel / s->out_width % s->out_height, include_pad);
+    return rows * counted(s, 1, pixel % s->out_width, include_pad);
+}
+
 static float scale_of(const job *job, uint32_t pixel) {
     const tody_pool_params *p = job->call->params;
-    const tody_slide *s = &job->slide;
-    uint64_t rows = counted(s, 0, pixel / s->out_width % s->out_height, p->include_pad);
-    uint64_t count = rows * counted(s, 1, pixel % s->out_width, p->include_pad);
+    const uint64_t count = tody_pool_count(&job->slide, pixel, p->include_pad);
     return count ? 1.0f / (float)count : 0.0f;
 }
 
@@ -80,9 +85,10 @@ static void run_large(const job *job, uint32_t pixel, workspace *work) {
     const uint32_t channels = job->slide.channels;
     const float one = 1.0f, scale = scale_of(job, pixel);
     float *partial = (float *)(work + 1), *other = partial + channels;  // a kernel's result may not be one of its sources
-    tody_pool_f32 args = {.pixels = 1, .channels = channels, .a = work->a, .scale = &one, .c_stride = channels};
+    tody_pool_f32 args = {
+        .pixels = 1, .channels = channels, .a = (const float *const *)work->a, .scale = &one, .c_stride = channels};
     for (uint32_t tap = 0; tap < job->taps; tap++) {
-        const float *x = tody_slide_tap(&job->slide, pixel, tap);
+        const void *x = tody_slide_tap(&job->slide, pixel, tap);
         if (x == job->slide.outside) continue;
         work->a[args.taps++] = x;
         if (args.taps < BLOCK_POINTERS) continue;
@@ -111,7 +117,7 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
         .pixels = tody_min_u32(job->pixels - first, job->block),
         .channels = channels,
         .taps = job->taps,
-        .a = work->a,
+        .a = (const float *const *)work->a,
         .scale = work->scale,
         .c = job->y + (size_t)first * channels,
         .c_stride = channels,
@@ -126,6 +132,10 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
 static void pool_run(const tody_call *call) {
     const tody_pool_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    if (x.dtype == TODY_S8) {
+        tody_pool_s8(call);
+        return;
+    }
     const uint32_t taps = tody_taps(&p->window), channels = x.shape[TODY_CHANNELS];
     job job = {
         .call = call,
@@ -146,7 +156,7 @@ const tody_op tody_op_pool = {
     .code = TODY_OP_POOL,
     .param_bytes = sizeof(tody_pool_params),
     .min_inputs = 1,
-    .max_inputs = 1,
+    .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 1,

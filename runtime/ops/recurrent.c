@@ -17,7 +17,8 @@ static uint64_t extra_floats(const tody_recurrent *r) {
 static size_t float_bytes(uint64_t count) { return tody_scratch_bytes(count * sizeof(float)); }
 
 static size_t pointer_bytes(const tody_call *call, const tody_recurrent *r) {
-    const size_t inputs = tody_gemm_scratch(call, 1, r->inputs), state = tody_gemm_scratch(call, 1, r->hidden);
+    const size_t inputs = tody_gemm_scratch(call, TODY_F32, 1, r->inputs),
+                 state = tody_gemm_scratch(call, TODY_F32, 1, r->hidden);
     return inputs > state ? inputs : state;
 }
 
@@ -36,7 +37,7 @@ static tody_recurrent sizes(const tody_call *call, const tody_recurrent_kind *ki
 tody_recurrent tody_recurrent_make(const tody_call *call, const tody_recurrent_kind *kind) {
     tody_recurrent r = sizes(call, kind);
     uint8_t *at = call->scratch;
-    r.pointers = (const float **)(void *)at;
+    r.pointers = (const void **)(void *)at;
     at += pointer_bytes(call, &r);
     r.gates = (float *)(void *)at;
     at += float_bytes(gate_floats(&r));
@@ -91,17 +92,19 @@ tody_status tody_recurrent_check(const tody_call *call, const tody_recurrent_kin
 
 void tody_recurrent_multiply(const tody_recurrent *r, uint32_t direction, const tody_recurrent_product *p) {
     const uint32_t rows = r->kind.gates * r->hidden;
-    const float *weights = tody_in(r->call, R).data;
-    const tody_matrix state = {p->h, r->hidden};
+    const uint8_t *weights = tody_in(r->call, R).data;
+    const tody_matrix state = {p->h, r->hidden * sizeof(float)};
     const tody_gemm gemm = {
+        .dtype = TODY_F32,
         .rows = r->batch,
         .cols = p->cols,
         .taps = 1,
         .depth = r->hidden,
         .gather = tody_gather_matrix,
         .source = &state,
-        .w = weights + direction * tody_panels_floats(rows, 1, r->hidden) + p->panel * tody_panels_floats(1, 1, r->hidden),
-        .w_stride = tody_panels_floats(1, 1, r->hidden),
+        .w = weights + direction * tody_panels_bytes(TODY_F32, rows, 1, r->hidden) +
+             p->panel * tody_panel_bytes(TODY_F32, 1, r->hidden),
+        .w_stride_bytes = tody_panel_bytes(TODY_F32, 1, r->hidden),
         .bias = p->bias,
         .addend = p->addend,
         .addend_stride = p->cols,
@@ -116,18 +119,20 @@ void tody_recurrent_multiply(const tody_recurrent *r, uint32_t direction, const 
 // gates = x * w + bias for all steps of a direction
 static void multiply_inputs(const tody_recurrent *r, uint32_t direction) {
     const uint32_t rows = r->kind.gates * r->hidden;
-    const float *weights = tody_in(r->call, W).data, *bias = tody_in_f32(r->call, BIAS);
-    const tody_matrix x = {tody_in(r->call, X).data, r->inputs};
+    const uint8_t *weights = tody_in(r->call, W).data;
+    const float *bias = tody_in_f32(r->call, BIAS);
+    const tody_matrix x = {tody_in(r->call, X).data, r->inputs * sizeof(float)};
     const tody_gemm gemm = {
+        .dtype = TODY_F32,
         .rows = r->steps * r->batch,
         .cols = rows,
         .taps = 1,
         .depth = r->inputs,
         .gather = tody_gather_matrix,
         .source = &x,
-        .w = weights + direction * tody_panels_floats(rows, 1, r->inputs),
-        .w_stride = tody_panels_floats(1, 1, r->inputs),
-        .bias = bias ? bias + direction * tody_panels_floats(rows, 1, 1) : NULL,
+        .w = weights + direction * tody_panels_bytes(TODY_F32, rows, 1, r->inputs),
+        .w_stride_bytes = tody_panel_bytes(TODY_F32, 1, r->inputs),
+        .bias = bias ? bias + direction * tody_panels_length(rows) : NULL,
         .c = r->gates,
         .c_stride = rows,
         .pointers = r->pointers,

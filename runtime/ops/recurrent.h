@@ -22,11 +22,11 @@ typedef struct tody_recurrent {
     const tody_call *call;
     tody_recurrent_kind kind;
     uint32_t steps, batch, inputs, hidden, directions;
-    uint32_t direction;      // tody_recurrent_params
-    float *gates;            // [steps, batch, gates * hidden] of one direction
-    float *zeros;            // [batch, hidden]
-    float *extra;            // what the kind asked for
-    const float **pointers;  // for products
+    uint32_t direction;     // tody_recurrent_params
+    float *gates;           // [steps, batch, gates * hidden] of one direction
+    float *zeros;           // [batch, hidden]
+    float *extra;           // what the kind asked for
+    const void **pointers;  // for products
 } tody_recurrent;
 
 // One step of one direction.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernels.h"
 #include "nest.h"
-#include "shape.h"
+#include "quant.h"
 
 enum {
     COLUMNS = 128,
@@ -17,14 +17,34 @@ typedef struct job {
     uint32_t fn, count;       // count: of elements behind each result
     const void *x;
     void *y;
+    uint32_t width;      // int8: neighbouring results of one task
+    int32_t x_zero;      // int8 mean, as the next two
+    const float *scale;  // its multiplier
+    tody_finish_s8 finish;
 } job;
+
+static tody_status check_types(const tody_call *call, const tody_tensor *x, const tody_tensor *y) {
+    const uint32_t fn = ((const tody_reduce_params *)call->params)->fn;
+    if (y->dtype != x->dtype || x->pack || y->pack) return TODY_ERR_DTYPE;
+    if (x->dtype == TODY_S8 && fn == TODY_REDUCE_MEAN) {
+        return tody_is_real(x) && tody_is_real(y) ? tody_check_last_multipliers(call, 1, 1) : TODY_ERR_DTYPE;
+    }
+    if (call->in_count != 1) return TODY_ERR_OP_RECORD;
+    switch (x->dtype) {
+        case TODY_F32: return TODY_OK;
+        case TODY_S32: return fn != TODY_REDUCE_MEAN ? TODY_OK : TODY_ERR_DTYPE;
+        case TODY_S8:
+            return tody_same_type(x, y) && (fn == TODY_REDUCE_MAX || fn == TODY_REDUCE_MIN) ? TODY_OK : TODY_ERR_DTYPE;
+        default: return TODY_ERR_DTYPE;
+    }
+}
 
 static tody_status reduce_check(const tody_call *call) {
     const tody_reduce_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     if (p->fn >= TODY_REDUCE_COUNT || p->axes >> x.rank != 0) return TODY_ERR_PARAM;
-    bool integers = x.dtype == TODY_S32 && p->fn != TODY_REDUCE_MEAN;
-    if ((x.dtype != TODY_F32 && !integers) || y.dtype != x.dtype || x.pack || y.pack) return TODY_ERR_DTYPE;
+    tody_status status = check_types(call, &x, &y);
+    if (status) return status;
     if (x.rank != y.rank) return TODY_ERR_SHAPE;
     for (uint32_t d = 0; d < x.rank; d++) {
         if (y.shape[d] != (p->axes >> d & 1u ? 1 : x.shape[d])) return TODY_ERR_SHAPE;
@@ -161,6 +181,44 @@ static void run_s32(const void *context, uint32_t begin, uint32_t end, uint32_t 
     }
 }
 
+// `columns` neighbouring results of int8, at most COLUMNS.
+static void fold_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) {
+    const uint32_t inner = j->reduced.rank - 1, length = j->reduced.shape[inner];
+    uint32_t sum[COLUMNS] = {0};
+    for (uint32_t c = 0; c < columns; c++) y[c] = x[c];
+    for (uint32_t r = 0; r < j->count; r++) {
+        const int8_t *row = x + at(&j->reduced, r / length * length) + (ptrdiff_t)(r % length) * j->reduced.stride[0][inner];
+        for (uint32_t c = 0; c < columns; c++) {
+            sum[c] += (uint32_t)(row[c] - j->x_zero);
+            y[c] = (j->fn == TODY_REDUCE_MAX ? row[c] > y[c] : row[c] < y[c]) ? row[c] : y[c];
+        }
+    }
+    for (uint32_t c = 0; j->scale && c < columns; c++) y[c] = tody_finish((float)(int32_t)sum[c] * *j->scale, &j->finish);
+}
+
+static void run_s8(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t length = j->kept.shape[j->kept.rank - 1], groups = tody_div_up(length, j->width);
+    for (uint32_t i = begin; i < end; i++) {
+        const uint32_t first = i % groups * j->width, result = i / groups * length + first;
+        fold_s8(j, (const int8_t *)j->x + at(&j->kept, result), (int8_t *)j->y + result,
+                tody_min_u32(length - first, j->width));
+    }
+}
+
+static void reduce_s8(const tody_call *call, job *job, const tody_tensor *x, const tody_tensor *y) {
+    const uint32_t inner = job->kept.rank - 1, length = job->kept.shape[inner];
+    job->width = job->kept.stride[0][inner] == 1 ? COLUMNS : 1;
+    if (job->fn == TODY_REDUCE_MEAN) {
+        job->x_zero = x->zero_point;
+        job->scale = tody_in(call, 1).data;
+        job->finish = tody_finish_of(NULL, y);
+    }
+    const uint32_t tasks = y->count / length * tody_div_up(length, job->width);
+    tody_for_ranges(call, tasks, TODY_GRAIN / job->count / job->width + 1, run_s8, job);
+}
+
 static void reduce_run(const tody_call *call) {
     const tody_reduce_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
@@ -173,7 +231,9 @@ static void reduce_run(const tody_call *call) {
                .y = y.data};
     const uint32_t inner = job.reduced.rank - 1, grain = TODY_GRAIN / job.count + 1;
     job.outer = job.count / job.reduced.shape[inner];
-    if (x.dtype == TODY_S32) {
+    if (x.dtype == TODY_S8) {
+        reduce_s8(call, &job, &x, &y);
+    } else if (x.dtype == TODY_S32) {
         tody_for_ranges(call, y.count, grain, run_s32, &job);
     } else if (job.reduced.stride[0][inner] == 1) {
         tody_for_ranges(call, y.count, grain, run_rows, &job);
@@ -188,7 +248,7 @@ const tody_op tody_op_reduce = {
     .code = TODY_OP_REDUCE,
     .param_bytes = sizeof(tody_reduce_params),
     .min_inputs = 1,
-    .max_inputs = 1,
+    .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 1,

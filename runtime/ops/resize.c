@@ -15,6 +15,7 @@ enum { FEW_CHANNELS = 8 };  // below this a call for each pixel costs more than 
 typedef struct table {
     const int32_t *index;
     const float *weight;
+    const int32_t *fixed;  // instead, of int8: 11 bits of fraction
     uint32_t taps;
     bool nearest;  // one tap, all weights 1
 } table;
@@ -26,19 +27,26 @@ typedef struct job {
     size_t row_bytes, thread_bytes;  // scratch: a blended row and then pointers, for each thread
     uint32_t height, width, channels, out_height, out_width;
     size_t pixel_bytes;
+    int32_t zero;  // int8
     table rows, columns;
 } job;
 
 static table get_table(const tody_call *call, uint32_t index, uint32_t weight) {
     const tody_tensor indices = tody_in(call, index), weights = tody_in(call, weight);
-    table t = {indices.data, weights.data, indices.shape[1], indices.shape[1] == 1};
+    table t = {.index = indices.data, .taps = indices.shape[1], .nearest = indices.shape[1] == 1};
+    if (weights.dtype == TODY_S32) {
+        t.fixed = weights.data;
+        return t;
+    }
+    t.weight = weights.data;
     for (uint32_t i = 0; i < weights.count; i++) t.nearest = t.nearest && t.weight[i] == 1.0f;
     return t;
 }
 
 static tody_status check_table(const tody_call *call, uint32_t index, uint32_t weight, uint32_t from, uint32_t to) {
     const tody_tensor indices = tody_in(call, index), weights = tody_in(call, weight);
-    if (indices.dtype != TODY_S32 || indices.pack || !tody_plain_f32(&weights)) return TODY_ERR_DTYPE;
+    const bool fixed = weights.dtype == TODY_S32 && weights.pack == TODY_PLAIN && tody_in(call, X).dtype == TODY_S8;
+    if (indices.dtype != TODY_S32 || indices.pack || !(fixed || tody_plain_f32(&weights))) return TODY_ERR_DTYPE;
     if (indices.rank != 2 || indices.shape[0] != to || !tody_same_shape(&indices, &weights)) return TODY_ERR_SHAPE;
     if (!tody_is_constant(call, index) || !tody_is_constant(call, weight)) return TODY_ERR_PARAM;
     const int32_t *values = indices.data;
@@ -56,7 +64,7 @@ static tody_status resize_check(const tody_call *call) {
     if (!status) status = check_table(call, COLUMN_INDEX, COLUMN_WEIGHT, x.shape[2], y.shape[2]);
     if (status || x.dtype == TODY_F32) return status;
     const table rows = get_table(call, ROW_INDEX, ROW_WEIGHT), columns = get_table(call, COLUMN_INDEX, COLUMN_WEIGHT);
-    return rows.nearest && columns.nearest ? TODY_OK : TODY_ERR_DTYPE;
+    return (rows.nearest && columns.nearest) || (rows.fixed && columns.fixed) ? TODY_OK : TODY_ERR_DTYPE;
 }
 
 static size_t row_bytes(const tody_tensor *x) {
@@ -70,7 +78,8 @@ static uint64_t thread_bytes(const tody_call *call) {
 }
 
 static size_t resize_scratch(const tody_call *call) {
-    return tody_in(call, X).dtype == TODY_F32 ? tody_scratch_bytes(thread_bytes(call) * tody_threads(call)) : 0;
+    const bool blends = tody_in(call, X).dtype == TODY_F32 || tody_in(call, ROW_WEIGHT).dtype == TODY_S32;
+    return blends ? tody_scratch_bytes(thread_bytes(call) * tody_threads(call)) : 0;
 }
 
 // Pixels are moved as they are. A row that repeats the one before is copied from it.
@@ -138,6 +147,38 @@ static void run_blend(const void *context, uint32_t begin, uint32_t end, uint32_
     }
 }
 
+// Sum of weight[t] times what lies at index[t] of rows of `length`, modulo 2^32.
+static void sum_rows_s8(const job *j, const int8_t *x, uint32_t i, uint32_t *row, uint32_t length) {
+    memset(row, 0, length * sizeof *row);
+    for (uint32_t t = i * j->rows.taps; t < (i + 1) * j->rows.taps; t++) {
+        const int8_t *from = x + (size_t)j->rows.index[t] * length;
+        for (uint32_t c = 0; c < length; c++) row[c] += (uint32_t)(from[c] - j->zero) * (uint32_t)j->rows.fixed[t];
+    }
+}
+
+static void sum_columns_s8(const job *j, const uint32_t *row, uint32_t i, int8_t *y) {
+    for (uint32_t c = 0; c < j->channels; c++) {
+        uint32_t sum = 1u << 21;
+        for (uint32_t t = i * j->columns.taps; t < (i + 1) * j->columns.taps; t++) {
+            sum += row[(size_t)j->columns.index[t] * j->channels + c] * (uint32_t)j->columns.fixed[t];
+        }
+        const int32_t value = ((int32_t)sum >> 22) + j->zero;
+        y[c] = (int8_t)(value < INT8_MIN ? INT8_MIN : value > INT8_MAX ? INT8_MAX : value);
+    }
+}
+
+static void run_blend_s8(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    const job *j = context;
+    uint32_t *row = (uint32_t *)(void *)(j->scratch + thread * j->thread_bytes);
+    const uint32_t length = j->width * j->channels;
+    for (uint32_t i = begin; i < end; i++) {
+        const int8_t *x = (const int8_t *)j->x + (size_t)(i / j->out_height) * j->height * length;
+        int8_t *y = (int8_t *)j->y + (size_t)i * j->out_width * j->channels;
+        sum_rows_s8(j, x, i % j->out_height, row, length);
+        for (uint32_t column = 0; column < j->out_width; column++) sum_columns_s8(j, row, column, y + column * j->channels);
+    }
+}
+
 static void resize_run(const tody_call *call) {
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     const job job = {.kernels = call->kernels,
@@ -152,11 +193,13 @@ static void resize_run(const tody_call *call) {
                      .out_height = y.shape[1],
                      .out_width = y.shape[2],
                      .pixel_bytes = x.shape[3] * tody_dtype_bytes(x.dtype),
+                     .zero = x.zero_point,
                      .rows = get_table(call, ROW_INDEX, ROW_WEIGHT),
                      .columns = get_table(call, COLUMN_INDEX, COLUMN_WEIGHT)};
     const uint32_t grain = TODY_GRAIN / y.shape[2] / y.shape[3] + 1;
     const bool nearest = job.rows.nearest && job.columns.nearest;
-    tody_for_ranges(call, y.shape[0] * y.shape[1], grain, nearest ? run_nearest : run_blend, &job);
+    const tody_range blend = job.rows.fixed ? run_blend_s8 : run_blend;
+    tody_for_ranges(call, y.shape[0] * y.shape[1], grain, nearest ? run_nearest : blend, &job);
 }
 
 const tody_op tody_op_resize = {

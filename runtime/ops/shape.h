@@ -35,12 +35,9 @@ static inline bool tody_same_type(const tody_tensor *a, const tody_tensor *b) {
 static inline bool tody_plain_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PLAIN; }
 static inline bool tody_panels_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PANELS; }
 
-// An optional input that must look like y, such as the addend of a convolution.
-static inline tody_status tody_check_addend(const tody_call *call, uint32_t i, const tody_tensor *y) {
-    if (!tody_has_in(call, i)) return TODY_OK;
-    const tody_tensor addend = tody_in(call, i);
-    if (!tody_plain_f32(&addend)) return TODY_ERR_DTYPE;
-    return tody_same_shape(&addend, y) ? TODY_OK : TODY_ERR_SHAPE;
+// Plain real numbers: float32, or int8 with one scale.
+static inline bool tody_is_real(const tody_tensor *t) {
+    return tody_plain_f32(t) || (t->dtype == TODY_S8 && t->pack == TODY_PLAIN && t->scale_count == 1);
 }
 
 // An optional input's float32 values, or NULL.

@@ -2,18 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "window.h"
 
+#include "layer.h"
+
 // Where a window stands: its first tap, which may lie outside the image.
 typedef struct place {
-    const float *image;
+    const uint8_t *image;
     int64_t top, left;
 } place;
 
 static bool in_range(uint32_t value, uint32_t least) { return value >= least && value <= UINT16_MAX; }
 
 tody_status tody_check_images(const tody_window *window, const tody_tensor *x, const tody_tensor *y) {
-    if (x->dtype != TODY_F32 || y->dtype != TODY_F32) return TODY_ERR_DTYPE;
-    if (x->rank != 4 || y->rank != 4 || x->pack != TODY_PLAIN || x->shape[TODY_BATCH] != y->shape[TODY_BATCH])
-        return TODY_ERR_SHAPE;
+    if (!tody_is_real(x) || !tody_is_real(y) || x->dtype != y->dtype) return TODY_ERR_DTYPE;
+    if (x->rank != 4 || y->rank != 4 || x->shape[TODY_BATCH] != y->shape[TODY_BATCH]) return TODY_ERR_SHAPE;
     for (uint32_t d = 0; d < 2; d++) {
         bool sound = in_range(window->kernel[d], 1) && in_range(window->stride[d], 1) && in_range(window->dilation[d], 1) &&
                      in_range(window->pad[d], 0) && in_range(window->pad[d + 2], 0);
@@ -33,19 +34,16 @@ tody_status tody_check_window(const tody_window *window, const tody_tensor *x, c
     return TODY_OK;
 }
 
-tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params) {
+tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params, uint32_t addends) {
     const tody_tensor x = tody_in(call, 0), w = tody_in(call, 1), y = tody_out(call, 0);
-    if (!tody_panels_f32(&w)) return TODY_ERR_DTYPE;
+    if (!tody_is_weights(&w, x.dtype, TODY_PANELS)) return TODY_ERR_DTYPE;
     if (w.rank != 4 || w.shape[0] != params->groups || w.shape[2] != tody_taps(&params->window)) return TODY_ERR_SHAPE;
     if (x.shape[TODY_CHANNELS] != w.shape[0] * w.shape[3] || y.shape[TODY_CHANNELS] != w.shape[0] * w.shape[1])
         return TODY_ERR_SHAPE;
-    if (!tody_has_in(call, 2)) return TODY_OK;
-    const tody_tensor bias = tody_in(call, 2);
-    if (!tody_panels_f32(&bias)) return TODY_ERR_DTYPE;
-    return tody_has_shape(&bias, 2, w.shape) ? TODY_OK : TODY_ERR_SHAPE;
+    return tody_check_layer(call, addends, &params->activation);
 }
 
-tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tody_window *window, const float *outside) {
+tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tody_window *window, const void *outside) {
     return (tody_slide){
         .x = x->data,
         .outside = outside,
@@ -53,6 +51,7 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
         .height = x->shape[TODY_HEIGHT],
         .width = x->shape[TODY_WIDTH],
         .channels = x->shape[TODY_CHANNELS],
+        .pixel_bytes = x->shape[TODY_CHANNELS] * tody_dtype_bytes(x->dtype),
         .out_height = y->shape[TODY_HEIGHT],
         .out_width = y->shape[TODY_WIDTH],
     };
@@ -60,18 +59,18 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
 
 static place place_of(const tody_slide *s, uint32_t n, uint32_t oy, uint32_t ox) {
     return (place){
-        .image = s->x + (size_t)n * s->height * s->width * s->channels,
+        .image = s->x + (size_t)n * s->height * s->width * s->pixel_bytes,
         .top = (int64_t)oy * s->window.stride[0] - s->window.pad[0],
         .left = (int64_t)ox * s->window.stride[1] - s->window.pad[1],
     };
 }
 
-static const float *pixel_at(const tody_slide *s, const float *image, int64_t y, int64_t x) {
+static const void *pixel_at(const tody_slide *s, const uint8_t *image, int64_t y, int64_t x) {
     if (y < 0 || y >= s->height || x < 0 || x >= s->width) return s->outside;
-    return image + ((size_t)y * s->width + (size_t)x) * s->channels;
+    return image + ((size_t)y * s->width + (size_t)x) * s->pixel_bytes;
 }
 
-const float *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
+const void *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
     const tody_window *w = &s->window;
     const place at =
         place_of(s, pixel / s->out_width / s->out_height, pixel / s->out_width % s->out_height, pixel % s->out_width);
@@ -85,17 +84,17 @@ static bool wholly_inside(const tody_slide *s, const place *at) {
            at->left + (int64_t)(w->kernel[1] - 1) * w->dilation[1] < s->width;
 }
 
-static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const float **a) {
+static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
     const tody_window *w = &s->window;
-    const size_t right = (size_t)w->dilation[1] * s->channels, down = (size_t)w->dilation[0] * s->width * s->channels;
-    const float *line = at->image + ((size_t)at->top * s->width + (size_t)at->left) * s->channels;
+    const size_t right = (size_t)w->dilation[1] * s->pixel_bytes, down = (size_t)w->dilation[0] * s->width * s->pixel_bytes;
+    const uint8_t *line = at->image + ((size_t)at->top * s->width + (size_t)at->left) * s->pixel_bytes;
     for (uint32_t ky = 0; ky < w->kernel[0]; ky++, line += down) {
-        const float *pixel = line;
+        const uint8_t *pixel = line;
         for (uint32_t kx = 0; kx < w->kernel[1]; kx++, pixel += right, a += tap_step) *a = pixel;
     }
 }
 
-static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, const float **a) {
+static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
     const tody_window *w = &s->window;
     for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
         const int64_t y = at->top + (int64_t)ky * w->dilation[0];
@@ -106,7 +105,7 @@ static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, c
 }
 
 void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
-                       const float **a) {
+                       const void **a) {
     uint32_t ox = first % s->out_width, oy = first / s->out_width % s->out_height, n = first / s->out_width / s->out_height;
     for (uint32_t i = 0; i < count; i++, a += pixel_step) {
         const place at = place_of(s, n, oy, ox);

@@ -11,32 +11,33 @@ enum { TODY_BATCH = 0, TODY_HEIGHT = 1, TODY_WIDTH = 2, TODY_CHANNELS = 3 };
 
 // An image under a sliding window. Output pixels are counted through all rows and all images of the batch.
 typedef struct tody_slide {
-    const float *x;
-    const float *outside;  // the pixel that stands for padding
+    const uint8_t *x;
+    const void *outside;  // the pixel that stands for padding
     tody_window window;
-    uint32_t height, width, channels;  // of x; `channels` is the distance from one pixel to the next
+    uint32_t height, width, channels;  // of x
+    size_t pixel_bytes;                // from one pixel of x to the next
     uint32_t out_height, out_width;
 } tody_slide;
 
-tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tody_window *window, const float *outside);
+tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tody_window *window, const void *outside);
 
 // Pointers to the pixels under the window of output pixels [first, first + count): tap t of pixel first + i goes to
 // a[t * tap_step + i * pixel_step].
 void tody_slide_gather(const tody_slide *slide, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
-                       const float **a);
+                       const void **a);
 
 // Pointer to the pixel under one tap of the window of one output pixel; `outside` where there is none.
-const float *tody_slide_tap(const tody_slide *slide, uint32_t pixel, uint32_t tap);
+const void *tody_slide_tap(const tody_slide *slide, uint32_t pixel, uint32_t tap);
 
-// x and y are plain float32 images of one batch size, the window's values are in range and it fits: every window lies in the
-// padded image and no window more would. TODY_OK or what is wrong.
+// x and y are plain images of one batch size, float32 or quantised int8, the window's values are in range and it fits: every
+// window lies in the padded image and no window more would. TODY_OK or what is wrong.
 tody_status tody_check_window(const tody_window *window, const tody_tensor *x, const tody_tensor *y);
 
 // The part of tody_check_window that knows nothing of the output's size.
 tody_status tody_check_images(const tody_window *window, const tody_tensor *x, const tody_tensor *y);
 
-// Input 1 is the float32 panels [groups, N, taps, K] that fit x and y, input 2 absent or their bias.
-tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params);
+// Input 1 is the panels [groups, N, taps, K] that fit x and y, and what follows is as layer.h says.
+tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params, uint32_t addends);
 
 // Taps of a checked window.
 static inline uint32_t tody_taps(const tody_window *w) { return w->kernel[0] * w->kernel[1]; }

@@ -220,9 +220,9 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("io1", W, "HEADER"),  # panels are no output
     ("op0.code", 0, "OP"),
     ("op0.code", 0xFFFF, "OP"),
-    ("op0.code", 2, "SHAPE"),  # a depthwise convolution has another number of channels
+    ("op0.code", 2, "DTYPE"),  # weights of a depthwise convolution are not in panels
     ("op0.inputs", 1, "OP_RECORD"),
-    ("op0.inputs", 5, "OP_RECORD"),
+    ("op0.inputs", 7, "OP_RECORD"),
     ("op0.inputs", 0xFFFF, "OP_RECORD"),
     ("op0.outputs", 0, "OP_RECORD"),
     ("op0.outputs", 2, "OP_RECORD"),
@@ -239,7 +239,7 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("op0.in0", S8, "DTYPE"),
     ("op0.in2", W, "SHAPE"),
     ("op0.in3", X, "SHAPE"),
-    ("op0.in0", W, "SHAPE"),
+    ("op0.in0", W, "DTYPE"),
     ("op0.out0", tf.NONE, "OP_RECORD"),
     ("op0.out0", W, "OP_RECORD"),  # would write to the file
     ("op0.out0", 11, "OP_RECORD"),

@@ -8,10 +8,14 @@ A tensor is a line of words: its dtype, its shape, then what it is:
     f32 2x3 special       also zeros of both signs, infinities, NaN, subnormal and huge numbers
     f32 2x3 near=1000     around 1000;  scale=10 wider;  positive: absolute values;  unit: between -1 and 1
     s32 3 values=0,2,1    exactly these
-    s8 2x3 q=0.5:3        quantised, with scale 0.5 and zero point 3
+    s8 2x3 q=0.5:3        quantised, with scale 0.5 and zero point 3;  q=0.5:0:16: with 16 scales
+    s8 2x3 ends           -128 and 127 only
+    f32 16 multiplier=0.1 between half of this and one and a half times as much, a constant
     ... const             stored in the file, not an input
     panels 1x16x9x3       float32 weights [G, N, T, K] or a bias [G, N], stored in panels
+    s8 1x16x9x3 panels    the same of another dtype
     table linear 5 9      index and weight of `resize` from 5 to 9 (two tensors); nearest, linear, cubic, uneven
+    table linear 5 9 s8   the same with weights in int32, 11 bits of fraction
     none                  an optional input that is absent
 """
 
@@ -26,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import oracle
+import oracle_s8
 from numpy.typing import NDArray
 
 from tody import format
@@ -58,7 +63,7 @@ class Tensor:
     data: Array | None = None
     constant: bool = False
     panels: bool = False
-    quant: tuple[float, int] | None = None
+    quant: tuple[float, int, int] | None = None  # scale, zero point, how many equal scales
 
     @property
     def real(self) -> Array:
@@ -82,12 +87,15 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-5
     refuse: str = ""
+    exact: bool = False  # `expected` holds the stored integers of int8
 
 
 def _integers(words: dict[str, str], dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(np.bool_)
     info = np.iinfo(DTYPES[dtype])
+    if "ends" in words:
+        return rng.choice([info.min, info.max], shape).astype(DTYPES[dtype])
     low, high = (-4, 4) if "ints" in words else (max(info.min, -1000), min(info.max, 1000))
     data = rng.integers(max(low, info.min), high + 1, shape)
     if "special" in words and data.ndim:
@@ -104,6 +112,8 @@ def _values(words: dict[str, str], dtype: str, shape: tuple[int, ...], rng: np.r
     if not dtype.startswith("f"):
         return _integers(words, dtype, shape, rng)
     data = rng.normal(size=shape) * float(words.get("scale", 1)) + float(words.get("near", 0))
+    if "multiplier" in words:
+        data = float(words["multiplier"]) * rng.uniform(0.5, 1.5, shape)
     if "unit" in words:
         data = rng.uniform(-1, 1, shape)
     if "ints" in words:
@@ -116,8 +126,8 @@ def _values(words: dict[str, str], dtype: str, shape: tuple[int, ...], rng: np.r
         return np.asarray(data.astype(DTYPES[dtype]))
 
 
-def _table(mode: str, source: int, target: int, rng: np.random.Generator) -> list[Tensor | None]:
-    """Index and weight, with pixel centres half a pixel inside."""
+def _table(mode: str, source: int, target: int, fixed: bool, rng: np.random.Generator) -> list[Tensor | None]:
+    """Index and weight, with pixel centres half a pixel inside. `fixed`: weights in int32."""
     at = (np.arange(target) + 0.5) * source / target - 0.5
     first = np.floor(at).astype(int)
     if mode == "nearest":
@@ -129,9 +139,10 @@ def _table(mode: str, source: int, target: int, rng: np.random.Generator) -> lis
     else:
         index, weight = rng.integers(0, source, (target, 7)), rng.normal(size=(target, 7))
     index = np.clip(index, 0, source - 1)
+    stored = np.rint(weight * 2048).astype(np.int32) if fixed else weight.astype(np.float32)
     return [
         Tensor("s32", index.shape, index.astype(np.int32), constant=True),
-        Tensor("f32", weight.shape, weight.astype(np.float32), constant=True),
+        Tensor("s32" if fixed else "f32", weight.shape, stored, constant=True),
     ]
 
 
@@ -141,13 +152,20 @@ def parse(line: str, rng: np.random.Generator) -> list[Tensor | None]:
     if dtype == "none":
         return [None]
     if dtype == "table":
-        return _table(rest[0], int(rest[1]), int(rest[2]), rng)
-    panels = dtype == "panels"
-    dtype = "f32" if panels else dtype
+        return _table(rest[0], int(rest[1]), int(rest[2]), "s8" in rest, rng)
+    panels = dtype == "panels" or "panels" in rest
+    dtype = "f32" if dtype == "panels" else dtype
     shape = () if rest[0] == "scalar" else tuple(int(n) for n in rest[0].split("x"))
     words = {key: value for key, _, value in (word.partition("=") for word in rest[1:])}
-    quant = (float(words["q"].split(":")[0]), int(words["q"].split(":")[1])) if "q" in words else None
-    return [Tensor(dtype, shape, _values(words, dtype, shape, rng), "const" in words or panels, panels, quant)]
+    constant = "const" in words or panels or "multiplier" in words
+    return [Tensor(dtype, shape, _values(words, dtype, shape, rng), constant, panels, _quant(words.get("q", "")))]
+
+
+def _quant(text: str) -> tuple[float, int, int] | None:
+    """SCALE:ZERO or SCALE:ZERO:COUNT."""
+    scale, _, rest = text.partition(":")
+    zero, _, count = rest.partition(":")
+    return (float(scale), int(zero), int(count or 1)) if text else None
 
 
 def round_to(value: Array, out: Tensor) -> Array:
@@ -192,11 +210,13 @@ def make(entry: dict[str, Any], family: str) -> Case:
     if case.refuse:
         case.outputs = [t for line in entry["outputs"] for t in parse(line, rng)]
         return case
+    if _is_rescaled(case):
+        return _make_s8(case, entry["to"])
     results = oracle.run(case.op, [None if t is None else t.real for t in inputs], case.params)
     dtypes = [entry["to"]] if "to" in entry else _output_dtypes(case, len(results))
     for value, line in zip(results, dtypes):
         dtype, _, quant = line.partition(" q=")
-        quantised = (float(quant.split(":")[0]), int(quant.split(":")[1])) if quant else None
+        quantised = _quant(quant)
         first = inputs[0]
         if case.op not in ("cast", "lut") and first is not None and first.quant and not quant:
             quantised = first.quant
@@ -204,6 +224,29 @@ def make(entry: dict[str, Any], family: str) -> Case:
         case.expected.append(value)
     for absent in entry.get("absent", []):
         case.outputs[absent] = None
+    return case
+
+
+def _is_rescaled(case: Case) -> bool:
+    """Whether the definition is that of int8: with multipliers, or of integers that are compared or weighed."""
+    first = case.inputs[0]
+    if first is None or first.dtype != "s8" or case.op not in (*oracle_s8.LAYERS, *oracle_s8.OPERATORS):
+        return False
+    fixed = case.op == "resize" and case.inputs[2] is not None and case.inputs[2].dtype == "s32"
+    return fixed if case.op == "resize" else case.op != "cast" or len(case.inputs) > 1
+
+
+def _make_s8(case: Case, to: str) -> Case:
+    quant = _quant(to.removeprefix("s8 q="))
+    assert quant is not None
+    inputs = [
+        None
+        if t is None
+        else oracle_s8.Input(t.data if t.dtype == "f32" else t.data.astype(np.int64), t.quant[1] if t.quant else 0)
+        for t in case.inputs
+    ]
+    value = oracle_s8.run(case.op, inputs, case.params, quant[1])
+    case.outputs, case.expected, case.exact = [Tensor("s8", value.shape, quant=quant)], [value], True
     return case
 
 
@@ -260,8 +303,8 @@ class Builder:
             DTYPES[t.dtype], t.shape, "weights" if t.constant else "arena", 0, "panels" if t.panels else "plain"
         )
         if t.quant:
-            record.scale_count, record.zero_point = 1, t.quant[1]
-            record.scales_at = self._store(np.float32(t.quant[0]).tobytes())
+            scale, record.zero_point, record.scale_count = t.quant
+            record.scales_at = self._store(np.full(record.scale_count, scale, np.float32).tobytes())
         if not t.constant:
             index = self._place(record, ports)
             self._place(format.Tensor("uint8", (GUARD,), "arena", 0), self.guards)

@@ -15,4 +15,7 @@ const tody_kernels tody_kernels_avx2 = {
     .softmax_f32 = tody_softmax_f32_avx2,
     .blend_f32 = tody_blend_f32_avx2,
     .moments_f32 = tody_moments_f32_avx2,
+    .gemm_s8_rows = 6,
+    .gemm_s8 = tody_gemm_s8_avx2,
+    .dwconv_s8 = tody_dwconv_s8_avx2,
 };

@@ -15,5 +15,7 @@ void tody_binary_f32_avx2(uint32_t fn2, const float *x, size_t x_step, const flo
 void tody_softmax_f32_avx2(const float *x, float *y, size_t count);
 void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
 void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
+void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
+void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 
 #endif

@@ -1,0 +1,68 @@
+// vector_s8_avx2.h - sixteen int8 at a time, and what is left of a row.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_VECTOR_S8_AVX2_H
+#define TODY_VECTOR_S8_AVX2_H
+
+#include <string.h>
+
+#include "vector_avx2.h"
+
+// 16 int32 sums.
+typedef struct sums {
+    __m256i low, high;
+} sums;
+
+// The first `count` of 16 values, the others 0.
+static inline __m128i load_s8(const int8_t *x, size_t count) {
+    if (count >= 16) return _mm_loadu_si128((const __m128i *)(const void *)x);
+    int8_t part[16] = {0};
+    memcpy(part, x, count);
+    return _mm_loadu_si128((const __m128i *)(const void *)part);
+}
+
+static inline void store_s8(int8_t *y, size_t count, __m128i value) {
+    if (count >= 16) {
+        _mm_storeu_si128((__m128i *)(void *)y, value);
+        return;
+    }
+    int8_t part[16];
+    _mm_storeu_si128((__m128i *)(void *)part, value);
+    memcpy(y, part, count);
+}
+
+static inline __m256i load_s32(const int32_t *x, size_t count) {
+    const int *p = (const int *)(const void *)x;
+    return count >= 8 ? _mm256_loadu_si256((const __m256i *)(const void *)x) : _mm256_maskload_epi32(p, first(count));
+}
+
+// 16 values of bias, or of the first `count`; zeros where there is none.
+static inline sums bias_s8(const int32_t *bias, size_t count) {
+    const __m256i zero = _mm256_setzero_si256();
+    if (!bias) return (sums){zero, zero};
+    return (sums){load_s32(bias, count), count > 8 ? load_s32(bias + 8, count - 8) : zero};
+}
+
+// Eight of tody_result_s8, as int32: the conversion rounds half to even.
+static inline __m256i result_s8(__m256i sum, __m256 scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+    __m256 p = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
+    if (with_addend) {
+        const __m256i value = _mm256_sub_epi32(_mm256_cvtepi8_epi32(addend), _mm256_set1_epi32(q->addend_zero));
+        p = _mm256_add_ps(p, _mm256_mul_ps(_mm256_cvtepi32_ps(value), _mm256_set1_ps(q->addend_scale)));
+    }
+    p = clamp(p, _mm256_set1_ps(q->finish.lo), _mm256_set1_ps(q->finish.hi));
+    return _mm256_add_epi32(_mm256_cvtps_epi32(p), _mm256_set1_epi32(q->finish.zero));
+}
+
+// The first `count` results of 16 sums; the multipliers are `scale`, the addend may be NULL.
+static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+    const __m128i a = addend ? load_s8(addend, count) : _mm_setzero_si128();
+    const __m256i low = result_s8(s.low, _mm256_castsi256_ps(scale.low), addend, a, q);
+    const __m256i high = result_s8(s.high, _mm256_castsi256_ps(scale.high), addend, _mm_srli_si128(a, 8), q);
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);  // packs works in halves
+    store_s8(c, count, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+
+// 16 multipliers, or the first `count`.
+static inline sums scale_s8(const float *scale, size_t count) { return bias_s8((const int32_t *)(const void *)scale, count); }
+
+#endif

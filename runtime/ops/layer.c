@@ -1,0 +1,72 @@
+// layer.c - the inputs behind the weights that conv, dwconv, deconv and dense have in common.
+// SPDX-License-Identifier: Apache-2.0
+#include "layer.h"
+
+#include <string.h>
+
+bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack) {
+    if (w->dtype != dtype || w->pack != pack) return false;
+    return dtype == TODY_F32 || (w->scale_count > 0 && w->zero_point == 0);
+}
+
+// Whether t has a value for each output channel of w, packed as w is.
+static tody_status check_channels(const tody_tensor *t, const tody_tensor *w, tody_dtype dtype) {
+    if (t->dtype != dtype || t->pack != w->pack) return TODY_ERR_DTYPE;
+    const bool panels = w->pack == TODY_PANELS;
+    return tody_has_shape(t, panels ? 2 : 1, panels ? w->shape : w->shape + 1) ? TODY_OK : TODY_ERR_SHAPE;
+}
+
+static tody_status check_bias(const tody_call *call, const tody_tensor *w) {
+    if (!tody_has_in(call, TODY_LAYER_BIAS)) return TODY_OK;
+    const tody_tensor bias = tody_in(call, TODY_LAYER_BIAS);
+    return check_channels(&bias, w, w->dtype == TODY_S8 ? TODY_S32 : TODY_F32);
+}
+
+static bool has_addend(const tody_call *call, uint32_t addends) { return addends && tody_has_in(call, TODY_LAYER_ADDEND); }
+
+static tody_status check_addend(const tody_call *call, uint32_t addends, const tody_tensor *y) {
+    if (!has_addend(call, addends)) return TODY_OK;
+    const tody_tensor addend = tody_in(call, TODY_LAYER_ADDEND);
+    if (!tody_is_real(&addend) || addend.dtype != y->dtype) return TODY_ERR_DTYPE;
+    return tody_same_shape(&addend, y) ? TODY_OK : TODY_ERR_SHAPE;
+}
+
+static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {
+    const uint32_t at = TODY_LAYER_ADDEND + addends;
+    const bool panels = w->pack == TODY_PANELS, addend = has_addend(call, addends);
+    tody_status status = tody_check_multipliers(call, at, w->pack, panels ? 2 : 1, panels ? w->shape : w->shape + 1);
+    if (status) return status;
+    if (addend) return tody_check_last_multipliers(call, at + 1, 1);
+    return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
+}
+
+tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f) {
+    const tody_tensor w = tody_in(call, 1), y = tody_out(call, 0);
+    tody_status status = check_bias(call, &w);
+    if (!status) status = check_addend(call, addends, &y);
+    if (status) return status;
+    if (w.dtype == TODY_S8) {
+        status = check_rescaling(call, addends, &w);
+        return status || tody_limits_ok(f) ? status : TODY_ERR_PARAM;
+    }
+    if (call->in_count > TODY_LAYER_ADDEND + addends) return TODY_ERR_OP_RECORD;
+    return tody_activation_ok(f) ? TODY_OK : TODY_ERR_PARAM;
+}
+
+const float *tody_layer_scale(const tody_call *call, uint32_t addends) {
+    return tody_in_data(call, TODY_LAYER_ADDEND + addends);
+}
+
+tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
+    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    tody_layer_s8 layer = {.x_zero = x.zero_point, .finish = tody_finish_of(f, &y)};
+    if (y.dtype == TODY_S8 && has_addend(call, addends)) {
+        layer.addend_zero = tody_in(call, TODY_LAYER_ADDEND).zero_point;
+        layer.addend_scale = *(const float *)tody_in(call, TODY_LAYER_ADDEND + addends + 1).data;
+    }
+    return layer;
+}
+
+void tody_fill_zero(const tody_tensor *x, void *pixel, uint32_t channels) {
+    memset(pixel, x->dtype == TODY_S8 ? x->zero_point : 0, channels * tody_dtype_bytes(x->dtype));
+}

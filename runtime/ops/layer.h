@@ -1,0 +1,31 @@
+// layer.h - the inputs behind the weights that conv, dwconv, deconv and dense have in common, in float32 and in int8.
+// SPDX-License-Identifier: Apache-2.0
+//
+// 0 x, 1 w, 2 [bias], [3 addend, where the operator takes one], then for int8 the multipliers of the sums and, with an addend,
+// that of the addend. `addends` below is 1 or 0: whether the operator takes one.
+#ifndef TODY_OPS_LAYER_H
+#define TODY_OPS_LAYER_H
+
+#include "quant.h"
+
+enum { TODY_LAYER_BIAS = 2, TODY_LAYER_ADDEND = 3 };
+
+// Weights for an x of this dtype: their dtype and pack, and per-channel or per-tensor scales for int8.
+bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack);
+
+// Everything behind weights that are already sound, and the activation.
+tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f);
+
+// Of int8: the multipliers, and the numbers that all results share.
+const float *tody_layer_scale(const tody_call *call, uint32_t addends);
+tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f);
+
+// An optional input's values, or NULL.
+static inline const void *tody_in_data(const tody_call *call, uint32_t i) {
+    return tody_has_in(call, i) ? tody_in(call, i).data : NULL;
+}
+
+// Fill a pixel that stands for padding: the value of 0.0.
+void tody_fill_zero(const tody_tensor *x, void *pixel, uint32_t channels);
+
+#endif

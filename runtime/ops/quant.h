@@ -1,0 +1,25 @@
+// quant.h - what int8 operators share: quantised tensors, multipliers, and how a result ends.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_OPS_QUANT_H
+#define TODY_OPS_QUANT_H
+
+#include "core/kernels.h"
+#include "shape.h"
+
+// Input i holds multipliers: a float32 constant of this shape and pack, each normal, positive and below 2^64, so that a product
+// with an int32 is neither infinite nor NaN.
+tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t pack, uint32_t rank, const uint32_t *shape);
+
+// The same for a plain one of `count` values that must be the operator's last input.
+tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count);
+
+// No activation, or a clamp whose limits are two integers of int8 in order.
+bool tody_limits_ok(const tody_activation *f);
+
+// How results of y end; f (or NULL for none) has sound limits.
+tody_finish_s8 tody_finish_of(const tody_activation *f, const tody_tensor *y);
+
+// fl(fl(x - x_zero) * m): an element's part in a result.
+static inline float tody_scaled(int8_t x, int32_t x_zero, float m) { return (float)(x - x_zero) * m; }
+
+#endif

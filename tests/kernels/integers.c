@@ -1,0 +1,211 @@
+// integers.c - checks of the int8 slots: every byte equal to portable's, at extreme values and zero points too.
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { GUARDS = 16, MAX_TERMS = 4096 };
+
+// Values of one case: of all sizes, or only the ends of the range, where sums of products are largest.
+static int8_t random_s8(dice *r, bool extreme) {
+    if (extreme) return random_below(r, 4) ? -128 : 127;
+    return (int8_t)((int32_t)random_below(r, 256) - 128);
+}
+
+static int8_t *bytes_take(dice *r, size_t count, bool extreme) {
+    int8_t *x = memory_take(count);
+    for (size_t i = 0; i < count; i++) x[i] = random_s8(r, extreme);
+    return x;
+}
+
+// `count` pointers into a block of values, some of them to the same place and the last one to its very end.
+static const int8_t **rows_take(dice *r, size_t count, size_t length, bool extreme) {
+    const size_t block = length * 4 + 64;
+    const int8_t *values = bytes_take(r, block, extreme);
+    const int8_t **a = memory_take((count * sizeof *a + 7) / 8 * 8);
+    for (size_t i = 0; i < count; i++) a[i] = values + random_below(r, (uint32_t)(block - length + 1));
+    a[count - 1] = values + block - length;
+    return a;
+}
+
+static int32_t *bias_take(dice *r, size_t count) {
+    int32_t *bias = memory_take(count * sizeof *bias);
+    for (size_t i = 0; i < count; i++) bias[i] = (int32_t)random_below(r, 200001) - 100000;
+    return bias;
+}
+
+// Multipliers that spread the results over the range; one half, which makes ties; and now and then the smallest and a huge one.
+static float random_scale(dice *r, double terms) {
+    const uint32_t kind = random_below(r, 16);
+    if (kind == 0) return 1.17549435e-38f;
+    if (kind == 1) return 1e19f;
+    return kind < 5 ? 0.5f : (float)((0.2 + random_below(r, 1000) * 1e-3) / terms);
+}
+
+static float *scales_take(dice *r, size_t count, double terms) {
+    float *scale = memory_take(count * sizeof *scale);
+    for (size_t i = 0; i < count; i++) scale[i] = random_scale(r, terms);
+    return scale;
+}
+
+static tody_layer_s8 random_layer(dice *r) {
+    static const int32_t zeros[] = {-128, 127, 0, -5};
+    tody_layer_s8 q = {.x_zero = zeros[random_below(r, 4)], .addend_zero = zeros[random_below(r, 4)]};
+    q.addend_scale = random_scale(r, 1.0);
+    q.finish.zero = zeros[random_below(r, 4)];
+    const int32_t lo = random_below(r, 2) ? -128 : q.finish.zero;
+    q.finish.lo = (float)(lo - q.finish.zero);
+    q.finish.hi = (float)((random_below(r, 2) ? 127 : lo + (int32_t)random_below(r, (uint32_t)(128 - lo))) - q.finish.zero);
+    return q;
+}
+
+// What a kernel and its portable twin write, with guards before, between and (fence) after the rows.
+typedef struct bytes {
+    int8_t *got, *want;
+    size_t rows, cols, stride;
+} bytes;
+
+static bytes result_take(dice *r, size_t rows, size_t cols, size_t stride) {
+    const size_t count = (rows - 1) * stride + cols + GUARDS;
+    bytes b = {.rows = rows, .cols = cols, .stride = stride};
+    b.got = bytes_take(r, count, false);
+    b.want = memory_take(count);
+    memcpy(b.want, b.got, count);
+    b.got += GUARDS;
+    b.want += GUARDS;
+    return b;
+}
+
+// Portable is taken at its word that it writes results only; so guards must be equal, as results.
+static bool result_same(const bytes *b) {
+    if (memcmp(b->got - GUARDS, b->want - GUARDS, GUARDS)) return wrong("wrote before the first row");
+    for (size_t i = 0; i < (b->rows - 1) * b->stride + b->cols; i++) {
+        const size_t row = i / b->stride, col = i % b->stride;
+        if (b->got[i] != b->want[i]) return wrong("row %zu col %zu: %d, portable %d", row, col, b->got[i], b->want[i]);
+    }
+    return true;
+}
+
+// The addend is absent, elsewhere, or what the result overwrites.
+static bool check_gemm(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const bool extreme = random_below(&r, 4) == 0;
+    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->gemm_s8_rows), .cols = 1 + random_below(&r, 16), .taps = 1};
+    if (random_below(&r, 2)) g.cols = 16;
+    if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
+    g.depth = 1 + random_below(&r, random_below(&r, 2) ? 40 : MAX_TERMS / g.taps);
+    g.layer = random_layer(&r);
+    if (random_below(&r, 3) == 0) g.layer.w_zero = (int32_t)random_below(&r, 256) - 128;
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
+    describe("rows %u cols %u taps %u depth %u addend %u gap %u zeros %d %d %d", g.rows, g.cols, g.taps, g.depth, addend, gap,
+             g.layer.x_zero, g.layer.w_zero, g.layer.finish.zero);
+    g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
+    g.w = bytes_take(&r, (size_t)g.taps * ((g.depth + 3) / 4) * 64, extreme);  // what lies behind the depth is not zero
+    if (random_below(&r, 2)) g.bias = bias_take(&r, 16);
+    g.scale = scales_take(&r, 16, (double)g.taps * g.depth * (extreme ? 100 : 4));
+    g.addend_stride = g.c_stride = g.cols + gap;
+    const bytes b = result_take(&r, g.rows, g.cols, g.c_stride);
+    if (addend == 1) g.addend = bytes_take(&r, (g.rows - 1) * g.addend_stride + g.cols, false);
+    if (addend == 2) g.addend = b.want;
+    g.c = b.want;
+    tody_kernels_portable.gemm_s8(&g);
+    if (addend == 2) g.addend = b.got;
+    g.c = b.got;
+    set->gemm_s8(&g);
+    return result_same(&b);
+}
+
+static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
+    static const uint32_t usual_taps[] = {9, 25, 3, 1};
+    dice r = random_from(seed);
+    const bool extreme = random_below(&r, 4) == 0;
+    tody_dwconv_s8 d = {.pixels = 1 + random_below(&r, 8), .channels = 1 + random_below(&r, 100), .layer = random_layer(&r)};
+    d.taps = random_below(&r, 2) ? usual_taps[random_below(&r, 4)] : 1 + random_below(&r, 50);
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
+    describe("pixels %u channels %u taps %u addend %u gap %u zeros %d %d", d.pixels, d.channels, d.taps, addend, gap,
+             d.layer.x_zero, d.layer.finish.zero);
+    d.a = rows_take(&r, (size_t)d.pixels * d.taps, d.channels, extreme);
+    d.w = bytes_take(&r, (size_t)d.taps * d.channels, extreme);
+    if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
+    d.scale = scales_take(&r, d.channels, (double)d.taps * (extreme ? 100 : 20));
+    d.addend_stride = d.c_stride = d.channels + gap;
+    const bytes b = result_take(&r, d.pixels, d.channels, d.c_stride);
+    if (addend == 1) d.addend = bytes_take(&r, (d.pixels - 1) * d.addend_stride + d.channels, false);
+    if (addend == 2) d.addend = b.want;
+    d.c = b.want;
+    tody_kernels_portable.dwconv_s8(&d);
+    if (addend == 2) d.addend = b.got;
+    d.c = b.got;
+    set->dwconv_s8(&d);
+    return result_same(&b);
+}
+
+// The fixed shapes of the benchmark: those of products.c.
+
+typedef struct timed {
+    const tody_kernels *kernels;
+    tody_gemm_s8 gemm;
+    tody_dwconv_s8 dwconv;
+} timed;
+
+// 48 rows by one panel, as an operator does it.
+static void run_gemm(void *context) {
+    const timed *t = context;
+    tody_gemm_s8 g = t->gemm;
+    const uint32_t tile = t->gemm.rows == 1 ? 1 : t->kernels->gemm_s8_rows;
+    for (uint32_t row = 0; row < t->gemm.rows; row += tile) {
+        g.rows = t->gemm.rows - row < tile ? t->gemm.rows - row : tile;
+        g.a = t->gemm.a + row;
+        g.c = t->gemm.c + row * g.c_stride;
+        t->kernels->gemm_s8(&g);
+    }
+}
+
+static void bench_gemm(const tody_kernels *kernels) {
+    static const uint32_t shapes[][2] = {{48, 16}, {48, 64}, {48, 512}, {1, 512}};
+    for (size_t i = 0; i < 4; i++) {
+        dice r = random_from(i);
+        timed t = {.kernels = kernels, .gemm = {.rows = shapes[i][0], .cols = 16, .taps = 1, .depth = shapes[i][1]}};
+        memory_reset();
+        t.gemm.a = rows_take(&r, t.gemm.rows, t.gemm.depth, false);
+        t.gemm.w = bytes_take(&r, t.gemm.depth * 16, false);
+        t.gemm.bias = bias_take(&r, 16);
+        t.gemm.scale = scales_take(&r, 16, t.gemm.depth);
+        t.gemm.c = bytes_take(&r, t.gemm.rows * 16, false);
+        t.gemm.c_stride = 16;
+        t.gemm.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
+        const double products = 16.0 * t.gemm.rows * t.gemm.depth;
+        printf("  %ux16x%u %.1f GMAC/s", t.gemm.rows, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
+    }
+}
+
+static void run_dwconv(void *context) {
+    const timed *t = context;
+    t->kernels->dwconv_s8(&t->dwconv);
+}
+
+static void bench_dwconv(const tody_kernels *kernels) {
+    static const uint32_t shapes[][2] = {{9, 16}, {9, 96}, {25, 96}};  // taps, channels
+    for (size_t i = 0; i < 3; i++) {
+        dice r = random_from(i);
+        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][1], .taps = shapes[i][0]}};
+        memory_reset();
+        t.dwconv.a = rows_take(&r, (size_t)t.dwconv.pixels * t.dwconv.taps, t.dwconv.channels, false);
+        t.dwconv.w = bytes_take(&r, t.dwconv.taps * t.dwconv.channels, false);
+        t.dwconv.bias = bias_take(&r, t.dwconv.channels);
+        t.dwconv.scale = scales_take(&r, t.dwconv.channels, t.dwconv.taps);
+        t.dwconv.c = bytes_take(&r, t.dwconv.pixels * t.dwconv.channels, false);
+        t.dwconv.c_stride = t.dwconv.channels;
+        t.dwconv.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
+        const double products = (double)t.dwconv.pixels * t.dwconv.channels * t.dwconv.taps;
+        printf("  %u taps %u channels %.1f GMAC/s", t.dwconv.taps, t.dwconv.channels,
+               products / time_of(run_dwconv, &t) * 1e-9);
+    }
+}
+
+const slot integer_slots[] = {
+    {"gemm_s8", offsetof(tody_kernels, gemm_s8), check_gemm, bench_gemm},
+    {"dwconv_s8", offsetof(tody_kernels, dwconv_s8), check_dwconv, bench_dwconv},
+    {NULL, 0, NULL, NULL},
+};
