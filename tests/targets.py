@@ -43,7 +43,9 @@ def own_kernels() -> str:
     words = set(info.read_text().split()) if info.exists() else set()
     if platform.machine() == "x86_64":
         return "avx2" if {"avx2", "fma", "f16c"} <= words else "portable"
-    return "neon" if platform.machine() in ("aarch64", "arm64") else "portable"
+    if platform.machine() in ("aarch64", "arm64"):
+        return "neon_dot" if "asimddp" in words else "neon"
+    return "portable"
 
 
 HOST = Target("host", platform.machine(), "cc", (), own_kernels())
@@ -52,8 +54,8 @@ ARMV7 = ("armv7", "arm-linux-gnueabihf-gcc")
 EMULATED = [
     Target("nehalem", "x86_64", "cc", ("qemu-x86_64", "-cpu", "Nehalem"), "portable"),
     Target("cortex-a53", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a53"), "neon"),
-    Target("cortex-a76", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a76"), "neon"),
-    Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon"),
+    Target("cortex-a76", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a76"), "neon_dot"),
+    Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon_dot"),
     Target("cortex-a7", *ARMV7, ("qemu-arm", "-cpu", "cortex-a7"), "neon"),
     Target("cortex-a9", *ARMV7, ("qemu-arm", "-cpu", "cortex-a9"), "portable"),  # NEON without fused multiply-add
 ]

@@ -5,7 +5,10 @@
 #if defined(__x86_64__) || defined(__i386__)
 extern const tody_kernels tody_kernels_avx2;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_avx2, NULL};
-#elif defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 6 && __ARM_ARCH_PROFILE != 'M')
+#elif defined(__aarch64__)
+extern const tody_kernels tody_kernels_neon, tody_kernels_neon_dot;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, &tody_kernels_neon_dot, NULL};
+#elif defined(__arm__) && __ARM_ARCH >= 6 && __ARM_ARCH_PROFILE != 'M'
 extern const tody_kernels tody_kernels_neon;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, NULL};
 #else

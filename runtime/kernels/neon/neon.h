@@ -10,6 +10,8 @@
 
 void tody_gemm_f32_neon(const tody_gemm_f32 *args);
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
+void tody_gemm_s8_neon(const tody_gemm_s8 *args);
+void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
 
 // armv7/ only: compilers vectorise float32 for AArch64 by themselves.
 void tody_max_pool_f32_neon(const tody_pool_f32 *args);
@@ -19,13 +21,13 @@ void tody_binary_f32_neon(uint32_t fn2, const float *x, size_t x_step, const flo
                           float lo, float hi);
 void tody_blend_f32_neon(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
 
-// GEMM_ROWS: how many rows of 8 sums fit into the registers. GEMM_LANES: how many values of each row are loaded at once; ARMv7
-// has no vfma by lane and no registers to spare. add_scaled: s + w * x, rounded once.
+// GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. GEMM_LANES: how many values of each row are loaded
+// at once; ARMv7 has no vfma by lane and no registers to spare. add_scaled: s + w * x, rounded once.
 #if defined(__aarch64__)
-enum { GEMM_ROWS = 8, GEMM_LANES = 4 };
+enum { GEMM_ROWS = 8, GEMM_S8_ROWS = 4, GEMM_LANES = 4 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_n_f32(s, w, x); }
 #else
-enum { GEMM_ROWS = 4, GEMM_LANES = 1 };
+enum { GEMM_ROWS = 4, GEMM_S8_ROWS = 2, GEMM_LANES = 1 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_f32(s, w, vdupq_n_f32(x)); }
 #endif
 
