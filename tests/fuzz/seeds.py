@@ -21,10 +21,12 @@ SILU, CLAMP = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0)
 
 @dataclass
 class Arena:
-    """A tensor in the arena: an input of the model, or what an operator makes."""
+    """A tensor in the arena: an input of the model, or what an operator makes. `scale` and `zero`: quantised."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
+    scale: float = 0.0
+    zero: int = 0
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Weights:
 
     data: np.ndarray
     pack: str = "plain"
+    scales: int = 0
 
 
 def arena(*shape: int, dtype: str = "float32") -> Arena:
@@ -49,6 +52,22 @@ def plain(*shape: int) -> Weights:
 
 def indices(*values: Any) -> Weights:
     return Weights(np.array(values, np.int32))
+
+
+def quantised(*shape: int, zero: int = -3) -> Arena:
+    return Arena(shape, "int8", 0.5, zero)
+
+
+def int8_weights(*shape: int, pack: str = "panels", scales: int = 1) -> Weights:
+    return Weights(RNG.integers(-128, 128, shape, np.int8), pack, scales)
+
+
+def int32_bias(*shape: int, pack: str = "panels") -> Weights:
+    return Weights(RNG.integers(-1000, 1000, shape).astype(np.int32), pack)
+
+
+def multipliers(*shape: int, pack: str = "plain") -> Weights:
+    return Weights(RNG.uniform(0.001, 0.01, shape).astype(np.float32), pack)
 
 
 Operand = Arena | Weights | None
@@ -76,13 +95,25 @@ class Builder:
     def in_arena(self, operand: Arena) -> tf.Tensor:
         tensor = tf.Tensor(operand.dtype, operand.shape, "arena", tf.align(self.file.arena_bytes, tf.ARENA_ALIGN))
         self.file.arena_bytes = tensor.at + tensor.bytes
+        if operand.scale:
+            tensor.scale_count, tensor.zero_point = 1, operand.zero
+            tensor.scales_at = self.store(np.float32(operand.scale).tobytes())
         return tensor
 
     def in_weights(self, operand: Weights) -> tf.Tensor:
-        self.weights += b"\0" * (-len(self.weights) % tf.WEIGHT_ALIGN)
-        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", len(self.weights), operand.pack)
-        self.weights += tf.pack_panels(operand.data) if operand.pack == "panels" else operand.data.tobytes()
+        at = self.store(tf.pack_panels(operand.data) if operand.pack == "panels" else operand.data.tobytes())
+        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", at, operand.pack)
+        if operand.scales:
+            tensor.scale_count = operand.scales
+            tensor.scales_at = self.store(np.full(operand.scales, 0.01, np.float32).tobytes())
         return tensor
+
+    def store(self, data: bytes) -> int:
+        """Where in the weights section the data stands."""
+        self.weights += b"\0" * (-len(self.weights) % tf.WEIGHT_ALIGN)
+        at = len(self.weights)
+        self.weights += data
+        return at
 
     def build(self, steps: list[Step]) -> bytes:
         for op, inputs, outputs, attrs in steps:
@@ -200,6 +231,38 @@ def recurrents() -> dict[str, list[Step]]:
     }
 
 
+def integers() -> dict[str, list[Step]]:
+    """Operators that rescale int8."""
+    same, wide, rows = quantised(1, 6, 5, 20), quantised(2, 4, 4, 6, zero=-128), quantised(3, 10)
+    m20, addend, relu = multipliers(1, 20, pack="panels"), multipliers(1), ("clamp", -3.0, 127.0)
+    conv = [same, int8_weights(1, 20, 9, 20, scales=20), int32_bias(1, 20), quantised(1, 6, 5, 20), m20, addend]
+    dwconv = [same, int8_weights(9, 20, pack="plain"), int32_bias(20, pack="plain"), None, multipliers(20)]
+    deconv = [wide, int8_weights(2, 4, 9, 3), None, multipliers(2, 4, pack="panels")]
+    dense = [rows, int8_weights(1, 18, 1, 10), int32_bias(1, 18), None, multipliers(1, 18, pack="panels")]
+    grouped = [wide, int8_weights(3, 5, 4, 2), None, None, multipliers(3, 5, pack="panels")]
+    average, half = multipliers(9), Weights(np.full((5, 2), 1024, np.int32))
+    table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
+    return {
+        "s8_conv": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=relu),
+        "s8_conv_groups": one("conv", grouped, [quantised(2, 3, 3, 15)], **window(2), groups=3),
+        "s8_dwconv": one("dwconv", dwconv, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
+        "s8_deconv": one("deconv", deconv, [quantised(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
+        "s8_dense": one("dense", dense, [quantised(3, 18)]),
+        "s8_matmul": one("matmul", [quantised(2, 5, 7), quantised(1, 7, 18, zero=4), addend], [quantised(2, 5, 18)]),
+        "s8_pool_max": one("pool", [same], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
+        "s8_pool_average": one("pool", [same, average], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="average"),
+        "s8_mean": one("reduce", [same, addend], [quantised(1, 1, 1, 20)], fn="mean", axes=6),
+        "s8_max": one("reduce", [same], [quantised(1, 6, 5, 1)], fn="max", axes=8),
+        "s8_add": one(
+            "binary", [same, quantised(1, 1, 1, 20), multipliers(2)], [quantised(1, 6, 5, 20)], fn="add", activation=relu
+        ),
+        "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), addend], [quantised(1, 6, 5, 20)], fn="mul"),
+        "s8_min": one("binary", [same, quantised(1, 1, 1, 20)], [quantised(1, 6, 5, 20)], fn="min"),
+        "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
+        "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),
+    }
+
+
 def network() -> dict[str, list[Step]]:
     """Several operators in a row."""
     x, y, z, pooled = arena(1, 8, 8, 3), arena(1, 4, 4, 8), arena(1, 4, 4, 8), arena(1, 1, 1, 8)
@@ -214,7 +277,7 @@ def network() -> dict[str, list[Step]]:
 
 def models() -> dict[str, bytes]:
     """Every seed by name."""
-    groups = (products, pointwise, movers, reducers, recurrents, network)
+    groups = (products, pointwise, movers, reducers, recurrents, integers, network)
     return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
 
 
