@@ -57,7 +57,8 @@ typedef struct tody_op_record {
     uint16_t code, input_count, output_count, param_bytes;
 } tody_op_record;
 
-// Operators. Tensors are listed as inputs -> outputs; [x] is optional (TODY_NONE). Images are NHWC, rank 4.
+// Operators. Tensors are listed as inputs -> outputs; [x] is optional (TODY_NONE). Images are NHWC, rank 4. Of int8, some have
+// multipliers as further inputs, behind all that are listed here: docs/format.md.
 typedef enum tody_code {
     TODY_OP_CONV = 1,            // x, w panels [G,N,T,K], [bias panels [G,N]], [addend like y] -> y
     TODY_OP_DWCONV = 2,          // x, w [T,C], [bias [C]], [addend] -> y
