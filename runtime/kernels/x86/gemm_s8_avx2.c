@@ -72,34 +72,45 @@ static void finish_rows(const tody_gemm_s8 *g, const sums *rows) {
     }
 }
 
-// `rows` is a constant after inlining. Variables and not an array, which gcc 12 would keep in memory.
+// Sums of 16 columns of each row. Variables and not an array, which gcc 12 would keep in memory.
+typedef struct block {
+    sums s0, s1, s2, s3, s4, s5;
+} block;
+
+// Even or odd bytes of 64 weights in 16 bits. `odd` is a constant after inlining; so is `rows` below.
+static inline __attribute__((always_inline)) sums weights(const int8_t *w, const bool odd) {
+    const __m256i low = load_256(w), high = load_256(w + 32);
+    if (odd) return (sums){_mm256_srai_epi16(low, 8), _mm256_srai_epi16(high, 8)};
+    return (sums){_mm256_srai_epi16(_mm256_slli_epi16(low, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(high, 8), 8)};
+}
+
+// Even and odd bytes go by one after the other: together, compilers would add their products up first and run out of registers.
+static inline __attribute__((always_inline)) block half(block b, const int16_t *x, uint32_t groups, const int8_t *w,
+                                                        const uint32_t rows, const bool odd) {
+    for (const int16_t *end = x + (size_t)groups * 4; x < end; x += 4, w += 64) {
+        const sums v = weights(w, odd);
+        b.s0 = add(b.s0, x, v);
+        if (rows > 1) b.s1 = add(b.s1, x + GROUPS * 4, v);
+        if (rows > 2) b.s2 = add(b.s2, x + GROUPS * 8, v);
+        if (rows > 3) b.s3 = add(b.s3, x + GROUPS * 12, v);
+        if (rows > 4) b.s4 = add(b.s4, x + GROUPS * 16, v);
+        if (rows > 5) b.s5 = add(b.s5, x + GROUPS * 20, v);
+    }
+    return b;
+}
+
 static inline __attribute__((always_inline)) void tile(const tody_gemm_s8 *g, const uint32_t rows) {
     const sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    sums s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero;
+    block b = {zero, zero, zero, zero, zero, zero};
     const int8_t *w = g->w;
     wide wide;
     place at = {0, 0};
     for (uint32_t groups = fill(g, &at, &wide); groups > 0; groups = fill(g, &at, &wide)) {
-        for (const int16_t *x = wide.x[0], *end = x + (size_t)groups * 4; x < end; x += 4, w += 64) {
-            const __m256i low = load_256(w), high = load_256(w + 32);
-            const sums even = {_mm256_srai_epi16(_mm256_slli_epi16(low, 8), 8),
-                               _mm256_srai_epi16(_mm256_slli_epi16(high, 8), 8)};
-            s0 = add(s0, x, even);
-            if (rows > 1) s1 = add(s1, x + GROUPS * 4, even);
-            if (rows > 2) s2 = add(s2, x + GROUPS * 8, even);
-            if (rows > 3) s3 = add(s3, x + GROUPS * 12, even);
-            if (rows > 4) s4 = add(s4, x + GROUPS * 16, even);
-            if (rows > 5) s5 = add(s5, x + GROUPS * 20, even);
-            const sums odd = {_mm256_srai_epi16(low, 8), _mm256_srai_epi16(high, 8)};
-            s0 = add(s0, x + 2, odd);
-            if (rows > 1) s1 = add(s1, x + 2 + GROUPS * 4, odd);
-            if (rows > 2) s2 = add(s2, x + 2 + GROUPS * 8, odd);
-            if (rows > 3) s3 = add(s3, x + 2 + GROUPS * 12, odd);
-            if (rows > 4) s4 = add(s4, x + 2 + GROUPS * 16, odd);
-            if (rows > 5) s5 = add(s5, x + 2 + GROUPS * 20, odd);
-        }
+        b = half(b, wide.x[0], groups, w, rows, false);
+        b = half(b, wide.x[0] + 2, groups, w, rows, true);
+        w += (size_t)groups * 64;
     }
-    const sums all[] = {s0, s1, s2, s3, s4, s5};
+    const sums all[] = {b.s0, b.s1, b.s2, b.s3, b.s4, b.s5};
     finish_rows(g, all);
 }
 
