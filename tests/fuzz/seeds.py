@@ -66,8 +66,8 @@ def int32_bias(*shape: int, pack: str = "panels") -> Weights:
     return Weights(RNG.integers(-1000, 1000, shape).astype(np.int32), pack)
 
 
-def multipliers(*shape: int, pack: str = "plain") -> Weights:
-    return Weights(RNG.uniform(0.001, 0.01, shape).astype(np.float32), pack)
+def multipliers(*shape: int, pack: str = "plain", near: float = 0.001) -> Weights:
+    return Weights((near * RNG.uniform(0.5, 1.5, shape)).astype(np.float32), pack)
 
 
 Operand = Arena | Weights | None
@@ -234,13 +234,13 @@ def recurrents() -> dict[str, list[Step]]:
 def integers() -> dict[str, list[Step]]:
     """Operators that rescale int8."""
     same, wide, rows = quantised(1, 6, 5, 20), quantised(2, 4, 4, 6, zero=-128), quantised(3, 10)
-    m20, addend, relu = multipliers(1, 20, pack="panels"), multipliers(1), ("clamp", -3.0, 127.0)
+    m20, addend, relu = multipliers(1, 20, pack="panels"), multipliers(1, near=0.5), ("clamp", -3.0, 127.0)
     conv = [same, int8_weights(1, 20, 9, 20, scales=20), int32_bias(1, 20), quantised(1, 6, 5, 20), m20, addend]
     dwconv = [same, int8_weights(9, 20, pack="plain"), int32_bias(20, pack="plain"), None, multipliers(20)]
     deconv = [wide, int8_weights(2, 4, 9, 3), None, multipliers(2, 4, pack="panels")]
     dense = [rows, int8_weights(1, 18, 1, 10), int32_bias(1, 18), None, multipliers(1, 18, pack="panels")]
     grouped = [wide, int8_weights(3, 5, 4, 2), None, None, multipliers(3, 5, pack="panels")]
-    average, half = multipliers(9), Weights(np.full((5, 2), 1024, np.int32))
+    average, half = multipliers(9, near=0.2), Weights(np.full((5, 2), 1024, np.int32))
     table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
     return {
         "s8_conv": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=relu),
@@ -248,15 +248,19 @@ def integers() -> dict[str, list[Step]]:
         "s8_dwconv": one("dwconv", dwconv, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
         "s8_deconv": one("deconv", deconv, [quantised(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
         "s8_dense": one("dense", dense, [quantised(3, 18)]),
-        "s8_matmul": one("matmul", [quantised(2, 5, 7), quantised(1, 7, 18, zero=4), addend], [quantised(2, 5, 18)]),
+        "s8_matmul": one("matmul", [quantised(2, 5, 7), quantised(1, 7, 18, zero=4), multipliers(1)], [quantised(2, 5, 18)]),
         "s8_pool_max": one("pool", [same], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
         "s8_pool_average": one("pool", [same, average], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="average"),
-        "s8_mean": one("reduce", [same, addend], [quantised(1, 1, 1, 20)], fn="mean", axes=6),
+        "s8_mean": one("reduce", [same, multipliers(1, near=0.03)], [quantised(1, 1, 1, 20)], fn="mean", axes=6),
         "s8_max": one("reduce", [same], [quantised(1, 6, 5, 1)], fn="max", axes=8),
         "s8_add": one(
-            "binary", [same, quantised(1, 1, 1, 20), multipliers(2)], [quantised(1, 6, 5, 20)], fn="add", activation=relu
+            "binary",
+            [same, quantised(1, 1, 1, 20), multipliers(2, near=0.5)],
+            [quantised(1, 6, 5, 20)],
+            fn="add",
+            activation=relu,
         ),
-        "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), addend], [quantised(1, 6, 5, 20)], fn="mul"),
+        "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), multipliers(1, near=0.01)], [quantised(1, 6, 5, 20)], fn="mul"),
         "s8_min": one("binary", [same, quantised(1, 1, 1, 20)], [quantised(1, 6, 5, 20)], fn="min"),
         "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
         "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),

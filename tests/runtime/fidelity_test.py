@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 import seeds
 
 BOUND = 1e-5  # of the range of an output
-OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a7")]
+OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a76", "cortex-a7")]
 
 
 def folder_of_models() -> list[Path]:
@@ -34,6 +34,8 @@ def folder_of_models() -> list[Path]:
 def random_input(tensor: tf.Tensor, rng: np.random.Generator) -> NDArray[Any]:
     if tensor.dtype in ("float32", "float16"):
         return rng.uniform(-1, 1, tensor.shape).astype(tensor.dtype)
+    if tensor.dtype == "int8":
+        return rng.integers(-128, 128, tensor.shape, np.int8)
     return rng.integers(0, 2, tensor.shape).astype(np.bool_ if tensor.dtype == "bool" else tensor.dtype)
 
 
