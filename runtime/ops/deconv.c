@@ -145,7 +145,8 @@ static void gather(const void *context, uint32_t first, uint32_t rows, const voi
     for (uint32_t ky = 0; p->taps && ky < w->kernel[0]; ky++) {
         if (phase_of(w, 0, ky) != y % w->stride[0]) continue;
         const int64_t from = source(w, 0, y, ky);
-        const uint8_t *line = from >= 0 && from < s->height ? image + (size_t)from * s->width * s->pixel_bytes : NULL;
+        if (from < 0 || from >= s->height) continue;
+        const uint8_t *line = image + (size_t)from * s->width * s->pixel_bytes;
         for (uint32_t kx = 0; kx < w->kernel[1]; kx++) {
             if (phase_of(w, 1, kx) != x % w->stride[1]) continue;
             gather_tap(s, line, source(w, 1, x, kx) + first, rows, a);
@@ -154,19 +155,34 @@ static void gather(const void *context, uint32_t first, uint32_t rows, const voi
     }
 }
 
-// `gemm` has the place of the line's first pixel in the output.
+// Lines of taps that output line y, counted from the padded edge, takes from inside of the image, and those of its phase that
+// come before them: the farther down a tap, the higher up its line.
+static share lines_of(const tody_slide *s, uint32_t y) {
+    share lines = {0, 0};
+    for (uint32_t ky = 0; ky < s->window.kernel[0]; ky++) {
+        if (phase_of(&s->window, 0, ky) != y % s->window.stride[0]) continue;
+        const int64_t from = source(&s->window, 0, y, ky);
+        lines.before += from >= s->height;
+        lines.inside += from >= 0 && from < s->height;
+    }
+    return lines;
+}
+
+// `gemm` has the place of the phase's first pixel in the output.
 static void run_phase(const job *job, tody_gemm gemm, const tody_slide *slide, uint32_t line, uint32_t column,
                       uint32_t thread) {
     const tody_window *w = &slide->window;
     const uint32_t stride = w->stride[1];
-    const share rows = share_of(w, 0, (line % slide->out_height + w->pad[0]) % w->stride[0]);
-    const share columns = share_of(w, 1, (column + w->pad[1]) % stride);
-    const phase phase = {slide, line, column, rows.inside * columns.inside};
+    const uint32_t y = line % slide->out_height + w->pad[0];
+    const share rows = share_of(w, 0, y % w->stride[0]), columns = share_of(w, 1, (column + w->pad[1]) % stride);
+    const share lines = lines_of(slide, y);
+    const phase phase = {slide, line, column, lines.inside * columns.inside};
     gemm.source = &phase;
     gemm.rows = tody_div_up(slide->out_width - column, stride);
     gemm.taps = tody_max_u32(phase.taps, 1);
     if (phase.taps) {
-        gemm.w = (const uint8_t *)gemm.w + first_tap(w, rows, columns) * tody_panel_bytes(gemm.dtype, 1, gemm.depth);
+        const uint32_t tap = first_tap(w, rows, columns) + lines.before * columns.inside;
+        gemm.w = (const uint8_t *)gemm.w + tap * tody_panel_bytes(gemm.dtype, 1, gemm.depth);
     }
     // Products of other threads have other numbers of taps: each thread gets its part of the pointers here.
     gemm.pointers = (const void **)(void *)(job->call->scratch + thread * (pointer_bytes(job->call) / tody_threads(job->call)));

@@ -114,51 +114,51 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     return count;
 }
 
-static void run_f32(const job *job, uint32_t panel, const tile *t) {
+// A block of rows in one panel, which stays in cache while the rows go by.
+static void run_f32(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
-    const tody_gemm_f32 args = {
-        .rows = t->rows,
+    tody_gemm_f32 args = {
         .cols = tody_min_u32(g->cols - column, TODY_PANEL),
-        .taps = g->taps / t->joined,
-        .depth = g->depth * t->joined,
-        .a = (const float *const *)t->a,
         .w = (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes),
         .bias = g->bias ? (const float *)g->bias + column : NULL,
-        .addend = g->addend ? (const float *)g->addend + t->first * g->addend_stride + column : NULL,
         .addend_stride = g->addend_stride,
-        .c = (float *)g->c + t->first * g->c_stride + column,
         .c_stride = g->c_stride,
         .lo = tody_low(&g->activation),
         .hi = tody_high(&g->activation),
     };
-    job->kernels->gemm_f32(&args);
+    for (const tile *t = tiles; t < tiles + count; t++) {
+        args.rows = t->rows;
+        args.taps = g->taps / t->joined;
+        args.depth = g->depth * t->joined;
+        args.a = (const float *const *)t->a;
+        args.c = (float *)g->c + t->first * g->c_stride + column;
+        args.addend = g->addend ? (const float *)g->addend + t->first * g->addend_stride + column : NULL;
+        job->kernels->gemm_f32(&args);
+    }
 }
 
-static void run_s8(const job *job, uint32_t panel, const tile *t) {
+static void run_s8(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
-    const tody_gemm_s8 args = {
-        .rows = t->rows,
+    tody_gemm_s8 args = {
         .cols = tody_min_u32(g->cols - column, TODY_PANEL),
-        .taps = g->taps / t->joined,
-        .depth = g->depth * t->joined,
-        .a = (const int8_t *const *)t->a,
         .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
         .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
         .scale = g->scale + panel * g->scale_stride,
-        .addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL,
         .addend_stride = g->addend_stride,
-        .c = (int8_t *)g->c + t->first * g->c_stride + column,
         .c_stride = g->c_stride,
         .layer = g->layer,
     };
-    job->kernels->gemm_s8(&args);
-}
-
-// A block of rows in one panel, which stays in cache while the rows go by.
-static void run_panel(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
-    for (const tile *t = tiles; t < tiles + count; t++) (job->gemm->dtype == TODY_S8 ? run_s8 : run_f32)(job, panel, t);
+    for (const tile *t = tiles; t < tiles + count; t++) {
+        args.rows = t->rows;
+        args.taps = g->taps / t->joined;
+        args.depth = g->depth * t->joined;
+        args.a = (const int8_t *const *)t->a;
+        args.c = (int8_t *)g->c + t->first * g->c_stride + column;
+        args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;
+        job->kernels->gemm_s8(&args);
+    }
 }
 
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
@@ -181,7 +181,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const uint32_t column = panel * TODY_PANEL;
     tile tiles[BLOCK_ROWS];
     const uint32_t count = gather_block(job, first, rows, g->pointers + thread * job->pointer_count, tiles);
-    for (; panel < end; panel++) run_panel(job, panel, tiles, count);
+    for (; panel < end; panel++) (g->dtype == TODY_S8 ? run_s8 : run_f32)(job, panel, tiles, count);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 
