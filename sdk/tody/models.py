@@ -89,12 +89,14 @@ def find(model: str | os.PathLike[str]) -> Path:
         UsageError: it is neither.
     """
     path = Path(model)
-    if path.exists():
+    if path.is_file():
         return path
     name = os.fspath(model)
     in_cache = cache_dir() / "models" / f"{name}.tody"
     if path.name == name and in_cache.is_file():
         return in_cache
+    if path.exists():
+        raise UsageError(f"{path} is not a file", "it is a folder, a device or a pipe", "name the .tody file")
     if name in catalogue():
         raise UsageError(f"{name} is not here yet", "it is in the catalogue, but not in the cache", f"tody models get {name}")
     raise UsageError(

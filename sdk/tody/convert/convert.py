@@ -99,8 +99,8 @@ def _target(output: str | os.PathLike[str] | None, model: Any) -> Path | None:
     path = Path(output)
     if isinstance(model, (str, os.PathLike)) and path.exists() and path.samefile(model):
         raise UsageError(f"{path} cannot be written", "it is the model that is read", "name another file: -o OUT.tody")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
+        why = "it is a folder, a device or a pipe" if path.exists() else f"there is no folder {path.parent}"
         raise UsageError(f"{path} cannot be written", why, "name a file in a folder that exists")
     return path
 

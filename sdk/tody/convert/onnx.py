@@ -56,6 +56,8 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "an ONNX file is expected", "name the .onnx file in it")
+        if not path.is_file():
+            raise UsageError(f"{path} is not a file", "it is a device or a pipe", "save the model to a file first")
         if size > MAX_FILE:
             why = "an ONNX file holds at most 2 GiB"
             raise ModelError(f"{path} has {size:,} bytes", why, "store its weights as external data")

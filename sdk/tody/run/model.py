@@ -69,6 +69,8 @@ def load(
 
 
 def _map(path: Path) -> tuple[str, mmap.mmap | bytes]:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot open {path}", "it is a folder, a device or a pipe", "name the .tody file")
     try:
         with open(path, "rb") as file:
             return path.stem, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""

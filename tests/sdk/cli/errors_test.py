@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tody
 from tody import errors, format
 from tody.cli.main import main
 
@@ -184,6 +186,26 @@ def test_the_source_is_not_overwritten(capsys: Capture, tmp_path: Path) -> None:
     for target in ("door.onnx", "link.tody"):
         fails(capsys, 2, "convert", str(tmp_path / "door.onnx"), "-o", str(tmp_path / target), "--no-verify")
     assert (tmp_path / "door.onnx").read_bytes() == SOURCE.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_neither_read_nor_replaced(capsys: Capture, tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for, a device read without end; and root could replace it."""
+    pytest.importorskip("onnx")
+    path = tmp_path / "odd"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    for verb in ("info", "run", "check", "bench", "convert"):
+        assert "odd" in fails(capsys, 2, verb, str(path))
+    with pytest.raises(errors.UsageError):
+        tody.load(path)
+    before = os.stat(path).st_ino
+    fails(capsys, 2, "convert", str(SOURCE), "-o", str(path), "--no-verify")
+    assert os.stat(path).st_ino == before
 
 
 @pytest.mark.parametrize("decoder", ["yolox", "ssd", "nanodet", "classify"])
