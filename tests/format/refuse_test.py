@@ -302,7 +302,10 @@ FILES: list[tuple[str, Callable[[], bytes], str]] = [
     ),
     (
         "a seventh dimension behind six good ones",
-        lambda: changed(**{"tensor10.rank": 7} | {f"tensor10.shape{d}": 1 for d in range(6)}),
+        lambda: changed(
+            **{"tensor10.rank": 7, "tensor10.bytes": 4 * 7168, "header.arena_bytes": 1 << 16}  # as if `at` were a dimension
+            | {f"tensor10.shape{d}": 1 for d in range(6)}
+        ),
         "TENSOR",
     ),
     (
