@@ -78,10 +78,13 @@ const void *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
     return pixel_at(s, at.image, at.top + (int64_t)ky * w->dilation[0], at.left + (int64_t)kx * w->dilation[1]);
 }
 
-static bool wholly_inside(const tody_slide *s, const place *at) {
+// How many windows in a row lie wholly inside the image, from the one at `at` on.
+static uint32_t windows_inside(const tody_slide *s, const place *at) {
     const tody_window *w = &s->window;
-    return at->top >= 0 && at->left >= 0 && at->top + (int64_t)(w->kernel[0] - 1) * w->dilation[0] < s->height &&
-           at->left + (int64_t)(w->kernel[1] - 1) * w->dilation[1] < s->width;
+    const int64_t below = s->height - (at->top + (int64_t)(w->kernel[0] - 1) * w->dilation[0]);
+    const int64_t right = s->width - (at->left + (int64_t)(w->kernel[1] - 1) * w->dilation[1]);
+    if (at->top < 0 || at->left < 0 || below <= 0 || right <= 0) return 0;
+    return (uint32_t)((right - 1) / w->stride[1]) + 1;
 }
 
 static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
@@ -91,6 +94,16 @@ static void gather_inside(const tody_slide *s, const place *at, size_t tap_step,
     for (uint32_t ky = 0; ky < w->kernel[0]; ky++, line += down) {
         const uint8_t *pixel = line;
         for (uint32_t kx = 0; kx < w->kernel[1]; kx++, pixel += right, a += tap_step) *a = pixel;
+    }
+}
+
+// The `count` windows that follow the one at `a` in a line, all of them inside the image.
+static void gather_next(const tody_slide *s, uint32_t count, size_t tap_step, size_t pixel_step, const void **a) {
+    const size_t right = (size_t)s->window.stride[1] * s->pixel_bytes;
+    const uint32_t taps = tody_taps(&s->window);
+    for (uint32_t t = 0; t < taps; t++, a += tap_step) {
+        const uint8_t *pixel = *a;
+        for (uint32_t i = 1; i <= count; i++) a[i * pixel_step] = pixel += right;
     }
 }
 
@@ -107,13 +120,20 @@ static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, c
 void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
                        const void **a) {
     uint32_t ox = first % s->out_width, oy = first / s->out_width % s->out_height, n = first / s->out_width / s->out_height;
-    for (uint32_t i = 0; i < count; i++, a += pixel_step) {
+    for (uint32_t left = count; left > 0;) {
         const place at = place_of(s, n, oy, ox);
-        if (wholly_inside(s, &at))
+        const uint32_t most = tody_min_u32(left, s->out_width - ox), inside = tody_min_u32(windows_inside(s, &at), most);
+        const uint32_t done = inside ? inside : 1;
+        if (inside) {
             gather_inside(s, &at, tap_step, a);
-        else
+            gather_next(s, inside - 1, tap_step, pixel_step, a);
+        } else {
             gather_edge(s, &at, tap_step, a);
-        if (++ox < s->out_width) continue;
+        }
+        a += done * pixel_step;
+        left -= done;
+        ox += done;
+        if (ox < s->out_width) continue;
         ox = 0;
         if (++oy < s->out_height) continue;
         oy = 0;
