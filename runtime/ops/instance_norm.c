@@ -34,22 +34,25 @@ static tody_status instance_norm_check(const tody_call *call) {
 // For loops whose length must be known where they are compiled.
 #define INLINE static inline __attribute__((always_inline))
 
-// Mean over the pixels of (x - centre)^power, power 1 or 2, for some channels.
-INLINE void average(const job *j, const float *x, uint32_t channels, uint32_t power, const float *centre, float *result) {
-    double total[CHANNELS] = {0.0};
+// Means over the pixels of x - centre and of its square, for some channels.
+INLINE void average(const job *j, const float *x, uint32_t channels, const float *centre, float *result, float *squares) {
+    double total[2][CHANNELS] = {{0.0}};
     for (uint32_t at = 0; at < j->pixels; at += BLOCK) {
         const uint32_t end = tody_min_u32(at + BLOCK, j->pixels);
-        float sum[CHANNELS] = {0.0f};
+        float sum[CHANNELS] = {0.0f}, square[CHANNELS] = {0.0f};
         for (uint32_t i = at; i < end; i++) {
             const float *pixel = x + (size_t)i * j->channels;
             for (uint32_t c = 0; c < channels; c++) {
                 const float d = pixel[c] - centre[c];
-                sum[c] += power == 1 ? d : d * d;
+                sum[c] += d;
+                square[c] += d * d;
             }
         }
-        for (uint32_t c = 0; c < channels; c++) total[c] += (double)sum[c];
+        for (uint32_t c = 0; c < channels; c++) total[0][c] += (double)sum[c];
+        for (uint32_t c = 0; c < channels; c++) total[1][c] += (double)square[c];
     }
-    for (uint32_t c = 0; c < channels; c++) result[c] = (float)(total[c] / (double)j->pixels);
+    for (uint32_t c = 0; c < channels; c++) result[c] = (float)(total[0][c] / (double)j->pixels);
+    for (uint32_t c = 0; c < channels; c++) squares[c] = (float)(total[1][c] / (double)j->pixels);
 }
 
 // `channels` channels from `first` on, in one picture. Inlined with the usual number, so that it vectorises.
@@ -58,9 +61,8 @@ INLINE void normalise(const job *j, size_t picture, uint32_t first, uint32_t cha
     const float *x = j->x + picture + first, lo = tody_low(f), hi = tody_high(f);
     float *y = j->y + picture + first;
     float mean[CHANNELS] = {0.0f}, rest[CHANNELS], factor[CHANNELS], shift[CHANNELS];
-    average(j, x, channels, 1, mean, mean);
-    average(j, x, channels, 1, mean, rest);  // what rounding the mean left over
-    average(j, x, channels, 2, mean, factor);
+    average(j, x, channels, mean, mean, factor);
+    average(j, x, channels, mean, rest, factor);  // what rounding the mean left over, and the variance with it
     for (uint32_t c = 0; c < channels; c++) {
         factor[c] = 1.0f / __builtin_sqrtf(factor[c] - rest[c] * rest[c] + j->params->epsilon);
         if (j->scale) factor[c] *= j->scale[first + c];
