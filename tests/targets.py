@@ -42,7 +42,9 @@ def own_kernels() -> str:
     info = Path("/proc/cpuinfo")
     words = set(info.read_text().split()) if info.exists() else set()
     if platform.machine() == "x86_64":
-        return "avx2" if {"avx2", "fma", "f16c"} <= words else "portable"
+        if not {"avx2", "fma", "f16c"} <= words:
+            return "portable"
+        return "avx512" if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= words else "avx2"
     if platform.machine() in ("aarch64", "arm64"):
         return "neon_dot" if "asimddp" in words else "neon"
     return "portable"

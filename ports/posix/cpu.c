@@ -7,19 +7,25 @@
 
 #include <cpuid.h>
 
-// The operating system saves the XMM and YMM registers: bits 1 and 2 of XCR0.
-static int saves_ymm(void) {
+// What the operating system saves (XCR0): the XMM and YMM registers; the mask registers, both halves of the ZMM registers.
+enum { SAVES_YMM = 3 << 1, SAVES_ZMM = 7 << 5 };
+
+static uint32_t saved_registers(void) {
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 6u) == 6u;
+    return low;
 }
 
+static int has_all(uint32_t bits, uint32_t wanted) { return (bits & wanted) == wanted; }
+
 uint32_t tody_cpu_features(void) {
-    const uint32_t fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, wanted = fma | osxsave | f16c, avx2 = 1u << 5;
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, avx2 = 1u << 5;
+    const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     uint32_t a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & wanted) != wanted || !saves_ymm()) return 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2)) return 0;
-    return TODY_CPU_AVX2;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_all(c, fma | osxsave | f16c)) return 0;
+    const uint32_t saved = saved_registers();
+    if (!has_all(saved, SAVES_YMM) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2)) return 0;
+    return TODY_CPU_AVX2 | (has_all(saved, SAVES_ZMM) && has_all(b, f | dq | bw | vl) ? TODY_CPU_AVX512 : 0u);
 }
 
 #elif defined(__linux__) && defined(__aarch64__)

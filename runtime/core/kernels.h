@@ -14,20 +14,25 @@
 
 #define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_MAX_PANELS 2u  // no set has a larger gemm_f32_panels
 
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
 //                 addend[i][j], lo, hi)
+// Columns from 16 on are in the next panel: w[w_stride + (t * depth + k) * 16 + j - 16].
 // Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
 // Sets with fused multiply-add start at the bias and go through t, then k. If rows is 1 there are four sums, of which sum p
-// takes each k = p modulo 4 (what is left of depth: p = 0), added in turn at the end. So AVX2 and NEON give the same bits.
+// takes each k = p modulo 4 (what is left of depth: p = 0), added in turn at the end. So AVX2, AVX-512 and NEON give the
+// same bits.
 typedef struct tody_gemm_f32 {
-    uint32_t rows;          // 1 .. gemm_f32_rows of the set
-    uint32_t cols;          // 1 .. 16; w and bias are always readable for 16 columns, addend and c for cols only
+    uint32_t rows;  // 1 .. gemm_f32_rows of the set
+    uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set; w and bias are readable for whole panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
-    const float *w;         // one panel: taps * depth * 16
-    const float *bias;      // 16 values or NULL
+    const float *w;         // panels of taps * depth * 16
+    size_t w_stride;        // from one panel to the next
+    const float *next;      // a panel that is wanted soon: a kernel may have it fetched into the cache meanwhile; never NULL
+    const float *bias;      // 16 values for each panel, or NULL
     const float *addend;    // or NULL
     size_t addend_stride;
     float *c;
@@ -129,7 +134,7 @@ typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
 
-    uint32_t gemm_f32_rows;  // rows of a full tile; belongs to gemm_f32
+    uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; they belong to gemm_f32
     void (*gemm_f32)(const tody_gemm_f32 *args);
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);
@@ -162,6 +167,7 @@ enum tody_cpu_feature {
     TODY_CPU_NEON_DOT = 1u << 2,
     TODY_CPU_NEON_FP16 = 1u << 3,
     TODY_CPU_NEON_I8MM = 1u << 4,
+    TODY_CPU_AVX512 = 1u << 5,  // F, BW, DQ and VL
 };
 
 extern const tody_kernels tody_kernels_portable;

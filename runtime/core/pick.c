@@ -10,6 +10,7 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
     if (set->gemm_f32) {
         k->gemm_f32 = set->gemm_f32;
         k->gemm_f32_rows = set->gemm_f32_rows;
+        k->gemm_f32_panels = set->gemm_f32_panels;
     }
     if (set->dwconv_f32) k->dwconv_f32 = set->dwconv_f32;
     if (set->max_pool_f32) k->max_pool_f32 = set->max_pool_f32;

@@ -3,8 +3,8 @@
 #include "core/kernels.h"
 
 #if defined(__x86_64__) || defined(__i386__)
-extern const tody_kernels tody_kernels_avx2;
-const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_avx2, NULL};
+extern const tody_kernels tody_kernels_avx2, tody_kernels_avx512;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_avx2, &tody_kernels_avx512, NULL};
 #elif defined(__aarch64__)
 extern const tody_kernels tody_kernels_neon, tody_kernels_neon_dot;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, &tody_kernels_neon_dot, NULL};

@@ -15,7 +15,7 @@ enum {
 
 // How a product is cut: blocks of rows, and parts of so many panels.
 typedef struct cut {
-    uint32_t block_rows, blocks, part_panels, parts, panels;
+    uint32_t blocks, part_panels, parts, panels;
 } cut;
 
 typedef struct job {
@@ -37,7 +37,10 @@ static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
     return dtype == TODY_S8 ? k->gemm_s8_rows : k->gemm_f32_rows;
 }
 
-// A whole number of the kernel's tiles.
+// Panels of a full tile.
+static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) { return dtype == TODY_S8 ? 1 : k->gemm_f32_panels; }
+
+// At most; a whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype), fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
     return tody_max_u32(tody_min_u32(fit, BLOCK_ROWS) / tile, 1) * tile;
@@ -57,17 +60,19 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
     for (uint32_t i = 0; i < rows; i++) a[i] = (const uint8_t *)m->data + (first + i) * m->stride_bytes;
 }
 
+// Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a
+// few rows left over, and may sum a lone row in another order, which only a product of one row shall get.
+static uint32_t share(uint32_t rows, uint32_t i, uint32_t count) { return (uint32_t)((uint64_t)rows * i / count); }
+
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
-    const uint32_t tile = most_rows(k, g->dtype);
-    cut c = {.block_rows = block_rows(k, g->dtype, g->depth), .parts = 1};
-    while (c.block_rows > tile && g->rows % c.block_rows == 1) c.block_rows -= tile;  // see tile_rows
-    c.blocks = tody_div_up(g->rows, c.block_rows);
+    const uint32_t together = most_panels(k, g->dtype);
+    cut c = {.blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->depth)), .parts = 1};
     c.panels = tody_div_up(g->cols, TODY_PANEL);
     uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
     uint64_t most = (uint64_t)threads * TASKS_PER_THREAD;
     uint32_t wanted = (uint32_t)(work < most ? work : most);
     if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
-    c.part_panels = tody_div_up(c.panels, c.parts);
+    c.part_panels = tody_div_up(tody_div_up(c.panels, c.parts), together) * together;
     c.parts = tody_div_up(c.panels, c.part_panels);
     return c;
 }
@@ -96,31 +101,37 @@ static uint32_t join_taps(const tody_gemm *g, const void **a, uint32_t rows) {
     return run;
 }
 
-// Rows of the next tile when `left` are left. Kernels may sum a lone row in another order, for speed; so that results do not
-// depend on how high the kernel's tiles are, only a product of one row gets a tile of one.
-static uint32_t tile_rows(uint32_t left, uint32_t most) {
-    return left == most + 1 && most > 2 ? most - 1 : tody_min_u32(left, most);
-}
-
 static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tile *tiles) {
     const tody_gemm *g = job->gemm;
-    uint32_t count = 0;
-    for (uint32_t row = 0; row < rows; row += tiles[count++].rows) {
+    const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
+    for (uint32_t t = 0; t < count; t++) {
+        const uint32_t row = share(rows, t, count), some = share(rows, t + 1, count) - row;
         const void **mine = a + (size_t)row * g->taps;
-        const uint32_t some = tile_rows(rows - row, most_rows(job->kernels, g->dtype));
         g->gather(g->source, first + row, some, mine);
-        tiles[count] = (tile){mine, first + row, some, join_taps(g, mine, some)};
+        tiles[t] = (tile){mine, first + row, some, join_taps(g, mine, some)};
     }
     return count;
 }
 
-// A block of rows in one panel, which stays in cache while the rows go by.
-static void run_f32(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
+static const float *panel_f32(const tody_gemm *g, uint32_t panel) {
+    return (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes);
+}
+
+// The panel that tile t shall have fetched: the first tiles fetch one each of those that come after `end`.
+static const float *next_panel(const job *job, uint32_t panel, uint32_t end, uint32_t t) {
+    const bool more = t < job->kernels->gemm_f32_panels && end + t < job->cut.panels;
+    return panel_f32(job->gemm, more ? end + t : panel);
+}
+
+// A block of rows in the panels from `panel` to `end`, which one call of the kernel takes and which stay in cache while the
+// rows go by.
+static void run_f32(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
     tody_gemm_f32 args = {
-        .cols = tody_min_u32(g->cols - column, TODY_PANEL),
-        .w = (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes),
+        .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
+        .w = panel_f32(g, panel),
+        .w_stride = g->w_stride_bytes / sizeof(float),
         .bias = g->bias ? (const float *)g->bias + column : NULL,
         .addend_stride = g->addend_stride,
         .c_stride = g->c_stride,
@@ -132,17 +143,18 @@ static void run_f32(const job *job, uint32_t panel, const tile *tiles, uint32_t 
         args.taps = g->taps / t->joined;
         args.depth = g->depth * t->joined;
         args.a = (const float *const *)t->a;
+        args.next = next_panel(job, panel, end, (uint32_t)(t - tiles));
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = g->addend ? (const float *)g->addend + t->first * g->addend_stride + column : NULL;
         job->kernels->gemm_f32(&args);
     }
 }
 
-static void run_s8(const job *job, uint32_t panel, const tile *tiles, uint32_t count) {
+static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
     tody_gemm_s8 args = {
-        .cols = tody_min_u32(g->cols - column, TODY_PANEL),
+        .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
         .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
         .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
         .scale = g->scale + panel * g->scale_stride,
@@ -176,12 +188,14 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_gemm *g = job->gemm;
     const cut *c = &job->cut;
-    uint32_t first = task / c->parts * c->block_rows, rows = tody_min_u32(g->rows - first, c->block_rows);
-    uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
+    const uint32_t block = task / c->parts, first = share(g->rows, block, c->blocks);
+    const uint32_t rows = share(g->rows, block + 1, c->blocks) - first, together = most_panels(job->kernels, g->dtype);
+    const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
     const uint32_t column = panel * TODY_PANEL;
+    void (*const run)(const struct job *, uint32_t, uint32_t, const tile *, uint32_t) = g->dtype == TODY_S8 ? run_s8 : run_f32;
     tile tiles[BLOCK_ROWS];
     const uint32_t count = gather_block(job, first, rows, g->pointers + thread * job->pointer_count, tiles);
-    for (; panel < end; panel++) (g->dtype == TODY_S8 ? run_s8 : run_f32)(job, panel, tiles, count);
+    for (uint32_t p = panel; p < end; p += together) run(job, p, tody_min_u32(p + together, end), tiles, count);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 

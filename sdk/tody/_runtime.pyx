@@ -52,7 +52,7 @@ cdef extern from "tody.h" nogil:
 cdef extern from "core/kernels.h" nogil:
     const tody_kernels *const tody_kernel_sets[]
     tody_kernels tody_kernels_pick(uint32_t features, const char *limit)
-    enum: TODY_CPU_AVX2, TODY_CPU_NEON, TODY_CPU_NEON_DOT, TODY_CPU_NEON_FP16, TODY_CPU_NEON_I8MM
+    enum: TODY_CPU_AVX2, TODY_CPU_AVX512, TODY_CPU_NEON, TODY_CPU_NEON_DOT, TODY_CPU_NEON_FP16, TODY_CPU_NEON_I8MM
 
 cdef extern from "posix.h" nogil:
     ctypedef struct tody_pool:
@@ -70,8 +70,8 @@ __version__ = TODY_VERSION.decode()
 # tody_dtype -> name and struct-module format, which NumPy reads
 _DTYPES = {1: ("float32", b"f"), 2: ("int8", b"b"), 3: ("uint8", b"B"), 4: ("int32", b"i"), 5: ("bool", b"?"), 6: ("int64", b"q"),
            7: ("float16", b"e")}
-_FEATURES = {"avx2": TODY_CPU_AVX2, "neon": TODY_CPU_NEON, "neon-dot": TODY_CPU_NEON_DOT, "neon-fp16": TODY_CPU_NEON_FP16,
-             "neon-i8mm": TODY_CPU_NEON_I8MM}
+_FEATURES = {"avx2": TODY_CPU_AVX2, "avx512": TODY_CPU_AVX512, "neon": TODY_CPU_NEON, "neon-dot": TODY_CPU_NEON_DOT,
+             "neon-fp16": TODY_CPU_NEON_FP16, "neon-i8mm": TODY_CPU_NEON_I8MM}
 
 
 cdef class _Block:
@@ -333,5 +333,5 @@ def kernel_sets():
 
 
 def cpu_features():
-    """What this CPU has of what the kernel sets know: avx2, neon, .."""
+    """What this CPU has of what the kernel sets know: avx2, avx512, neon, .."""
     return [name for name, bit in _FEATURES.items() if tody_cpu_features() & <uint32_t>bit]

@@ -36,7 +36,8 @@ static void bound_gemm(const tody_gemm_f32 *g) {
                 (g->bias ? fabs((double)g->bias[j]) : 0) + (g->addend ? fabs((double)g->addend[i * g->addend_stride + j]) : 0);
             for (size_t t = 0; t < g->taps; t++) {
                 for (size_t k = 0; k < g->depth; k++) {
-                    sum += fabs((double)g->a[t * g->rows + i][k] * (double)g->w[(t * g->depth + k) * 16 + j]);
+                    const float w = g->w[j / 16 * g->w_stride + (t * g->depth + k) * 16 + j % 16];
+                    sum += fabs((double)g->a[t * g->rows + i][k] * (double)w);
                 }
             }
             bounds[i * g->cols + j] = bound_of(sum, (size_t)g->taps * g->depth);
@@ -44,26 +45,41 @@ static void bound_gemm(const tody_gemm_f32 *g) {
     }
 }
 
+// Panel by panel.
+static void gemm_portable(tody_gemm_f32 g) {
+    for (uint32_t cols = g.cols; cols > 0; cols -= g.cols) {
+        g.cols = cols < 16 ? cols : 16;
+        tody_kernels_portable.gemm_f32(&g);
+        g.w += g.w_stride;
+        g.c += 16;
+        if (g.bias) g.bias += 16;
+        if (g.addend) g.addend += 16;
+    }
+}
+
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    tody_gemm_f32 g = {.rows = 1 + random_below(&r, set->gemm_f32_rows), .cols = 1 + random_below(&r, 16), .taps = 1};
-    if (random_below(&r, 2)) g.cols = 16;
+    tody_gemm_f32 g = {.rows = 1 + random_below(&r, set->gemm_f32_rows), .taps = 1};
+    const uint32_t panels = 1 + random_below(&r, set->gemm_f32_panels);
+    g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
     describe("rows %u cols %u taps %u depth %u addend %u gap %u", g.rows, g.cols, g.taps, g.depth, addend, gap);
     pick_clamp(&r, &g.lo, &g.hi);
     g.a = pointers_take(&r, (size_t)g.taps * g.rows, g.depth);
-    g.w = memory_floats(&r, (size_t)g.taps * g.depth * 16);
-    if (random_below(&r, 2)) g.bias = memory_floats(&r, 16);
+    g.w_stride = (size_t)g.taps * g.depth * 16 + random_below(&r, 2) * 48;
+    g.w = memory_floats(&r, (panels - 1) * g.w_stride + (size_t)g.taps * g.depth * 16);
+    g.next = g.w;
+    if (random_below(&r, 2)) g.bias = memory_floats(&r, panels * 16);
     g.addend_stride = g.c_stride = g.cols + gap;
     const output o = output_take(&r, g.rows, g.cols, g.c_stride);
     if (addend == 1) g.addend = memory_floats(&r, (g.rows - 1) * g.addend_stride + g.cols);
     if (addend == 2) g.addend = o.want;
     bound_gemm(&g);
     g.c = o.want;
-    tody_kernels_portable.gemm_f32(&g);
+    gemm_portable(g);
     if (addend == 2) g.addend = o.got;
     g.c = o.got;
     set->gemm_f32(&g);
@@ -169,7 +185,7 @@ typedef struct timed {
     tody_pool_f32 pool;
 } timed;
 
-// 48 rows by one panel, as an operator does it.
+// 48 rows by the panels of a tile, as an operator does it.
 static void run_gemm(void *context) {
     const timed *t = context;
     tody_gemm_f32 g = t->gemm;
@@ -184,18 +200,21 @@ static void run_gemm(void *context) {
 
 static void bench_gemm(const tody_kernels *kernels) {
     static const uint32_t shapes[][2] = {{48, 16}, {48, 64}, {48, 512}, {1, 512}};
+    const uint32_t cols = kernels->gemm_f32_panels * 16;
     for (size_t i = 0; i < 4; i++) {
         dice r = random_from(i);
         timed t = {.kernels = kernels,
-                   .gemm = {.rows = shapes[i][0], .cols = 16, .taps = 1, .depth = shapes[i][1], .c_stride = 16}};
+                   .gemm = {.rows = shapes[i][0], .cols = cols, .taps = 1, .depth = shapes[i][1], .c_stride = cols}};
         memory_reset();
         t.gemm.a = pointers_take(&r, t.gemm.rows, t.gemm.depth);
-        t.gemm.w = memory_floats(&r, t.gemm.depth * 16);
-        t.gemm.c = memory_floats(&r, t.gemm.rows * 16);
+        t.gemm.w_stride = t.gemm.depth * 16;
+        t.gemm.w = memory_floats(&r, t.gemm.depth * cols);
+        t.gemm.next = t.gemm.w;
+        t.gemm.c = memory_floats(&r, t.gemm.rows * cols);
         t.gemm.lo = -INFINITY;
         t.gemm.hi = INFINITY;
-        const double products = 16.0 * t.gemm.rows * t.gemm.depth;
-        printf("  %ux16x%u %.1f GMAC/s", t.gemm.rows, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
+        const double products = (double)cols * t.gemm.rows * t.gemm.depth;
+        printf("  %ux%ux%u %.1f GMAC/s", t.gemm.rows, cols, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
     }
 }
 

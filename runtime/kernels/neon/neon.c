@@ -10,6 +10,7 @@ const tody_kernels tody_kernels_neon = {
     .gemm_s8 = tody_gemm_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon,
     .gemm_f32_rows = GEMM_ROWS,
+    .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_neon,
     .dwconv_f32 = tody_dwconv_f32_neon,
 };
@@ -21,6 +22,7 @@ const tody_kernels tody_kernels_neon = {
     .gemm_s8 = tody_gemm_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon,
     .gemm_f32_rows = GEMM_ROWS,
+    .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_neon,
     .dwconv_f32 = tody_dwconv_f32_neon,
     .max_pool_f32 = tody_max_pool_f32_neon,

@@ -11,14 +11,14 @@ INLINE sums pairs(__m128i first_tap, __m128i second_tap, __m256i zero) {
 }
 
 // `second` is how far the second tap is: 0 where there is none, and its weight is 0.
-INLINE sums add(sums s, const int8_t *const *a, size_t k, const size_t count, size_t second, sums w, __m256i zero) {
+INLINE sums add_taps(sums s, const int8_t *const *a, size_t k, const size_t count, size_t second, sums w, __m256i zero) {
     const sums x = pairs(load_s8(a[0] + k, count), load_s8(a[second] + k, count), zero);
     s.low = _mm256_add_epi32(s.low, _mm256_madd_epi16(x.low, w.low));
     s.high = _mm256_add_epi32(s.high, _mm256_madd_epi16(x.high, w.high));
     return s;
 }
 
-INLINE void store(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t count, sums s) {
+INLINE void store_pixel(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t count, sums s) {
     const int8_t *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
     finish_s8(d->c + pixel * d->c_stride + k, count, s, scale_s8(d->scale + k, count), addend, &d->layer);
 }
@@ -33,13 +33,13 @@ INLINE void tile(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels, s
         const size_t second = t + 1 < d->taps;
         const __m128i none = _mm_setzero_si128(), next = second ? load_s8(w + d->channels, count) : none;
         const sums weights = pairs(load_s8(w, count), next, _mm256_setzero_si256());
-        s0 = add(s0, a, k, count, second, weights, zero);
-        if (pixels > 1) s1 = add(s1, a + d->taps, k, count, second, weights, zero);
-        if (pixels > 2) s2 = add(s2, a + (size_t)d->taps * 2, k, count, second, weights, zero);
+        s0 = add_taps(s0, a, k, count, second, weights, zero);
+        if (pixels > 1) s1 = add_taps(s1, a + d->taps, k, count, second, weights, zero);
+        if (pixels > 2) s2 = add_taps(s2, a + (size_t)d->taps * 2, k, count, second, weights, zero);
     }
-    store(d, pixel, k, count, s0);
-    if (pixels > 1) store(d, pixel + 1, k, count, s1);
-    if (pixels > 2) store(d, pixel + 2, k, count, s2);
+    store_pixel(d, pixel, k, count, s0);
+    if (pixels > 1) store_pixel(d, pixel + 1, k, count, s1);
+    if (pixels > 2) store_pixel(d, pixel + 2, k, count, s2);
 }
 
 INLINE void strip(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels) {

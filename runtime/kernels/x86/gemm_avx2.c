@@ -22,7 +22,7 @@ static void finish_rows(const tody_gemm_f32 *g, const sum *sums, uint32_t parts)
     }
 }
 
-static inline __attribute__((always_inline)) sum add(sum s, const float *a, const float *w) {
+static inline __attribute__((always_inline)) sum add_depth(sum s, const float *a, const float *w) {
     const __m256 x = _mm256_broadcast_ss(a);
     s.low = _mm256_fmadd_ps(x, _mm256_loadu_ps(w), s.low);
     s.high = _mm256_fmadd_ps(x, _mm256_loadu_ps(w + 8), s.high);
@@ -45,14 +45,14 @@ static inline __attribute__((always_inline)) void tile(const tody_gemm_f32 *g, c
                     *a4 = a[4 % rows] + 4 / rows, *a5 = a[5 % rows] + 5 / rows;
         size_t k = 0;
         for (; k + parts <= g->depth; k += parts, w += 16 * parts) {
-            s0 = add(s0, a0 + k, w);
-            if (n > 1) s1 = add(s1, a1 + k, w + 1 / rows * 16);
-            if (n > 2) s2 = add(s2, a2 + k, w + 2 / rows * 16);
-            if (n > 3) s3 = add(s3, a3 + k, w + 3 / rows * 16);
-            if (n > 4) s4 = add(s4, a4 + k, w + 4 / rows * 16);
-            if (n > 5) s5 = add(s5, a5 + k, w + 5 / rows * 16);
+            s0 = add_depth(s0, a0 + k, w);
+            if (n > 1) s1 = add_depth(s1, a1 + k, w + 1 / rows * 16);
+            if (n > 2) s2 = add_depth(s2, a2 + k, w + 2 / rows * 16);
+            if (n > 3) s3 = add_depth(s3, a3 + k, w + 3 / rows * 16);
+            if (n > 4) s4 = add_depth(s4, a4 + k, w + 4 / rows * 16);
+            if (n > 5) s5 = add_depth(s5, a5 + k, w + 5 / rows * 16);
         }
-        for (; parts > 1 && k < g->depth; k++, w += 16) s0 = add(s0, a0 + k, w);
+        for (; parts > 1 && k < g->depth; k++, w += 16) s0 = add_depth(s0, a0 + k, w);
     }
     const sum sums[] = {s0, s1, s2, s3, s4, s5};
     finish_rows(g, sums, parts);

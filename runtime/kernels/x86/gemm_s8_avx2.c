@@ -53,7 +53,7 @@ static uint32_t fill(const tody_gemm_s8 *g, place *at, wide *to) {
     return groups;
 }
 
-static inline __attribute__((always_inline)) sums add(sums s, const int16_t *pair, sums w) {
+static inline __attribute__((always_inline)) sums add_pair(sums s, const int16_t *pair, sums w) {
     int32_t both;
     memcpy(&both, pair, sizeof both);
     const __m256i x = _mm256_set1_epi32(both);
@@ -89,12 +89,12 @@ static inline __attribute__((always_inline)) block half(block b, const int16_t *
                                                         const uint32_t rows, const bool odd) {
     for (const int16_t *end = x + (size_t)groups * 4; x < end; x += 4, w += 64) {
         const sums v = weights(w, odd);
-        b.s0 = add(b.s0, x, v);
-        if (rows > 1) b.s1 = add(b.s1, x + GROUPS * 4, v);
-        if (rows > 2) b.s2 = add(b.s2, x + GROUPS * 8, v);
-        if (rows > 3) b.s3 = add(b.s3, x + GROUPS * 12, v);
-        if (rows > 4) b.s4 = add(b.s4, x + GROUPS * 16, v);
-        if (rows > 5) b.s5 = add(b.s5, x + GROUPS * 20, v);
+        b.s0 = add_pair(b.s0, x, v);
+        if (rows > 1) b.s1 = add_pair(b.s1, x + GROUPS * 4, v);
+        if (rows > 2) b.s2 = add_pair(b.s2, x + GROUPS * 8, v);
+        if (rows > 3) b.s3 = add_pair(b.s3, x + GROUPS * 12, v);
+        if (rows > 4) b.s4 = add_pair(b.s4, x + GROUPS * 16, v);
+        if (rows > 5) b.s5 = add_pair(b.s5, x + GROUPS * 20, v);
     }
     return b;
 }

@@ -1,4 +1,4 @@
-// x86.c - the AVX2 kernel set.
+// x86.c - the AVX2 and AVX-512 kernel sets.
 // SPDX-License-Identifier: Apache-2.0
 #include "x86.h"
 
@@ -6,6 +6,7 @@ const tody_kernels tody_kernels_avx2 = {
     .name = "avx2",
     .needs = TODY_CPU_AVX2,
     .gemm_f32_rows = 6,
+    .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_avx2,
     .dwconv_f32 = tody_dwconv_f32_avx2,
     .max_pool_f32 = tody_max_pool_f32_avx2,
@@ -18,4 +19,15 @@ const tody_kernels tody_kernels_avx2 = {
     .gemm_s8_rows = 6,
     .gemm_s8 = tody_gemm_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
+};
+
+const tody_kernels tody_kernels_avx512 = {
+    .name = "avx512",
+    .needs = TODY_CPU_AVX512,
+    .gemm_f32_rows = 12,
+    .gemm_f32_panels = 2,
+    .gemm_f32 = tody_gemm_f32_avx512,
+    .dwconv_f32 = tody_dwconv_f32_avx512,
+    .unary_f32 = tody_unary_f32_avx512,
+    .binary_f32 = tody_binary_f32_avx512,
 };

@@ -1,4 +1,4 @@
-// x86.h - what the AVX2 kernels share.
+// x86.h - the AVX2 and AVX-512 kernels.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_X86_H
 #define TODY_X86_H
@@ -17,5 +17,11 @@ void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, f
 void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
+
+void tody_gemm_f32_avx512(const tody_gemm_f32 *args);
+void tody_dwconv_f32_avx512(const tody_dwconv_f32 *args);
+void tody_unary_f32_avx512(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
+void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
+                            float lo, float hi);
 
 #endif

@@ -49,7 +49,7 @@ def load(
     Args:
         source: path of the file, or its bytes. A file is mapped, not read: replace it by renaming, never write into it.
         threads: 1 to 256; None: as many as this process has CPUs, at most 4.
-        kernels: name of the best kernel set to use ("portable", "avx2", ..); None: the best that this CPU has.
+        kernels: name of the best kernel set to use ("portable", "avx2", "avx512", ..); None: the best that this CPU has.
         verify: also compare the checksums of weights and metadata, which reads the whole file.
 
     Raises:

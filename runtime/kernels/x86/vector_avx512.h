@@ -1,0 +1,67 @@
+// vector_avx512.h - sixteen floats at a time, and what is left of a row.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_VECTOR_AVX512_H
+#define TODY_VECTOR_AVX512_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+
+#include "x86.h"
+
+enum { WIDTH = 16 };
+
+typedef __m512 vector;
+typedef __m512i integers;
+typedef __mmask16 mask, truth;  // truth is what comparisons give
+
+// The first `count` elements, at most 16.
+static inline mask first(size_t count) { return (mask)(count < 16 ? (1u << count) - 1 : 0xFFFFu); }
+
+static inline vector load(const float *x) { return _mm512_loadu_ps(x); }
+static inline vector load_some(const float *x, mask m) { return _mm512_maskz_loadu_ps(m, x); }
+static inline void store(float *y, vector v) { _mm512_storeu_ps(y, v); }
+static inline void store_some(float *y, mask m, vector v) { _mm512_mask_storeu_ps(y, m, v); }
+
+static inline vector all(float x) { return _mm512_set1_ps(x); }
+static inline vector mul(vector x, vector y) { return _mm512_mul_ps(x, y); }
+static inline vector add(vector x, vector y) { return _mm512_add_ps(x, y); }
+static inline vector sub(vector x, vector y) { return _mm512_sub_ps(x, y); }
+static inline vector divide(vector x, vector y) { return _mm512_div_ps(x, y); }
+static inline vector root(vector x) { return _mm512_sqrt_ps(x); }
+static inline vector add_product(vector x, vector y, vector sum) { return _mm512_fmadd_ps(x, y, sum); }
+static inline vector larger(vector x, vector y) { return _mm512_max_ps(x, y); }  // y if one is NaN
+
+static inline truth below(vector x, vector y) { return _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+static inline truth is_nan(vector x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
+static inline truth either(truth p, truth q) { return (truth)(p | q); }
+static inline vector choose(truth condition, vector yes, vector no) { return _mm512_mask_blend_ps(condition, no, yes); }
+
+static inline vector negative(vector x) { return _mm512_xor_ps(x, all(-0.0f)); }
+static inline vector magnitude(vector x) { return _mm512_andnot_ps(all(-0.0f), x); }
+static inline vector signed_as(vector x, vector sign) { return _mm512_or_ps(x, _mm512_and_ps(all(-0.0f), sign)); }
+
+// n of 1.5 * 2^23 + n
+static inline integers integer_of(vector t) {
+    return _mm512_sub_epi32(_mm512_and_si512(_mm512_castps_si512(t), _mm512_set1_epi32(0x7FFFFF)), _mm512_set1_epi32(0x400000));
+}
+
+static inline vector scale_of(integers n) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+}
+
+// n / 2, towards zero
+static inline integers half_of(integers n) { return _mm512_srai_epi32(_mm512_add_epi32(n, _mm512_srli_epi32(n, 31)), 1); }
+
+static inline integers difference(integers n, integers m) { return _mm512_sub_epi32(n, m); }
+
+// min(max(x, lo), hi); NaN stays NaN, because these instructions return their second operand then.
+static inline vector clamp(vector x, vector lo, vector hi) { return _mm512_min_ps(hi, _mm512_max_ps(lo, x)); }
+
+// c = clamp(sum + addend) for the first `count` elements; addend may be NULL.
+static inline void finish(float *c, size_t count, vector sum, const float *addend, vector lo, vector hi) {
+    const mask m = first(count);
+    if (addend) sum = add(sum, load_some(addend, m));
+    store_some(c, m, clamp(sum, lo, hi));
+}
+
+#endif
