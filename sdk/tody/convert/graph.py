@@ -3,6 +3,10 @@
 A graph holds the runtime's own primitive operators (`tody.format.OPS`), never those of ONNX: the importer turns each ONNX node
 into primitives at once, because every shape is known. Images are NHWC inside a graph; `copy` nodes stand where a layout changes
 and the passes make most of them vanish.
+
+A quantised model, whoever quantised it, is a float32 graph with pairs of casts in it: `cast` from float32 to an int8 value with a `Quant`
+quantises, `cast` from there to float32 dequantises, and an int8 constant with a `Quant` behind which a cast to float32 stands is a quantised
+weight. One pass (`integers.py`) replaces each operator that stands between such casts by its int8 form.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -15,6 +19,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
+class Quant:
+    """What the integers of an int8 value stand for: scale * (q - zero_point).
+
+    Attributes:
+        scales: one float32 number, or for weights one per output channel, in the order of the channels.
+        zero_point: -128 to 127; 0 where there are several scales, and for weights.
+    """
+
+    scales: tuple[float, ...]
+    zero_point: int = 0
+
+
 @dataclass
 class Value:
     """A tensor: what one node makes and others take, or a constant.
@@ -25,6 +42,7 @@ class Value:
         dtype: a name of `tody.format.DTYPES` ("float32", "int32", "bool", "int64", "float16", "int8", "uint8").
         data: the content of a constant, else None. Weights are kept in plain layout, shape `shape`, until they are written.
         pack: "plain", or "panels" for weights and biases that the file stores in panels.
+        quant: of an int8 value that stands for real numbers; None of any other.
     """
 
     name: str
@@ -32,6 +50,7 @@ class Value:
     dtype: str = "float32"
     data: NDArray[Any] | None = None
     pack: str = "plain"
+    quant: Quant | None = None
 
     @property
     def constant(self) -> bool:
