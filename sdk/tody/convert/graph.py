@@ -4,9 +4,9 @@ A graph holds the runtime's own primitive operators (`tody.format.OPS`), never t
 into primitives at once, because every shape is known. Images are NHWC inside a graph; `copy` nodes stand where a layout changes
 and the passes make most of them vanish.
 
-A quantised model, whoever quantised it, is a float32 graph with pairs of casts in it: `cast` from float32 to an int8 value with a `Quant`
-quantises, `cast` from there to float32 dequantises, and an int8 constant with a `Quant` behind which a cast to float32 stands is a quantised
-weight. One pass (`integers.py`) replaces each operator that stands between such casts by its int8 form.
+A quantised model, whoever quantised it, is a float32 graph with pairs of casts in it: `cast` from float32 to an int8 value with
+a `Quant` quantises, `cast` from there to float32 dequantises, and an int8 constant with a `Quant` behind which a cast to
+float32 stands is a quantised weight. One pass (`integers.py`) replaces each operator between such casts by its int8 form.
 """
 
 # SPDX-License-Identifier: Apache-2.0
