@@ -13,7 +13,7 @@ float32 stands is a quantised weight. One pass (`integers.py`) replaces each ope
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -85,6 +85,12 @@ class Graph:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what the importer assumed, for the report
+
+    def copy(self) -> Graph:
+        """A graph that can be changed without changing this one. Constants are shared, because nobody writes into them."""
+        nodes = [replace(n, inputs=list(n.inputs), outputs=list(n.outputs), attrs=dict(n.attrs)) for n in self.nodes]
+        values = {name: replace(value) for name, value in self.values.items()}
+        return Graph(nodes, values, list(self.inputs), list(self.outputs), list(self.notes))
 
     def producer(self) -> dict[str, Node]:
         """The node that makes each value."""
