@@ -1,0 +1,236 @@
+"""Run a float graph on samples and look at every value on its way: ranges, per channel and in all, and histograms."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import format as fmt
+from .._runtime import Runtime
+from ..convert.graph import Graph, Node
+from ..convert.lower import lower
+from ..convert.rewrite import drop_dead, first_output
+from ..errors import ModelError
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Sample = Mapping[str, Array]  # graph input -> array of its shape
+Visit = Callable[[str, Array], None]
+Progress = Callable[[int], None]  # samples done
+
+HALF_BINS = 2048  # bins of a histogram on each side of zero
+_MOST = 1 << 17  # elements of a value that one sample adds to its histogram
+
+
+class Probe:
+    """A graph that runs operator by operator and shows what each one makes.
+
+    Nothing is kept: a value is shown when it is made, in the memory in which it lies, so that looking at all values of a model
+    needs no more memory than running it. Weights that are quantised are used as the numbers they stand for.
+
+    Args:
+        graph: left as it is.
+        threads: of the runtime.
+    """
+
+    def __init__(self, graph: Graph, threads: int = 2) -> None:
+        work = graph.copy()
+        fold_weights(work)
+        file, _ = lower(work)
+        self._runtime = Runtime(fmt.write(file), threads)
+        self._inputs = dict(zip(graph.inputs, map(np.asarray, self._runtime.inputs), strict=True))
+        self._outputs = dict(zip(graph.outputs, map(np.asarray, self._runtime.outputs), strict=True))
+        self._made = [node for node in work.nodes if node.op != "reshape"]
+        self._arrays = [np.asarray(self._runtime.op_output(i)) for i in range(len(self._made))]
+        self._views = _views(work)
+
+    def run(self, sample: Sample, visit: Visit | None = None) -> dict[str, Array]:
+        """Run once; returns copies of the outputs by name.
+
+        Args:
+            sample: every input.
+            visit: called with the name of each value and its content, which is there only during the call. Of an operator with
+                several outputs the first is shown.
+        """
+        for name, array in self._inputs.items():
+            array[...] = sample[name]
+            self._show(name, array, visit)
+        if visit is None:
+            self._runtime.run()
+            return {name: array.copy() for name, array in self._outputs.items()}
+        for i, (node, array) in enumerate(zip(self._made, self._arrays, strict=True)):
+            self._runtime.step(i)
+            self._show(first_output(node), array, visit)
+        return {name: array.copy() for name, array in self._outputs.items()}
+
+    def _show(self, name: str, array: Array, visit: Visit | None) -> None:
+        if visit is not None:
+            visit(name, array)
+            for view, shape in self._views.get(name, ()):
+                visit(view, array.reshape(shape))
+
+
+def _views(graph: Graph) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+    """Reshaped values by the value whose memory they are."""
+    home: dict[str, str] = {}
+    views: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+    for node in graph.nodes:
+        if node.op == "reshape":
+            y, x = first_output(node), node.inputs[0] or ""
+            home[y] = home.get(x, x)
+            views.setdefault(home[y], []).append((y, graph.values[y].shape))
+    return views
+
+
+def fold_weights(graph: Graph) -> None:
+    """Replace quantised constants, and the casts behind them, by the float32 numbers they stand for."""
+    for node in [n for n in graph.nodes if n.op == "cast"]:
+        x, y = graph.values[node.inputs[0] or ""], graph.values[first_output(node)]
+        if x.data is not None and x.quant is not None and y.dtype == "float32":
+            y.data, y.pack = dequantise(x.data, x.quant.scales, x.quant.zero_point, x.pack == "panels"), x.pack
+            graph.nodes.remove(node)
+    drop_dead(graph)
+
+
+def dequantise(data: Array, scales: tuple[float, ...], zero_point: int, panels: bool) -> Array:
+    """The float32 numbers that int8 weights stand for; several scales belong to the output channels ([G,N,..] or [..,C])."""
+    wide = (data.astype(np.float64) - zero_point) * channelwise(np.array(scales), data.ndim, data.shape, panels)
+    return wide.astype(np.float32)
+
+
+def channelwise(scales: Floats, rank: int, shape: tuple[int, ...], panels: bool) -> Floats:
+    """Scales in a shape that broadcasts against weights: [G,N,1,1] for panels, [C] for a depthwise convolution's [T,C]."""
+    if scales.size == 1 or not panels:
+        return scales
+    return scales.reshape(*shape[:2], *(1,) * (rank - 2))
+
+
+@dataclass
+class Spread:
+    """What was seen of a value.
+
+    Attributes:
+        low, high: smallest and largest finite element.
+        channel_low, channel_high: the same for each index of the last dimension.
+        infinite: whether an element was infinite.
+        counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero stands between the two in the middle.
+            Elements that are exactly zero are left out, because every quantisation keeps them.
+        width: of a bin, a power of two.
+        weights: how much an error of each channel matters to what consumes the value; None: all alike.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    channel_low: Floats = field(default_factory=lambda: np.zeros(0))
+    channel_high: Floats = field(default_factory=lambda: np.zeros(0))
+    infinite: bool = False
+    counts: Floats = field(default_factory=lambda: np.zeros(2 * HALF_BINS))
+    width: float = 0.0
+    weights: Floats | None = None
+
+    def add(self, array: Array) -> None:
+        """Look at one more array of the value. The last dimension is that of the channels."""
+        rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+        low, high = rows.min(axis=0), rows.max(axis=0)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            self.infinite = True
+            rows = np.where(np.isinf(rows), 0, rows)
+            low, high = rows.min(axis=0), rows.max(axis=0)
+        fresh = not self.channel_low.size
+        self.channel_low = low.astype(np.float64) if fresh else np.minimum(self.channel_low, low)
+        self.channel_high = high.astype(np.float64) if fresh else np.maximum(self.channel_high, high)
+        self.low, self.high = float(self.channel_low.min()), float(self.channel_high.max())
+        self._count(rows)
+
+    def _count(self, rows: Array) -> None:
+        self._reach(max(-self.low, self.high))
+        if not self.width:
+            return
+        some = rows[:: -(-rows.size // _MOST)]
+        index = np.floor(some * np.float32(1 / self.width)).astype(np.int32).reshape(-1)
+        index += HALF_BINS
+        np.clip(index, 0, 2 * HALF_BINS - 1, out=index)
+        each = (some != 0).astype(np.float32)
+        if self.weights is not None:
+            each *= self.weights.astype(np.float32)
+        self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS)
+
+    def _reach(self, most: float) -> None:
+        """Let the bins cover -most to most: each doubling of their width makes one of two neighbours."""
+        if most <= 0:
+            return
+        if not self.width:
+            self.width = float(2.0 ** np.clip(np.ceil(np.log2(most / HALF_BINS)), -126, 127))
+        while self.width * HALF_BINS < most and self.width < 2.0**126:
+            self.width *= 2
+            merged = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts[:] = 0
+            self.counts[HALF_BINS // 2 : HALF_BINS // 2 * 3] = merged
+
+
+def observe(
+    graph: Graph, samples: Iterable[Sample], weights: Mapping[str, Floats] | None = None, progress: Progress | None = None
+) -> dict[str, Spread]:
+    """What every float32 value of a graph is like on these samples; streams, and keeps no activations.
+
+    Args:
+        graph: of float32 operators.
+        samples: at least one.
+        weights: value -> how much each channel matters (`Spread.weights`), for those that have such weights.
+        progress: called after each sample.
+
+    Raises:
+        ModelError: a value is not a number.
+    """
+    probe = Probe(graph)
+    seen: dict[str, Spread] = {}
+
+    def visit(name: str, array: Array) -> None:
+        if array.dtype != np.float32 or not array.size:
+            return
+        if name not in seen:
+            seen[name] = Spread(weights=(weights or {}).get(name))
+        if np.isnan(array.min()):
+            raise ModelError(
+                f"tensor {name} is not a number (NaN) for sample {done}",
+                "a range cannot be chosen for it",
+                "look at the sample and at the preprocessing; run the float model on it",
+            )
+        seen[name].add(array)
+
+    done = 0
+    for done, sample in enumerate(samples):
+        probe.run(sample, visit)
+        if progress:
+            progress(done + 1)
+    return seen
+
+
+def consumer_weights(graph: Graph) -> dict[str, Floats]:
+    """How much an error in each channel of a value matters: the squares of the weights that the channel meets, mean 1.
+
+    Values that anything but a linear operator takes count alike in all channels.
+    """
+    found: dict[str, Floats] = {}
+    for name, users in graph.consumers().items():
+        shares = [_share(graph, node, name) for node in users]
+        kept = [share for share in shares if share is not None]
+        if kept and len(kept) == len(shares) and name not in graph.outputs:
+            found[name] = np.mean(kept, axis=0)
+    return found
+
+
+def _share(graph: Graph, node: Node, name: str) -> Floats | None:
+    if node.op not in ("conv", "dwconv", "deconv", "dense") or node.inputs[0] != name or name in node.inputs[1:]:
+        return None
+    weights = graph.values[node.inputs[1] or ""].data
+    if weights is None or weights.dtype != np.float32:
+        return None
+    squares = np.square(weights.astype(np.float64))
+    share: Floats = squares.sum(axis=0) if node.op == "dwconv" else squares.sum(axis=(1, 2)).reshape(-1)
+    return share / share.mean() if share.mean() > 0 else None
