@@ -64,11 +64,9 @@ def shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = dict(args.shape)
     if not args.size and "" not in found:
         return found
-    from ..convert.onnx import load_onnx
+    from ..convert.source import read_source
 
-    graph = load_onnx(args.model).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in graph.input if i.name not in weights}
+    inputs = read_source(args.model).inputs
     if "" in found:
         if len(inputs) != 1:
             raise UsageError(

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,9 @@ from typing import Any
 from .. import format as fmt
 from ..errors import UnsupportedError
 from . import report
-from .graph import Graph, Node, Value
 from .lower import lower
-from .onnx import import_onnx
-from .operand import ELEMENTS
 from .optimise import optimise
+from .outline import activations
 from .plan import plan
 from .report import macs
 from .simplify import count
@@ -87,7 +84,7 @@ def check(
     """What converting a model would give.
 
     Args:
-        model: path of an `.onnx` file, or an onnx.ModelProto.
+        model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto.
         shapes, constants: as for `convert`.
 
     Raises:
@@ -98,7 +95,7 @@ def check(
     source = read_source(model)
     sizes = {k: tuple(v) for k, v in (shapes or {}).items()}
     try:
-        graph = import_onnx(source.model, sizes, constants)
+        graph = source.graph(sizes, constants)
     except UnsupportedError as e:
         if not e.nodes:
             raise
@@ -119,78 +116,20 @@ def check(
 
 
 def _estimate(source: Source, shapes: Mapping[str, tuple[int, ...]], nodes: list[dict[str, object]]) -> CheckReport:
-    """Sizes of a model that cannot be converted, from the shapes that ONNX infers for it."""
-    graph, unknown = _outline(source.model, shapes)
-    weights = sum(fmt.tensor_bytes(v.dtype, v.shape) for v in graph.values.values() if v.name not in _activations(graph))
+    """Sizes of a model that cannot be converted, from the shapes that it tells."""
+    graph, unknown, total = source.outline(shapes)
+    made = activations(graph)
+    weights = sum(fmt.tensor_bytes(v.dtype, v.shape) for v in graph.values.values() if v.name not in made)
     notes = [f"the sizes leave out {unknown} tensors whose shape ONNX cannot tell"] if unknown else []
     return CheckReport(
         name=source.name,
         supported=False,
         ops_before=source.ops,
         unsupported=nodes,
-        macs=_source_macs(graph),
+        macs=total,
         weight_bytes=weights,
         arena_bytes=plan(graph).arena_bytes,
         file_bytes=weights + 256 * len(graph.nodes),
         estimated=True,
         notes=notes,
     )
-
-
-def _activations(graph: Graph) -> set[str]:
-    return {*graph.inputs, *(name for node in graph.nodes for name in node.outputs if name is not None)}
-
-
-def _outline(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Graph, int]:
-    """A graph of the source's own operators, good for planning memory only, and how many tensors it leaves out."""
-    import onnx
-
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for info in fixed.graph.input:
-        dims = info.type.tensor_type.shape.dim
-        for i, dim in enumerate(dims):
-            dim.dim_value = shapes[info.name][i] if info.name in shapes else dim.dim_value or 1
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    graph = Graph()
-    for info in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-        kind = info.type.tensor_type
-        if kind.HasField("shape"):
-            _outline_value(graph, info.name, tuple(d.dim_value for d in kind.shape.dim), kind.elem_type)
-    for tensor in inferred.graph.initializer:
-        _outline_value(graph, tensor.name, tuple(tensor.dims), tensor.data_type)
-    weights = {tensor.name for tensor in inferred.graph.initializer}
-    graph.inputs = [info.name for info in inferred.graph.input if info.name in graph.values and info.name not in weights]
-    for node in inferred.graph.node:
-        outputs: list[str | None] = [name for name in node.output if name in graph.values]
-        if outputs:
-            inputs: list[str | None] = [name for name in node.input if name in graph.values]
-            graph.nodes.append(Node(node.op_type, inputs, outputs, source=node.name))
-    graph.outputs = [info.name for info in inferred.graph.output if info.name in _activations(graph)]
-    made = sum(1 for node in inferred.graph.node for name in node.output if name)
-    return graph, made - sum(len(node.outputs) for node in graph.nodes)
-
-
-def _outline_value(graph: Graph, name: str, shape: tuple[int, ...], element: int) -> None:
-    dtype = ELEMENTS.get(element, "")
-    if dtype in fmt.DTYPES and all(n > 0 for n in shape):
-        graph.values[name] = Value(name, shape, dtype)
-
-
-def _source_macs(graph: Graph) -> int:
-    """Multiplications with addition of the source's convolutions and matrix products."""
-    total = 0
-    for node in graph.nodes:
-        if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul") and len(node.inputs) > 1:
-            x, w = (graph.values[name].shape for name in node.inputs[:2] if name is not None)
-            y = graph.values[node.outputs[0] or ""].shape
-            total += _source_cost(node.op, x, w, y)
-    return total
-
-
-def _source_cost(op: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...]) -> int:
-    if op == "Conv":
-        return math.prod(y) * math.prod(w[1:])
-    if op == "ConvTranspose":
-        return math.prod(x) * math.prod(w[1:])
-    return math.prod(y) * math.prod(x[-1:])

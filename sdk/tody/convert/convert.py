@@ -18,8 +18,6 @@ from . import meta, verify
 from .detect import find_decoder, usual_labels
 from .graph import Graph
 from .lower import lower
-from .noise import noise
-from .onnx import import_onnx
 from .optimise import optimise
 from .report import ConvertReport, macs
 from .simplify import count
@@ -48,10 +46,10 @@ def convert(
     tolerance: float | None = None,
     force: bool = False,
 ) -> ConvertReport:
-    """Convert an ONNX model to a `.tody` file.
+    """Convert an ONNX or TFLite model to a `.tody` file.
 
     Args:
-        model: path of an `.onnx` file, or an onnx.ModelProto.
+        model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto.
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
         shapes: input name -> shape, for inputs whose size the model leaves open.
         constants: input name -> value, for inputs that shall not be inputs any more.
@@ -76,9 +74,9 @@ def convert(
     """
     source = read_source(model)
     target = _target(output, model)
-    graph = import_onnx(source.model, {k: tuple(v) for k, v in (shapes or {}).items()}, constants)
+    graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
-    for port, own in zip(outputs, dict.fromkeys(info.name for info in source.model.graph.output), strict=True):
+    for port, own in zip(outputs, source.outputs, strict=True):
         port["name"] = own
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
     facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
@@ -166,7 +164,7 @@ def _compile(
     runtime = Runtime(content)
     differences, against = _differences(source, facts, feeds, constants, runtime, limit) if limit else ([], "")
     provenance: dict[str, Any] = {"tody": __version__, "sha256": source.sha256, "opset": source.opset}
-    named = {"source": source.file, "producer": source.model.producer_name}
+    named = {"source": source.file, "producer": source.producer}
     provenance.update({key: value for key, value in named.items() if value})
     worst = max((d.relative for d in differences), default=0.0)
     if against and np.isfinite(worst):
@@ -224,11 +222,11 @@ def _compare(
     source: Source, names: list[str], arrays: dict[str, Array], constants: Mapping[str, Array], runtime: Runtime, limit: Limit
 ) -> tuple[list[Difference], str]:
     """The difference of each output for these inputs, with the source's own noise if that is needed to judge it."""
-    expected, against = verify.reference(source.model, {**constants, **arrays}, names)
+    expected, against = source.reference({**constants, **arrays}, names)
     results = _run(runtime, list(arrays.values()))
     found = [verify.compare(*each) for each in zip(names, expected, results, strict=True)]
     if limit.forgives_noise and not all(map(limit.allows, found)):
-        moved = noise(source.model, {**constants, **arrays}, names, expected)
+        moved = source.noise({**constants, **arrays}, names, expected)
         found = [replace(d, noise=moved[d.name]) for d in found]
     return found, against
 

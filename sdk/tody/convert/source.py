@@ -1,4 +1,4 @@
-"""The model that is to be converted, and what is known about it before."""
+"""The model that is to be converted, and what is known about it before. A format of models is a subclass of `Source`."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -6,32 +6,90 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .onnx import load_onnx
+from .graph import Graph
+from .noise import noise
+from .onnx import import_onnx, load_onnx
+from .outline import outline
+from .verify import Array, reference
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(ABC):
     """A source model.
 
     Attributes:
-        model: onnx.ModelProto.
+        model: as its format's reader gives it.
         name: file name without its ending.
         file: file name; empty for a model that came as an object.
         sha256: of the file, or of the object's bytes.
     """
 
-    model: Any
-    name: str
-    file: str
-    sha256: str
+    def __init__(self, model: Any, name: str, file: str, sha256: str) -> None:
+        self.model, self.name, self.file, self.sha256 = model, name, file, sha256
+
+    @property
+    @abstractmethod
+    def ops(self) -> dict[str, int]:
+        """How many nodes of each operator."""
+
+    @property
+    @abstractmethod
+    def opset(self) -> int:
+        """Version of the format's operators."""
+
+    @property
+    @abstractmethod
+    def producer(self) -> str:
+        """What wrote the model; empty if it does not say."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> dict[str, list[int]]:
+        """The declared shape of each input, 0 where a dimension is open."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> list[str]:
+        """Names of the outputs, each once."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, where the model has them; empty if it has none that can be read."""
+        return []
+
+    @property
+    @abstractmethod
+    def is_half(self) -> bool:
+        """Whether the model computes in float16."""
+
+    @abstractmethod
+    def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
+        """The model in our primitive operators, as `import_onnx`, with the same errors."""
+
+    @abstractmethod
+    def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+        """What the source itself computes, and who computed it, as `verify.reference`, with the same errors."""
+
+    @abstractmethod
+    def noise(self, arrays: Mapping[str, Array], names: list[str], expected: list[Array]) -> dict[str, float]:
+        """How far rounding moves each output, as `noise.noise`."""
+
+    @abstractmethod
+    def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
+        """A graph for estimates, how many tensors it leaves out, and its multiplications, as `outline.outline`."""
+
+
+class OnnxSource(Source):
+    """An ONNX model; `model` is onnx.ModelProto."""
 
     @property
     def ops(self) -> dict[str, int]:
-        """How many nodes of each operator."""
         found: dict[str, int] = {}
         for node in self.model.graph.node:
             found[node.op_type] = found.get(node.op_type, 0) + 1
@@ -39,15 +97,26 @@ class Source:
 
     @property
     def opset(self) -> int:
-        """Version of ONNX's own operators."""
         return next((int(o.version) for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
     @property
-    def labels(self) -> list[str]:
-        """Names of the classes, where the model's own metadata has them; empty if it has none that can be read.
+    def producer(self) -> str:
+        return str(self.model.producer_name)
 
-        Ultralytics writes `names`, a dictionary by number or a list; RapidAI writes `character`, one a line.
-        """
+    @property
+    def inputs(self) -> dict[str, list[int]]:
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        infos = (i for i in self.model.graph.input if i.name not in weights)
+        return {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in infos}
+
+    @property
+    def outputs(self) -> list[str]:
+        return list(dict.fromkeys(info.name for info in self.model.graph.output))
+
+    @property
+    def labels(self) -> list[str]:
+        """From the model's metadata: Ultralytics writes `names`, a dictionary by number or a list; RapidAI writes `character`,
+        one a line."""
         entries = {entry.key: entry.value for entry in self.model.metadata_props}
         if "names" not in entries:
             return str(entries.get("character", "")).splitlines()
@@ -62,8 +131,19 @@ class Source:
 
     @property
     def is_half(self) -> bool:
-        """Whether the model computes in float16."""
         return any(tensor.data_type == 10 for tensor in self.model.graph.initializer)
+
+    def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
+        return import_onnx(self.model, shapes, constants)
+
+    def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+        return reference(self.model, arrays, outputs)
+
+    def noise(self, arrays: Mapping[str, Array], names: list[str], expected: list[Array]) -> dict[str, float]:
+        return noise(self.model, arrays, names, expected)
+
+    def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
+        return outline(self.model, shapes)
 
 
 def read_source(model: str | os.PathLike[str] | Any) -> Source:
@@ -75,6 +155,6 @@ def read_source(model: str | os.PathLike[str] | Any) -> Source:
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)
         proto = load_onnx(path)
-        return Source(proto, path.stem, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        return OnnxSource(proto, path.stem, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
     content = model.SerializeToString(deterministic=True)
-    return Source(model, model.graph.name or "model", "", hashlib.sha256(content).hexdigest())
+    return OnnxSource(model, model.graph.name or "model", "", hashlib.sha256(content).hexdigest())
