@@ -1,0 +1,160 @@
+"""Round a layer's weights so that what it computes changes least, not each weight by itself.
+
+With H the covariance of a layer's inputs, an error e of one output's weights costs e H e'. Rounding column by column, and
+letting the columns to come make up for the error so far, is Babai's nearest plane (GPTQ: Frantar et al., 2022); going over all
+columns again, each moved to its best level given the others, until nothing moves, is cyclic coordinate descent (QuantEase:
+Behdin et al., 2023). Both are plain linear algebra and give the same weights every time.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .moments import Moments
+
+Array = NDArray[Any]
+Nearest = Callable[[Array], Array]  # numbers [blocks, outputs] -> the level nearest to each
+
+DAMPING = 0.01  # of the mean of the diagonal, added to it: keeps matrices of few samples invertible
+PULL = 0.1  # the same towards the float weights when they are fitted anew to quantised inputs
+_BLOCK = 64  # columns between two updates of everything else
+_SHRINK = np.linspace(1.0, 0.4, 61)  # tried fractions of the range that holds every weight
+
+
+def symmetric(bits: int) -> int:
+    """The largest level of a weight: levels are symmetric around 0."""
+    if not 2 <= bits <= 8:
+        raise ValueError(f"weights have 2 to 8 bits, not {bits}")
+    return int(2 ** (bits - 1) - 1)
+
+
+def uniform(bits: int) -> Nearest:
+    """Evenly spaced levels, as many as so many bits hold."""
+    largest = symmetric(bits)
+    return lambda x: np.clip(np.rint(x), -largest, largest)
+
+
+def scales(weights: Array, bits: int, power: Array | None = None, floor: float | Array = 0.0) -> Array:
+    """The step of each output's weights, by least squared error over a grid of clipping ranges.
+
+    Args:
+        weights: [groups, outputs, columns].
+        bits: 2 to 8.
+        power: what the error of each column costs, [groups, columns]; None: all the same.
+        floor: the smallest step allowed, [groups, outputs]: a bias divided by it must fit into int32.
+
+    Returns:
+        [groups, outputs], float32; 1 for outputs whose weights are all zero.
+    """
+    largest = symmetric(bits)
+    cost = np.ones((1, 1, 1)) if power is None else np.maximum(power, 0)[:, None, :] + DAMPING * power.mean() + 1e-30
+    whole = np.abs(weights).max(-1, initial=0) / largest
+    whole = np.maximum(np.where(whole > np.finfo(np.float32).tiny * 256, whole, 1.0), floor)
+    best, least = whole.astype(np.float32), np.full(whole.shape, np.inf)
+    for fraction in _SHRINK:
+        step = np.maximum(whole * fraction, floor).astype(np.float32)
+        levels = np.clip(np.rint(weights / step[..., None]), -largest, largest)
+        error = (cost * (levels * step[..., None] - weights) ** 2).sum(-1)
+        better = error < least
+        best, least = np.where(better, step, best), np.where(better, error, least)
+    return best
+
+
+def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
+    """Weights that give the float32 model's outputs on the quantised model's inputs: ridge regression towards the old ones.
+
+    Args:
+        weights: [groups, outputs, columns].
+        moments: of the layer's inputs.
+        pull: weight of the old ones, relative to the mean variance of a column.
+
+    Returns:
+        As `weights`, float64.
+    """
+    gram, cross = moments.gram(), moments.cross()
+    damped = gram + _ridge(gram, pull)
+    old = moments.split(weights.astype(np.float64))
+    change = np.linalg.solve(damped, (cross - gram) @ old.transpose(0, 2, 1))
+    return moments.join(old + change.transpose(0, 2, 1))
+
+
+def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 4) -> Array:
+    """Levels that are close to `target` as the layer's outputs see it.
+
+    Args:
+        target: weights in units of their steps, [blocks, outputs, columns].
+        gram: covariance of the columns, [blocks, columns, columns]; may have any rank.
+        nearest: the level of each weight.
+        passes: of coordinate descent behind the first rounding; ends early when nothing moves.
+
+    Returns:
+        Levels as `nearest` gives them, float64, [blocks, outputs, columns].
+    """
+    damped = gram + _ridge(gram, DAMPING)
+    levels = _feed_back(target, damped, nearest)
+    for _ in range(passes):
+        if not _descend(levels, target, damped, nearest):
+            break
+    return levels
+
+
+def correct_bias(bias: Array, weights: Array, rounded: Array, moments: Moments) -> Array:
+    """The bias with which the layer's mean outputs are those of the float32 model.
+
+    Args:
+        bias: [groups, outputs].
+        weights, rounded: before and after, as real numbers, [groups, outputs, columns].
+        moments: of the layer's inputs.
+    """
+    before = np.einsum("gnd,gd->gn", weights.astype(np.float64), moments.mean)
+    return np.asarray(bias + before - np.einsum("gnd,gd->gn", rounded, moments.mean_seen))
+
+
+def _ridge(gram: Array, part: float) -> Array:
+    """A multiple of the identity for each block; a plain identity where nothing varies."""
+    mean = np.einsum("gdd->g", gram) / gram.shape[-1]
+    return np.where(mean > 0, part * mean, 1.0)[:, None, None] * np.eye(gram.shape[-1])
+
+
+def _feed_back(target: Array, gram: Array, nearest: Nearest) -> Array:
+    """Round columns in the order of falling variance, each after it has made up for the errors of those before."""
+    order = np.argsort(np.einsum("gdd->gd", gram), axis=1, kind="stable")
+    each = np.arange(len(gram))[:, None, None]
+    factor = np.linalg.cholesky(gram[each, order[:, :, None], order[:, None, :]])
+    wanted = np.take_along_axis(target.astype(np.float64), order[:, None, :], 2)
+    levels, owed = np.empty_like(wanted), np.zeros_like(wanted)
+    for stop in range(wanted.shape[2], 0, -_BLOCK):
+        start = max(0, stop - _BLOCK)
+        for j in range(stop - 1, start - 1, -1):
+            levels[:, :, j] = nearest(wanted[:, :, j] - owed[:, :, j] / factor[:, j, j, None])
+            error = levels[:, :, j] - wanted[:, :, j]
+            owed[:, :, start:j] += error[:, :, None] * factor[:, None, j, start:j]
+        errors = levels[:, :, start:stop] - wanted[:, :, start:stop]
+        owed[:, :, :start] += errors @ factor[:, start:stop, :start]
+    return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], 2)
+
+
+def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest) -> bool:
+    """One pass over all columns in place; returns whether a level changed."""
+    slope = (levels - target) @ gram
+    moved = False
+    for start in range(0, levels.shape[2], _BLOCK):
+        stop = min(start + _BLOCK, levels.shape[2])
+        before = levels[:, :, start:stop].copy()
+        near = gram[:, start:stop, start:stop]
+        local = slope[:, :, start:stop].copy()
+        for j in range(stop - start):
+            old = levels[:, :, start + j]
+            new = nearest(old - local[:, :, j] / near[:, j, j, None])
+            change = new - old
+            if change.any():
+                levels[:, :, start + j] = new
+                local += change[:, :, None] * near[:, None, j, :]
+                moved = True
+        slope += (levels[:, :, start:stop] - before) @ gram[:, start:stop, :]
+    return moved

@@ -1,0 +1,206 @@
+"""Quantise the weights of a graph, layer by layer, each rounded so that it makes up for what came before it.
+
+The layers are taken in stages, in the order of the graph. In each stage the float32 model and the model as quantised so far run
+on the same samples, and each layer of the stage learns what its inputs are like in both (`moments.py`). From that follow steps,
+weights fitted to the inputs that the layer will really see, their rounding, and the bias (`levels.py`).
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..convert.graph import Graph, Node, Quant, Value
+from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
+from .levels import correct_bias, refit, round_weights, scales, uniform
+from .moments import Moments, from_matrices, matrices, positions, rows
+from .observe import Probe, Sample
+from .place import LINEAR
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]  # sample runs done, and in all
+
+PLACES = 256  # of a layer's output that one sample is looked at
+MAX_BYTES = 1 << 29  # of the moments of one stage
+_BIAS_RANGE = 2.0**30  # of an int32 bias: leaves as much again for the products
+
+
+@dataclass
+class _Layer:
+    """A constant of weights and the nodes that use it."""
+
+    bits: int
+    nodes: list[Node]
+    sources: list[str]  # for each node, the value of the float32 model that its input stands for
+    groups: int
+    moments: Moments
+    rows: dict[int, tuple[Array, Array]] = field(default_factory=dict)  # of each node in the current sample: places, x
+
+
+def quantise_weights(
+    graph: Graph,
+    reference: Graph,
+    samples: Sequence[Sample],
+    bits: Mapping[str, int],
+    *,
+    stages: int = 4,
+    progress: Progress | None = None,
+) -> None:
+    """Turn float32 weights into int8 constants with a cast behind them, and correct the biases.
+
+    Args:
+        graph: the model with the casts of its activations in place; changed.
+        reference: the float32 model that it shall stay close to: the same values under the same names, without casts.
+        samples: calibration inputs; none: weights are rounded to the nearest level, biases stay.
+        bits: output of a layer (one of `place.LINEAR`, with constant weights) -> bits of its weights, 2 to 8. Others stay.
+        stages: how often the model runs anew with what was quantised so far.
+        progress: called after each pair of runs.
+    """
+    layers = _layers(graph, bits)
+    parts = _parts(layers, stages)
+    done = 0
+    for part in parts:
+        for number, sample in enumerate(samples):
+            if not number:
+                probes = Probe(reference), Probe(graph)
+            _look(part, *probes, sample, number, graph)
+            done += 1
+            if progress:
+                progress(done, len(parts) * len(samples))
+        for layer in part:
+            _quantise(graph, layer)
+    drop_dead(graph)
+
+
+def _layers(graph: Graph, bits: Mapping[str, int]) -> list[_Layer]:
+    """One for each constant, in the order of first use. Weights that nodes share are quantised once, for all of them."""
+    makers = graph.producer()
+    found: dict[str, _Layer] = {}
+    for node in graph.nodes:
+        if node.op not in LINEAR or first_output(node) not in bits:
+            continue
+        name, wanted = node.inputs[1] or "", bits[first_output(node)]
+        weights = graph.values[name].data
+        if weights is None or weights.dtype != np.float32:
+            continue
+        if name not in found:
+            groups, _, columns = matrices(node, weights).shape
+            found[name] = _Layer(wanted, [], [], groups, Moments(groups, columns))
+        found[name].bits = max(found[name].bits, wanted)
+        found[name].nodes.append(node)
+        found[name].sources.append(_source(graph, makers, first_input(node)))
+    return list(found.values())
+
+
+def _source(graph: Graph, makers: Mapping[str, Node], name: str) -> str:
+    """The value that a chain of casts began with."""
+    while name in makers and makers[name].op == "cast":
+        name = first_input(makers[name])
+    return name
+
+
+def _parts(layers: list[_Layer], stages: int) -> list[list[_Layer]]:
+    """The layers in about so many runs of neighbours, more where their moments would take too much memory."""
+    length = -(-len(layers) // max(1, stages))
+    parts: list[list[_Layer]] = []
+    for layer in layers:
+        full = parts and (
+            len(parts[-1]) >= length or sum(other.moments.nbytes for other in parts[-1]) + layer.moments.nbytes > MAX_BYTES
+        )
+        if full or not parts:
+            parts.append([])
+        parts[-1].append(layer)
+    return parts
+
+
+def _look(part: list[_Layer], float_probe: Probe, probe: Probe, sample: Sample, number: int, graph: Graph) -> None:
+    """Run both models on a sample and add what the layers see to their moments."""
+    float_users: dict[str, list[tuple[_Layer, int]]] = {}
+    users: dict[str, list[tuple[_Layer, int]]] = {}
+    for layer in part:
+        for i, (node, source) in enumerate(zip(layer.nodes, layer.sources, strict=True)):
+            float_users.setdefault(source, []).append((layer, i))
+            users.setdefault(first_input(node), []).append((layer, i))
+
+    def visit_float(name: str, array: Array) -> None:
+        for layer, i in float_users.get(name, ()):
+            shape = graph.values[first_output(layer.nodes[i])].shape
+            places = positions(shape, PLACES, np.random.default_rng((number, i)))
+            layer.rows[i] = places, rows(layer.nodes[i], array, layer.groups, shape, places)
+
+    def visit(name: str, array: Array) -> None:
+        for layer, i in users.get(name, ()):
+            places, seen = layer.rows.pop(i)
+            shape = graph.values[first_output(layer.nodes[i])].shape
+            layer.moments.add(seen, rows(layer.nodes[i], array, layer.groups, shape, places))
+
+    float_probe.run(sample, visit_float)
+    probe.run(sample, visit)
+
+
+def _quantise(graph: Graph, layer: _Layer) -> None:
+    """Replace the weights of a layer by int8 ones, and its biases."""
+    node, moments = layer.nodes[0], layer.moments
+    value = graph.values[node.inputs[1] or ""]
+    assert value.data is not None
+    weights = matrices(node, value.data)
+    fitted = refit(weights, moments)
+    step = scales(fitted, layer.bits, moments.power(), _floor(graph, layer))
+    target = fitted / step[..., None]
+    levels = moments.join(round_weights(moments.split(target), moments.gram(), uniform(layer.bits)))
+    if moments.count:
+        for each in layer.nodes:
+            _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
+    _store(graph, layer, from_matrices(node, levels.astype(np.int8), value.shape), step)
+
+
+def _floor(graph: Graph, layer: _Layer) -> Array:
+    """The smallest step of each output with which the bias, in units of input step times weight step, fits into int32."""
+    makers = graph.producer()
+    floors = [np.zeros((layer.groups, 1))]
+    for node in layer.nodes:
+        maker = makers.get(first_input(node))
+        quant = graph.values[first_input(maker)].quant if maker is not None and maker.op == "cast" else None
+        if quant is not None:
+            floors.append(np.abs(_bias(graph, node, (layer.groups, -1))) / (_BIAS_RANGE * quant.scales[0]))
+    return np.asarray(np.maximum.reduce(np.broadcast_arrays(*floors)))
+
+
+def _bias(graph: Graph, node: Node, shape: tuple[int, ...]) -> Array:
+    """The bias of a layer as [groups, outputs], zeros where there is none."""
+    name = node.inputs[2] if len(node.inputs) > 2 else None
+    data = None if name is None else graph.values[name].data
+    return np.zeros((shape[0], 1)) if data is None else data.astype(np.float64).reshape(shape)
+
+
+def _correct(graph: Graph, node: Node, bias: Array) -> None:
+    """Give a layer a bias of its own, unless its bias is made by another node."""
+    old = node.inputs[2] if len(node.inputs) > 2 else None
+    if old is not None and not graph.values[old].constant:
+        return
+    data = bias.astype(np.float32)
+    name = add_constant(
+        graph,
+        f"{first_output(node)}:bias",
+        data.reshape(-1) if node.op == "dwconv" else data,
+        "plain" if node.op == "dwconv" else "panels",
+    )
+    node.inputs = [*node.inputs[:2], name, *node.inputs[3:]]
+
+
+def _store(graph: Graph, layer: _Layer, data: Array, step: Array) -> None:
+    """An int8 constant with a cast behind it in place of the float32 constant."""
+    old = layer.nodes[0].inputs[1] or ""
+    pack = graph.values[old].pack
+    name = graph.fresh(f"{old}:int8")
+    graph.values[name] = Value(name, data.shape, "int8", data, pack, Quant(tuple(map(float, step.reshape(-1)))))
+    real = add_value(graph, f"{old}:real", data.shape)
+    graph.values[real].pack = pack
+    insert_before(graph, layer.nodes[0], Node("cast", [name], [real], {}, layer.nodes[0].source))
+    for node in layer.nodes:
+        node.inputs[1] = real
