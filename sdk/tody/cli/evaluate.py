@@ -1,4 +1,4 @@
-"""tody eval: how good a model is on labelled pictures."""
+"""tody eval: how good a model is on pictures."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -9,17 +9,24 @@ from .arguments import add_model, add_runtime, count, open_model, threshold
 from .output import Output, Progress
 
 NAME = "eval"
-HELP = "measure how good a model is on labelled pictures"
+HELP = "measure how good a model is on labelled pictures, or how far it agrees with another"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
-        "--data", required=True, metavar="DIR", help="map: images/ and labels/ (YOLO text files); top1: a folder for each class"
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="map: images/ and labels/ (YOLO text files); top1: a folder for each class; agreement: any pictures",
     )
     parser.add_argument(
-        "--metric", choices=("map", "top1"), default="map", help="COCO's mean average precision (default), or top-1"
+        "--metric",
+        choices=("map", "top1", "agreement"),
+        default="map",
+        help="COCO's mean average precision (default), top-1, or agreement with the model of --against",
     )
+    parser.add_argument("--against", metavar="FLOAT.tody", help="the model whose outputs count as right, for agreement")
     parser.add_argument("--limit", type=count, metavar="N", help="use the first N pictures only")
     parser.add_argument(
         "--iou", type=threshold, metavar="I", help="overlap above which boxes are one thing (default: the model's, or 0.6)"
@@ -31,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from ..models import find
     from ..run.evaluate import evaluate
 
     model = open_model(args)
@@ -43,11 +51,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
         bar[0].step(done - bar[0].done)
 
     result = evaluate(
-        model, args.data, args.metric, limit=args.limit, iou=args.iou, multilabel=args.multilabel, progress=progress
+        model,
+        args.data,
+        args.metric,
+        against=find(args.against) if args.against else None,
+        limit=args.limit,
+        iou=args.iou,
+        multilabel=args.multilabel,
+        progress=progress,
     )
     for shown in bar:
         shown.close()
     out.data({"model": model.name, **result})
     for key, value in result.items():
-        out.line(f"{key:7} {value:.4f}" if isinstance(value, float) else f"{key:7} {value}")
+        out.line(f"{key:9} {value:.4f}" if isinstance(value, float) else f"{key:9} {value}")
     return 0

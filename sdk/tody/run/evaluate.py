@@ -1,4 +1,4 @@
-"""How good a model is on labelled pictures: COCO's mean average precision for detectors, top-1 for classifiers."""
+"""How good a model is: COCO's mean average precision for detectors, top-1 for classifiers, or agreement with another model."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtraError, UsageError
+from .agreement import SEEN, Comparison
 from .classify import Classifier
-from .detect import Detector
+from .detect import Detector, open_model
 from .detections import Detections
 from .model import Model
 from .preprocess import Image
 
 Boxes = NDArray[np.float64]
 Report = Callable[[int, int], None]
-METRICS = ("map", "top1")
+METRICS = ("map", "top1", "agreement")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-SCORE, IOU, LIMIT = 0.01, 0.6, 100  # of a detector that is measured: COCO looks at the best 100 of a picture
+IOU, LIMIT = 0.6, 100  # of a detector that is measured: COCO looks at the best 100 of a picture
 
 
 def evaluate(
@@ -32,19 +33,22 @@ def evaluate(
     data: str | os.PathLike[str],
     metric: str = "map",
     *,
+    against: str | os.PathLike[str] | bytes | Model | None = None,
     threads: int | None = None,
     limit: int | None = None,
     iou: float | None = None,
     multilabel: bool = False,
     progress: Report | None = None,
 ) -> dict[str, float]:
-    """Measure a model on labelled pictures.
+    """Measure a model on pictures.
 
     Args:
         model: as Detector and Classifier take it.
         data: for "map", what `labelled` takes; for "top1", a folder with one folder of pictures for each class, named as the
-            model's label or its number.
-        metric: "map" (COCO: mean over classes and over IoU 0.50 to 0.95, 101 points; needs pycocotools) or "top1".
+            model's label or its number; for "agreement", a folder or list of pictures as for "map", labelled or not.
+        metric: "map" (COCO: mean over classes and over IoU 0.50 to 0.95, 101 points; needs pycocotools), "top1", or
+            "agreement" with the outputs of another model (agreement.py).
+        against: that other model.
         threads: as `tody.load` takes it.
         limit: use the first so many pictures only.
         iou: of the suppression; None: the model's, or 0.6.
@@ -53,22 +57,34 @@ def evaluate(
         progress: called with pictures done and in all.
 
     Returns:
-        map: {"map", "map50", "map75", "images", "boxes"}; top1: {"top1", "images"}. Values from 0 to 1.
+        map: {"map", "map50", "map75", "images", "boxes"}; top1: {"top1", "images"}; agreement: {"agreement", "cosine",
+        "sqnr_db", "images"} with the worst output's figures, and {"f1", "iou"} of detectors or {"argmax"} of classifiers.
+        Values from 0 to 1 but for decibels.
 
     Raises:
-        UsageError: there are no labelled pictures, or the metric is unknown or not for this model.
+        UsageError: there are no pictures or labels, or the metric is unknown or not for this model.
         MissingExtraError: OpenCV, or pycocotools for "map", is not installed.
     """
     if metric not in METRICS:
         raise UsageError(f"there is no metric {metric!r}", "known are " + ", ".join(METRICS))
     report = progress or (lambda done, total: None)
+    if (against is None) == (metric == "agreement"):
+        hint = "give the float model: --against FLOAT.tody" if against is None else "--metric agreement"
+        raise UsageError(f"the metric {metric} {'needs' if against is None else 'takes no'} model to compare with", "", hint)
+    if against is not None:
+        models = open_model(against, threads), open_model(model, threads)
+        return _agreement(Comparison(*models, iou), pictures(Path(data))[:limit], report)
     if metric == "top1":
         return _top1(Classifier(model, top=1, threads=threads), Path(data), limit, report)
-    _pycocotools()
-    detector = Detector(model, score=SCORE, iou=iou, limit=LIMIT, threads=threads)
+    measure = MeanAveragePrecision()
+    detector = Detector(model, score=SEEN, iou=iou, limit=LIMIT, threads=threads)
     if iou is None and "iou" not in detector.model.meta:
         detector.iou = IOU
-    return _map(lambda image: detector(image, multilabel), labelled(Path(data))[:limit], report)
+    pairs = labelled(Path(data))[:limit]
+    for i, (picture, label) in enumerate(pairs):
+        measure.add(detector(_read(picture), multilabel), label)
+        report(i + 1, len(pairs))
+    return measure.result()
 
 
 def labelled(data: Path) -> list[tuple[Path, Path]]:
@@ -82,12 +98,7 @@ def labelled(data: Path) -> list[tuple[Path, Path]]:
     Raises:
         UsageError: there is no picture, or no label file for any of them.
     """
-    if data.is_file():
-        names = [line.strip() for line in _text(data).splitlines() if line.strip()]
-        pictures = [p if p.is_absolute() else data.parent / p for p in map(Path, names)]
-    else:
-        pictures = _pictures(data / "images" if (data / "images").is_dir() else data)
-    pairs = [(p, _label_file(p)) for p in pictures]
+    pairs = [(p, label_file(p)) for p in pictures(data)]
     if not any(label.is_file() for _, label in pairs):
         why = f"{len(pairs)} pictures, none with labels" if pairs else "no pictures"
         hint = "DIR/images/NAME.jpg goes with DIR/labels/NAME.txt, whose lines are: class cx cy w h"
@@ -95,13 +106,19 @@ def labelled(data: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures(data: Path) -> list[Path]:
+    """The pictures of a list, of a folder, or of its `images`; see `labelled`."""
+    if data.is_file():
+        names = [line.strip() for line in _text(data).splitlines() if line.strip()]
+        return [p if p.is_absolute() else data.parent / p for p in map(Path, names)]
+    folder = data / "images" if (data / "images").is_dir() else data
     parts = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     chosen = [p for p in parts if p.name.startswith("val")] or [folder]
     return sorted(p for part in chosen for p in part.rglob("*") if p.suffix.lower() in SUFFIXES)
 
 
-def _label_file(picture: Path) -> Path:
+def label_file(picture: Path) -> Path:
+    """Where the labels of a picture are, if it has any."""
     parts = list(picture.parts)
     if "images" in parts[:-1]:
         at = len(parts) - 2 - parts[-2::-1].index("images")
@@ -153,26 +170,39 @@ def _pycocotools() -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def _map(detect: Callable[[Image], Detections], pairs: list[tuple[Path, Path]], report: Report) -> dict[str, float]:
-    images, found = [], [np.zeros((0, 7))]
-    truth: list[dict[str, Any]] = []
-    for i, (picture, label) in enumerate(pairs):
-        image = _read(picture)
-        height, width = image.shape[:2]
-        images.append({"id": i + 1, "width": width, "height": height})
+class MeanAveragePrecision:
+    """Gathers boxes picture by picture and measures them as COCO does. pycocotools does the measuring."""
+
+    def __init__(self) -> None:
+        _pycocotools()  # missing: say so before any work
+        self._images: list[dict[str, Any]] = []
+        self._truth: list[dict[str, Any]] = []
+        self._found = [np.zeros((0, 7))]
+
+    def add(self, things: Detections, label: Path) -> None:
+        """One picture: what was found in it, and the file with what is on it."""
+        number, (width, height) = len(self._images) + 1, things.size
+        self._images.append({"id": number, "width": width, "height": height})
         for kind, (x0, y0, x1, y1) in zip(*read_labels(label, width, height), strict=True):
-            entry = {"id": len(truth) + 1, "image_id": i + 1, "category_id": int(kind), "iscrowd": 0}
-            truth.append({**entry, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)})
-        things = detect(image)
-        columns = [np.full((len(things), 1), i + 1), things.boxes[:, :2], things.boxes[:, 2:] - things.boxes[:, :2]]
-        found.append(np.concatenate([*columns, things.scores[:, None], things.labels[:, None]], 1))
-        report(i + 1, len(pairs))
-    if not truth:
-        raise UsageError("the pictures have no boxes in their labels", hint="each line of a label file is: class cx cy w h")
-    kinds = sorted({int(t["category_id"]) for t in truth} | {int(k) for f in found for k in f[:, 6]})
-    dataset = {"info": {}, "images": images, "annotations": truth, "categories": [{"id": k, "name": str(k)} for k in kinds]}
-    ap, ap50, ap75 = _coco(dataset, np.concatenate(found))
-    return {"map": ap, "map50": ap50, "map75": ap75, "images": len(pairs), "boxes": len(truth)}
+            entry = {"id": len(self._truth) + 1, "image_id": number, "category_id": int(kind), "iscrowd": 0}
+            self._truth.append({**entry, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)})
+        columns = [np.full((len(things), 1), number), things.boxes[:, :2], things.boxes[:, 2:] - things.boxes[:, :2]]
+        self._found.append(np.concatenate([*columns, things.scores[:, None], things.labels[:, None]], 1))
+
+    def result(self) -> dict[str, float]:
+        """{"map", "map50", "map75", "images", "boxes"}.
+
+        Raises:
+            UsageError: no picture has a box in its labels.
+        """
+        if not self._truth:
+            hint = "each line of a label file is: class cx cy w h"
+            raise UsageError("the pictures have no boxes in their labels", hint=hint)
+        kinds = sorted({int(t["category_id"]) for t in self._truth} | {int(k) for f in self._found for k in f[:, 6]})
+        categories = [{"id": k, "name": str(k)} for k in kinds]
+        dataset = {"info": {}, "images": self._images, "annotations": self._truth, "categories": categories}
+        ap, ap50, ap75 = _coco(dataset, np.concatenate(self._found))
+        return {"map": ap, "map50": ap50, "map75": ap75, "images": len(self._images), "boxes": len(self._truth)}
 
 
 def _coco(dataset: dict[str, Any], found: Boxes) -> tuple[float, float, float]:
@@ -191,6 +221,19 @@ def _coco(dataset: dict[str, Any], found: Boxes) -> tuple[float, float, float]:
     return float(measure.stats[0]), float(measure.stats[1]), float(measure.stats[2])
 
 
+def _agreement(comparison: Comparison, paths: list[Path], report: Report) -> dict[str, float]:
+    if not paths:
+        raise UsageError("there are no pictures to compare on", hint="--data names a folder of pictures or a list of them")
+    for i, path in enumerate(paths):
+        comparison.picture(_read(path))
+        report(i + 1, len(paths))
+    found = comparison.result()
+    worst = {"cosine": min(o.cosine for o in found.outputs), "sqnr_db": min(o.sqnr_db for o in found.outputs)}
+    boxes = {"f1": found.boxes.f1, "iou": found.boxes.iou} if found.boxes else {}
+    classes = {} if found.argmax is None else {"argmax": found.argmax}
+    return {"agreement": found.score, **boxes, **classes, **worst, "images": len(paths)}
+
+
 def _top1(classifier: Classifier, data: Path, limit: int | None, report: Report) -> dict[str, float]:
     pairs = list(_by_class(data, classifier.labels))[:limit]
     if not pairs:
@@ -207,9 +250,16 @@ def _by_class(data: Path, labels: tuple[str, ...]) -> Iterator[tuple[Path, int]]
     folders = sorted(p for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
     queues = []
     for folder in folders:
-        if folder.name not in labels and not folder.name.isdecimal():
+        label = class_of(folder.name, labels)
+        if label is None:
             raise UsageError(f"the model has no class {folder.name!r}", f"{folder} should be named as a label or a number")
-        label = labels.index(folder.name) if folder.name in labels else int(folder.name)
         queues.append([(p, label) for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES])
     for turn in range(max(map(len, queues), default=0)):
         yield from (queue[turn] for queue in queues if turn < len(queue))
+
+
+def class_of(name: str, labels: Sequence[str]) -> int | None:
+    """The class that a folder's name says: a label or a number; None if it is neither."""
+    if name in labels:
+        return labels.index(name)
+    return int(name) if name.isdecimal() else None
