@@ -1,0 +1,37 @@
+"""The decision table of a device, walked completely."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from tody.fleet.update import ANY, RULES, VALUES, Facts, decide
+
+WALK = [Facts(*facts) for facts in product(*VALUES.values())]
+
+
+def test_every_combination_is_decided_and_every_rule_is_needed() -> None:
+    used = set()
+    for facts in WALK:
+        fits = [i for i, (*row, _) in enumerate(RULES) if all(w in (ANY, f) for w, f in zip(row, facts, strict=True))]
+        used.add(fits[0])
+        assert decide(facts) == RULES[fits[0]][-1]
+    assert used == set(range(len(RULES)))
+
+
+@pytest.mark.parametrize("facts", WALK[::7], ids=lambda facts: "-".join(facts))
+def test_what_must_never_happen(facts: Facts) -> None:
+    action = decide(facts)
+    if facts.allowed != "yes":
+        assert action not in ("fetch", "test", "switch", "drop")
+    if facts.turn != "now":
+        assert action not in ("fetch", "test", "switch")
+    if facts.trial != "none":
+        assert action not in ("fetch", "test", "switch", "reject", "refuse", "wait")
+        assert (action == "go back") == (facts.health == "bad")
+    if action == "switch":
+        assert (facts.stored, facts.tested) == ("yes", "passed")
+    if action == "confirm":
+        assert facts.health == "good"
