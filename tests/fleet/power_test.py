@@ -1,4 +1,4 @@
-"""Power fails at every operation of a device's life, and again while it recovers: a sound model always runs, and no floor is lost.
+"""Power fails at every operation of a device's life, and again while it recovers: a sound model runs, no floor is lost.
 
 The test tests itself: stores with a fault planted in them must be caught by it.
 """

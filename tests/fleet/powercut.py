@@ -1,8 +1,8 @@
 """A disk that loses power, and the device that lives on it.
 
-The disk keeps what was written apart from what was synced. `survivors` says what is left when the power fails now: the promises of
-POSIX and no more. Five ways of losing: nothing unsynced survives; all of it does; names survive but the content behind them does not;
-the last bytes are torn; any subset survives, in any order.
+The disk keeps what was written apart from what was synced. `survivors` says what is left when the power fails now: the promises
+of POSIX and no more. Five ways of losing: nothing unsynced survives; all of it does; names survive but the content behind them
+does not; the last bytes are torn; any subset survives, in any order.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -1,6 +1,6 @@
 """One device's update cycle: look at the facts, decide, act on the store, until there is nothing to do.
 
-The world (broker, detector, clock) stands behind the protocol `World`: the agent and the power cut simulator run this very code.
+The world (broker, detector, clock) stands behind the protocol `World`, so the agent and the power cut simulator run this code.
 """
 
 # SPDX-License-Identifier: Apache-2.0
