@@ -235,7 +235,7 @@ def _read_part(graph: Graph, copy: Node, part: str, width: int, columns: tuple[i
     full = views.expand(view, value.shape)
     copy.inputs, copy.attrs = [part], views.attributes(full or view)
     if full is None:
-        copy.outputs = [add_value(graph, f"{y}:flat", view.shape, value.dtype)]
+        copy.outputs = [add_value(graph, f"{y}:flat", view.shape, value.dtype, value.quant)]
         insert_after(graph, copy, Node("reshape", list(copy.outputs), [y], source=copy.source))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -30,6 +31,23 @@ class Quant:
 
     scales: tuple[float, ...]
     zero_point: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The scale of a value that has one, as the float32 number that the file holds."""
+        (scale,) = self.scales
+        return float(np.float32(scale))
+
+    def quantise(self, reals: NDArray[Any]) -> NDArray[np.int8]:
+        """The nearest integers, as `cast` finds them (docs/format.md). One scale only."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            steps = np.rint(np.asarray(reals, np.float32) / np.float32(self.scale))
+        held = np.clip(np.nan_to_num(steps, nan=0.0), -32768, 32767).astype(np.int32) + self.zero_point
+        return np.asarray(np.clip(held, -128, 127), np.int8)
+
+    def dequantise(self, integers: NDArray[Any]) -> NDArray[np.float32]:
+        """What integers stand for. One scale only."""
+        return np.asarray((integers.astype(np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale))
 
 
 @dataclass

@@ -179,7 +179,7 @@ def _apply(index: Index, region: Region) -> None:
     for name, order in region.orders.items():
         value = graph.values[name]
         shape = tuple(value.shape[d] for d in order)
-        renamed[name] = add_value(graph, f"{name}:{''.join(map(str, order))}", shape, value.dtype)
+        renamed[name] = add_value(graph, f"{name}:{''.join(map(str, order))}", shape, value.dtype, value.quant)
     for name, order in region.orders.items():
         _connect(index, region, name, renamed[name], order)
     for node in region.ops:
@@ -216,7 +216,8 @@ def _relay(graph: Graph, node: Node, orders: dict[str, Order], renamed: dict[str
         if name in renamed:
             inputs.append(renamed[name])
         elif name is not None and data is not None and node.op in UNIFORM:
-            inputs.append(add_constant(graph, f"{name}:relaid", data.transpose(result)))
+            quant = graph.values[name].quant
+            inputs.append(add_constant(graph, f"{name}:relaid", data.transpose(result), quant=quant))
         else:
             inputs.append(name)
     node.inputs = inputs

@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import numpy as np
+
 from .. import format as fmt
 from ..errors import ModelError
 from . import views
-from .graph import Graph, Node, Value
+from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
 from .rewrite import add_value
 
@@ -26,7 +28,7 @@ def lower(graph: Graph) -> tuple[fmt.File, Plan]:
         if node.op != "reshape":
             file.records.append(_record(node, tensors))
     file.outputs = [tensors.index(name) for name in graph.outputs]
-    file.weights = b"".join(tensors.weights)
+    file.weights = tensors.finish()
     return file, where
 
 
@@ -42,7 +44,7 @@ def part_borders(graph: Graph) -> None:
         home = homes.get(name, name)
         if home in taken or graph.values[home].constant:
             value = graph.values[name]
-            graph.outputs[i] = add_value(graph, f"{name}:out", value.shape, value.dtype)
+            graph.outputs[i] = add_value(graph, f"{name}:out", value.shape, value.dtype, value.quant)
             view = views.View(value.shape, 0, views.contiguous(value.shape))
             graph.nodes.append(Node("copy", [name], [graph.outputs[i]], views.attributes(view)))
         else:
@@ -50,13 +52,15 @@ def part_borders(graph: Graph) -> None:
 
 
 class _Tensors:
-    """Numbers the values in the order of their first use and lays the constants out."""
+    """Numbers the values in the order of their first use and lays the constants out, and behind them the scales."""
 
     def __init__(self, graph: Graph, where: Plan, file: fmt.File) -> None:
         self._graph, self._where, self._file = graph, where, file
         self._indices: dict[str, int] = {}
-        self.weights: list[bytes] = []
+        self._weights: list[bytes] = []
         self._weight_bytes = 0
+        self._scales: dict[bytes, int] = {}  # where each set stands among all of them
+        self._scale_bytes = 0
 
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""
@@ -67,8 +71,27 @@ class _Tensors:
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             place, at = ("weights", self._constant(value)) if value.constant else ("arena", self._where.at[name])
             self._indices[name] = len(self._file.tensors)
-            self._file.tensors.append(fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, value.pack))
+            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, value.pack)
+            if value.quant is not None:
+                tensor.scale_count, tensor.zero_point = len(value.quant.scales), value.quant.zero_point
+                tensor.scales_at = self._scales_of(value.quant)
+            self._file.tensors.append(tensor)
         return self._indices[name]
+
+    def finish(self) -> bytes:
+        """The weights section, once every tensor is known."""
+        start = fmt.align(self._weight_bytes, fmt.WEIGHT_ALIGN) if self._scales else self._weight_bytes
+        for tensor in self._file.tensors:
+            tensor.scales_at += start if tensor.scale_count else 0
+        return b"".join([*self._weights, b"\0" * (start - self._weight_bytes), *self._scales])
+
+    def _scales_of(self, quant: Quant) -> int:
+        """Where the scales stand among all of them; equal ones stand there once."""
+        content = np.asarray(quant.scales, fmt.DTYPES["float32"][1]).tobytes()
+        if content not in self._scales:
+            self._scales[content] = self._scale_bytes
+            self._scale_bytes += len(content)
+        return self._scales[content]
 
     def _constant(self, value: Value) -> int:
         assert value.data is not None
@@ -76,7 +99,7 @@ class _Tensors:
         content = fmt.pack_panels(data) if value.pack == "panels" else data.tobytes()
         gap = fmt.align(self._weight_bytes, fmt.WEIGHT_ALIGN) - self._weight_bytes
         at = self._weight_bytes + gap
-        self.weights += [b"\0" * gap, content]
+        self._weights += [b"\0" * gap, content]
         self._weight_bytes = at + len(content)
         return at
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Graph, Node, Value
+from .graph import Graph, Node, Quant, Value
 
 
 class Index:
@@ -92,18 +92,18 @@ def drop_dead(graph: Graph) -> None:
     graph.values = {name: value for name, value in graph.values.items() if name in keep}
 
 
-def add_constant(graph: Graph, hint: str, data: NDArray[Any], pack: str = "plain") -> str:
+def add_constant(graph: Graph, hint: str, data: NDArray[Any], pack: str = "plain", quant: Quant | None = None) -> str:
     """A new constant; returns its name."""
     data = np.ascontiguousarray(data).reshape(data.shape)
     name = graph.fresh(hint)
-    graph.values[name] = Value(name, data.shape, str(data.dtype), data, pack)
+    graph.values[name] = Value(name, data.shape, str(data.dtype), data, pack, quant)
     return name
 
 
-def add_value(graph: Graph, hint: str, shape: tuple[int, ...], dtype: str = "float32") -> str:
+def add_value(graph: Graph, hint: str, shape: tuple[int, ...], dtype: str = "float32", quant: Quant | None = None) -> str:
     """A new value that a node will make; returns its name."""
     name = graph.fresh(hint)
-    graph.values[name] = Value(name, shape, dtype)
+    graph.values[name] = Value(name, shape, dtype, quant=quant)
     return name
 
 

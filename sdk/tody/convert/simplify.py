@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import views
-from .graph import Graph, Node
+from .graph import Graph, Node, Value
 from .rewrite import Index, Rule, add_constant, add_value, bypass, drop_dead, first_input, first_output, insert_after, sweep
 
 INF = math.inf
@@ -33,7 +33,7 @@ def share_constants(graph: Graph) -> None:
     for name, value in graph.values.items():
         if value.data is not None:
             digest = hashlib.blake2b(np.ascontiguousarray(value.data).data, digest_size=16).digest()
-            renamed[name] = first.setdefault((value.dtype, value.shape, value.pack, digest), name)
+            renamed[name] = first.setdefault((value.dtype, value.shape, value.pack, value.quant, digest), name)
     _rename(graph, renamed)
 
 
@@ -43,7 +43,7 @@ def share_nodes(graph: Graph) -> bool:
     renamed: dict[str, str] = {}
     for node in graph.nodes:
         node.inputs = [renamed.get(name, name) if name is not None else None for name in node.inputs]
-        made = tuple((graph.values[name].shape, graph.values[name].dtype) for name in node.outputs if name is not None)
+        made = tuple(_kind(graph.values[name]) for name in node.outputs if name is not None)
         wanted = tuple(name is not None for name in node.outputs)
         key = (node.op, tuple(node.inputs), repr(sorted(node.attrs.items())), made, wanted)
         twin = first.setdefault(key, node)
@@ -63,7 +63,11 @@ def _rename(graph: Graph, renamed: dict[str, str]) -> None:
 
 def _same(index: Index, a: str, b: str) -> bool:
     values = index.graph.values
-    return values[a].shape == values[b].shape and values[a].dtype == values[b].dtype
+    return _kind(values[a]) == _kind(values[b])
+
+
+def _kind(value: Value) -> tuple[object, ...]:
+    return value.shape, value.dtype, value.quant
 
 
 def drop_without_effect(index: Index, node: Node) -> bool:
@@ -120,7 +124,8 @@ def reshape_constant(index: Index, node: Node) -> bool:
     if node.op != "reshape" or data is None:
         return False
     y = first_output(node)
-    return bypass(index, node, add_constant(index.graph, f"{y}:constant", data.reshape(index.graph.values[y].shape)))
+    made = index.graph.values[y]
+    return bypass(index, node, add_constant(index.graph, f"{y}:constant", data.reshape(made.shape), quant=made.quant))
 
 
 def merge_copies(index: Index, node: Node) -> bool:
@@ -137,7 +142,7 @@ def merge_copies(index: Index, node: Node) -> bool:
     node.attrs = views.attributes(full or view)
     if full is None:
         value = index.graph.values[y]
-        node.outputs = [add_value(index.graph, f"{y}:flat", view.shape, value.dtype)]
+        node.outputs = [add_value(index.graph, f"{y}:flat", view.shape, value.dtype, value.quant)]
         insert_after(index.graph, node, Node("reshape", [node.outputs[0]], [y], source=node.source))
     return True
 
@@ -156,7 +161,7 @@ def hoist_function(index: Index, node: Node) -> bool:
     sizes = [math.prod(values[name].shape) for name in (x, y)]
     if sizes[0] != sizes[1] or (before.op == "copy" and index.only_user(x) is not before):
         return False
-    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype)
+    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype, values[y].quant)
     index.graph.nodes.remove(before)
     node.inputs, node.outputs = [x], [inner]
     insert_after(index.graph, node, Node(before.op, [inner], [y], before.attrs, before.source))
@@ -165,7 +170,8 @@ def hoist_function(index: Index, node: Node) -> bool:
 
 def hoist_constant_operand(index: Index, node: Node) -> bool:
     """An operation with a constant on something transposed becomes that operation, transposed, for the same reason."""
-    sides = [i for i, name in enumerate(node.inputs) if index.constant(name) is None] if node.op == "binary" else []
+    plain = node.op == "binary" and len(node.inputs) == 2
+    sides = [i for i, name in enumerate(node.inputs) if index.constant(name) is None] if plain else []
     before = index.maker(node.inputs[sides[0]], "copy") if len(sides) == 1 else None
     if before is None or any(index.only_user(n) is not u for n, u in ((before.outputs[0], node), (before.inputs[0], before))):
         return False
@@ -174,8 +180,9 @@ def hoist_constant_operand(index: Index, node: Node) -> bool:
     data = index.constant(node.inputs[1 - sides[0]])
     if order is None or data is None or values[y].shape != values[first_output(before)].shape:
         return False
-    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype)
-    constant = add_constant(index.graph, f"{node.inputs[1 - sides[0]]}:relaid", data.transpose(np.argsort(order)))
+    inner = add_value(index.graph, f"{y}:before", values[x].shape, values[y].dtype, values[y].quant)
+    other = values[str(node.inputs[1 - sides[0]])]
+    constant = add_constant(index.graph, f"{other.name}:relaid", data.transpose(np.argsort(order)), quant=other.quant)
     index.graph.nodes.remove(before)
     node.inputs, node.outputs = [x, constant] if sides[0] == 0 else [constant, x], [inner]
     insert_after(index.graph, node, Node("copy", [inner], [y], before.attrs, before.source))

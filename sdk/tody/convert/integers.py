@@ -1,0 +1,238 @@
+"""Replace every operator between casts by its int8 form.
+
+A cast from int8 to float32 dequantises, one from float32 to int8 quantises (graph.py). What cannot be int8 stays float32
+between such casts.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .forms import FORMS, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
+from .graph import Graph, Node, Quant, Value
+from .rewrite import (
+    Index,
+    Rule,
+    add_constant,
+    add_value,
+    bypass,
+    drop_dead,
+    first_input,
+    first_output,
+    insert_after,
+    insert_before,
+    sweep,
+)
+from .simplify import share_constants, share_nodes, simplify
+
+# Inputs that are real numbers, by operator; of others the first alone.
+_REALS = {"conv": (0, 1, 3), "dwconv": (0, 1, 3), "deconv": (0, 1), "dense": (0, 1, 3), "matmul": (0, 1), "binary": (0, 1)}
+_LAYERS = ("conv", "dwconv", "deconv", "dense")
+_MOVERS = ("copy", "reshape", "pad", "gather", "concat", "where", "resize")
+
+
+def to_integers(graph: Graph) -> list[str]:
+    """Let everything between casts compute in int8, to the bit as docs/format.md says.
+
+    Where an operator moves values without changing them, casts travel through it, so that bytes are moved. Casts that undo each
+    other vanish; two between different quantisations become one. Inputs and outputs of the graph keep their dtypes. Weights of
+    operators that stay float32 become float32 constants. A graph without quantised values stays as it is.
+
+    Returns:
+        One line for each operator that stays float32: which, and why.
+    """
+    if not any(value.quant for value in graph.values.values()):
+        return []
+    while sweep(graph, RULES) | share_nodes(graph):
+        pass
+    fold_weights(graph)
+    simplify(graph)
+    share_constants(graph)
+    return _islands(graph)
+
+
+def _integers(index: Index, name: str | None, weights: bool = False) -> Value | None:
+    """The int8 value behind the cast that makes a float32 value. Only weights may have several scales."""
+    cast = index.maker(name, "cast")
+    source = None if cast is None else index.graph.values[first_input(cast)]
+    if source is None or source.dtype != "int8" or source.quant is None:
+        return None
+    return source if weights or (len(source.quant.scales) == 1 and source.pack == "plain") else None
+
+
+def _quantiser(index: Index, node: Node) -> tuple[Node, Value] | None:
+    """The cast that alone takes the node's output, and the int8 value it makes."""
+    user = index.only_user(first_output(node))
+    if user is None or user.op != "cast" or index.graph.values[first_output(node)].dtype != "float32":
+        return None
+    made = index.graph.values[first_output(user)]
+    return (user, made) if made.dtype == "int8" and made.quant else None
+
+
+def join_casts(index: Index, node: Node) -> bool:
+    """From integers to real numbers to integers is one cast, or none."""
+    values, made = index.graph.values, index.graph.values[first_output(node)]
+    source = _integers(index, node.inputs[0]) if node.op == "cast" and values[first_input(node)].dtype == "float32" else None
+    if source is None or made.dtype != "int8" or made.quant is None or source.quant is None:
+        return False
+    if source.quant == made.quant:
+        return bypass(index, node, source.name)
+    try:
+        factor = multipliers(index.graph, made, source.quant.scale / made.quant.scale)
+    except NotInteger:
+        return False
+    node.inputs = [source.name, factor]
+    return True
+
+
+def compute_in_integers(index: Index, node: Node) -> bool:
+    """An operator between casts takes and makes integers."""
+    try:
+        inputs, cast, made = _between_casts(index, node)
+        form = integer_form(index.graph, node, inputs, made)
+    except NotInteger:
+        return False
+    node.op, node.inputs, node.outputs, node.attrs = form.op, form.inputs, form.outputs, form.attrs
+    index.graph.nodes.remove(cast)
+    return True
+
+
+def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, Value]:
+    """The inputs, integers where the operator takes real numbers, the cast behind it, and what that makes.
+
+    Raises:
+        NotInteger: it is not an operator between casts.
+    """
+    values = index.graph.values
+    if node.op not in FORMS:
+        raise NotInteger(f"{node.op} has no int8 form")
+    if any(name is not None and values[name].dtype != "float32" for name in (*node.inputs, *node.outputs)):
+        raise NotInteger("it does not compute with real numbers")
+    if node.attrs.get("activation", ("none",))[0] not in ("none", "clamp"):
+        raise NotInteger(f"what its {node.attrs['activation'][0]} takes is not quantised")
+    inputs = [None if name is None else values[name] for name in node.inputs]
+    for i in _REALS.get(node.op, (0,)):
+        name = node.inputs[i] if i < len(node.inputs) else None
+        if name is not None:
+            inputs[i] = _integers(index, name, weights=node.op in _LAYERS and i == 1)
+            if inputs[i] is None:
+                raise NotInteger(f"{name} is not quantised")
+    if not all(v is None or v.constant for v in inputs[2:3]):
+        raise NotInteger("its bias is not constant")
+    if node.op in _LAYERS and (inputs[1] is None or not inputs[1].constant):
+        raise NotInteger("its weights are not constant")
+    found = _quantiser(index, node)
+    if found is None:
+        raise NotInteger("its result is not quantised")
+    return inputs, *found
+
+
+def _moved(graph: Graph, node: Node) -> list[int]:
+    """Which inputs a node moves, if it only moves or chooses among real numbers."""
+    if graph.values[first_output(node)].dtype != "float32":
+        return []
+    if node.op == "concat":
+        return list(range(len(node.inputs)))
+    if node.op == "where":
+        return [1, 2]
+    if node.op == "binary":
+        plain = node.attrs.get("activation", ("none",))[0] == "none"
+        return [0, 1] if plain and node.attrs["fn"] in ("min", "max") else []
+    chooses = (node.op == "pool" and node.attrs["kind"] == "max") or (
+        node.op == "reduce" and node.attrs["fn"] in ("min", "max")
+    )
+    return [0] if chooses or node.op in _MOVERS else []
+
+
+def dequantise_later(index: Index, node: Node) -> bool:
+    """What moves or chooses among dequantised values does so with the integers; the cast stands behind it."""
+    graph = index.graph
+    places = _moved(graph, node)
+    behind = [_integers(index, node.inputs[i]) for i in places]
+    quants = {None if value is None else value.quant for value in behind}
+    quant = quants.pop() if len(quants) == 1 else None
+    if quant is None or not _exact(index, node, quant):
+        return False
+    if node.op == "resize" and blends(graph, node):
+        node.inputs = fixed_weights(graph, node)
+    for i, value in zip(places, behind, strict=True):
+        node.inputs[i] = None if value is None else value.name
+    real = graph.values[first_output(node)]
+    made = add_value(graph, f"{real.name}:int8", real.shape, "int8", quant)
+    node.outputs[0] = made
+    insert_after(graph, node, Node("cast", [made], [real.name], source=node.source))
+    return True
+
+
+def _exact(index: Index, node: Node, quant: Quant) -> bool:
+    """Whether nothing is lost when a node moves integers instead of what they stand for."""
+    if node.op == "pad" and node.attrs["mode"] == "constant":
+        value = np.float32(node.attrs["value"])
+        return bool(quant.dequantise(quant.quantise(value)) == value)
+    return node.op != "resize" or not blends(index.graph, node) or _quantiser(index, node) is not None
+
+
+def quantise_earlier(index: Index, node: Node) -> bool:
+    """What is quantised behind an operator that moves or chooses is quantised before it, where that is no more work."""
+    graph = index.graph
+    places, found = _moved(graph, node), _quantiser(index, node)
+    if not places or found is None or (node.op == "resize" and blends(graph, node)):
+        return False
+    cast, made = found
+    taken = dict.fromkeys(str(node.inputs[i]) for i in places)
+    known = any(_integers(index, name) for name in taken)
+    work = sum(math.prod(graph.values[name].shape) for name in taken if not graph.values[name].constant)
+    if made.quant is None or not (known or work <= math.prod(made.shape)):
+        return False
+    renamed = {name: _quantised(graph, node, graph.values[name], made.quant) for name in taken}
+    for i in places:
+        node.inputs[i] = renamed[str(node.inputs[i])]
+    node.outputs[0] = made.name
+    graph.nodes.remove(cast)
+    return True
+
+
+def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
+    """A float32 value as integers: a constant, or a cast in front of its user."""
+    if value.data is not None:
+        return add_constant(graph, f"{value.name}:int8", quant.quantise(value.data), quant=quant)
+    name = add_value(graph, f"{value.name}:int8", value.shape, "int8", quant)
+    insert_before(graph, user, Node("cast", [value.name], [name], source=user.source))
+    return name
+
+
+RULES: list[Rule] = [join_casts, dequantise_later, quantise_earlier, compute_in_integers]
+
+
+def fold_weights(graph: Graph) -> None:
+    """Weights that are still behind casts belong to operators that stay float32."""
+    for node in [node for node in graph.nodes if node.op == "cast"]:
+        weights = graph.values[first_input(node)]
+        if weights.data is not None and weights.quant and graph.values[first_output(node)].dtype == "float32":
+            folded = add_constant(graph, f"{weights.name}:float32", dequantised(weights), weights.pack)
+            graph.replace_uses(first_output(node), folded)
+            graph.nodes.remove(node)
+    drop_dead(graph)
+
+
+def _islands(graph: Graph) -> list[str]:
+    """The operators that compute in float32, with the reason."""
+    index, found = Index(graph), []
+    for node in graph.nodes:
+        names = [name for name in (*node.inputs[:1], *node.outputs[:1]) if name is not None]
+        if node.op not in ("cast", "reshape") and any(graph.values[name].dtype == "float32" for name in names):
+            found.append(f"{node.op} {node.source or first_output(node)}: {_why(index, node)}")
+    return found
+
+
+def _why(index: Index, node: Node) -> str:
+    if _moved(index.graph, node):
+        return "it moves what is not quantised"
+    try:
+        _between_casts(index, node)
+    except NotInteger as e:
+        return str(e)
+    return "its numbers do not fit into its int8 form"
