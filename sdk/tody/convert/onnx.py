@@ -3,23 +3,22 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtraError, ModelError, UnsupportedError, UsageError
+from ..errors import MissingExtraError, ModelError, UnsupportedError
+from . import ports
 from .builder import Builder
-from .graph import Graph, Value
+from .graph import Graph
 from .nodes import tensor_array
-from .operand import COMPUTE, ELEMENTS, Array, Operand
+from .operand import ELEMENTS, Array, Operand
+from .reading import MAX_FILE, read_file
 from .walk import Walk
 
-MAX_FILE = 1 << 31  # protobuf's own limit
 MIN_OPSET, MAX_OPSET = 6, 28
-Shape = tuple[int, ...]
 
 _TRY_SOURCE = "export the model again, or copy it again from its source"
 
@@ -43,7 +42,7 @@ def load_onnx(path: str | Path) -> Any:
     except ImportError as e:
         raise MissingExtraError("onnx", "convert") from e
     path = Path(path)
-    model = _parse(onnx, path, _read(path))
+    model = _parse(onnx, path, read_file(path))
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _load_external(tensor, path)
@@ -51,28 +50,9 @@ def load_onnx(path: str | Path) -> Any:
     return model
 
 
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", "an ONNX file is expected", "name the .onnx file in it")
-        if not path.is_file():
-            raise UsageError(f"{path} is not a file", "it is a device or a pipe", "save the model to a file first")
-        if size > MAX_FILE:
-            why = "an ONNX file holds at most 2 GiB"
-            raise ModelError(f"{path} has {size:,} bytes", why, "store its weights as external data")
-        return path.read_bytes()
-    except FileNotFoundError as e:
-        raise UsageError(f"there is no file {path}", "a model is read from a file", "check the path") from e
-    except OSError as e:
-        raise UsageError(f"{path} cannot be read", e.strerror or str(e), "check its permissions") from e
-
-
 def _parse(onnx: Any, path: Path, content: bytes) -> Any:
     from google.protobuf.message import DecodeError
 
-    if content.startswith(b"version https://git-lfs"):
-        raise ModelError(f"{path} is a Git LFS pointer, not the model", "its content was never fetched", "git lfs pull")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)
@@ -176,127 +156,45 @@ def import_onnx(
     _check_opset(model)
     shapes, constants = dict(shapes or {}), dict(constants or {})
     graph = Graph()
-    inputs = _true_inputs(model)
-    _check_names(inputs, shapes, constants)
+    inputs = _inputs(model)
+    ports.check_names(inputs, [*shapes, *constants])
     builder = Builder(graph, [*(i.name for i in inputs), *(o.name for o in model.graph.output)])
     walk = Walk(model, builder)
     scope: dict[str, Operand | None] = {}
     for tensor in model.graph.initializer:
         data = tensor_array(tensor)
         scope[tensor.name] = Operand(data.shape, ELEMENTS[tensor.data_type], data=data)
-    for info in inputs:
-        if info.name in constants:
-            scope[info.name] = _bound(info, constants[info.name])
-    for info, shape in _input_shapes([i for i in inputs if i.name not in constants], shapes, graph.notes):
-        scope[info.name] = _graph_input(graph, info, shape)
+    for port in inputs:
+        if port.name in constants:
+            scope[port.name] = ports.bound(port, constants[port.name])
+    for port, shape in ports.shapes_of([i for i in inputs if i.name not in constants], shapes, graph.notes):
+        scope[port.name] = ports.add_input(graph, port, shape)
     outputs = list(dict.fromkeys(o.name for o in model.graph.output))
     if len(outputs) < len(model.graph.output):
         graph.notes.append("outputs that the model lists more than once are given once")
     try:
         walk.nodes(model.graph.node, scope, outputs)
     except ModelError as e:
-        raise _with_shapes_told(e, shapes) from e
+        raise ports.with_shapes_told(e, shapes) from e
     walk.finish([_output(scope, name) for name in outputs], outputs)
     return graph
 
 
-def _with_shapes_told(error: ModelError, shapes: Mapping[str, Shape]) -> ModelError:
-    """Where the user gave a shape, that may be what does not fit."""
-    given = " ".join(f"--shape {name}={_spell(shape)}" for name, shape in shapes.items())
-    hint = f"another shape than {given}: the model may not take every size; otherwise {error.hint}"
-    return ModelError(error.what, error.why, hint) if given else error
-
-
-def _true_inputs(model: Any) -> list[Any]:
+def _inputs(model: Any) -> list[ports.Port]:
     """Inputs without an initializer; older files list weights as inputs too."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    return [info for info in model.graph.input if info.name not in weights]
+    return [_port(info) for info in model.graph.input if info.name not in weights]
 
 
-def _check_names(inputs: list[Any], shapes: Mapping[str, Any], constants: Mapping[str, Any]) -> None:
-    known = [info.name for info in inputs]
-    for name in (*shapes, *constants):
-        if name not in known:
-            raise UsageError(f"the model has no input {name!r}", f"its inputs are {', '.join(known)}", "check the name")
-
-
-def _bound(info: Any, value: Array) -> Operand:
-    dtype = ELEMENTS.get(info.type.tensor_type.elem_type, "string")
-    data, declared = np.asarray(value), _declared(info)
-    shape = tuple(n for n in declared or () if isinstance(n, int))
-    if declared is not None and len(shape) == len(declared) and data.shape != shape:
-        if data.size != math.prod(shape):
-            why = f"it has the shape {_spell(shape)}, the value {_spell(data.shape)}"
-            raise UsageError(f"the value does not fit input {info.name}", why, "give as many numbers, or a .npy file")
-        data = data.reshape(shape)
-    if dtype in COMPUTE or dtype in ("uint32", "uint64"):
-        data = data.astype(dtype)
-    return Operand(data.shape, dtype, data=data)
-
-
-def _input_shapes(inputs: list[Any], given: Mapping[str, Shape], notes: list[str]) -> list[tuple[Any, Shape]]:
-    """The shape of every input, from `given`, the model, and 1 for an open batch size."""
-    found, missing = [], []
-    for info in inputs:
-        declared = _declared(info)
-        shape = given.get(info.name)
-        if shape is not None and declared is not None and len(shape) != len(declared):
-            why = f"the model declares {len(declared)} dimensions: {_spell(declared)}"
-            raise UsageError(f"shape {_spell(shape)} does not fit input {info.name}", why, f"give {len(declared)} numbers")
-        if shape is None and declared is not None and declared and not isinstance(declared[0], int):
-            notes.append(f"input {info.name}: the batch size {declared[0] or '?'} is taken as 1")
-            declared = (1, *declared[1:])
-        if shape is None and (declared is None or not all(isinstance(n, int) for n in declared)):
-            missing.append((info.name, declared))
-            continue
-        sizes = tuple(int(n) for n in shape or declared or ())
-        if any(n < 1 for n in sizes):
-            why = "every dimension must be at least 1"
-            raise UsageError(f"input {info.name} has the shape {_spell(sizes)}", why, f"--shape {info.name}={_example(None)}")
-        if int(np.prod(sizes, dtype=object)) * 4 > MAX_FILE:
-            raise UsageError(
-                f"input {info.name} has the shape {_spell(sizes)}", "it takes more than 2 GiB", "give a smaller one"
-            )
-        found.append((info, sizes))
-    if missing:
-        names = ", ".join(f"{name} {_spell(shape) if shape else 'has no shape'}" for name, shape in missing)
-        hint = " ".join(f"--shape {name}={_example(shape)}" for name, shape in missing)
-        raise UsageError("the model leaves the size of an input open", names, hint)
-    return found
-
-
-def _declared(info: Any) -> tuple[int | str, ...] | None:
+def _port(info: Any) -> ports.Port:
     tensor = info.type.tensor_type
     if info.type.WhichOneof("value") != "tensor_type" or tensor.elem_type not in ELEMENTS:
         why = "sequences and optionals exist on no device"
         raise UnsupportedError(f"input {info.name} is not a tensor", why, "export with tensors")
     if not tensor.HasField("shape"):
-        return None
-    return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)
-
-
-def _spell(shape: tuple[int | str, ...]) -> str:
-    return "x".join(str(n) if n != "" else "?" for n in shape) or "scalar"
-
-
-def _example(shape: tuple[int | str, ...] | None) -> str:
-    if shape is None:
-        return "1x3x320x320"
-    guess = ["1", "3", "320", "320"] if len(shape) == 4 else ["1"] + ["64"] * (len(shape) - 1)
-    return "x".join(str(n) if isinstance(n, int) else g for n, g in zip(shape, guess, strict=True))
-
-
-def _graph_input(graph: Graph, info: Any, shape: tuple[int, ...]) -> Operand:
-    dtype = ELEMENTS[info.type.tensor_type.elem_type]
-    if dtype not in ("float32", "int32", "bool", "int64", "float16", "int8", "uint8"):
-        why = "devices have float32, float16, int64, int32, int8, uint8 and bool at their borders"
-        raise UnsupportedError(f"input {info.name} has the dtype {dtype}", why, "export the model with another input dtype")
-    if len(shape) > 6:
-        raise UnsupportedError(f"input {info.name} has {len(shape)} dimensions", "6 is the limit", "reshape it in the model")
-    graph.values[info.name] = Value(info.name, shape, dtype)
-    graph.inputs.append(info.name)
-    direct = COMPUTE[dtype] == dtype
-    return Operand(shape, dtype, info.name if direct else "", raw="" if direct else info.name)
+        return ports.Port(info.name, ELEMENTS[tensor.elem_type], None)
+    dims = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param for d in tensor.shape.dim)
+    return ports.Port(info.name, ELEMENTS[tensor.elem_type], dims)
 
 
 def _output(scope: Mapping[str, Operand | None], name: str) -> Operand | None:
