@@ -6,16 +6,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import format as fmt
-from .._runtime import Runtime, __version__
-from ..errors import AccuracyError, UsageError
-from . import meta, verify
-from .detect import find_decoder, usual_labels
+from .._runtime import Runtime
+from ..errors import AccuracyError
+from . import verify
+from .facts import describe, target_path
+from .finish import finish, run_once, try_decoder
 from .graph import Graph
 from .lower import lower
 from .optimise import optimise
@@ -73,84 +73,27 @@ def convert(
         AccuracyError: the result differs from its source by more than the tolerance.
     """
     source = read_source(model)
-    target = _target(output, model)
+    target = target_path(output, model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
-    inputs, outputs = meta.ports(graph, graph.inputs), meta.ports(graph, graph.outputs)
-    for port, own in zip(outputs, source.outputs, strict=True):
-        port["name"] = own
-    facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
-    facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
-    facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})
+    facts = describe(
+        source,
+        graph,
+        decoder=decoder,
+        labels=labels,
+        preprocess=preprocess,
+        score=score,
+        iou=iou,
+        name=name,
+        licence=licence,
+    )
     limit = _limit(source, tolerance)
     report = _compile(source, graph, facts, constants or {}, limit if check else None)
     _judge(report, limit, force)
     if decoder != "auto":
-        _try_decoder(report, facts)
+        try_decoder(report.content, facts)
     if target is not None:
         report.save(target)
     return report
-
-
-def _target(output: str | os.PathLike[str] | None, model: Any) -> Path | None:
-    if output is None:
-        return None
-    path = Path(output)
-    if isinstance(model, (str, os.PathLike)) and path.exists() and path.samefile(model):
-        raise UsageError(f"{path} cannot be written", "it is the model that is read", "name another file: -o OUT.tody")
-    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
-        why = "it is a folder, a device or a pipe" if path.exists() else f"there is no folder {path.parent}"
-        raise UsageError(f"{path} cannot be written", why, "name a file in a folder that exists")
-    return path
-
-
-def _labels(labels: Sequence[str] | str | os.PathLike[str] | None) -> list[str]:
-    if not isinstance(labels, (str, os.PathLike)):
-        return list(labels or ())
-    try:
-        lines = Path(labels).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-        raise UsageError(f"the labels {labels} cannot be read", why, "give a text file with one label a line") from e
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _vision(
-    graph: Graph,
-    inputs: list[dict[str, Any]],
-    outputs: list[dict[str, Any]],
-    decoder: str | Mapping[str, Any] | None,
-    preprocess: Mapping[str, Any] | str | None,
-    labels: list[str],
-    own: list[str],
-) -> dict[str, Any]:
-    """The entries `decoder`, `preprocess` and `labels`; what was guessed is noted in the graph's notes.
-
-    Args:
-        labels: those that the user gave.
-        own: those that the source names, for a decoder of as many classes.
-    """
-    count = len(labels or own)
-    found, usual = find_decoder(graph, inputs, outputs, decoder, count) if decoder is not None else (None, None)
-    if not labels and found is not None and found.get("classes") == len(own):
-        labels = own
-    facts: dict[str, Any] = {"labels": labels} if labels else {}
-    if found is not None:
-        facts["decoder"] = found
-        if not labels and usual_labels(found):
-            facts["labels"] = usual_labels(found)
-        if labels and found.get("classes", len(labels)) != len(labels):
-            graph.notes.append(f"{len(labels)} labels are given for {found['classes']} classes")
-        if decoder == "auto":
-            graph.notes.append(f"the outputs look like those of {found['name']}: that is the decoder (--decoder names another)")
-    if isinstance(preprocess, Mapping):
-        facts["preprocess"] = meta.complete_preprocess(meta.plain(dict(preprocess)), inputs)
-    elif preprocess == "auto" and usual is not None and any(meta.image_layout(p["shape"]) for p in inputs):
-        facts["preprocess"] = meta.complete_preprocess(dict(usual), inputs)
-        spelt = ", ".join(f"{key} {facts['preprocess'][key]}" for key in ("pixels", "mean", "std", "fit"))
-        graph.notes.append(f"preprocessing is taken as usual for {facts['decoder']['name']}: {spelt}")
-    elif preprocess not in (None, "auto"):
-        raise UsageError(f"preprocess is {preprocess!r}", "", 'give a dict, "auto" or None')
-    return facts
 
 
 def _compile(
@@ -163,16 +106,9 @@ def _compile(
     content = fmt.write(file)
     runtime = Runtime(content)
     differences, against = _differences(source, facts, feeds, constants, runtime, limit) if limit else ([], "")
-    provenance: dict[str, Any] = {"tody": __version__, "sha256": source.sha256, "opset": source.opset}
-    named = {"source": source.file, "producer": source.producer}
-    provenance.update({key: value for key, value in named.items() if value})
     worst = max((d.relative for d in differences), default=0.0)
-    if against and np.isfinite(worst):
-        provenance["checked"] = {"against": against, "max_error": float(f"{worst:.3g}")}
-    portable, native = (_golden_outputs(content, feeds, facts["outputs"], kernels) for kernels in ("portable", None))
-    golden, file.blob = meta.golden_facts(feeds, portable, native)
-    file.meta = meta.plain({**facts, "golden": golden, "provenance": provenance})
-    final = fmt.write(file)
+    checked = {"against": against, "max_error": float(f"{worst:.3g}")} if against and np.isfinite(worst) else {}
+    final = finish(file, source, facts, feeds, {"checked": checked} if checked else {})
     return ConvertReport(
         name=facts["name"],
         source=source.file,
@@ -191,13 +127,6 @@ def _compile(
         notes=list(graph.notes),
         content=final,
     )
-
-
-def _run(runtime: Runtime, arrays: Sequence[Array]) -> list[Array]:
-    for tensor, array in zip(runtime.inputs, arrays, strict=True):
-        np.asarray(tensor)[...] = array
-    runtime.run()
-    return [np.array(tensor) for tensor in runtime.outputs]
 
 
 def _differences(
@@ -223,7 +152,7 @@ def _compare(
 ) -> tuple[list[Difference], str]:
     """The difference of each output for these inputs, with the source's own noise if that is needed to judge it."""
     expected, against = source.reference({**constants, **arrays}, names)
-    results = _run(runtime, list(arrays.values()))
+    results = run_once(runtime, list(arrays.values()))
     found = [verify.compare(*each) for each in zip(names, expected, results, strict=True)]
     if limit.forgives_noise and not all(map(limit.allows, found)):
         moved = source.noise({**constants, **arrays}, names, expected)
@@ -231,32 +160,9 @@ def _compare(
     return found, against
 
 
-def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, Any]], kernels: str | None) -> dict[str, Array]:
-    """What a kernel set computes; the portable kernels compute the same on every machine."""
-    runtime = Runtime(content, kernels=kernels)
-    arrays = _run(runtime, [feed.array(meta.GOLDEN_SEED) for feed in feeds])
-    return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
-
-
 def _limit(source: Source, tolerance: float | None) -> Limit:
     usual = HALF_TOLERANCE if source.is_half else TOLERANCE
     return Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
-
-
-def _try_decoder(report: ConvertReport, facts: Mapping[str, Any]) -> None:
-    """Read boxes or labels once as a device will, if the file says how.
-
-    Raises:
-        ModelError: the outputs are not those that the decoder takes.
-    """
-    from ..run.classify import Classifier
-    from ..run.detect import Detector
-    from ..run.model import load
-
-    if not report.decoder or "preprocess" not in facts:
-        return
-    look = Classifier if report.decoder == "classify" else Detector
-    look(load(report.content, threads=1))
 
 
 def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
