@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..format import DTYPES, MAX_RANK, OPS
-from .graph import Graph, Node, Value
+from .graph import Graph, Node, Quant, Value
 from .operand import COMPUTE, FLOATS, STORED, Array, Operand, Refusal, strides_of
 
 MAX_BYTES = 1 << 31  # of one tensor, and of all constants together
@@ -58,7 +58,9 @@ class Builder:
         """The graph's value that holds an operand, in the dtype it is computed in."""
         if x.name:
             return x.name
-        if x.data is not None:
+        if x.integers is not None and x.quant is not None and x.integers.size:
+            x.name = self.quantised(x.integers, x.quant).name
+        elif x.data is not None:
             x.name = self._store(x.data, x.dtype)
         else:
             x.name = self.emit("cast", [], x.shape, x.dtype, taken=[x.raw]).name
@@ -143,6 +145,28 @@ class Builder:
         name = self.fresh(self.hint)
         self.graph.values[name] = Value(name, shape, COMPUTE[dtype])
         return Operand(shape, dtype, name)
+
+    # Quantisation: pairs of casts (graph.py)
+
+    def quantise(self, x: Operand, quant: Quant) -> Operand:
+        """The integers of a float32 operand, as an int8 operand."""
+        y = self._result("cast", x.shape, "float32")
+        self.graph.values[y.name].dtype, self.graph.values[y.name].quant = "int8", quant
+        self.append("cast", [self.value(x)], [y.name])
+        return Operand(x.shape, "int8", y.name)
+
+    def dequantise(self, q: Operand) -> Operand:
+        """The float32 numbers for which the integers of an int8 operand stand."""
+        return self.emit("cast", [q], q.shape, "float32")
+
+    def quantised(self, integers: Array, quant: Quant, pack: str = "plain") -> Operand:
+        """Quantised numbers that are known, as a float32 operand. Weights come in the arrangement of their primitive."""
+        name = self._store(integers, "int32", pack)
+        value = self.graph.values[name]
+        value.data, value.dtype, value.quant = np.ascontiguousarray(integers, np.int8), "int8", quant
+        y = self.dequantise(Operand(value.shape, "int8", name))
+        self.graph.values[y.name].pack = pack
+        return y
 
     # Shape and layout
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .graph import Quant
+
 Array = NDArray[Any]
 
 # dtype in the source model -> dtype it is computed in. Others exist only as constants that fold away.
@@ -48,6 +50,7 @@ class Operand:
         data: the content of a constant, in its exact dtype.
         raw: a graph input of a dtype that is not computed in: the input itself; `name` is made by the first use.
         items: the tensors of a sequence, which has no other content.
+        integers, quant: of a quantised constant, int8 and what they stand for, which `data` has as float32.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +59,8 @@ class Operand:
     data: Array | None = None
     raw: str = ""
     items: tuple[Operand, ...] | None = None
+    integers: Array | None = None
+    quant: Quant | None = None
 
     @property
     def rank(self) -> int:
