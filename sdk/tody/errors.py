@@ -72,9 +72,20 @@ class DeviceError(TodyError, OSError):
 
 
 class TrustError(TodyError):
-    """A signature or hash that does not match."""
+    """A signature, hash or version that does not match.
+
+    Args:
+        code: one word for scripts: wrong-hash, bad-signature, rollback, expired, missing, malformed, endless, passphrase.
+    """
 
     exit_code, kind = 7, "trust"
+
+    def __init__(self, what: str, why: str = "", hint: str = "", code: str = "wrong-hash") -> None:
+        super().__init__(what, why, hint)
+        self.code = code
+
+    def as_dict(self) -> dict[str, object]:
+        return {**super().as_dict(), "code": self.code}
 
 
 class CameraError(TodyError, OSError):
