@@ -44,7 +44,9 @@ def own_kernels() -> str:
     if platform.machine() == "x86_64":
         if not {"avx2", "fma", "f16c"} <= words:
             return "portable"
-        return "avx512" if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= words else "avx2"
+        if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= words:
+            return "avx512vnni" if {"avx512_vnni", "avx512vbmi"} <= words else "avx512"
+        return "avxvnni" if "avx_vnni" in words else "avx2"
     if platform.machine() in ("aarch64", "arm64"):
         return "neon_dot" if "asimddp" in words else "neon"
     return "portable"

@@ -20,12 +20,19 @@ static int has_all(uint32_t bits, uint32_t wanted) { return (bits & wanted) == w
 
 uint32_t tody_cpu_features(void) {
     const uint32_t fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, avx2 = 1u << 5;
-    const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
+    const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;   // in b
+    const uint32_t vbmi = 1u << 1, avx512_vnni = 1u << 11, avx_vnni = 1u << 4;  // in c, c, and a of the second part
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !has_all(c, fma | osxsave | f16c)) return 0;
     const uint32_t saved = saved_registers();
     if (!has_all(saved, SAVES_YMM) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2)) return 0;
-    return TODY_CPU_AVX2 | (has_all(saved, SAVES_ZMM) && has_all(b, f | dq | bw | vl) ? TODY_CPU_AVX512 : 0u);
+    uint32_t features = TODY_CPU_AVX2, more = 0;
+    if (has_all(saved, SAVES_ZMM) && has_all(b, f | dq | bw | vl)) {
+        features |= TODY_CPU_AVX512;
+        if (has_all(c, vbmi | avx512_vnni)) features |= TODY_CPU_AVX512_VNNI;
+    }
+    if (a >= 1 && __get_cpuid_count(7, 1, &more, &b, &c, &d) && more & avx_vnni) features |= TODY_CPU_AVX_VNNI;
+    return features;
 }
 
 #elif defined(__linux__) && defined(__aarch64__)

@@ -14,7 +14,7 @@
 
 #define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows or gemm_s8_rows
-#define TODY_MAX_PANELS 2u  // no set has a larger gemm_f32_panels
+#define TODY_MAX_PANELS 2u  // no set has a larger gemm_f32_panels or gemm_s8_panels
 
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
@@ -99,15 +99,19 @@ static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *adde
 
 // For i < rows, j < cols: c[i][j] is tody_result_s8 of scale[j], addend[i][j] and
 // bias[j] + sum over t < taps, k < depth of (a[t * rows + i][k] - x_zero) * (w[((t * G + k / 4) * 16 + j) * 4 + k % 4] -
-// w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count.
+// w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at
+// w[w_stride] and scale[scale_stride].
 typedef struct tody_gemm_s8 {
-    uint32_t rows;           // 1 .. gemm_s8_rows of the set
-    uint32_t cols;           // 1 .. 16; w, bias and scale are always readable for 16 columns, addend and c for cols only
+    uint32_t rows;  // 1 .. gemm_s8_rows of the set
+    uint32_t
+        cols;  // 1 .. 16 * gemm_s8_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
     uint32_t taps, depth;    // at least 1
     const int8_t *const *a;  // taps * rows pointers to depth values each
-    const int8_t *w;         // one panel: taps * G * 64
-    const int32_t *bias;     // 16 values or NULL
+    const int8_t *w;         // panels of taps * G * 64
+    size_t w_stride;         // from one panel to the next
+    const int32_t *bias;     // 16 values for each panel, or NULL
     const float *scale;      // 16 multipliers
+    size_t scale_stride;     // to those of the next panel: 16, or 0 where all are equal
     const int8_t *addend;    // or NULL; may be c
     size_t addend_stride;
     int8_t *c;
@@ -155,7 +159,7 @@ typedef struct tody_kernels {
     // Sum of (x[i] - mean), and of its square, for one row: norms. sums[0] and sums[1].
     void (*moments_f32)(const float *x, size_t count, float mean, float sums[2]);
 
-    uint32_t gemm_s8_rows;  // rows of a full tile; belongs to gemm_s8
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; they belong to gemm_s8
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
 } tody_kernels;
@@ -168,6 +172,8 @@ enum tody_cpu_feature {
     TODY_CPU_NEON_FP16 = 1u << 3,
     TODY_CPU_NEON_I8MM = 1u << 4,
     TODY_CPU_AVX512 = 1u << 5,  // F, BW, DQ and VL
+    TODY_CPU_AVX_VNNI = 1u << 6,
+    TODY_CPU_AVX512_VNNI = 1u << 7,  // with VBMI
 };
 
 extern const tody_kernels tody_kernels_portable;

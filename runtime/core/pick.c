@@ -24,6 +24,7 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
     if (set->gemm_s8) {
         k->gemm_s8 = set->gemm_s8;
         k->gemm_s8_rows = set->gemm_s8_rows;
+        k->gemm_s8_panels = set->gemm_s8_panels;
     }
     if (set->dwconv_s8) k->dwconv_s8 = set->dwconv_s8;
 }

@@ -38,7 +38,9 @@ static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
 }
 
 // Panels of a full tile.
-static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) { return dtype == TODY_S8 ? 1 : k->gemm_f32_panels; }
+static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
+    return dtype == TODY_S8 ? k->gemm_s8_panels : k->gemm_f32_panels;
+}
 
 // At most; a whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t depth) {
@@ -156,8 +158,10 @@ static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *til
     tody_gemm_s8 args = {
         .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
         .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
+        .w_stride = g->w_stride_bytes,
         .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
         .scale = g->scale + panel * g->scale_stride,
+        .scale_stride = g->scale_stride,
         .addend_stride = g->addend_stride,
         .c_stride = g->c_stride,
         .layer = g->layer,

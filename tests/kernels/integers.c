@@ -87,12 +87,30 @@ static bool result_same(const bytes *b) {
     return true;
 }
 
+static const int8_t *forward(const int8_t *p, size_t count) { return p ? p + count : NULL; }
+
+// Portable, which takes one panel at a time.
+static void run_panels(const tody_gemm_s8 *g) {
+    tody_gemm_s8 one = *g;
+    for (uint32_t at = 0; at < g->cols; at += 16) {
+        const uint32_t left = g->cols - at, panel = at / 16;
+        one.cols = left < 16 ? left : 16;
+        one.w = g->w + panel * g->w_stride;
+        one.scale = g->scale + panel * g->scale_stride;
+        one.bias = g->bias ? g->bias + at : NULL;
+        one.addend = forward(g->addend, at);
+        one.c = g->c + at;
+        tody_kernels_portable.gemm_s8(&one);
+    }
+}
+
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
-    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->gemm_s8_rows), .cols = 1 + random_below(&r, 16), .taps = 1};
-    if (random_below(&r, 2)) g.cols = 16;
+    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->gemm_s8_rows), .taps = 1};
+    const uint32_t panels = 1 + random_below(&r, set->gemm_s8_panels);
+    g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, random_below(&r, 2) ? 40 : MAX_TERMS / g.taps);
     g.layer = random_layer(&r);
@@ -101,15 +119,17 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     describe("rows %u cols %u taps %u depth %u addend %u gap %u zeros %d %d %d", g.rows, g.cols, g.taps, g.depth, addend, gap,
              g.layer.x_zero, g.layer.w_zero, g.layer.finish.zero);
     g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
-    g.w = bytes_take(&r, (size_t)g.taps * ((g.depth + 3) / 4) * 64, extreme);  // what lies behind the depth is not zero
-    if (random_below(&r, 2)) g.bias = bias_take(&r, 16);
-    g.scale = scales_take(&r, 16, (double)g.taps * g.depth * (extreme ? 100 : 4));
+    g.w_stride = (size_t)g.taps * ((g.depth + 3) / 4) * 64;
+    g.w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
+    if (random_below(&r, 2)) g.bias = bias_take(&r, (size_t)panels * 16);
+    g.scale_stride = random_below(&r, 4) ? 16 : 0;
+    g.scale = scales_take(&r, 16 + (panels - 1) * g.scale_stride, (double)g.taps * g.depth * (extreme ? 100 : 4));
     g.addend_stride = g.c_stride = g.cols + gap;
     const bytes b = result_take(&r, g.rows, g.cols, g.c_stride);
     if (addend == 1) g.addend = bytes_take(&r, (g.rows - 1) * g.addend_stride + g.cols, false);
     if (addend == 2) g.addend = b.want;
     g.c = b.want;
-    tody_kernels_portable.gemm_s8(&g);
+    run_panels(&g);
     if (addend == 2) g.addend = b.got;
     g.c = b.got;
     set->gemm_s8(&g);
@@ -149,7 +169,7 @@ typedef struct timed {
     tody_dwconv_s8 dwconv;
 } timed;
 
-// 48 rows by one panel, as an operator does it.
+// 48 rows by as many panels as a full tile has, as an operator does it.
 static void run_gemm(void *context) {
     const timed *t = context;
     tody_gemm_s8 g = t->gemm;
@@ -164,19 +184,21 @@ static void run_gemm(void *context) {
 
 static void bench_gemm(const tody_kernels *kernels) {
     static const uint32_t shapes[][2] = {{48, 16}, {48, 64}, {48, 512}, {1, 512}};
+    const uint32_t cols = kernels->gemm_s8_panels * 16;
     for (size_t i = 0; i < 4; i++) {
         dice r = random_from(i);
-        timed t = {.kernels = kernels, .gemm = {.rows = shapes[i][0], .cols = 16, .taps = 1, .depth = shapes[i][1]}};
+        timed t = {.kernels = kernels,
+                   .gemm = {.rows = shapes[i][0], .cols = cols, .taps = 1, .depth = shapes[i][1], .c_stride = cols}};
         memory_reset();
-        t.gemm.a = rows_take(&r, t.gemm.rows, t.gemm.depth, false);
-        t.gemm.w = bytes_take(&r, t.gemm.depth * 16, false);
-        t.gemm.bias = bias_take(&r, 16);
+        t.gemm.a = rows_take(&r, t.gemm.rows, t.gemm.depth + 64, false);  // off the fence: masked loads across it are slow
+        t.gemm.w_stride = t.gemm.depth * 16;
+        t.gemm.w = bytes_take(&r, t.gemm.depth * cols, false);
+        t.gemm.bias = bias_take(&r, cols);
         t.gemm.scale = scales_take(&r, 16, t.gemm.depth);
-        t.gemm.c = bytes_take(&r, t.gemm.rows * 16, false);
-        t.gemm.c_stride = 16;
+        t.gemm.c = bytes_take(&r, t.gemm.rows * cols, false);
         t.gemm.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
-        const double products = 16.0 * t.gemm.rows * t.gemm.depth;
-        printf("  %ux16x%u %.1f GMAC/s", t.gemm.rows, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
+        const double products = (double)cols * t.gemm.rows * t.gemm.depth;
+        printf("  %ux%ux%u %.1f GMAC/s", t.gemm.rows, cols, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
     }
 }
 

@@ -65,7 +65,9 @@ static void check_pick(void) {
                    k.blend_f32 && k.transpose_b32 && k.moments_f32,
                "a picked set has every slot");
         expect(k.gemm_f32_rows >= 3 && k.gemm_f32_rows <= TODY_MAX_ROWS, "tile of a sane size");
+        expect(k.gemm_s8_rows >= 1 && k.gemm_s8_rows <= TODY_MAX_ROWS, "tile of int8 of a sane size");
         expect(k.gemm_f32_panels >= 1 && k.gemm_f32_panels <= TODY_MAX_PANELS, "panels of a sane number");
+        expect(k.gemm_s8_panels >= 1 && k.gemm_s8_panels <= TODY_MAX_PANELS, "panels of int8 of a sane number");
     }
 }
 

@@ -86,6 +86,7 @@ const tody_kernels tody_kernels_neon_dot = {
     .name = "neon_dot",
     .needs = TODY_CPU_NEON | TODY_CPU_NEON_DOT,
     .gemm_s8_rows = 8,
+    .gemm_s8_panels = 1,
     .gemm_s8 = run,
 };
 

@@ -17,6 +17,7 @@ const tody_kernels tody_kernels_portable = {
     .transpose_b32 = tody_portable_transpose_b32,
     .moments_f32 = tody_portable_moments_f32,
     .gemm_s8_rows = 4,
+    .gemm_s8_panels = 1,
     .gemm_s8 = tody_portable_gemm_s8,
     .dwconv_s8 = tody_portable_dwconv_s8,
 };

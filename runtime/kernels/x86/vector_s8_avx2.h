@@ -12,6 +12,10 @@ typedef struct sums {
     __m256i low, high;
 } sums;
 
+static inline __m256i all_s32(int32_t x) { return _mm256_set1_epi32(x); }
+static inline __m256i add_s32(__m256i x, __m256i y) { return _mm256_add_epi32(x, y); }
+static inline __m256i sub_s32(__m256i x, __m256i y) { return _mm256_sub_epi32(x, y); }
+
 // The first `count` of 16 values, the others 0.
 static inline __m128i load_s8(const int8_t *x, size_t count) {
     if (count >= 16) return _mm_loadu_si128((const __m128i *)(const void *)x);
@@ -42,23 +46,25 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){load_s32(bias, count), count > 8 ? load_s32(bias + 8, count - 8) : zero};
 }
 
-// Eight of tody_result_s8, as int32: the conversion rounds half to even.
-static inline __m256i result_s8(__m256i sum, __m256 scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
-    __m256 p = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
+// Eight of tody_result_s8 without `lo` and `zero`, as int32: the conversion rounds half to even, and gives the least integer
+// for what is below all of them.
+static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+    vector p = mul(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(scale));
     if (with_addend) {
-        const __m256i value = _mm256_sub_epi32(_mm256_cvtepi8_epi32(addend), _mm256_set1_epi32(q->addend_zero));
-        p = _mm256_add_ps(p, _mm256_mul_ps(_mm256_cvtepi32_ps(value), _mm256_set1_ps(q->addend_scale)));
+        const __m256i value = sub_s32(_mm256_cvtepi8_epi32(addend), all_s32(q->addend_zero));
+        p = add(p, mul(_mm256_cvtepi32_ps(value), all(q->addend_scale)));
     }
-    p = clamp(p, _mm256_set1_ps(q->finish.lo), _mm256_set1_ps(q->finish.hi));
-    return _mm256_add_epi32(_mm256_cvtps_epi32(p), _mm256_set1_epi32(q->finish.zero));
+    return _mm256_cvtps_epi32(_mm256_min_ps(p, all(q->finish.hi)));
 }
 
 // The first `count` results of 16 sums; the multipliers are `scale`, the addend may be NULL.
 static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
     const __m128i a = addend ? load_s8(addend, count) : _mm_setzero_si128();
-    const __m256i low = result_s8(s.low, _mm256_castsi256_ps(scale.low), addend, a, q);
-    const __m256i high = result_s8(s.high, _mm256_castsi256_ps(scale.high), addend, _mm_srli_si128(a, 8), q);
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);  // packs works in halves
+    const __m256i low = result_s8(s.low, scale.low, addend, a, q);
+    const __m256i high = result_s8(s.high, scale.high, addend, _mm_srli_si128(a, 8), q);
+    const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
+    __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero));
+    words = _mm256_permute4x64_epi64(_mm256_max_epi16(words, lo), 0xD8);  // packs works in halves
     store_s8(c, count, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 

@@ -1,4 +1,4 @@
-// x86.c - the AVX2 and AVX-512 kernel sets.
+// x86.c - the AVX2 and AVX-512 kernel sets, and those with dot products of int8.
 // SPDX-License-Identifier: Apache-2.0
 #include "x86.h"
 
@@ -17,6 +17,7 @@ const tody_kernels tody_kernels_avx2 = {
     .blend_f32 = tody_blend_f32_avx2,
     .moments_f32 = tody_moments_f32_avx2,
     .gemm_s8_rows = 6,
+    .gemm_s8_panels = 1,
     .gemm_s8 = tody_gemm_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
 };
@@ -30,4 +31,20 @@ const tody_kernels tody_kernels_avx512 = {
     .dwconv_f32 = tody_dwconv_f32_avx512,
     .unary_f32 = tody_unary_f32_avx512,
     .binary_f32 = tody_binary_f32_avx512,
+};
+
+const tody_kernels tody_kernels_avxvnni = {
+    .name = "avxvnni",
+    .needs = TODY_CPU_AVX2 | TODY_CPU_AVX_VNNI,
+    .gemm_s8_rows = 5,
+    .gemm_s8_panels = 1,
+    .gemm_s8 = tody_gemm_s8_avxvnni,
+};
+
+const tody_kernels tody_kernels_avx512vnni = {
+    .name = "avx512vnni",
+    .needs = TODY_CPU_AVX512 | TODY_CPU_AVX512_VNNI,
+    .gemm_s8_rows = 12,
+    .gemm_s8_panels = 2,
+    .gemm_s8 = tody_gemm_s8_avx512vnni,
 };

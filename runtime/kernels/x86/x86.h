@@ -18,10 +18,14 @@ void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 
+void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args);
+
 void tody_gemm_f32_avx512(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx512(const tody_dwconv_f32 *args);
 void tody_unary_f32_avx512(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                             float lo, float hi);
+
+void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
 
 #endif

@@ -1,0 +1,54 @@
+// vector_s8_avx512.h - 32 int8 at a time, and what is left of a row; with VBMI.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_VECTOR_S8_AVX512_H
+#define TODY_VECTOR_S8_AVX512_H
+
+#include "vector_avx512.h"
+
+// 32 int32 sums.
+typedef struct sums {
+    __m512i low, high;
+} sums;
+
+static inline __m512i all_s32(int32_t x) { return _mm512_set1_epi32(x); }
+static inline __m512i add_s32(__m512i x, __m512i y) { return _mm512_add_epi32(x, y); }
+static inline __m512i sub_s32(__m512i x, __m512i y) { return _mm512_sub_epi32(x, y); }
+
+// 32 values of bias, or of the first `count`; zeros where there is none.
+static inline sums bias_s8(const int32_t *bias, size_t count) {
+    const __m512i zero = _mm512_setzero_si512();
+    if (!bias) return (sums){zero, zero};
+    const __m512i low = _mm512_maskz_loadu_epi32(first(count), bias);
+    return (sums){low, count > 16 ? _mm512_maskz_loadu_epi32(first(count - 16), bias + 16) : zero};
+}
+
+// 32 multipliers, or the first `count`.
+static inline sums scale_s8(const float *scale, size_t count) { return bias_s8((const int32_t *)(const void *)scale, count); }
+
+// Sixteen of tody_result_s8 without `lo` and `zero`, as int32: the conversion rounds half to even, and gives the least integer
+// for what is below all of them.
+static inline __m512i result_s8(__m512i sum, __m512i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+    vector p = mul(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(scale));
+    if (with_addend) {
+        const __m512i value = sub_s32(_mm512_cvtepi8_epi32(addend), all_s32(q->addend_zero));
+        p = add(p, mul(_mm512_cvtepi32_ps(value), all(q->addend_scale)));
+    }
+    return _mm512_cvtps_epi32(_mm512_min_ps(p, all(q->finish.hi)));
+}
+
+// The first `count` results of 32 sums; the multipliers are `scale`, the addend may be NULL.
+static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+    // Packing works in quarters, which the lower bytes of the words leave in order.
+    const __m256i order =
+        _mm256_setr_epi32(0x06040200, 0x16141210, 0x26242220, 0x36343230, 0x0E0C0A08, 0x1E1C1A18, 0x2E2C2A28, 0x3E3C3A38);
+    const __mmask32 m = count < 32 ? ((__mmask32)1 << count) - 1 : ~(__mmask32)0;
+    const __m256i a = addend ? _mm256_maskz_loadu_epi8(m, addend) : _mm256_setzero_si256();
+    const __m512i low = result_s8(s.low, scale.low, addend, _mm256_castsi256_si128(a), q);
+    const __m512i high = result_s8(s.high, scale.high, addend, _mm256_extracti128_si256(a, 1), q);
+    const __m512i lo = _mm512_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
+    const __m512i words = _mm512_adds_epi16(_mm512_packs_epi32(low, high), _mm512_set1_epi16((short)q->finish.zero));
+    const __m512i bytes = _mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo));
+    _mm256_mask_storeu_epi8(c, m, _mm512_castsi512_si256(bytes));
+}
+
+#endif
