@@ -70,7 +70,7 @@ def test_dict_is_json_without_histograms() -> None:
 class Checker(HTMLParser):
     """Keeps the open tags, and what a page asks of the world outside."""
 
-    EMPTY = frozenset(["meta", "rect", "line", "circle", "br"])
+    EMPTY = ("meta",)
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -85,8 +85,8 @@ class Checker(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in self.EMPTY
         self.handle_starttag(tag, attrs)
+        self.open.pop()
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
