@@ -27,9 +27,9 @@ def model(dtype: str = "float32", name: str = "door", seed: int = 0, moved: dict
     for i, shape in enumerate(SHAPES):
         data = np.random.default_rng(seed + i).normal(0, 30, shape)
         data += np.random.default_rng(99 + i).normal(0, 30, shape) * (moved or {}).get(i, 0)
-        packed = format.pack_panels(
-            data.round().clip(-127, 127).astype(np.int8) if dtype == "int8" else data.astype(np.float32)
-        )
+        if dtype == "int8":
+            data = data.round().clip(-127, 127)
+        packed = format.pack_panels(data.astype(dtype))
         file.tensors.append(format.Tensor(dtype, shape, "weights", offset, "panels"))
         weights.append(packed + b"\0" * (-len(packed) % format.WEIGHT_ALIGN))
         offset += len(weights[-1])
@@ -87,9 +87,8 @@ def test_a_door_example_of_another_shape(door: Path) -> None:
 
 def test_a_delta_cannot_make_more_than_its_release_says() -> None:
     old, new = model(), model(moved={4: 0.1})
-    bomb = lzma.compress(
-        b"\1\0\0\0" + b"\1\0\0\0\0" + (1 << 20).to_bytes(4, "little") + b"\0" * (64 << 20), lzma.FORMAT_RAW, filters=_FILTERS
-    )
+    steps = b"\1\0\0\0" + b"\1\0\0\0\0" + (1 << 20).to_bytes(4, "little")
+    bomb = lzma.compress(steps + b"\0" * (64 << 20), lzma.FORMAT_RAW, filters=_FILTERS)
     for delta, size in ((make_delta(old, new), len(new) - 1), (bomb, 1000), (bomb, 1 << 20), (b"", 5), (b"\0", 5)):
         if (delta, size) == (bomb, 1 << 20):
             assert b"".join(apply_delta(old, delta, size)) == b"\0" * size

@@ -2,9 +2,9 @@
 
     a delta = LZMA of: number of steps (u32), the steps (u8 kind, u32 from, u32 bytes each), then the data of all steps
 
-A step appends to the new file: 0, bytes of the old one; 1, its own data; 2, the old bytes plus its own, modulo 256 (integers that
-moved a little); 3, the old bytes exclusive-or its own, which lie in four planes (floating point: signs and exponents hardly
-change). The new file is proved by its SHA-256, so a delta need not be trusted; but none can make more bytes than its release says.
+A step appends to the new file: 0, bytes of the old one; 1, its own data; 2, the old bytes plus its own, modulo 256 (integers
+that moved a little); 3, the old bytes exclusive-or its own, which lie in four planes (floating point: signs and exponents
+hardly change). The new file is proved by its SHA-256, so a delta need not be trusted; but none makes more bytes than agreed.
 """
 
 # SPDX-License-Identifier: Apache-2.0
