@@ -18,6 +18,7 @@ from .facts import describe, target_path
 from .finish import finish, run_once, try_decoder
 from .graph import Graph
 from .lower import lower
+from .noise import noise
 from .optimise import optimise
 from .report import ConvertReport, macs
 from .simplify import count
@@ -155,7 +156,7 @@ def _compare(
     results = run_once(runtime, list(arrays.values()))
     found = [verify.compare(*each) for each in zip(names, expected, results, strict=True)]
     if limit.forgives_noise and not all(map(limit.allows, found)):
-        moved = source.noise({**constants, **arrays}, names, expected)
+        moved = noise(source, {**constants, **arrays}, names, expected)
         found = [replace(d, noise=moved[d.name]) for d in found]
     return found, against
 

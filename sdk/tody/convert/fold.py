@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .operand import ELEMENTS, Array, Call, Operand, axes_of, axis_of
+from .operand import ELEMENTS, Array, Call, Operand, Steps, axes_of, axis_of
 
 MAX_BYTES = 1 << 28  # of one folded result; larger ones are computed on the device
 _MAX_PROBE = 1024  # elements of an input whose content shape inference may need
@@ -32,11 +32,34 @@ def fold(call: Call, node: Any) -> list[Operand | None] | None:
         results = [compute(call, arrays)] if compute else _reference(call, node, arrays)
     if results is None:
         return None
-    return [None if r is None else _operand(r) for r in results]
+    operands = [None if r is None else _operand(r) for r in results]
+    if operands[0] is not None and compute is not None:
+        operands[0].steps = _steps(call, arrays, compute)
+    return operands
+
+
+def by_numpy(call: Call) -> Operand | None:
+    """The result of a node of ONNX's own whose inputs are all constant, if NumPy alone can compute it."""
+    arrays = [None if x is None else x.data for x in call.inputs]
+    if call.op not in _FAST or any(a is None and x is not None for a, x in zip(arrays, call.inputs, strict=True)):
+        return None
+    with np.errstate(all="ignore"):
+        return _operand(_FAST[call.op](call, arrays)) if _native(call, arrays) else None
 
 
 def _operand(array: Array) -> Operand:
     return Operand(array.shape, array.dtype.name if array.dtype.kind not in "OUS" else "string", data=array)
+
+
+_MOVES = ("Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def _steps(call: Call, arrays: list[Any], compute: Callable[..., Array]) -> Steps | None:
+    """How the integers lie behind the result of folding."""
+    if call.op == "DequantizeLinear":
+        return steps_of(call, arrays)
+    steps = call.input(0).steps if call.op in _MOVES else None
+    return None if steps is None else steps.map(lambda a: compute(call, [a, *arrays[1:]]))
 
 
 def _native(call: Call, arrays: list[Any]) -> bool:
@@ -169,6 +192,24 @@ def _dequantize(call: Call, a: list[Any]) -> Array:
     if len(a) > 2 and a[2] is not None:
         x = x - spread(a[2], x.shape, call.attrs).astype(np.int32)
     return np.asarray(x.astype(scale.dtype) * scale)
+
+
+def steps_of(call: Call, a: list[Any]) -> Steps | None:
+    """The integers of 8 bits that a DequantizeLinear takes, and their scales; None if they are others."""
+    if a[0].dtype not in (np.int8, np.uint8) or a[1].dtype != np.float32:
+        return None
+    scales = np.broadcast_to(spread(a[1], a[0].shape, call.attrs), a[0].shape)
+    zero = spread(a[2], a[0].shape, call.attrs).astype(np.int16) if len(a) > 2 and a[2] is not None else np.int16(0)
+    sound = bool((scales > 0).all() and np.isfinite(scales).all())
+    return Steps(np.asarray(a[0] - zero, np.int16), scales) if sound else None
+
+
+def dequantized(call: Call) -> Operand:
+    """The result of a DequantizeLinear of constants."""
+    arrays = [None if x is None else x.data for x in call.inputs]
+    y = _operand(_dequantize(call, arrays))
+    y.steps = steps_of(call, arrays)
+    return y
 
 
 def _plain(function: Callable[..., Any]) -> Callable[[Call, list[Any]], Array]:

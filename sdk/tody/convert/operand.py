@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UnsupportedError
 from .graph import Quant
 
 Array = NDArray[Any]
@@ -39,6 +41,23 @@ ELEMENTS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What a dequantised constant was made of: integers times scales.
+
+    Attributes:
+        integers: less their zero points, -255 to 255, int16.
+        scales: float32, in the shape of the integers.
+    """
+
+    integers: Array
+    scales: Array
+
+    def map(self, arrange: Callable[[Array], Array]) -> Steps:
+        """The same constant with its elements elsewhere."""
+        return Steps(arrange(self.integers), arrange(self.scales))
+
+
 @dataclass(eq=False)
 class Operand:
     """A tensor of the source model while it is imported.
@@ -48,7 +67,9 @@ class Operand:
         dtype: in the source model; it is computed in COMPUTE[dtype].
         name: the graph's value that holds it; empty for a constant that no primitive has taken yet.
         data: the content of a constant, in its exact dtype.
-        raw: a graph input of a dtype that is not computed in: the input itself; `name` is made by the first use.
+        raw: a value of a dtype that is not computed in, of which the first use makes `name`: a graph input, or an int8 value
+            with a `Quant`, which holds the integers of an int8 operand, and those of a uint8 operand less 128.
+        steps: how a constant was quantised, if it was.
         items: the tensors of a sequence, which has no other content.
         integers, quant: of a quantised constant, int8 and what they stand for, which `data` has as float32.
     """
@@ -59,6 +80,7 @@ class Operand:
     data: Array | None = None
     raw: str = ""
     items: tuple[Operand, ...] | None = None
+    steps: Steps | None = None
     integers: Array | None = None
     quant: Quant | None = None
 
@@ -77,6 +99,14 @@ class Refusal(Exception):
     def __init__(self, why: str, hint: str = "", needs: Operand | None = None) -> None:
         super().__init__(why)
         self.why, self.hint, self.needs = why, hint, needs
+
+
+def unsupported(refused: list[dict[str, object]]) -> UnsupportedError:
+    """The error that lists every refused node; the rows have the keys of `UnsupportedError.nodes`."""
+    count = f"{len(refused)} node{'s' if len(refused) > 1 else ''}"
+    lines = [f"{r['operator']} ({r['name']}, {r['domain']} {r['opset']}): {r['why']}" for r in refused]
+    hints = list(dict.fromkeys(str(r["hint"]) for r in refused if r["hint"]))
+    return UnsupportedError(f"{count} cannot be converted", "; ".join(lines), "; ".join(hints), refused)
 
 
 @dataclass(eq=False)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .graph import Graph
-from .noise import noise
+from .noise import nudged_model
 from .onnx import import_onnx, load_onnx
 from .outline import outline
+from .reading import read_file
 from .verify import Array, reference
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -77,8 +78,8 @@ class Source(ABC):
         """What the source itself computes, and who computed it, as `verify.reference`, with the same errors."""
 
     @abstractmethod
-    def noise(self, arrays: Mapping[str, Array], names: list[str], expected: list[Array]) -> dict[str, float]:
-        """How far rounding moves each output, as `noise.noise`."""
+    def nudged(self, seed: int) -> Source:
+        """The same model with its weights off by rounding, for `noise.noise`."""
 
     @abstractmethod
     def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
@@ -139,22 +140,31 @@ class OnnxSource(Source):
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
         return reference(self.model, arrays, outputs)
 
-    def noise(self, arrays: Mapping[str, Array], names: list[str], expected: list[Array]) -> dict[str, float]:
-        return noise(self.model, arrays, names, expected)
+    def nudged(self, seed: int) -> Source:
+        return OnnxSource(nudged_model(self.model, seed), self.name, self.file, self.sha256)
 
     def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
         return outline(self.model, shapes)
 
 
 def read_source(model: str | os.PathLike[str] | Any) -> Source:
-    """A source from a path or an onnx.ModelProto.
+    """A source from a path, an onnx.ModelProto, or the bytes of a TFLite file.
 
     Raises:
-        UsageError, ModelError, UnsupportedError, MissingExtraError: as `load_onnx`.
+        UsageError: there is no such file.
+        ModelError: it is of another kind, damaged, or too large.
+        MissingExtraError: what reads it is not installed.
     """
+    from .tflite.source import MAGIC, read_tflite_source
+
+    if isinstance(model, bytes):
+        return read_tflite_source(model, "")
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)
+        content = read_file(path)
+        if content[4:8] == MAGIC or path.suffix == ".tflite":
+            return read_tflite_source(content, path.name)
         proto = load_onnx(path)
-        return OnnxSource(proto, path.stem, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        return OnnxSource(proto, path.stem, path.name, hashlib.sha256(content).hexdigest())
     content = model.SerializeToString(deterministic=True)
     return OnnxSource(model, model.graph.name or "model", "", hashlib.sha256(content).hexdigest())

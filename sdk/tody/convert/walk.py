@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError, UnsupportedError
+from ..errors import ModelError
 from .builder import Builder
 from .fold import fold
 from .importers import IMPORTERS
 from .nodes import bind, body_of, domain_of, no_such_operator, read_attribute, schedule, schema_of, tensor_array
-from .operand import COMPUTE, ELEMENTS, Call, Operand, Refusal
+from .operand import COMPUTE, ELEMENTS, Call, Operand, Refusal, unsupported
 from .outlet import outlet, settle_names
 
 MAX_NODES = 50_000  # walked in all, functions expanded: more is an attack
@@ -233,10 +233,7 @@ class Walk:
             UnsupportedError: nodes were refused, or an output has a dtype that no device has.
         """
         if self.refused:
-            count = f"{len(self.refused)} node{'s' if len(self.refused) > 1 else ''}"
-            lines = [f"{r['operator']} ({r['name']}, {r['domain']} {r['opset']}): {r['why']}" for r in self.refused]
-            hints = list(dict.fromkeys(str(r["hint"]) for r in self.refused if r["hint"]))
-            raise UnsupportedError(f"{count} cannot be converted", "; ".join(lines), "; ".join(hints), self.refused)
+            raise unsupported(self.refused)
         for x, name in zip(results, names, strict=True):
             assert x is not None
             if x.dtype == "float64":

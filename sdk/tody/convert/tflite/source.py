@@ -1,0 +1,180 @@
+"""A TFLite model as a source of conversions, and LiteRT as the judge of what it computes."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from importlib import import_module, metadata
+from typing import Any
+
+import numpy as np
+
+from ... import format as fmt
+from ..._runtime import Runtime
+from ...errors import AccuracyError
+from ..graph import Graph, Node
+from ..integers import fold_weights
+from ..lower import lower
+from ..noise import nudged
+from ..outline import activations, add
+from ..source import Shapes, Source
+from ..verify import Array
+from .file import MAGIC, TfliteModel, read_tflite
+from .walk import import_tflite, port_of
+
+_RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
+_MAX_LABELS = 1 << 20  # bytes
+
+
+__all__ = ["MAGIC", "TfliteSource", "read_tflite_source"]
+
+
+class TfliteSource(Source):
+    """A TFLite model; `model` is a TfliteModel."""
+
+    model: TfliteModel
+
+    @property
+    def ops(self) -> dict[str, int]:
+        return dict(sorted(Counter(operator.op for operator in self.model.operators).items()))
+
+    @property
+    def opset(self) -> int:
+        return self.model.version
+
+    @property
+    def producer(self) -> str:
+        return self.model.description
+
+    @property
+    def inputs(self) -> dict[str, list[int]]:
+        declared = [port_of(self.model.tensors[i]) for i in self.model.inputs]
+        return {port.name: [n if isinstance(n, int) else 0 for n in port.shape or ()] for port in declared}
+
+    @property
+    def outputs(self) -> list[str]:
+        return [self.model.tensors[i].name for i in self.model.outputs]
+
+    @property
+    def labels(self) -> list[str]:
+        """From a file of labels in the archive that TFLite's metadata tools append to the model."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(self.model.content)) as archive:
+                for entry in archive.infolist():
+                    if "label" in entry.filename and entry.filename.endswith(".txt") and entry.file_size <= _MAX_LABELS:
+                        return [line.strip() for line in archive.read(entry).decode().splitlines() if line.strip()]
+        except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
+            pass  # most files have no archive behind them; a damaged one is as good as none
+        return []
+
+    @property
+    def is_half(self) -> bool:
+        """False: weights in float16 are computed with in float32."""
+        return False
+
+    def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
+        return import_tflite(self.model, shapes, constants)
+
+    def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+        """By LiteRT, or tflite-runtime; where neither is installed by our own runtime, operator by operator in float32."""
+        for module, package in _RUNTIMES:
+            try:
+                interpreter = import_module(module).Interpreter
+            except ImportError:
+                continue
+            try:
+                results = _interpret(interpreter, self.model, arrays)
+            except (RuntimeError, ValueError) as e:
+                what = "the conversion cannot be checked: the source model does not run"
+                raise AccuracyError(what, " ".join(str(e).split()), "--no-verify converts it unchecked") from e
+            return [results[name] for name in outputs], f"{package} {metadata.version(package)}"
+        return _own(self, arrays, outputs), "tody, not optimised (ai-edge-litert is not installed)"
+
+    def nudged(self, seed: int) -> Source:
+        """Of quantised weights the integers stay, so only float models move."""
+        content = bytearray(self.model.content)
+        for tensor in self.model.tensors:
+            if tensor.data is not None and tensor.dtype in ("float32", "float16") and tensor.data.ndim >= 2:
+                at = _place(tensor.data, self.model.content)
+                content[at : at + tensor.data.nbytes] = nudged(tensor.data, seed).tobytes()
+        return TfliteSource(read_tflite(bytes(content), self.file), self.name, self.file, self.sha256)
+
+    def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
+        """By the shapes that the file declares, whatever shapes are asked for."""
+        graph, tensors = Graph(), self.model.tensors
+        for tensor in tensors:
+            add(graph, tensor.name, tensor.shape, tensor.dtype)
+        graph.inputs = [name for name in self.inputs if name in graph.values]
+        for operator in self.model.operators:
+            outputs = [n for i in operator.outputs if (n := tensors[i].name) in graph.values]
+            inputs = [n for i in operator.inputs if i >= 0 and (n := tensors[i].name) in graph.values]
+            if outputs:
+                graph.nodes.append(Node(operator.op, list(inputs), list(outputs)))
+        graph.outputs = [name for name in self.outputs if name in activations(graph)]
+        made = sum(len(operator.outputs) for operator in self.model.operators)
+        return graph, made - sum(len(node.outputs) for node in graph.nodes), _macs(self.model)
+
+
+def _interpret(interpreter: Any, model: TfliteModel, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs by name."""
+    run = interpreter(model_content=model.content, num_threads=1)
+    entries = [(entry, model.tensors[i].name) for i, entry in zip(model.inputs, run.get_input_details(), strict=True)]
+    for entry, name in entries:
+        if tuple(entry["shape"]) != arrays[name].shape:
+            run.resize_tensor_input(entry["index"], arrays[name].shape)
+    run.allocate_tensors()
+    for entry, name in entries:
+        run.set_tensor(entry["index"], np.ascontiguousarray(arrays[name]))
+    run.invoke()
+    results = zip(model.outputs, run.get_output_details(), strict=True)
+    return {model.tensors[i].name: np.array(run.get_tensor(entry["index"])) for i, entry in results}
+
+
+def _own(source: TfliteSource, arrays: Mapping[str, Array], outputs: list[str]) -> list[Array]:
+    """What the imported graph computes as it is, with the portable kernels."""
+    graph = source.graph({name: array.shape for name, array in arrays.items()})
+    fold_weights(graph)
+    runtime = Runtime(fmt.write(lower(graph)[0]), kernels="portable")
+    for name, tensor in zip(graph.inputs, runtime.inputs, strict=True):
+        np.asarray(tensor)[...] = arrays[name]
+    runtime.run()
+    found = {name: np.array(tensor) for name, tensor in zip(source.outputs, runtime.outputs, strict=True)}
+    return [found[name] for name in outputs]
+
+
+def _place(data: Array, content: bytes) -> int:
+    """Where in the file a constant stands that is a view of it."""
+    start = np.frombuffer(content, np.uint8).__array_interface__["data"][0]
+    return int(data.__array_interface__["data"][0]) - int(start)
+
+
+def _macs(model: TfliteModel) -> int:
+    """Multiplications with addition of the model's convolutions and matrix products, by the declared shapes."""
+    total = 0
+    for operator in model.operators:
+        shapes = [model.tensors[i].shape if i >= 0 else () for i in operator.inputs]
+        made = math.prod(model.tensors[operator.outputs[0]].shape) if operator.outputs else 0
+        if operator.op in ("CONV_2D", "FULLY_CONNECTED") and len(shapes) > 1:
+            total += made * math.prod(shapes[1][1:])
+        elif operator.op == "DEPTHWISE_CONV_2D" and len(shapes) > 1:
+            total += made * math.prod(shapes[1][1:3])
+        elif operator.op == "TRANSPOSE_CONV" and len(shapes) > 2:
+            total += math.prod(shapes[2]) * math.prod(shapes[1][:3])
+        elif operator.op == "BATCH_MATMUL" and shapes:
+            total += made * math.prod(shapes[0][-1:])
+    return total
+
+
+def read_tflite_source(content: bytes, file: str) -> TfliteSource:
+    """A source from the bytes of a file.
+
+    Raises:
+        ModelError: as `read_tflite`.
+    """
+    name = file.rsplit(".", 1)[0] or "model"
+    return TfliteSource(read_tflite(content, file or "the model"), name, file, hashlib.sha256(content).hexdigest())
