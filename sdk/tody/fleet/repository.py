@@ -10,14 +10,14 @@ Files here are the truth; a broker is a cache of them (publish.py). TUF: https:/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError, TrustError, UsageError
 from .disk import FolderDisk, put
-from .documents import Desired, Release, encode, name
+from .documents import Desired, Release, encode, name, parse_release
 from .keys import Keyring, Signer
 
 if TYPE_CHECKING:
@@ -207,6 +207,28 @@ class Repository:
         path = self.folder / "blobs" / sha256
         content = path.read_bytes() if path.is_file() else b""
         return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+    def blobs(self) -> Iterator[tuple[str, bytes]]:
+        """All documents and chunks that the signed documents name.
+
+        Raises:
+            TrustError: one of them is damaged or gone.
+        """
+        wanted: dict[str, None] = {}
+        for group in self.groups:
+            for path, target in sorted(self._load(f"g-{group}").signed.targets.items()):
+                wanted[target.hashes["sha256"]] = None
+                if path.startswith("release/"):
+                    release = parse_release(self._sound_blob(target.hashes["sha256"]))
+                    parts = [*release.chunks, *(part for delta in release.deltas.values() for part in delta.chunks)]
+                    wanted.update(dict.fromkeys(part.sha256 for part in parts))
+        return ((sha256, self._sound_blob(sha256)) for sha256 in wanted)
+
+    def _sound_blob(self, sha256: str) -> bytes:
+        content = self.blob(sha256)
+        if content is None:
+            raise TrustError(f"blob {sha256[:12]} is damaged or gone", str(self.folder), "push the model again")
+        return content
 
     def metadata(self) -> dict[str, bytes]:
         """All current metadata and every root, by file name: what devices may ask for. `timestamp.json` is the last."""

@@ -1,0 +1,252 @@
+"""A thin layer over paho-mqtt: exact topics are read, messages are published and acknowledged, commands are listened to.
+
+Retained messages are read by exact topic, a few at a time: brokers drop part of what a wildcard brings, silently. MQTT has no
+word for "there is nothing": after the subscription a probe is sent to a topic of our own, and when it has come back, so has
+everything that was retained. That is how brokers behave, not what MQTT promises, so nothing is decided by it for good.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import DeviceError, MissingExtraError, UsageError
+
+WINDOW = 8  # topics of one SUBSCRIBE: no broker takes fewer
+TIMEOUT = 15.0  # seconds for what a broker should do at once
+GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+Handler = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a broker is and how to speak to it.
+
+    Attributes:
+        tls: files of the authority's certificate, the own certificate and its key; None: without TLS.
+    """
+
+    host: str
+    port: int
+    tls: tuple[Path, Path, Path] | None = None
+
+    @staticmethod
+    def parse(url: str, identity: Path | None = None) -> Address:
+        """`mqtt://host:1883` (without TLS: for this machine only) or `mqtts://host:8883` with the files of a folder.
+
+        Raises:
+            UsageError: the URL is none, a file is missing, or a broker beyond this machine would be spoken to in the clear.
+        """
+        parts = urlsplit(url if "//" in url else f"mqtts://{url}")
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
+        try:
+            port = parts.port or PORTS[parts.scheme]
+        except ValueError as e:
+            raise UsageError(f"{url!r} has no sound port", str(e), "mqtts://HOST:8883") from e
+        if parts.scheme == "mqtt":
+            if not _is_local(parts.hostname):
+                why = "anybody on the way could read and change what is said"
+                raise UsageError(f"{url} is not encrypted", why, "use mqtts://; tody broker init sets it up")
+            return Address(parts.hostname, port)
+        folder = identity or Path()
+        files = (folder / "ca.crt", folder / "tody.crt", folder / "tody.key")
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "tody enroll makes one")
+        return Address(parts.hostname, port, files)
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+class Link:
+    """A connection to a broker that comes back by itself. Use it as a context.
+
+    Args:
+        address: of the broker.
+        client: the client id; a device's own name.
+        probe: a topic that only this client writes and may read.
+        will: topic and payload of the message that the broker publishes, retained, when the connection is lost.
+    """
+
+    def __init__(self, address: Address, client: str, probe: str, will: tuple[str, bytes] | None = None) -> None:
+        try:
+            from paho.mqtt import client as paho
+            from paho.mqtt.enums import CallbackAPIVersion
+            from paho.mqtt.subscribeoptions import SubscribeOptions
+        except ImportError as e:
+            raise MissingExtraError("paho-mqtt", "fleet") from e
+        self._paho, self._options, self.address, self._probe = paho, SubscribeOptions(qos=1), address, probe
+        self._changed = threading.Condition()
+        self._seen: dict[str, bytes] = {}
+        self._handlers: dict[str, Handler] = {}
+        self._connected = False
+        self._refused = ""  # why the broker hung up, the last time
+        self._losses = 0
+        self._reading = threading.Lock()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
+        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.on_socket_open = _without_delay
+        self._client.reconnect_delay_set(1, 60)
+        if address.tls:
+            authority, certificate, key = map(str, address.tls)
+            self._client.tls_set(authority, certificate, key)
+        if will:
+            self._client.will_set(will[0], will[1], qos=1, retain=True)
+
+    def __enter__(self) -> Link:
+        """Connect.
+
+        Raises:
+            DeviceError: nobody answers, or the broker refuses.
+        """
+        try:
+            self._client.connect(self.address.host, self.address.port, keepalive=30, clean_start=True)
+        except (OSError, ValueError) as e:
+            where = f"{self.address.host}:{self.address.port}"
+            raise DeviceError(f"there is no broker at {where}", str(e), "is it running? tody broker run") from e
+        self._client.loop_start()
+        try:
+            self._wait(lambda: self._connected or self._refused, TIMEOUT)
+            if self._refused:
+                raise DeviceError("the broker refuses the connection", self._refused, "check certificate and client name")
+        except BaseException:
+            self._client.loop_stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connected
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, timeout: float = TIMEOUT) -> None:
+        """Publish with QoS 1 and wait until the broker has taken it. That it kept it, only reading it back proves.
+
+        Raises:
+            DeviceError: it did not take it in time.
+        """
+        message = self._client.publish(topic, payload, qos=1, retain=retain)
+        self._delivered([message], timeout)
+
+    def publish_all(self, messages: Sequence[tuple[str, bytes]], timeout: float = TIMEOUT) -> None:
+        """Publish many retained messages; `publish` says how."""
+        for i in range(0, len(messages), 16):  # more at once only wait in our own queue
+            sent = [self._client.publish(topic, payload, qos=1, retain=True) for topic, payload in messages[i : i + 16]]
+            self._delivered(sent, timeout)
+
+    def _delivered(self, messages: Sequence[Any], timeout: float) -> None:
+        end, losses = time.monotonic() + timeout, self._losses
+        for message in messages:
+            try:
+                while not message.is_published() and time.monotonic() < end and self._losses == losses:
+                    message.wait_for_publish(0.1)
+                taken = message.is_published()
+            except (RuntimeError, ValueError) as e:
+                raise DeviceError("a message cannot be sent", str(e), "is the broker there?") from e
+            if not taken:
+                why = self._refused or "it is gone, or the link is bad"
+                raise DeviceError("the broker did not take a message", why, "is it larger than the broker allows? try again")
+
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish with QoS 1 without waiting; kept in memory while there is no connection."""
+        self._client.publish(topic, payload, qos=1, retain=retain)
+
+    def read(self, topics: Sequence[str], timeout: float = TIMEOUT) -> dict[str, bytes | None]:
+        """The retained messages of these topics; None where there is none, or an empty one.
+
+        Raises:
+            DeviceError: the broker did not answer in time.
+        """
+        found: dict[str, bytes | None] = {}
+        for i in range(0, len(topics), WINDOW):
+            found.update(self._read_window(list(dict.fromkeys(topics[i : i + WINDOW])), timeout))
+        return found
+
+    def _read_window(self, topics: list[str], timeout: float) -> dict[str, bytes | None]:
+        token = secrets.token_bytes(8)
+
+        def complete() -> bool:
+            return all(topic in self._seen for topic in topics)
+
+        with self._reading:
+            for topic in (*topics, self._probe):
+                self._seen.pop(topic, None)
+            self._subscribe([*topics, self._probe])
+            self._client.publish(self._probe, token, qos=1)
+            try:
+                self._wait(lambda: complete() or self._seen.get(self._probe) == token, timeout)
+                if not complete():
+                    self._pause(complete, GRACE)
+                return {topic: self._seen.get(topic) or None for topic in topics}
+            finally:
+                self._client.unsubscribe([topic for topic in (*topics, self._probe) if topic not in self._handlers])
+
+    def listen(self, topic: str, handler: Handler) -> None:
+        """Call a function, in the connection's thread, with every message of a topic (which may hold wildcards) from now on."""
+        self._handlers[topic] = handler
+        self._subscribe([topic])
+
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        self._client.subscribe([(topic, self._options) for topic in topics])
+
+    def _wait(self, done: Callable[[], object], timeout: float) -> None:
+        """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
+
+        Raises:
+            DeviceError: nothing arrived for so long, or the connection broke.
+        """
+        with self._changed:
+            while not done():
+                was_connected = self._connected
+                if not self._changed.wait(timeout):
+                    raise DeviceError("the broker does not answer", f"nothing came in {timeout:g} s", "is the link very bad?")
+                if was_connected and not self._connected:
+                    raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
+
+    def _pause(self, done: Callable[[], object], seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(done, seconds)
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        with self._changed:
+            self._connected = not reason.is_failure
+            self._refused = str(reason) if reason.is_failure else ""
+            self._changed.notify_all()
+        if self._connected and self._handlers:
+            self._subscribe(list(self._handlers))
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        with self._changed:
+            self._connected = False
+            self._losses += 1
+            self._refused = str(reason) if reason.is_failure else ""
+            self._changed.notify_all()
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        with self._changed:
+            self._seen[message.topic] = message.payload
+            self._changed.notify_all()
+        for pattern, handler in self._handlers.items():
+            if self._paho.topic_matches_sub(pattern, message.topic):
+                handler(message.topic, message.payload)
+
+
+def _without_delay(client: Any, data: Any, sock: Any) -> None:
+    """Small messages at once: Nagle's algorithm and late acknowledgements would cost 44 ms a round trip."""
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

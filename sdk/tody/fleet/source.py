@@ -1,0 +1,51 @@
+"""Where a device gets a repository's files: a broker's retained messages, or a folder such as a USB stick. Trusted is neither."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .mqtt import Link
+from .topics import Topics
+
+_PATH = re.compile(r"(meta|blob)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class Source(Protocol):
+    """Files of a repository by `meta/<file>` and `blob/<sha256>`."""
+
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """The files; None for what is not there. Raises OSError when that cannot be known now."""
+
+
+class BrokerSource:
+    """The retained messages of a broker."""
+
+    def __init__(self, link: Link, topics: Topics) -> None:
+        self._link, self._topics = link, topics
+
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        by_topic = {self._topics.repository(path): path for path in paths}
+        return {by_topic[topic]: content for topic, content in self._link.read(list(by_topic)).items()}
+
+
+class FolderSource:
+    """A folder that `tody push --to FOLDER` has written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        return {path: self._file(path) for path in paths}
+
+    def _file(self, path: str) -> bytes | None:
+        file = self._folder / path
+        return file.read_bytes() if _PATH.fullmatch(path) and file.is_file() else None
+
+
+def one(source: Source, path: str, most: int) -> bytes | None:
+    """One file, or None if it is not there. A longer one than `most` is handed out all the same: whoever asks for it checks."""
+    return source.read([path])[path]
