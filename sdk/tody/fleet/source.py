@@ -1,4 +1,4 @@
-"""Where a device gets a repository's files: a broker's retained messages, or a folder such as a USB stick. Trusted is neither."""
+"""Where a device gets files of a repository: a broker's retained messages, or a folder (a USB stick). Neither is trusted."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
