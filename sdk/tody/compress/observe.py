@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .. import format as fmt
 from .._runtime import Runtime
 from ..convert.graph import Graph, Node
+from ..convert.integers import fold_weights
 from ..convert.lower import lower
-from ..convert.rewrite import drop_dead, first_output
+from ..convert.rewrite import first_output
 from ..errors import ModelError
 
 Array = NDArray[Any]
@@ -87,29 +88,6 @@ def _views(graph: Graph) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
     return views
 
 
-def fold_weights(graph: Graph) -> None:
-    """Replace quantised constants, and the casts behind them, by the float32 numbers they stand for."""
-    for node in [n for n in graph.nodes if n.op == "cast"]:
-        x, y = graph.values[node.inputs[0] or ""], graph.values[first_output(node)]
-        if x.data is not None and x.quant is not None and y.dtype == "float32":
-            y.data, y.pack = dequantise(x.data, x.quant.scales, x.quant.zero_point, x.pack == "panels"), x.pack
-            graph.nodes.remove(node)
-    drop_dead(graph)
-
-
-def dequantise(data: Array, scales: tuple[float, ...], zero_point: int, panels: bool) -> Array:
-    """The float32 numbers that int8 weights stand for; several scales belong to the output channels ([G,N,..] or [..,C])."""
-    wide = (data.astype(np.float64) - zero_point) * channelwise(np.array(scales), data.ndim, data.shape, panels)
-    return wide.astype(np.float32)
-
-
-def channelwise(scales: Floats, rank: int, shape: tuple[int, ...], panels: bool) -> Floats:
-    """Scales in a shape that broadcasts against weights: [G,N,1,1] for panels, [C] for a depthwise convolution's [T,C]."""
-    if scales.size == 1 or not panels:
-        return scales
-    return scales.reshape(*shape[:2], *(1,) * (rank - 2))
-
-
 @dataclass
 class Spread:
     """What was seen of a value.
@@ -118,8 +96,8 @@ class Spread:
         low, high: smallest and largest finite element.
         channel_low, channel_high: the same for each index of the last dimension.
         infinite: whether an element was infinite.
-        counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero stands between the two in the middle.
-            Elements that are exactly zero are left out, because every quantisation keeps them.
+        counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero is between the two in the
+            middle. Elements that are exactly zero are left out, because every quantisation keeps them.
         width: of a bin, a power of two.
         weights: how much an error of each channel matters to what consumes the value; None: all alike.
     """
@@ -159,6 +137,17 @@ class Spread:
         if self.weights is not None:
             each *= self.weights.astype(np.float32)
         self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS)
+
+    def histogram(self, bins: int) -> tuple[list[float], float, float]:
+        """The counts in so many bins, and the numbers between which these lie; for pictures of the distribution."""
+        used = np.flatnonzero(self.counts)
+        if not used.size:
+            return [], 0.0, 0.0
+        first, last = int(used[0]), int(used[-1]) + 1
+        step = -(-(last - first) // bins)
+        counts = np.pad(self.counts[first:last], (0, step * bins - (last - first))).reshape(bins, step).sum(axis=1)
+        low = (first - HALF_BINS) * self.width
+        return counts.tolist(), low, low + step * bins * self.width
 
     def _reach(self, most: float) -> None:
         """Let the bins cover -most to most: each doubling of their width makes one of two neighbours."""

@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..convert.functions import UNARY
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_value, drop_dead, first_output, insert_after, insert_before
 from . import ranges
 from .observe import Spread
-
-Array = NDArray[Any]
 
 LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
 HEAVY = (*LINEAR, "matmul")
@@ -25,6 +22,7 @@ TABLED = (  # functions of one value that a table of 256 integers gives well: sm
     "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign "
     "thresholded_relu shrink affine abs neg erf sin cos atan"
 ).split()
+REAL = ":real"  # behind the name of a value: what its integers stand for
 _CLAMPS = ("none", "clamp")
 _NO_PAD = 1e9  # a pad value beyond this means minus infinity: it is never to win
 _UNEQUAL = 2.0  # a step this much wider than needed loses one bit
@@ -116,7 +114,7 @@ def decide(graph: Graph, kept: Mapping[str, str], io_is_integer: bool = False) -
     Args:
         kept: first output of nodes that shall stay in float32, with the reason.
     """
-    roles = Roles({node for node in graph.nodes})
+    roles = Roles(set(graph.nodes))
     for node in graph.nodes:
         reason = kept.get(first_output(node)) or _refusal(graph, node)
         if reason:
@@ -193,7 +191,7 @@ def choose(graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], meth
 
 
 def _is_wider(quants: Mapping[str, Quant], node: Node, x: str) -> bool:
-    whole = [quants[name].scales[0] for name in (*node.inputs, first_output(node)) if name in quants]
+    whole = [quants[name].scales[0] for name in (*node.inputs, first_output(node)) if name is not None and name in quants]
     return max(whole) > _UNEQUAL * quants[x].scales[0]
 
 
@@ -290,21 +288,13 @@ def quantise(graph: Graph, integer: set[Node], choice: Choice) -> None:
 
 def _casts(graph: Graph, value: Value, quant: Quant) -> tuple[list[Node], str]:
     """Casts from a value to its integers and back; returns them and what they make. Constants are quantised here."""
-    integers = add_value(graph, f"{value.name}:int8", value.shape, "int8")
-    graph.values[integers].quant = quant
-    through = add_value(graph, f"{value.name}:real", value.shape)
+    integers = add_value(graph, f"{value.name}:int8", value.shape, "int8", quant)
+    through = add_value(graph, f"{value.name}{REAL}", value.shape)
     back = Node("cast", [integers], [through])
     if value.data is None:
         return [Node("cast", [value.name], [integers]), back], through
-    graph.values[integers].data = integers_of(value.data, quant)
+    graph.values[integers].data = quant.quantise(value.data)
     return [back], through
-
-
-def integers_of(data: Array, quant: Quant) -> NDArray[np.int8]:
-    """What the operator `cast` makes of real numbers."""
-    with np.errstate(over="ignore"):
-        steps = np.clip(np.rint(data.astype(np.float32) / np.float32(quant.scales[0])), -32768, 32767)
-    return np.clip(steps + quant.zero_point, -128, 127).astype(np.int8)
 
 
 def linear_nodes(graph: Graph, integer: Iterable[Node]) -> list[Node]:

@@ -65,7 +65,7 @@ def choose(spread: Spread, method: str = "auto", functions: Sequence[Function | 
     "minmax" keeps everything; "percentile" all but one element of 10,000 on each side; "kl" loses the least information about
     the distribution (Migacz 2017); "mse" makes the smallest squared error. "auto" considers all of them, and keeps what has the
     smallest error where the value is used: each element counts as its channel's weights say (`Spread.weights`), and behind a
-    function of one value it is the error of the function's result, so that what a sigmoid or hard-swish flattens costs no steps.
+    function of one value it is the error of the function's result: what a sigmoid or hard-swish flattens costs no steps.
 
     Args:
         spread: of the value.
@@ -100,7 +100,8 @@ class _Error:
 
     def __call__(self, low: Floats, high: Floats) -> Floats:
         """The error of each of the ranges: of rounding inside (a twelfth of the squared step) and of the clipping outside."""
-        return np.sum([self._of(f, low[:, None], high[:, None]) for f in self._functions], axis=0)
+        errors: Floats = np.sum([self._of(f, low[:, None], high[:, None]) for f in self._functions], axis=0)
+        return errors
 
     def _of(self, f: Function | None, low: Floats, high: Floats) -> Floats:
         scale = (high - low) / STEPS

@@ -1,0 +1,209 @@
+"""Compress a model: import, optimise, quantise, check against the float model, judge, write."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..convert import verify
+from ..convert.facts import describe, target_path
+from ..convert.finish import finish, try_decoder
+from ..convert.graph import Graph
+from ..convert.integers import to_integers
+from ..convert.lower import lower
+from ..convert.optimise import optimise
+from ..convert.rewrite import first_output
+from ..convert.source import Source, read_source
+from ..errors import UsageError
+from ..run.model import load
+from . import ranges
+from .data import SAMPLES, read_data
+from .measure import METRICS, choose_metric, cost, latency, measure
+from .place import LINEAR
+from .quantise import STAGES, Quantised, Report, Settings, quantise
+from .report import BINS, CompressReport, Island, Layer
+
+IO = ("float32", "int8")
+
+
+def compress(
+    model: str | os.PathLike[str] | Any,
+    data: str | os.PathLike[str] | Iterable[Any],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    weights: int = 8,
+    max_drop: float = 0.01,
+    force: bool = False,
+    metric: str = "auto",
+    method: str = "auto",
+    effort: str = "normal",
+    samples: int = SAMPLES,
+    io: str = "float32",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
+    decoder: str | Mapping[str, Any] | None = "auto",
+    labels: Sequence[str] | str | os.PathLike[str] | None = None,
+    preprocess: Mapping[str, Any] | str | None = "auto",
+    score: float | None = None,
+    iou: float | None = None,
+    name: str | None = None,
+    licence: str = "",
+    progress: Report | None = None,
+) -> CompressReport:
+    """Compress a model to int8 and measure what that costs.
+
+    Args:
+        model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto, in float.
+        data: pictures or inputs to calibrate and to measure with, as `read_data` takes them.
+        output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
+        weights: bits of the weights, 2 to 8.
+        max_drop: largest loss allowed, of the metric, 0 to 1 (`Accuracy.allowed`).
+        force: keep a result that lost more; the report says so.
+        metric: "map", "top1", "agreement", or "auto" for what the data has labels for.
+        method: how ranges are chosen: "auto", "minmax", "percentile", "mse" or "kl" (`ranges.choose`).
+        effort: "fast", "normal" or "best" (`Settings`).
+        samples: how many to calibrate with, at most.
+        io: dtype of the model's float inputs and outputs in the file.
+        shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
+        progress: called with what is being done, how much of it, and of how much.
+
+    Raises:
+        UsageError: an argument is wrong, or the data does not fit the model or cannot be read.
+        ModelError: the source is damaged, or computes values that are not numbers.
+        UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
+        AccuracyError: more was lost than `max_drop` allows. Nothing is written.
+    """
+    _check(weights=weights, max_drop=max_drop, metric=metric, method=method, effort=effort, io=io)
+    tell = progress or (lambda what, done, total: None)
+    target = target_path(output, model)
+    source = read_source(model)
+    graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
+    facts = describe(
+        source,
+        graph,
+        decoder=decoder,
+        labels=labels,
+        preprocess=preprocess,
+        score=score,
+        iou=iou,
+        name=name,
+        licence=licence,
+    )
+    found = read_data(
+        data,
+        facts["inputs"],
+        facts.get("preprocess"),
+        samples=samples,
+        progress=lambda done, total: tell("reading data", done, total),
+    )
+    metric = choose_metric(facts, found, metric)
+    feeds = verify.feeds(graph, facts.get("preprocess"))
+    optimise(graph)
+    _check_source(graph, facts["name"])
+    before = load(finish(lower(graph.copy())[0], source, facts, feeds), threads=1)
+    settings = Settings(weights, method, effort, io == "int8")
+    made = quantise(graph, found.calibration, settings, progress)
+    options = {"method": method, "effort": effort, "io": io}
+    content, islands = _compile(made, source, facts, {"weights": weights, **options, **found.as_dict()})
+    after = load(content, threads=1)
+    accuracy = measure(before, after, found, metric, lambda done, total: tell("measuring", done, total))
+    times = latency([before, after])
+    report = CompressReport(
+        name=facts["name"],
+        source=source.file,
+        weights=weights,
+        options=options,
+        data=found.as_dict(),
+        before=cost(before, times[0]),
+        after=cost(after, times[1]),
+        accuracy=accuracy,
+        layers=_layers(made),
+        islands=islands,
+        decoder=facts.get("decoder", {}).get("name", ""),
+        notes=[*graph.notes, *found.notes],
+        content=content,
+    )
+    report.judge(max_drop, force)
+    if decoder != "auto":
+        try_decoder(content, facts)
+    if target is not None:
+        report.save(target)
+    return report
+
+
+def _check(weights: int, max_drop: float, **chosen: str) -> None:
+    known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO}
+    for key, value in chosen.items():
+        if value not in known[key]:
+            raise UsageError(f"there is no {key} {value!r}", f"known are {', '.join(known[key])}")
+    if weights not in range(2, 9):
+        raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8")
+    if not 0 <= max_drop <= 1:
+        raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
+
+
+def _check_source(graph: Graph, name: str) -> None:
+    if any(value.quant for value in graph.values.values()):
+        hint = "tody convert takes it as it is; to compress, give the float model that it was made of"
+        raise UsageError(f"{name} is quantised already", "its integers would be rounded twice", hint)
+    if any(0 in value.shape for name, value in graph.values.items() if name in graph.inputs):
+        raise UsageError(f"{name} has an input without elements", "there is nothing to calibrate with")
+
+
+def _compile(
+    made: Quantised, source: Source, facts: dict[str, Any], provenance: Mapping[str, Any]
+) -> tuple[bytes, list[Island]]:
+    """The file's bytes, and what stays in float32 in it."""
+    graph = made.graph.copy()
+    refused = to_integers(graph)
+    feeds = verify.feeds(graph, facts.get("preprocess"))
+    content = finish(lower(graph)[0], source, facts, feeds, {"compressed": provenance})
+    return content, _islands(graph, made, refused)
+
+
+def _islands(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Island]:
+    """The operators that compute with real numbers, but for those that only stand between others."""
+    found = []
+    for node in graph.nodes:
+        y = first_output(node)
+        real = any(n is not None and graph.values[n].dtype == "float32" for n in (*node.inputs[:1], y))
+        reason = made.reasons.get(y, "its integers would not fit" if y in made.integer else "")
+        if real and reason and node.op not in ("cast", "reshape"):
+            found.append(Island(node.source or y, node.op, reason))
+    return found
+
+
+def _layers(made: Quantised) -> list[Layer]:
+    """What became of every operator of the float graph that computes something."""
+    found = []
+    for node in made.reference.nodes:
+        y = first_output(node)
+        if node.op == "reshape" or y not in made.spreads:
+            continue
+        bits = made.bits.get(y, 8 if y in made.integer else 32)
+        kept = made.choice.ranges.get(y) if y in made.integer else None
+        seen, low, high = made.spreads[y].histogram(BINS)
+        weights = made.reference.values[node.inputs[1] or ""].data if node.op in LINEAR else None
+        counts, edges = np.histogram([] if weights is None else weights, BINS)
+        found.append(
+            Layer(
+                name=y,
+                op=node.op,
+                bits=bits,
+                sqnr_db=made.sqnr_db.get(y),
+                low=None if kept is None else kept.low,
+                high=None if kept is None else kept.high,
+                method="" if kept is None else kept.method,
+                seen=seen,
+                seen_low=low,
+                seen_high=high,
+                weights=counts.tolist() if weights is not None else (),
+                weights_low=float(edges[0]),
+                weights_high=float(edges[-1]),
+            )
+        )
+    return found

@@ -1,0 +1,155 @@
+"""Post-training quantisation: from a float32 graph and samples to the same graph in int8."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..convert.graph import Graph
+from ..convert.rewrite import first_output
+from ..run.agreement import decibels
+from . import place
+from .equalise import equalise
+from .observe import Probe, Sample, Spread, consumer_weights, observe
+from .rounding import quantise_weights
+
+Array = NDArray[Any]
+Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+
+STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
+_LOOKED_AT = 8  # samples for the SQNR of every layer
+_KEPT = 1 << 15  # elements of a value that one sample adds to it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to quantise.
+
+    Attributes:
+        bits: of the weights, 2 to 8; `wanted` names layers, by their first output, that differ.
+        method: of `ranges.choose`.
+        effort: "fast" rounds weights to the nearest level, "normal" so that the layer's result changes least, "best" runs the
+            model anew for more of the layers.
+        io_is_integer: inputs and outputs are int8 too.
+        kept: first output of operators that stay in float32, with the reason.
+    """
+
+    bits: int = 8
+    method: str = "auto"
+    effort: str = "normal"
+    io_is_integer: bool = False
+    kept: Mapping[str, str] = field(default_factory=dict)
+    wanted: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Quantised:
+    """A graph with casts in place, and how it came about.
+
+    Attributes:
+        graph: float32 operators between casts; `to_integers` makes integers of them.
+        reference: the same without casts: what it stands for. Values have the same names.
+        integer: first outputs of the operators that compute in int8.
+        reasons: first output of operators that could matter and do not, with the reason.
+        choice: ranges and quantisations by value.
+        spreads: what was seen of the reference's values.
+        bits: first output of each layer with int8 weights -> their bits.
+        sqnr_db: of the first output of each operator, with everything before it quantised too.
+    """
+
+    graph: Graph
+    reference: Graph
+    integer: set[str]
+    reasons: dict[str, str]
+    choice: place.Choice
+    spreads: dict[str, Spread]
+    bits: dict[str, int]
+    sqnr_db: dict[str, float] = field(default_factory=dict)
+
+
+def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report: Report | None = None) -> Quantised:
+    """Put casts into a float32 graph and quantise its weights.
+
+    Args:
+        graph: optimised; changed in place.
+        samples: to calibrate with, at least one.
+        settings: how.
+        report: told about progress.
+
+    Raises:
+        ModelError: a value is not a number.
+    """
+    tell = report or (lambda what, done, total: None)
+    count = len(samples)
+    place.prepare(graph, settings.io_is_integer)
+    seen = observe(graph, samples, progress=lambda done: tell("observing", done, 2 * count))
+    equalise(graph, seen)
+    spreads = observe(graph, samples, consumer_weights(graph), lambda done: tell("observing", count + done, 2 * count))
+    kept = {**_infinite(graph, spreads), **settings.kept}
+    roles = place.decide(graph, kept, settings.io_is_integer)
+    choice = place.choose(graph, roles.integer, spreads, settings.method)
+    layers = [first_output(node) for node in place.linear_nodes(graph, roles.integer)]
+    result = Quantised(
+        graph=graph,
+        reference=graph.copy(),
+        integer={first_output(node) for node in roles.integer},
+        reasons={first_output(node): reason for node, reason in roles.reasons.items()},
+        choice=choice,
+        spreads=spreads,
+        bits={name: settings.wanted.get(name, settings.bits) for name in layers},
+    )
+    place.quantise(graph, roles.integer, choice)
+    seen_by_layers = [] if settings.effort == "fast" else samples
+    stages = STAGES[settings.effort]
+    watch = partial(tell, "rounding")
+    quantise_weights(graph, result.reference, seen_by_layers, result.bits, stages=stages, progress=watch)
+    result.sqnr_db = sqnr(result, samples[:_LOOKED_AT])
+    return result
+
+
+def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:
+    """The operators that compute infinities: no integers stand for those. Moving them is another matter: they saturate."""
+    found = {}
+    for node in graph.nodes:
+        y = first_output(node)
+        if y in spreads and spreads[y].infinite and not place.keeps_quantisation(node):
+            found[y] = "its values are infinite"
+    return found
+
+
+def sqnr(quantised: Quantised, samples: Sequence[Sample]) -> dict[str, float]:
+    """How far every value of the quantised model is from the float one's, in dB of power, on these samples."""
+    exact, rounded = Probe(quantised.reference), Probe(quantised.graph)
+    real = {name: f"{name}{place.REAL}" for name in quantised.choice.quants}
+    named = {real.get(name, name): name for name in quantised.spreads}
+    power: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    for sample in samples:
+        kept: dict[str, Array] = {}
+
+        def keep(name: str, array: Array, kept: dict[str, Array] = kept) -> None:
+            if name in quantised.spreads:
+                kept[name] = _some(array)
+
+        def compare(name: str, array: Array, kept: dict[str, Array] = kept) -> None:
+            right = kept.get(named.get(name, ""))
+            if right is not None:
+                both = np.isfinite(right) & np.isfinite(found := _some(array))
+                known = named[name]
+                power[known] = power.get(known, 0.0) + float(np.sum(np.square(right[both])))
+                noise[known] = noise.get(known, 0.0) + float(np.sum(np.square(right[both] - found[both])))
+
+        exact.run(sample, keep)
+        rounded.run(sample, compare)
+    return {name: decibels(power[name], noise[name]) for name in power}
+
+
+def _some(array: Array) -> Array:
+    flat = array.reshape(-1)
+    return flat[:: -(-flat.size // _KEPT)].astype(np.float64)
