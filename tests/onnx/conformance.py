@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from tody._runtime import Runtime
+from tody.convert.integers import to_integers
 from tody.convert.lower import lower
 from tody.convert.onnx import import_onnx
 from tody.convert.optimise import optimise
@@ -75,6 +76,7 @@ def run_case(case: Any) -> Result:
             return Result("refused", reason_of(e))
         result.outcome = "passed" if graph.inputs else "folded"
         optimise(graph)
+        to_integers(graph)
         runtime = Runtime(write(lower(graph)[0]))
         for name, tensor in zip(graph.inputs, runtime.inputs, strict=True):
             np.asarray(tensor)[...] = feeds[name]

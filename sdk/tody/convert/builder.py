@@ -10,7 +10,8 @@ import numpy as np
 
 from ..format import DTYPES, MAX_RANK, OPS
 from .graph import Graph, Node, Quant, Value
-from .operand import COMPUTE, FLOATS, STORED, Array, Operand, Refusal, strides_of
+from .operand import COMPUTE, FLOATS, STORED, Array, Operand, Refusal, Steps, strides_of
+from .steps import one_scale, scale_per_channel
 
 MAX_BYTES = 1 << 31  # of one tensor, and of all constants together
 Attrs: TypeAlias = "dict[str, Any] | None"
@@ -54,17 +55,30 @@ class Builder:
         array = np.asarray(data)
         return Operand(array.shape, dtype or array.dtype.name, data=array)
 
+    def _moved(self, x: Operand, arrange: Callable[[Array], Array]) -> Operand:
+        """A constant with its elements elsewhere."""
+        y = self.constant(arrange(np.asarray(x.data)), x.dtype)
+        y.steps = None if x.steps is None else x.steps.map(arrange)
+        return y
+
     def value(self, x: Operand) -> str:
         """The graph's value that holds an operand, in the dtype it is computed in."""
         if x.name:
             return x.name
-        if x.integers is not None and x.quant is not None and x.integers.size:
-            x.name = self.quantised(x.integers, x.quant).name
-        elif x.data is not None:
-            x.name = self._store(x.data, x.dtype)
+        if x.data is not None:
+            found = None if x.steps is None or x.size <= 1 else one_scale(x.steps)
+            x.name = self._store(x.data, x.dtype) if found is None else self.quantised(*found).name
         else:
-            x.name = self.emit("cast", [], x.shape, x.dtype, taken=[x.raw]).name
+            x.name = self._whole(x)
         return x.name
+
+    def _whole(self, x: Operand) -> str:
+        """The integers of an operand of a dtype that is not computed in."""
+        if self.graph.values[x.raw].quant is None:
+            return self.emit("cast", [], x.shape, x.dtype, taken=[x.raw]).name
+        plain = self.relabel(x.raw, None)
+        wide = self.emit("cast", [], x.shape, "int32", taken=[plain])
+        return wide.name if x.dtype == "int8" else self.scalar("add", wide, 128).name
 
     def _store(self, data: Array, dtype: str, pack: str = "plain") -> str:
         if dtype not in STORED:
@@ -84,13 +98,29 @@ class Builder:
         self.graph.values[name] = Value(name, tuple(data.shape), STORED[dtype], content, pack)
         return name
 
-    def weights(self, source: Array, kind: tuple[Any, ...], arrange: Callable[[Array], Array], pack: str = "panels") -> Operand:
-        """Weights in the arrangement of a primitive. The same source arranged the same way is stored once."""
+    def weights(
+        self,
+        source: Array,
+        kind: tuple[Any, ...],
+        arrange: Callable[[Array], Array],
+        pack: str = "panels",
+        steps: Steps | None = None,
+    ) -> Operand:
+        """Weights in the arrangement of a primitive. The same source arranged the same way is stored once.
+
+        Args:
+            steps: how the source was quantised. It stays so where `arrange` only moves elements.
+        """
         key = (id(source), *kind)
         if key not in self._weights:
             data = arrange(source)
-            name = self._store(data, "float32", pack)
-            self._weights[key] = (source, Operand(tuple(data.shape), "float32", name))
+            found = None if steps is None else scale_per_channel(steps.map(arrange), pack)
+            if found is None:
+                made = Operand(tuple(data.shape), "float32", self._store(data, "float32", pack))
+            else:
+                made = self.quantised(found.integers, found.quant, pack)
+                self.graph.notes += [f"{self.source}: {found.note}"] if found.note else []
+            self._weights[key] = (source, made)
         return self._weights[key][1]
 
     def claim(self, shape: Sequence[int]) -> None:
@@ -150,9 +180,10 @@ class Builder:
 
     def quantise(self, x: Operand, quant: Quant) -> Operand:
         """The integers of a float32 operand, as an int8 operand."""
+        real = self.value(x)
         y = self._result("cast", x.shape, "float32")
         self.graph.values[y.name].dtype, self.graph.values[y.name].quant = "int8", quant
-        self.append("cast", [self.value(x)], [y.name])
+        self.append("cast", [real], [y.name])
         return Operand(x.shape, "int8", y.name)
 
     def dequantise(self, q: Operand) -> Operand:
@@ -168,6 +199,13 @@ class Builder:
         self.graph.values[y.name].pack = pack
         return y
 
+    def relabel(self, integers: str, quant: Quant | None) -> str:
+        """The same bytes of int8, standing for something else; returns the value's name."""
+        name = self.fresh(self.hint)
+        self.graph.values[name] = Value(name, self.graph.values[integers].shape, "int8", quant=quant)
+        self.append("reshape", [integers], [name])
+        return name
+
     # Shape and layout
 
     def reshape(self, x: Operand, shape: Sequence[int]) -> Operand:
@@ -175,7 +213,7 @@ class Builder:
         if shape == x.shape:
             return x
         if x.data is not None:
-            return self.constant(x.data.reshape(shape), x.dtype)
+            return self._moved(x, lambda a: a.reshape(shape))
         if x.size != int(np.prod(shape, dtype=object)):
             raise ValueError(f"{list(x.shape)} cannot be seen as {list(shape)}")
         return self.emit("reshape", [x], shape, x.dtype)
@@ -205,7 +243,7 @@ class Builder:
         if list(perm) == list(range(x.rank)):
             return x
         if x.data is not None:
-            return self.constant(x.data.transpose(perm), x.dtype)
+            return self._moved(x, lambda a: a.transpose(perm))
         strides = strides_of(x.shape)
         return self.strided(x, [x.shape[p] for p in perm], [strides[p] for p in perm], 0, perm)
 
@@ -233,7 +271,7 @@ class Builder:
             return x
         if x.data is not None:
             self.claim(shape)
-            return self.constant(np.broadcast_to(x.data, shape), x.dtype)
+            return self._moved(x, lambda a: np.broadcast_to(a, shape))
         x = self.lift(x, len(shape))
         strides = [0 if n == 1 else s for n, s in zip(x.shape, strides_of(x.shape), strict=True)]
         return self.reshape(x, shape) if x.size == int(np.prod(shape)) else self.strided(x, shape, strides)
@@ -309,6 +347,8 @@ class Builder:
             return x
         if x.data is not None and dtype in COMPUTE:
             return self.constant(x.data.astype(dtype))
+        if x.raw and self.graph.values[x.raw].quant is not None:
+            x = Operand(x.shape, x.dtype, self.value(x))
         if COMPUTE.get(dtype) == COMPUTE.get(x.dtype):
             y = Operand(x.shape, dtype, x.name, raw=x.raw)
         elif x.raw and not x.name:

@@ -17,6 +17,7 @@ from . import verify
 from .facts import describe, target_path
 from .finish import finish, run_once, try_decoder
 from .graph import Graph
+from .integers import to_integers
 from .lower import lower
 from .noise import noise
 from .optimise import optimise
@@ -103,6 +104,7 @@ def _compile(
     """Everything from the imported graph to the bytes of the file."""
     feeds = verify.feeds(graph, facts.get("preprocess"))
     optimise(graph)
+    islands = to_integers(graph)
     file, _ = lower(graph)
     content = fmt.write(file)
     runtime = Runtime(content)
@@ -125,6 +127,7 @@ def _compile(
         differences=differences,
         against=against,
         decoder=facts.get("decoder", {}).get("name", ""),
+        islands=islands,
         notes=list(graph.notes),
         content=final,
     )

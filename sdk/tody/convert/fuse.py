@@ -74,15 +74,18 @@ def fold_scale(index: Index, node: Node) -> bool:
     y = first_output(node)
     user = index.only_user(y) if node.op in _LINEAR and _inactive(node) and _slot(node, 3) is None else None
     found = None if user is None else _scale_and_shift(index, user, y)
-    weights = index.constant(_slot(node, 1)) if node.op in _LINEAR else None
     old = index.constant(_slot(node, 2)) if node.op in _LINEAR else None
-    if found is None or user is None or weights is None or (_slot(node, 2) is not None and old is None):
+    if found is None or user is None or (_slot(node, 2) is not None and old is None):
         return False
     scale, shift = found
+    weights = index.constant(_slot(node, 1))
+    if weights is None and (scale != 1).any():  # quantised ones keep their integers
+        return False
     graph, packed = index.graph, node.op != "dwconv"
-    shape = weights.shape[:2] if packed else weights.shape[1:]
+    whole = graph.values[str(node.inputs[1])].shape
+    shape = whole[:2] if packed else whole[1:]
     wide = scale.astype(np.float64)
-    if (scale != 1).any():
+    if weights is not None and (scale != 1).any():
         data = weights * wide.reshape(*shape, 1, 1) if packed else weights * wide
         node.inputs[1] = add_constant(
             graph, f"{node.inputs[1]}:scaled", data.astype(np.float32), "panels" if packed else "plain"

@@ -48,10 +48,11 @@ def to_integers(graph: Graph) -> list[str]:
         return []
     while sweep(graph, RULES) | share_nodes(graph):
         pass
+    islands = _islands(graph)
     fold_weights(graph)
     simplify(graph)
     share_constants(graph)
-    return _islands(graph)
+    return islands
 
 
 def _integers(index: Index, name: str | None, weights: bool = False) -> Value | None:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnsupportedError
-from .graph import Quant
 
 Array = NDArray[Any]
 
@@ -71,7 +70,6 @@ class Operand:
             with a `Quant`, which holds the integers of an int8 operand, and those of a uint8 operand less 128.
         steps: how a constant was quantised, if it was.
         items: the tensors of a sequence, which has no other content.
-        integers, quant: of a quantised constant, int8 and what they stand for, which `data` has as float32.
     """
 
     shape: tuple[int, ...]
@@ -81,8 +79,6 @@ class Operand:
     raw: str = ""
     items: tuple[Operand, ...] | None = None
     steps: Steps | None = None
-    integers: Array | None = None
-    quant: Quant | None = None
 
     @property
     def rank(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import UnsupportedError
 from ..format import DTYPES
 from .builder import Builder
+from .casts import to_uint8
 from .graph import Graph, Value
 from .operand import Operand, strides_of
 
@@ -23,8 +24,10 @@ def outlet(builder: Builder, x: Operand, name: str) -> None:
         raise UnsupportedError(f"output {name} has the shape {list(x.shape)}", "it holds nothing", "leave the output out")
     if x.data is not None:
         held = _constant(builder, x)
-    elif x.raw and not x.name and graph.values[x.raw].dtype == x.dtype:
+    elif x.raw and graph.values[x.raw].dtype == x.dtype:
         held = x.raw
+    elif x.raw and x.dtype == "uint8" and graph.values[x.raw].quant is not None:
+        held = to_uint8(builder, Operand(x.shape, "int8", x.raw)).name
     else:
         held = builder.value(x)
     if graph.values[held].dtype != x.dtype:

@@ -15,6 +15,9 @@ from .graph import Graph
 from .verify import Difference
 
 
+_SHOWN = 8  # islands
+
+
 @dataclass
 class ConvertReport:
     """A converted model and the facts about it.
@@ -30,6 +33,7 @@ class ConvertReport:
         differences: from the source, the worst over all seeds; empty when it was not checked.
         against: what the source was run with.
         decoder: name of the decoder, if any.
+        islands: of a quantised model, the operators that compute in float32, and why.
         notes: what was assumed.
         content: the bytes of the `.tody` file.
     """
@@ -48,6 +52,7 @@ class ConvertReport:
     differences: list[Difference] = field(default_factory=list)
     against: str = ""
     decoder: str = ""
+    islands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     content: builtins.bytes = field(default=b"", repr=False)
 
@@ -89,6 +94,8 @@ class ConvertReport:
             ("decoder", self.decoder or "none"),
             *(("difference", f"{d.name}: {d.largest:.3g}, {d.relative:.2g} of its range") for d in self.differences),
             ("checked against", self.against or "nothing"),
+            *(("stays float32", line) for line in self.islands[:_SHOWN]),
+            *[("stays float32", f"and {len(self.islands) - _SHOWN} more")][: len(self.islands) > _SHOWN],
             *(("note", note) for note in self.notes),
         ]
         return table(rows)

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnx import TensorProto, helper, numpy_helper
 from tody._runtime import Runtime
+from tody.convert.integers import to_integers
 from tody.convert.lower import lower
 from tody.convert.onnx import import_onnx
 from tody.convert.optimise import optimise
@@ -40,6 +41,7 @@ def run(model: Any, *arrays: Any, **options: Any) -> list[Any]:
     """Import, compile, run."""
     graph = import_onnx(model, **options)
     optimise(graph)
+    to_integers(graph)
     runtime = Runtime(write(lower(graph)[0]))
     for tensor, array in zip(runtime.inputs, arrays, strict=True):
         np.asarray(tensor)[...] = array

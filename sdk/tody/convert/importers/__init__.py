@@ -124,6 +124,8 @@ _ROWS: list[tuple[Importer, str]] = [
 
 # What onnxruntime's quantiser and optimiser write in its own domain.
 _ONNXRUNTIME: list[tuple[Importer, str]] = [
+    (quantization.dequantize, "DequantizeLinear"),
+    (quantization.quantize, "QuantizeLinear"),
     (quantization.qgemm, "QGemm"),
     (quantization.qlinear, " ".join(f"QLinear{kind}" for kind in quantization.PLAIN)),
     (fused.conv, "FusedConv"),
@@ -133,8 +135,13 @@ _ONNXRUNTIME: list[tuple[Importer, str]] = [
     (fused.skip_layer_normalization, "SkipLayerNormalization SkipSimplifiedLayerNormalization"),
 ]
 
+# These take quantised integers too, without a scale of their own.
+_MOVING = (
+    "MaxPool Reshape Flatten Squeeze Unsqueeze Transpose Expand Slice Split Concat Tile DepthToSpace SpaceToDepth Gather Resize"
+).split()
+
 IMPORTERS: dict[tuple[str, str], Importer] = {
-    (domain, name): importer
+    (domain, name): quantization.moving(importer) if name in _MOVING else importer
     for domain, rows in (("", _ROWS), ("com.microsoft", _ONNXRUNTIME))
     for importer, names in rows
     for name in names.split()

@@ -85,7 +85,7 @@ def back(b: Builder, y: Operand, rank: int) -> Operand:
 
 
 def conv(b: Builder, call: Call) -> Operand:
-    x, w = call.input(0), call.array(1, "weights")
+    x, w, steps = call.input(0), call.array(1, "weights"), call.input(1).steps
     groups, channels = call.attrs.get("group", 1), x.shape[1]
     if groups < 1 or w.ndim != x.rank or channels % groups or w.shape[0] % groups or w.shape[1] * groups != channels:
         raise ValueError(f"weights {list(w.shape)} in {groups} groups do not fit {list(x.shape)}")
@@ -95,10 +95,10 @@ def conv(b: Builder, call: Call) -> Operand:
     shape = (x.shape[0], *[1] * (4 - x.rank), *window.counts, w.shape[0])
     depthwise = groups == channels == w.shape[0] and groups > 1
     if depthwise:
-        weights = b.weights(w, ("dw",), lambda w: w.reshape(channels, -1).T, "plain")
+        weights = b.weights(w, ("dw",), lambda w: w.reshape(channels, -1).T, "plain", steps)
         bias = _bias(b, call, (channels,), "plain")
     else:
-        weights = b.weights(w, ("conv", groups), lambda w: _panels(w, groups))
+        weights = b.weights(w, ("conv", groups), lambda w: _panels(w, groups), steps=steps)
         bias = _bias(b, call, (groups, w.shape[0] // groups))
     op = "dwconv" if depthwise else "conv"
     y = b.emit(op, [px, weights, *([bias] if bias else [])], shape, x.dtype, attrs)
@@ -134,7 +134,8 @@ def conv_transpose(b: Builder, call: Call) -> Operand:
     counts, attrs, grow = _transposed_window(call, x.shape[2:], kernel)
     columns = w.shape[1]
     depth = w.shape[0] // groups
-    weights = b.weights(w, ("deconv", groups), lambda w: w.reshape(groups, depth, columns, -1).transpose(0, 2, 3, 1))
+    kind, steps = ("deconv", groups), call.input(1).steps
+    weights = b.weights(w, kind, lambda w: w.reshape(groups, depth, columns, -1).transpose(0, 2, 3, 1), steps=steps)
     grows = any(map(any, grow))
     bias = None if grows else _bias(b, call, (groups, columns))
     inputs = [px, weights, *([bias] if bias else [])]

@@ -49,7 +49,7 @@ def _product(b: Builder, a: Operand, w: Operand, flipped: bool, alpha: float, bi
         w = w if flipped else w.T
         return (w if alpha == 1.0 else w * np.float32(alpha))[None, :, None, :]
 
-    return b.dense(a, b.weights(w.data, ("dense", flipped, alpha), panels), bias, columns)
+    return b.dense(a, b.weights(w.data, ("dense", flipped, alpha), panels, steps=w.steps), bias, columns)
 
 
 def matmul(b: Builder, call: Call) -> Operand:
@@ -70,8 +70,7 @@ def product(b: Builder, a: Operand, w: Operand) -> Operand:
     if a.shape[-1] != w.shape[-2]:
         raise ValueError(f"matrices of {list(a.shape)} and {list(w.shape)} do not go together")
     if w.data is not None and all(n == 1 for n in w.shape[:-2]) and a.data is None and a.rank >= w.rank:
-        flat = w.data.reshape(w.shape[-2:]) if w.rank > 2 else w.data
-        return _product(b, a, b.constant(flat), False, 1.0, None)
+        return _product(b, a, b.reshape(w, w.shape[-2:]), False, 1.0, None)
     if w.rank == 2 and a.rank > 2:
         y = b.matmul(b.reshape(a, (a.size // a.shape[-1], a.shape[-1])), w)
         return b.reshape(y, (*a.shape[:-1], w.shape[1]))

@@ -42,7 +42,9 @@ def _combined(b: Builder, op: str, x: Operand, dims: list[int]) -> Operand:
 
 
 def _of_integers(b: Builder, op: str, x: Operand, dims: list[int]) -> Operand:
-    whole = Operand(x.shape, "int32", x.name, x.data, x.raw) if x.dtype != "bool" else b.cast(x, "int32")
+    if x.raw:
+        b.value(x)
+    whole = Operand(x.shape, "int32", x.name, x.data) if x.dtype != "bool" else b.cast(x, "int32")
     if op in ("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"):
         y = b.reduce(_DIRECT[op], whole, dims)
     elif op == "ReduceSumSquare":
