@@ -14,7 +14,7 @@ from ..builder import Builder
 from ..fold import by_numpy
 from ..graph import Quant
 from ..importers import IMPORTERS
-from ..operand import Array, Call, Operand, Refusal
+from ..operand import Array, Call, Operand, Refusal, Steps
 from .file import Tensor
 
 _QUANTISED = ("int8", "uint8", "int16", "int32", "int64")  # dtypes whose scale counts; the last two are those of biases
@@ -29,10 +29,12 @@ class TfliteCall(Call):
 
     Attributes:
         tensors: the record of each input; None where it is absent.
+        integers: the int8 operand behind each input that is a quantised activation, else None.
         results: the record of each output.
     """
 
     tensors: list[Tensor | None] = field(default_factory=list)
+    integers: list[Operand | None] = field(default_factory=list)
     results: list[Tensor] = field(default_factory=list)
 
     def tensor(self, index: int) -> Tensor | None:
@@ -65,10 +67,17 @@ def quant_of(tensor: Tensor) -> Quant | None:
     return Quant((float(tensor.scale.scales[0]),), zero)
 
 
-def distances(tensor: Tensor) -> Array:
-    """How far each integer of a quantised constant is from its zero point."""
-    assert tensor.data is not None and tensor.scale is not None
-    return tensor.data.astype(np.int64) - _spread(tensor, tensor.scale.zero_points)
+def constant_operand(b: Builder, tensor: Tensor) -> Operand:
+    """An operand for a constant of the file. A quantised one is the real numbers, and remembers its integers."""
+    assert tensor.data is not None
+    if tensor.scale is None or tensor.dtype not in _QUANTISED:
+        return b.constant(tensor.data)
+    integers = tensor.data.astype(np.int64) - _spread(tensor, tensor.scale.zero_points)
+    scales = np.broadcast_to(_spread(tensor, tensor.scale.scales), integers.shape)
+    found = b.constant((integers * scales.astype(np.float64)).astype(np.float32))
+    if tensor.dtype in ("int8", "uint8"):
+        found.steps = Steps(integers.astype(np.int16), scales)
+    return found
 
 
 def _spread(tensor: Tensor, values: Array) -> Array:
@@ -77,19 +86,6 @@ def _spread(tensor: Tensor, values: Array) -> Array:
         return values.reshape(())
     assert tensor.scale is not None
     return values.reshape([-1 if d == tensor.scale.axis else 1 for d in range(len(tensor.shape))])
-
-
-def constant_operand(b: Builder, tensor: Tensor) -> Operand:
-    """An operand for a constant of the file."""
-    assert tensor.data is not None
-    if tensor.scale is None or tensor.dtype not in _QUANTISED:
-        return b.constant(tensor.data)
-    scales = _spread(tensor, tensor.scale.scales.astype(np.float64))
-    found = b.constant((distances(tensor) * scales).astype(np.float32))
-    if tensor.scale.scales.size == 1 and tensor.dtype in ("int8", "uint8"):
-        shift = casts.SHIFT if tensor.dtype == "uint8" else 0
-        found.integers, found.quant = (tensor.data.astype(np.int16) - shift).astype(np.int8), quant_of(tensor)
-    return found
 
 
 def onnx(b: Builder, call: Call, op: str, inputs: Sequence[Operand | None], **attrs: Any) -> Operand:

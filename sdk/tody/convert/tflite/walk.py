@@ -132,7 +132,9 @@ class _Walk:
         inputs = [None if i < 0 else self._lookup(i) for i in operator.inputs]
         name = results[0].name if results else operator.op
         outputs = [tensor.name for tensor in results]
-        return TfliteCall(operator.op, "", name, operator.version, inputs, outputs, operator.options, tensors, results)
+        integers = [self._integers.get(i) for i in operator.inputs]
+        attrs = operator.options
+        return TfliteCall(operator.op, "", name, operator.version, inputs, outputs, attrs, tensors, integers, results)
 
     def _lookup(self, index: int) -> Operand | None:
         tensor = self._model.tensors[index]

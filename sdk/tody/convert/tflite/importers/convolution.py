@@ -10,8 +10,9 @@ import numpy as np
 from ...builder import Builder
 from ...importers.convolution import Window
 from ...operand import Call, Operand, Refusal
-from ..call import TfliteCall, onnx
-from .elementwise import activated
+from ..call import TfliteCall, onnx, quant_of
+from ..rounding import MOST_AVERAGED, averaged
+from .elementwise import activated, relabelled
 from .matrix import bias, weights
 
 
@@ -36,7 +37,7 @@ def conv(b: Builder, call: TfliteCall) -> Operand:
         raise ValueError(f"weights {list(call.input(1).shape)} do not fit {list(x.shape)}")
     each = count // groups
     window = _window(call, x, (rows, columns))
-    panels = weights(b, call, 1, 0, lambda w: w.reshape(groups, each, rows * columns, depth))
+    panels = weights(b, call, 1, lambda w: w.reshape(groups, each, rows * columns, depth))
     added = bias(b, call, 2, (groups, each))
     attrs: dict[str, Any] = {**window.attrs(), "groups": groups}
     y = b.emit("conv", [x, panels, *([added] if added else [])], (x.shape[0], *window.counts, count), "float32", attrs)
@@ -53,11 +54,11 @@ def depthwise(b: Builder, call: TfliteCall) -> Operand:
     window = _window(call, x, (rows, columns))
     attrs: dict[str, Any] = {**window.attrs(), "groups": channels}
     if each == 1 and channels > 1:
-        op, found = "dwconv", weights(b, call, 1, 3, lambda w: w.reshape(taps, count), "plain")
+        op, found = "dwconv", weights(b, call, 1, lambda w: w.reshape(taps, count), "plain")
         added = bias(b, call, 2, (count,), "plain")
     else:
         op = "conv"
-        found = weights(b, call, 1, 3, lambda w: w.reshape(taps, channels, each).transpose(1, 2, 0)[..., None])
+        found = weights(b, call, 1, lambda w: w.reshape(taps, channels, each).transpose(1, 2, 0)[..., None])
         added = bias(b, call, 2, (channels, each))
     y = b.emit(op, [x, found, *([added] if added else [])], (x.shape[0], *window.counts, count), "float32", attrs)
     return activated(b, y, call)
@@ -75,7 +76,7 @@ def transpose_conv(b: Builder, call: TfliteCall) -> Operand:
     top, left = (c // 2 for c in cut)
     pad = (top, left, cut[0] - top, cut[1] - left)
     attrs = {"kernel": kernel, "stride": stride, "dilation": (1, 1), "pad": pad, "groups": 1}
-    panels = weights(b, call, 1, 0, lambda w: w.reshape(1, count, rows * columns, depth))
+    panels = weights(b, call, 1, lambda w: w.reshape(1, count, rows * columns, depth))
     added = _bias_behind(b, call, count)
     y = b.emit("deconv", [x, panels, *([added] if added else [])], (x.shape[0], height, width, count), "float32", attrs)
     return activated(b, y, call)
@@ -85,7 +86,7 @@ def _bias_behind(b: Builder, call: TfliteCall, count: int) -> Operand | None:
     """The bias of a transposed convolution, whose input and weights stand the other way round than elsewhere."""
     order = (2, 1, 3)
     inputs, tensors = [call.optional(i) for i in order], [call.tensor(i) for i in order]
-    twin = TfliteCall(call.op, "", call.name, call.opset, inputs, call.outputs, call.attrs, tensors, call.results)
+    twin = TfliteCall(call.op, "", call.name, call.opset, inputs, call.outputs, call.attrs, tensors, [], call.results)
     return bias(b, twin, 2, (1, count))
 
 
@@ -96,8 +97,23 @@ def pool(b: Builder, call: TfliteCall) -> Operand:
     kind = "max" if call.op == "MAX_POOL_2D" else "average"
     taken = b.binary("mul", x, x) if call.op == "L2_POOL_2D" else x
     shape = (x.shape[0], *window.counts, x.shape[3])
-    y = b.emit("pool", [taken], shape, "float32", {**window.attrs(), "kind": kind, "include_pad": 0})
+    attrs: dict[str, Any] = {**window.attrs(), "kind": kind, "include_pad": 0}
+    quant, q = quant_of(call.results[0]), call.integers[0]
+    taps = call.attrs["filter_height"] * call.attrs["filter_width"]
+    alike = quant is not None and q is not None and b.graph.values[q.name].quant == quant
+    if kind == "average" and q is not None and alike and taps <= MOST_AVERAGED and call.op != "L2_POOL_2D":
+        return activated(b, _average_of_integers(b, call, q, shape, attrs), call)
+    y = b.emit("pool", [taken], shape, "float32", attrs)
     return activated(b, b.unary("sqrt", y) if call.op == "L2_POOL_2D" else y, call)
+
+
+def _average_of_integers(b: Builder, call: TfliteCall, q: Operand, shape: tuple[int, ...], attrs: dict[str, Any]) -> Operand:
+    """LiteRT averages the integers themselves, and rounds halves away from zero."""
+    quant = b.graph.values[q.name].quant
+    assert quant is not None
+    before, behind = averaged(quant, call.results[0].dtype == "uint8")
+    y = b.emit("pool", [relabelled(b, q, before)], shape, "float32", attrs)
+    return relabelled(b, b.quantise(y, behind), quant)
 
 
 def resize(b: Builder, call: TfliteCall) -> Operand:

@@ -6,8 +6,10 @@ from __future__ import annotations
 from functools import reduce
 
 from ...builder import Builder
+from ...graph import Quant
 from ...operand import FLOATS, Operand, Refusal
-from ..call import TfliteCall, is_quantised, onnx
+from ..call import TfliteCall, is_quantised, onnx, quant_of
+from ..rounding import sum_scales
 
 # TFLite operator -> ONNX's, where they mean the same
 SAME = {
@@ -70,8 +72,27 @@ def activation(b: Builder, call: TfliteCall) -> Operand:
 
 
 def arithmetic(b: Builder, call: TfliteCall) -> Operand:
-    y = onnx(b, call, _ARITHMETIC[call.op], [call.input(0), call.input(1)])
+    inputs = _as_litert_adds(b, call) if call.op in ("ADD", "SUB") else [call.input(0), call.input(1)]
+    y = onnx(b, call, _ARITHMETIC[call.op], inputs)
     return b.binary("mul", y, y) if call.op == "SQUARED_DIFFERENCE" else activated(b, y, call)
+
+
+def _as_litert_adds(b: Builder, call: TfliteCall) -> list[Operand]:
+    """The inputs of a quantised sum, with scales a hair off where that makes it round as LiteRT's does."""
+    inputs, integers, y = [call.input(0), call.input(1)], call.integers, quant_of(call.results[0])
+    quants = [quant for q in integers if q is not None and (quant := b.graph.values[q.name].quant) is not None]
+    if y is None or len(quants) != 2:
+        return inputs
+    scales = sum_scales(quants[0], quants[1], y, call.op == "SUB")
+    for i, (q, old, scale) in enumerate(zip(integers, quants, scales, strict=True)):
+        if q is not None and scale != old.scale:
+            inputs[i] = relabelled(b, q, Quant((scale,), old.zero_point))
+    return inputs
+
+
+def relabelled(b: Builder, q: Operand, quant: Quant) -> Operand:
+    """What the integers of an int8 operand stand for by another quantisation."""
+    return b.dequantise(Operand(q.shape, "int8", b.relabel(q.name, quant)))
 
 
 def floor_div(b: Builder, call: TfliteCall) -> Operand:

@@ -8,52 +8,21 @@ from collections.abc import Callable
 import numpy as np
 
 from ...builder import Builder
-from ...graph import Quant
-from ...operand import Array, Operand, Refusal
-from ..call import TfliteCall, distances
-from ..file import Tensor
+from ...operand import Array, Operand, Refusal, Steps
+from ..call import TfliteCall
+from ..rounding import weight_scales
 from .elementwise import activated
 
-_MOST = 127  # of a weight, either way
 
-
-def weights(
-    b: Builder, call: TfliteCall, index: int, axis: int, arrange: Callable[[Array], Array], pack: str = "panels"
-) -> Operand:
-    """The weights of a call in the arrangement of a primitive: integers behind a cast where they are quantised.
-
-    Args:
-        axis: the dimension of the output channels, of which each may have a scale of its own.
-        arrange: keeps the order of the output channels.
-    """
-    data, tensor = call.array(index, "weights"), call.tensor(index)
-    key = (call.op, call.input(0).shape[-1])
-    if tensor is None or tensor.data is None or tensor.scale is None or tensor.dtype not in ("int8", "uint8"):
-        return b.weights(data, key, arrange, pack)
-    if tensor.scale.scales.size > 1 and tensor.scale.axis != axis:
-        b.graph.notes.append(f"{call.name}: its weights are quantised along another dimension, so it computes in float32")
-        return b.weights(data, key, arrange, pack)
-    integers, scales, is_rounded = _symmetric(tensor, axis)
-    if is_rounded:
-        b.graph.notes.append(f"{call.name}: its weights have a zero point, without which some take more than 8 bits: rounded")
-    return b.quantised(arrange(integers), Quant(tuple(scales.tolist())), pack)
-
-
-def _symmetric(tensor: Tensor, axis: int) -> tuple[Array, Array, bool]:
-    """Integers and scales of weights without a zero point, and whether that had to round.
-
-    A channel that reaches further than 127 from its zero point gets a coarser scale.
-    """
-    assert tensor.scale is not None
-    whole, scales = distances(tensor), tensor.scale.scales.astype(np.float64)
-    if whole.min(initial=0) >= -128 and whole.max(initial=0) <= _MOST:
-        return whole.astype(np.int8), tensor.scale.scales, False
-    rest = tuple(d for d in range(whole.ndim) if d != axis)
-    reach = np.abs(whole).max(rest)
-    coarser = np.maximum(1.0, reach / _MOST)
-    shape = [-1 if d == axis else 1 for d in range(whole.ndim)]
-    rounded = np.rint(whole / coarser.reshape(shape)).astype(np.int8)
-    return rounded, (scales * coarser).astype(np.float32), True
+def weights(b: Builder, call: TfliteCall, index: int, arrange: Callable[[Array], Array], pack: str = "panels") -> Operand:
+    """The weights of a call as its primitive has them. `arrange` moves elements, and keeps the order of output channels."""
+    w, steps = call.array(index, "weights"), call.input(index).steps
+    x, y = call.tensor(3 - index if call.op == "TRANSPOSE_CONV" else 0), call.results[0]
+    kind: tuple[object, ...] = (call.op, call.input(0).shape[-1])
+    if steps is not None and x is not None and x.scale is not None and y.scale is not None:
+        units = float(x.scale.scales[0]), float(y.scale.scales[0])
+        steps, kind = Steps(steps.integers, weight_scales(steps.scales, *units)), (*kind, *units)
+    return b.weights(w, kind, arrange, pack, steps)
 
 
 def bias(b: Builder, call: TfliteCall, index: int, shape: tuple[int, ...], pack: str = "panels") -> Operand | None:
@@ -81,7 +50,7 @@ def fully_connected(b: Builder, call: TfliteCall) -> Operand:
         y = b.reshape(y, (*rows.shape[:-1], columns))
         y = b.binary("add", y, call.input(2)) if call.optional(2) is not None else y
     else:
-        panels = weights(b, call, 1, 0, lambda w: w[None, :, None, :])
+        panels = weights(b, call, 1, lambda w: w[None, :, None, :])
         y = b.dense(rows, panels, bias(b, call, 2, (1, columns)), columns)
     return activated(b, y, call)
 
