@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._runtime import __version__ as __version__
     from .camera import Camera as Camera
     from .camera.screen import Screen as Screen
+    from .compress.compress import compress as compress
     from .convert.convert import convert as convert
     from .errors import TodyError as TodyError
     from .run.classify import Classifier as Classifier
@@ -31,6 +32,7 @@ _HOMES = {
     "Screen": "camera.screen",
     "TodyError": "errors",
     "__version__": "_runtime",
+    "compress": "compress.compress",
     "convert": "convert.convert",
     "load": "run.model",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "Screen",
     "TodyError",
     "__version__",
+    "compress",
     "convert",
     "errors",
     "load",

@@ -31,10 +31,8 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="an .onnx file")
-    parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
-    add_source(parser)
+def add_facts(parser: argparse.ArgumentParser) -> None:
+    """What a model file says besides its numbers: how pictures go in and what its outputs mean."""
     parser.add_argument(
         "--decoder", default="auto", metavar="NAME", help="how boxes are read from the outputs: auto, none or a name"
     )
@@ -46,6 +44,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--std", type=numbers, metavar="N[,N,N]", help="what pixels are divided by")
     parser.add_argument("--score", type=threshold, metavar="S", help="default threshold of the score")
     parser.add_argument("--iou", type=threshold, metavar="I", help="default threshold of the overlap")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="an .onnx file")
+    parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
+    add_source(parser)
+    add_facts(parser)
     parser.add_argument(
         "--tolerance", type=threshold, metavar="T", help="largest difference from the source, relative to an output's range"
     )
@@ -84,10 +89,18 @@ def shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _preprocess(args: argparse.Namespace) -> dict[str, Any] | str:
-    """What was given of the preprocessing; "auto" if nothing was."""
+def facts(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_source` and `add_facts` asked for, as keyword arguments of `tody.convert` and `tody.compress`."""
     keys = ("fit", "pad", "pixels", "mean", "std")
-    return {k: getattr(args, k) for k in keys if getattr(args, k) is not None} or "auto"
+    return {
+        "shapes": shapes(args),
+        "constants": dict(args.bind),
+        "decoder": None if args.decoder == "none" else args.decoder,
+        "labels": args.labels,
+        "preprocess": {k: getattr(args, k) for k in keys if getattr(args, k) is not None} or "auto",
+        "score": args.score,
+        "iou": args.iou,
+    }
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -97,13 +110,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     report = convert(
         args.model,
         target,
-        shapes=shapes(args),
-        constants=dict(args.bind),
-        decoder=None if args.decoder == "none" else args.decoder,
-        labels=args.labels,
-        preprocess=_preprocess(args),
-        score=args.score,
-        iou=args.iou,
+        **facts(args),
         check=not args.no_verify,
         tolerance=args.tolerance,
         force=args.force,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from .arguments import add_model, add_runtime, count, open_model, threshold
-from .output import Output, Progress
+from .output import Output
 
 NAME = "eval"
 HELP = "measure how good a model is on labelled pictures, or how far it agrees with another"
@@ -43,25 +43,17 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     model = open_model(args)
     out.line(model.describe())
-    bar: list[Progress] = []
-
-    def progress(done: int, total: int) -> None:
-        if not bar:
-            bar.append(out.progress("pictures", total))
-        bar[0].step(done - bar[0].done)
-
-    result = evaluate(
-        model,
-        args.data,
-        args.metric,
-        against=find(args.against) if args.against else None,
-        limit=args.limit,
-        iou=args.iou,
-        multilabel=args.multilabel,
-        progress=progress,
-    )
-    for shown in bar:
-        shown.close()
+    with out.stages() as stages:
+        result = evaluate(
+            model,
+            args.data,
+            args.metric,
+            against=find(args.against) if args.against else None,
+            limit=args.limit,
+            iou=args.iou,
+            multilabel=args.multilabel,
+            progress=lambda done, total: stages("pictures", done, total),
+        )
     out.data({"model": model.name, **result})
     for key, value in result.items():
         out.line(f"{key:9} {value:.4f}" if isinstance(value, float) else f"{key:9} {value}")

@@ -17,6 +17,7 @@ from . import (
     check,
     classify,
     completion,
+    compress,
     convert,
     detect,
     doctor,
@@ -26,6 +27,7 @@ from . import (
     overview,
     profile,
     run,
+    sensitivity,
 )
 from .output import Output
 
@@ -43,6 +45,8 @@ class Command(Protocol):
 
 COMMANDS: tuple[Command, ...] = (
     convert,
+    compress,
+    sensitivity,
     check,
     info,
     run,

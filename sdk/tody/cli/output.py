@@ -59,6 +59,9 @@ class Output:
     def progress(self, what: str, total: int = 0) -> Progress:
         return Progress(what, total, quiet=self.as_json)
 
+    def stages(self) -> Stages:
+        return Stages(self)
+
 
 def _visible(text: str) -> str:
     """The text without control characters: names in a model file must not steer the terminal."""
@@ -152,6 +155,31 @@ class Progress:
             print(f"{self.what}: {self.done} in {self._clock() - self._start:.1f} s", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Stages:
+    """Progress of work in several stages, told by calls with what is going on, how much is done, and of how much."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._now: Progress | None = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self._now is None or self._now.what != what:
+            self.close()
+            self._now = self._out.progress(what, total)
+        self._now.step(done - self._now.done)
+
+    def close(self) -> None:
+        if self._now is not None:
+            self._now.close()
+            self._now = None
+
+    def __enter__(self) -> Stages:
         return self
 
     def __exit__(self, *exception: object) -> None:

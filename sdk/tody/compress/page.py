@@ -31,7 +31,8 @@ p { margin: .3rem 0; } .soft { color: var(--soft); }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td { overflow-wrap: anywhere; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .small { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-.small svg { width: 100%; height: auto; } figure { margin: 0; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+.small svg { width: 100%; height: auto; }
+.fit svg { max-width: 100%; height: auto; } figure { margin: 0; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft); } .axis { stroke: var(--soft); } .grid { stroke: var(--line); }
 .a { fill: var(--accent); } .float { fill: var(--soft); }
 .mark { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: 4 3; }
@@ -88,7 +89,7 @@ def _points(report: CompressReport) -> str:
     if len(report.points) < 2:
         return ""
     rows = [(p.label, p.file_bytes / 2**20, p.accuracy) for p in report.points]
-    return f'<h2>Size against accuracy</h2><div class="wide">{plots.scatter(rows, "MiB")}</div>'
+    return f'<h2>Size against accuracy</h2><div class="fit">{plots.scatter(rows, "MiB")}</div>'
 
 
 def _layers(report: CompressReport) -> str:
@@ -114,11 +115,11 @@ def _figure(layer: Layer) -> str:
     parts = []
     if len(layer.seen):
         marks = [v for v in (layer.low, layer.high) if v is not None]
-        parts.append(plots.histogram(layer.seen, layer.seen_low, layer.seen_high, marks))
+        parts.append(plots.histogram("results", layer.seen, layer.seen_low, layer.seen_high, marks))
     if len(layer.weights):
-        parts.append(plots.histogram(layer.weights, layer.weights_low, layer.weights_high))
+        parts.append(plots.histogram("weights", layer.weights, layer.weights_low, layer.weights_high))
     text = f"{layer.name} ({layer.op}): {layer.sqnr_db:.1f} dB" + (f", range by {layer.method}" if layer.method else "")
-    return f"<figure>{''.join(parts)}<figcaption>{escape(text)}</figcaption></figure>"
+    return f"<figure><figcaption>{escape(text)}</figcaption>{''.join(parts)}</figure>"
 
 
 def _tables(report: CompressReport) -> str:

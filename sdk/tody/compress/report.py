@@ -213,7 +213,8 @@ def agreement_lines(accuracy: Accuracy) -> list[str]:
     if found.argmax is not None:
         lines.append(f"the same class for {100 * found.argmax:.1f} % of {found.samples} samples")
     ranked = sorted(found.outputs, key=lambda o: o.sqnr_db)
-    lines += [f"output {o.name}: SQNR {o.sqnr_db:.1f} dB, cosine {o.cosine:.5f}" for o in ranked[:WORST]]
+    for o in ranked[:WORST]:
+        lines.append(f"output {o.name}: " + (f"SQNR {o.sqnr_db:.1f} dB, cosine {o.cosine:.5f}" if o.largest else "equal"))
     return lines
 
 
