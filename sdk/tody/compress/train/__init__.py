@@ -9,3 +9,15 @@ try:
     import torch as _torch  # noqa: F401
 except ImportError as e:
     raise MissingExtraError("torch", "train") from e
+from .distil import Distiller as Distiller
+from .export import export as export
+from .fake import Quantiser as Quantiser
+from .losses import distance as distance
+from .losses import flow as flow
+from .losses import soft_labels as soft_labels
+from .module import Executor as Executor
+from .student import Student as Student
+from .tune import fine_tune as fine_tune
+from .tune import train as train
+
+__all__ = ["Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fine_tune", "flow", "soft_labels", "train"]

@@ -48,6 +48,7 @@ class Executor(torch.nn.Module):  # type: ignore[misc]
         self._sites = [(Site(graph, node), OPERATORS.get(node.op)) for node in graph.nodes]
         self._makers = graph.producer()
         self._keys: dict[str, str] = {}  # constant -> attribute that holds it
+        self._masks: dict[str, str] = {}  # the same for masks
         self._shared: dict[Quant, str] = {}
         self.quantisers = torch.nn.ModuleDict()
         trained = {name for node in graph.nodes for name in _trained(node)}
@@ -76,12 +77,19 @@ class Executor(torch.nn.Module):  # type: ignore[misc]
     def constant(self, name: str) -> Tensor:
         """The parameter or buffer of a constant, with the dimension of the batch (extent 1) in front."""
         tensor: Tensor = getattr(self, self._keys[name])
-        return tensor
+        return tensor * getattr(self, self._masks[name]) if name in self._masks else tensor
+
+    def mask(self, masks: Mapping[str | None, Array]) -> None:
+        """Hold weights at zero: masks by the name of the value that a linear operator takes as its weights."""
+        for name, mask in masks.items():
+            source = self._source(name)
+            self._masks[source] = f"mask_{self._keys[source]}"
+            self.register_buffer(self._masks[source], torch.from_numpy(mask.astype(np.float32))[None])
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of linear operators by the name of their constant."""
         names = {self._source(node.inputs[1]) for node in self.graph.nodes if node.op in LINEAR}
-        return {name: self.constant(name) for name in sorted(n for n in names if n in self._keys)}
+        return {name: getattr(self, self._keys[name]) for name in sorted(n for n in names if n in self._keys)}
 
     def _source(self, name: str | None) -> str:
         """The constant behind a weight, which may be quantised."""
