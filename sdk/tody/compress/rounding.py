@@ -1,8 +1,10 @@
 """Quantise the weights of a graph, layer by layer, each rounded so that it makes up for what came before it.
 
 The layers are taken in stages, in the order of the graph. In each stage the float32 model and the model as quantised so far run
-on the same samples, and each layer of the stage learns what its inputs are like in both (`moments.py`). From that follow steps,
-weights fitted to the inputs that the layer will really see, their rounding, and the bias (`levels.py`).
+on the same samples, and each layer of the stage learns what its inputs are like (`moments.py`). From that follow steps, weights,
+their rounding, and the bias (`levels.py`). The first layers of a stage make up for all error that reaches them: their weights
+are fitted to give the float32 model's outputs on the inputs of the quantised one. The layers behind them in the same stage only
+see to their own rounding, because what reaches them is about to be corrected: two corrections of one error are an error.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -39,7 +41,8 @@ class _Layer:
     sources: list[str]  # for each node, the value of the float32 model that its input stands for
     groups: int
     moments: Moments
-    rows: dict[int, tuple[Array, Array]] = field(default_factory=dict)  # of each node in the current sample: places, x
+    first: bool = False  # of its stage: no other layer of it lies before
+    rows: dict[int, Array] = field(default_factory=dict)  # of each node, as the float32 model sees the current sample
 
 
 def quantise_weights(
@@ -65,6 +68,7 @@ def quantise_weights(
     parts = _parts(layers, stages)
     done = 0
     for part in parts:
+        _mark_first(graph, part)
         for number, sample in enumerate(samples):
             if not number:
                 probes = Probe(reference), Probe(graph)
@@ -118,26 +122,43 @@ def _parts(layers: list[_Layer], stages: int) -> list[list[_Layer]]:
     return parts
 
 
+def _mark_first(graph: Graph, part: list[_Layer]) -> None:
+    """Find the layers of a stage that no other layer of it comes before."""
+    own = {first_output(node): layer for layer in part for node in layer.nodes}
+    behind: set[str | None] = set()
+    for layer in part:
+        layer.first = True
+    for node in graph.nodes:
+        reached = not behind.isdisjoint(node.inputs)
+        if first_output(node) in own and reached:
+            own[first_output(node)].first = False
+        if reached or first_output(node) in own:
+            behind.update(node.outputs)
+
+
 def _look(part: list[_Layer], float_probe: Probe, probe: Probe, sample: Sample, number: int, graph: Graph) -> None:
     """Run both models on a sample and add what the layers see to their moments."""
     float_users: dict[str, list[tuple[_Layer, int]]] = {}
     users: dict[str, list[tuple[_Layer, int]]] = {}
     for layer in part:
         for i, (node, source) in enumerate(zip(layer.nodes, layer.sources, strict=True)):
-            float_users.setdefault(source, []).append((layer, i))
+            if layer.first:
+                float_users.setdefault(source, []).append((layer, i))
             users.setdefault(first_input(node), []).append((layer, i))
+
+    def see(layer: _Layer, i: int, array: Array) -> Array:
+        shape = graph.values[first_output(layer.nodes[i])].shape
+        places = positions(shape, PLACES, np.random.default_rng((number, i)))
+        return rows(layer.nodes[i], array, layer.groups, shape, places)
 
     def visit_float(name: str, array: Array) -> None:
         for layer, i in float_users.get(name, ()):
-            shape = graph.values[first_output(layer.nodes[i])].shape
-            places = positions(shape, PLACES, np.random.default_rng((number, i)))
-            layer.rows[i] = places, rows(layer.nodes[i], array, layer.groups, shape, places)
+            layer.rows[i] = see(layer, i, array)
 
     def visit(name: str, array: Array) -> None:
         for layer, i in users.get(name, ()):
-            places, seen = layer.rows.pop(i)
-            shape = graph.values[first_output(layer.nodes[i])].shape
-            layer.moments.add(seen, rows(layer.nodes[i], array, layer.groups, shape, places))
+            seen = see(layer, i, array)
+            layer.moments.add(layer.rows.pop(i, seen), seen)
 
     float_probe.run(sample, visit_float)
     probe.run(sample, visit)

@@ -1,0 +1,114 @@
+"""Palettes: few levels for the weights of a layer, placed where its weights are, out of the 255 that int8 has.
+
+A palette costs as many bits a weight as name its levels; the file's entropy coder finds that out by itself, and the runtime
+computes with the int8 weights that the levels are. Levels come from k-means in one dimension, which dynamic programming solves
+exactly (Bruce, 1965; Wang and Song, 2011). Which level each weight gets is decided by `levels.round_weights`.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .levels import DAMPING, Nearest
+
+Array = NDArray[Any]
+
+LARGEST = 127  # levels lie between it and its negative
+_TINY = 1e-30  # keeps quotients of zeros finite
+
+
+def steps(weights: Array, floor: float | Array = 0.0) -> Array:
+    """A step for each output with which all outputs of a group have weights alike, none beyond `LARGEST`.
+
+    Args:
+        weights: [groups, outputs, columns].
+        floor: the smallest step allowed, [groups, outputs].
+
+    Returns:
+        [groups, outputs], float32; 1 for outputs whose weights are all zero.
+    """
+    size = np.sqrt(np.square(weights.astype(np.float64)).mean(-1))
+    size = np.where(size > _TINY, size, 1.0)
+    reach = (np.abs(weights).max(-1) / size).max(-1, keepdims=True)
+    return np.asarray(np.maximum(size * np.where(reach > 0, reach, 1.0) / LARGEST, floor)).astype(np.float32)
+
+
+def palettes(weights: Array, step: Array, power: Array, bits: int) -> Array:
+    """The levels of each group of outputs, by least squared error.
+
+    Args:
+        weights: [groups, outputs, columns].
+        step: of each output, [groups, outputs].
+        power: what the error of each column costs, [groups, columns].
+        bits: 2 to 6: at most 2 ** bits levels.
+
+    Returns:
+        [groups, levels], integers as float64, ascending; repeated ones where fewer are needed.
+    """
+    cost = np.maximum(power, 0) + DAMPING * power.mean() + _TINY
+    found = []
+    for w, s, c in zip(weights, step, cost, strict=True):
+        units = np.clip(w / s[:, None], -LARGEST, LARGEST)
+        mass = (np.square(s.astype(np.float64))[:, None] * c[None, :]).reshape(-1)
+        at = np.rint(units).astype(np.int64).reshape(-1) + LARGEST
+        found.append(kmeans(np.bincount(at, mass, 2 * LARGEST + 1), 2**bits) - LARGEST)
+    return np.array(found)
+
+
+def kmeans(mass: Array, count: int) -> Array:
+    """Centres of at most `count` clusters of the integers 0 .. len(mass) - 1, by least squared error weighted by mass.
+
+    Returns:
+        [count], integers as float64, ascending; the last is repeated where fewer do.
+    """
+    at = np.flatnonzero(mass)
+    if len(at) <= count:
+        return np.pad(at if len(at) else np.zeros(1), (0, count - max(1, len(at))), "edge").astype(np.float64)
+    cost, centre = _costs(at.astype(np.float64), mass[at])
+    best, cuts = cost[0].copy(), []
+    for _ in range(1, count):
+        whole = best[:-1, None] + cost[1:]  # the last cluster begins at row + 1, and ends at column
+        cuts.append(whole.argmin(0))
+        best = np.minimum(best, whole.min(0))
+    return _centres(centre, cuts)
+
+
+def _costs(at: Array, mass: Array) -> tuple[Array, Array]:
+    """Squared error and centre of a cluster of the i-th to the j-th number; infinite where j < i."""
+    sums = [np.concatenate([[0.0], np.cumsum(mass * at**power)]) for power in range(3)]
+    zero, one, two = (s[None, 1:] - s[:-1, None] for s in sums)
+    valid = np.triu(np.ones_like(zero, bool))
+    zero = np.where(valid, zero, 1.0)
+    centre = np.rint(one / zero)
+    error = two - 2 * centre * one + centre**2 * zero
+    return np.where(valid, np.maximum(error, 0), np.inf), centre
+
+
+def _centres(centre: Array, cuts: list[Array]) -> Array:
+    stop, found = centre.shape[0] - 1, []
+    for cut in reversed(cuts):
+        start = int(cut[stop]) + 1
+        found.append(centre[start, stop])
+        stop = start - 1
+    return np.array([centre[0, stop], *reversed(found)])
+
+
+def nearest(palette: Array, blocks: int) -> Nearest:
+    """The nearest level of a palette.
+
+    Args:
+        palette: [groups, levels], ascending.
+        blocks: how many blocks of columns the numbers come in, a multiple of the groups.
+    """
+    rows = np.repeat(palette, blocks // len(palette), axis=0)
+    middles = (rows[:, 1:] + rows[:, :-1]) / 2
+
+    def find(x: Array) -> Array:
+        index = (x[:, :, None] > middles[:, None, :]).sum(-1)
+        return np.take_along_axis(rows, index.reshape(len(rows), -1), 1).reshape(x.shape)
+
+    return find
