@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Sample = dict[str, Array]
 Progress = Callable[[int, int], None]
 Port = Mapping[str, Any]
+T = TypeVar("T")
 
 FEWEST_TO_SPLIT = 6  # below, the same samples calibrate and measure
 SEED = 1
@@ -124,18 +125,20 @@ class Data:
 
 def split(count: int, samples: int, measure: int) -> tuple[list[int], list[int], bool]:
     """Indices to calibrate and to measure with, and whether they are the same. Equal arguments give equal indices."""
+    everything = list(range(count))
     if count < FEWEST_TO_SPLIT:
-        return list(range(count))[:samples], list(range(count))[:measure], True
-    order = np.random.default_rng(SEED).permutation(count).tolist()
-    kept = min(measure, count // 3)
-    return sorted(order[kept : kept + samples]), sorted(order[:kept]), False
+        return everything[:samples], everything[:measure], True
+    kept = spread(everything, min(measure, count // 3))
+    rest = sorted(set(everything) - set(kept))
+    return spread(rest, samples), kept, False
 
 
-def spread(paths: list[Path], most: int) -> list[Path]:
-    """At most so many, spread over all."""
-    if len(paths) <= most:
-        return paths
-    return [paths[i] for i in sorted(np.random.default_rng(SEED).permutation(len(paths))[:most].tolist())]
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many, one at random from each of as many equal parts: what is sorted by class or time stays in proportion."""
+    if len(items) <= most:
+        return list(items)
+    edges = np.arange(most + 1) * len(items) // most
+    return [items[i] for i in np.random.default_rng(SEED).integers(edges[:-1], edges[1:]).tolist()]
 
 
 def shared_note(count: int) -> str:
