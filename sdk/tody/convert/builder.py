@@ -120,6 +120,7 @@ class Builder:
             else:
                 made = self.quantised(found.integers, found.quant, pack)
                 self.graph.notes += [f"{self.source}: {found.note}"] if found.note else []
+                self.graph.rounded |= bool(found.note)
             self._weights[key] = (source, made)
         return self._weights[key][1]
 

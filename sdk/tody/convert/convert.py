@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ def convert(
         licence: of the model.
         check: compare with the source on seeded inputs.
         tolerance: largest difference allowed, relative to an output's range; None: 1e-4, or 1e-2 where the source computes in
-            float16, or four times what rounding does to the source itself (noise.py).
+            float16, or four times what rounding does to the source itself (noise.py), or of a quantised model one step for
+            99 % of the elements (`verify.Limit`).
         force: keep a result that is outside the tolerance; the report says by how much.
 
     Raises:
@@ -88,7 +89,7 @@ def convert(
         name=name,
         licence=licence,
     )
-    limit = _limit(source, tolerance)
+    limit = _limit(source, tolerance, graph.rounded)
     report = _compile(source, graph, facts, constants or {}, limit if check else None)
     _judge(report, limit, force)
     if decoder != "auto":
@@ -108,7 +109,9 @@ def _compile(
     file, _ = lower(graph)
     content = fmt.write(file)
     runtime = Runtime(content)
-    differences, against = _differences(source, facts, feeds, constants, runtime, limit) if limit else ([], "")
+    names = [port["name"] for port in facts["outputs"]]
+    check = _Check(source, names, constants, runtime, limit, verify.steps(graph)) if limit else None
+    differences, against = check.differences(feeds) if check else ([], "")
     worst = max((d.relative for d in differences), default=0.0)
     checked = {"against": against, "max_error": float(f"{worst:.3g}")} if against and np.isfinite(worst) else {}
     final = finish(file, source, facts, feeds, {"checked": checked} if checked else {})
@@ -133,45 +136,60 @@ def _compile(
     )
 
 
-def _differences(
-    source: Source, facts: dict[str, Any], feeds: list[Feed], constants: Mapping[str, Array], runtime: Runtime, limit: Limit
-) -> tuple[list[Difference], str]:
-    """The worst difference of each output over all seeds, and who computed the source's outputs."""
-    names = [p["name"] for p in facts["outputs"]]
-    worst: dict[str, Difference] = {}
-    against = ""
-    for seed in SEEDS:
-        found, against = _compare(source, names, {feed.name: feed.array(seed) for feed in feeds}, constants, runtime, limit)
-        if any(limit.is_noise(d) and not limit.allows(d) for d in found):
-            squares = {feed.name: feed.array(seed, SQUARE) for feed in feeds}
-            again, _ = _compare(source, names, squares, constants, runtime, limit)
-            found = [b if limit.is_noise(a) else a for a, b in zip(found, again, strict=True)]
-        for d in found:
-            worst[d.name] = max(worst.get(d.name, d), d, key=lambda d: (not limit.allows(d), d.relative))
-    return list(worst.values()), against
+@dataclass(frozen=True)
+class _Check:
+    """Runs a source and what became of it side by side.
+
+    Attributes:
+        names: of the outputs.
+        steps: of a quantised model (`verify.steps`), else None.
+    """
+
+    source: Source
+    names: list[str]
+    constants: Mapping[str, Array]
+    runtime: Runtime
+    limit: Limit
+    steps: list[float | None] | None
+
+    def differences(self, feeds: list[Feed]) -> tuple[list[Difference], str]:
+        """The worst difference of each output over all seeds, and who computed the source's outputs."""
+        worst: dict[str, Difference] = {}
+        against, limit = "", self.limit
+        for seed in SEEDS:
+            found, against = self._compare({feed.name: feed.array(seed) for feed in feeds})
+            if any(limit.is_noise(d) and not limit.allows(d) for d in found):
+                again, _ = self._compare({feed.name: feed.array(seed, SQUARE) for feed in feeds})
+                found = [b if limit.is_noise(a) else a for a, b in zip(found, again, strict=True)]
+            for d in found:
+                worst[d.name] = max(worst.get(d.name, d), d, key=lambda d: (not limit.allows(d), d.relative))
+        return list(worst.values()), against
+
+    def _compare(self, arrays: dict[str, Array]) -> tuple[list[Difference], str]:
+        """The difference of each output for these inputs, with the source's own noise if that is needed to judge it."""
+        expected, against = self.source.reference({**self.constants, **arrays}, self.names)
+        results = run_once(self.runtime, list(arrays.values()))
+        found = [verify.compare(*each) for each in zip(self.names, expected, results, strict=True)]
+        if self.steps is not None:
+            found = [verify.in_steps(*each) for each in zip(found, expected, results, self.steps, strict=True)]
+        if self.limit.forgives_noise and not all(map(self.limit.allows, found)):
+            moved = noise(self.source, {**self.constants, **arrays}, self.names, expected)
+            found = [replace(d, noise=moved[d.name]) for d in found]
+        return found, against
 
 
-def _compare(
-    source: Source, names: list[str], arrays: dict[str, Array], constants: Mapping[str, Array], runtime: Runtime, limit: Limit
-) -> tuple[list[Difference], str]:
-    """The difference of each output for these inputs, with the source's own noise if that is needed to judge it."""
-    expected, against = source.reference({**constants, **arrays}, names)
-    results = run_once(runtime, list(arrays.values()))
-    found = [verify.compare(*each) for each in zip(names, expected, results, strict=True)]
-    if limit.forgives_noise and not all(map(limit.allows, found)):
-        moved = noise(source, {**constants, **arrays}, names, expected)
-        found = [replace(d, noise=moved[d.name]) for d in found]
-    return found, against
-
-
-def _limit(source: Source, tolerance: float | None) -> Limit:
+def _limit(source: Source, tolerance: float | None, is_rounded: bool) -> Limit:
     usual = HALF_TOLERANCE if source.is_half else TOLERANCE
-    return Limit(usual, forgives_noise=True) if tolerance is None else Limit(tolerance)
+    return Limit(usual, forgives_noise=True, forgives_steps=is_rounded) if tolerance is None else Limit(tolerance)
 
 
 def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
     for d in report.differences:
-        if d.relative > limit.tolerance and limit.allows(d):
+        if d.relative > limit.tolerance and limit.is_steps(d):
+            report.notes.append(
+                f"output {d.name}: {100 * (d.near or 0):.4g} % of its elements are within a step of the source's"
+            )
+        elif d.relative > limit.tolerance and limit.allows(d):
             moved = f"rounding alone moves the source's own output by {max(d.noise, verify.NOISE_FLOOR):.2g}"
             report.notes.append(f"output {d.name} differs by {d.relative:.2g} of its range here, {d.largest:.2g}; {moved}")
     bad = [d for d in report.differences if not limit.allows(d)]

@@ -11,6 +11,7 @@ import numpy as np
 from .. import format as fmt
 from .._runtime import Runtime, __version__
 from . import meta
+from .exact import exact_outputs
 from .source import Source
 from .verify import Array, Feed
 
@@ -32,7 +33,7 @@ def finish(
     provenance.update(more or {})
     content = fmt.write(file)
     portable, native = (_golden_outputs(content, feeds, facts["outputs"], kernels) for kernels in ("portable", None))
-    golden, file.blob = meta.golden_facts(feeds, portable, native)
+    golden, file.blob = meta.golden_facts(feeds, portable, native, exact_outputs(file))
     file.meta = meta.plain({**facts, "golden": golden, "provenance": provenance})
     return fmt.write(file)
 

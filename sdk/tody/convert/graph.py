@@ -103,6 +103,7 @@ class Graph:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what the importer assumed, for the report
+    rounded: bool = False  # whether quantised weights of the source did not fit into int8 as they are
 
     def copy(self) -> Graph:
         """A graph that can be changed without changing this one. Constants are shared, because nobody writes into them."""

@@ -80,27 +80,38 @@ def image_layout(shape: Sequence[int]) -> str | None:
     return "nhwc" if shape[3] in (1, 3) and min(shape[1:3]) >= 16 else None
 
 
-def golden_facts(feeds: list[Feed], outputs: dict[str, Array], native: dict[str, Array]) -> tuple[dict[str, Any], bytes]:
+def golden_facts(
+    feeds: list[Feed], outputs: dict[str, Array], native: dict[str, Array], exact: list[bool]
+) -> tuple[dict[str, Any], bytes]:
     """The `golden` entry and its blob: samples of what the portable kernels computed.
 
     Args:
         feeds: the inputs.
         outputs: from the portable kernels.
         native: from this machine's best kernels. Where the two differ by more than usual, other machines may differ as much.
+        exact: for each output whether it is the same on every machine.
     """
     entries: list[dict[str, Any]] = []
     blob = b""
-    for name, array in outputs.items():
+    for (name, array), same in zip(outputs.items(), exact, strict=True):
         kept, stride = golden.sample(array)
         dtype = next(n for n, (_, d) in fmt.DTYPES.items() if d == kept.dtype.newbyteorder("<"))
         entry: dict[str, Any] = {"name": name, "at": len(blob), "count": int(kept.size), "stride": stride, "dtype": dtype}
-        apart = relative(native[name].astype(np.float64), array.astype(np.float64)) if array.size else 0.0
-        allowed = float(f"{4 * apart:.1g}") if apart <= 0.25 else 1.0  # 1: also where one of them is not a number
-        entries.append({**entry, "tolerance": max(GOLDEN_TOLERANCE, allowed)})
+        entries.append({**entry, "tolerance": 0.0 if same else _tolerance(array, native[name])})
         content = kept.astype(fmt.DTYPES[dtype][1]).tobytes()
         blob += content + b"\0" * (-len(content) % 8)
     made = [{"name": f.name, "generator": "splitmix64", "seed": GOLDEN_SEED, "low": f.low, "high": f.high} for f in feeds]
     return {"inputs": made, "outputs": entries}, blob
+
+
+def _tolerance(array: Array, other: Array) -> float:
+    """What other machines may differ by: relative to the largest golden value, and at least a step where int8 was rounded."""
+    apart = relative(other.astype(np.float64), array.astype(np.float64)) if array.size else 0.0
+    allowed = float(f"{4 * apart:.1g}") if apart <= 0.25 else 1.0  # 1: also where one of them is not a number
+    step = (
+        1.0 / max(1.0, float(np.abs(array.astype(np.float64)).max(initial=0.0))) if array.dtype in (np.int8, np.uint8) else 0.0
+    )
+    return max(GOLDEN_TOLERANCE, allowed, float(f"{1.01 * step:.3g}"))
 
 
 def plain(value: Any) -> Any:

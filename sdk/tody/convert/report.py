@@ -14,7 +14,6 @@ from ..run.profile import macs as operator_macs
 from .graph import Graph
 from .verify import Difference
 
-
 _SHOWN = 8  # islands
 
 

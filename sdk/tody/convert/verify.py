@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Array = NDArray[Any]
 
 NOISE_FACTOR = 4.0  # a few measurements seldom find the largest
 NOISE_FLOOR = 2.0**-24  # absolute: sigmoids near 0 are no more exact than near 1
+NEAR, COSINE = 0.99, 0.99  # of a quantised output: elements within a step, and cosine to the source's
 NOISE_LIMIT = 0.1  # of the range: a source with more noise than that proves nothing
 
 
@@ -51,6 +52,7 @@ class Difference:
         span: largest less smallest value of the source's output.
         relative: `largest` over `span`; for integers the share of elements that differ.
         noise: how far the source's own output moves by rounding (noise.py); measured only where `relative` is too large.
+        near, cosine: of a quantised model, the share of elements within one step, and the cosine of the angle between both.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Difference:
     span: float
     relative: float
     noise: float = 0.0
+    near: float | None = None
+    cosine: float = 1.0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -67,18 +71,29 @@ class Difference:
 class Limit:
     """How large a difference may be.
 
+    A quantised model computes in integers what its source computes in float32 between roundings. Both round alike but where a
+    value lies halfway between two integers; there they are a step apart, and what follows makes little of it. So a quantised
+    output is judged in steps: `NEAR` of its elements within one, and all of them in the same direction (`COSINE`).
+
     Attributes:
         tolerance: relative to the range of the output.
         forgives_noise: whether rounding noise of the source, times `NOISE_FACTOR` and up to `NOISE_LIMIT` of the range, is
-            allowed too.
+            allowed too, and steps of quantised models.
+        forgives_steps: whether only the direction counts, because weights of the source had to be rounded.
     """
 
     tolerance: float
     forgives_noise: bool = False
+    forgives_steps: bool = False
 
     def allows(self, d: Difference) -> bool:
         """Whether the difference is small enough."""
-        return d.relative <= self.tolerance or (self.is_noise(d) and d.relative <= NOISE_LIMIT)
+        return d.relative <= self.tolerance or self.is_steps(d) or (self.is_noise(d) and d.relative <= NOISE_LIMIT)
+
+    def is_steps(self, d: Difference) -> bool:
+        """Whether the difference is what rounding halves makes of a quantised output."""
+        judged = self.forgives_noise and d.near is not None and d.cosine >= COSINE
+        return judged and (self.forgives_steps or (d.near or 0.0) >= NEAR)
 
     def is_noise(self, d: Difference) -> bool:
         """Whether the difference is no larger than what rounding does, which may be all that the output shows."""
@@ -166,6 +181,36 @@ def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str])
     with np.errstate(all="ignore"):
         results = ReferenceEvaluator(model).run(outputs, dict(arrays))
     return [np.asarray(r) for r in results], f"onnx.reference {onnx.__version__}"
+
+
+def steps(graph: Graph) -> list[float | None] | None:
+    """For each output of a quantised graph its step, None where it has none of its own. None for other graphs."""
+    if not any(value.quant for value in graph.values.values()):
+        return None
+    producer, found = graph.producer(), []
+    for name in graph.outputs:
+        while graph.values[name].quant is None and name in producer and producer[name].op in ("cast", "copy", "reshape", "lut"):
+            name = str(producer[name].inputs[0])
+        quant = graph.values[name].quant
+        found.append(None if quant is None else quant.scale)
+    return found
+
+
+def in_steps(d: Difference, expected: Array, got: Array, step: float | None) -> Difference:
+    """The difference of an output of a quantised model, judged in steps.
+
+    Args:
+        step: None: the output has none of its own, and 1/255 of its range is taken.
+    """
+    if expected.shape != got.shape or not np.isfinite(d.largest):
+        return d
+    a, b = expected.astype(np.float64).reshape(-1), got.astype(np.float64).reshape(-1)
+    unit = 1.0 if expected.dtype.kind in "iu" else d.span / 255 if step is None else step
+    finite = np.isfinite(a)
+    a, b = a[finite], b[finite]
+    near = float(np.mean(np.abs(a - b) <= 1.001 * unit)) if a.size else 1.0
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return replace(d, near=near, cosine=float(a @ b) / norms if norms else float(not np.any(a - b)))
 
 
 def compare(name: str, expected: Array, got: Array) -> Difference:

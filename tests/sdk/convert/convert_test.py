@@ -283,8 +283,22 @@ def test_inputs_in_squares() -> None:
 def test_golden_values_allow_what_kernel_sets_differ_by() -> None:
     y = np.linspace(-1, 1, 8, dtype=np.float32)
     for native, tolerance in ((y, 1e-4), (y * np.float32(1 + 1e-5), 1e-4), (y * np.float32(1.001), 4e-3), (y * np.nan, 1.0)):
-        facts, _ = golden_facts([], {"y": y}, {"y": native})
+        facts, _ = golden_facts([], {"y": y}, {"y": native}, [False])
         assert facts["outputs"][0]["tolerance"] == tolerance
+    q = np.array([3, -100], np.int8)
+    for exact, tolerance in ((True, 0.0), (False, 0.0101)):  # an integer that was rounded elsewhere may be a step off
+        assert golden_facts([], {"q": q}, {"q": q}, [exact])[0]["outputs"][0]["tolerance"] == tolerance
+
+
+def test_quantised_outputs_are_judged_in_steps() -> None:
+    limit, y = verify.Limit(1e-4, forgives_noise=True), np.linspace(-1, 1, 200, dtype=np.float32)
+    for share, allowed in ((0.005, True), (0.02, False)):  # of elements that are two steps off
+        got = y + np.float32(0.01) * np.where(np.arange(200) < 200 * share, 2, 1)
+        d = verify.in_steps(verify.compare("y", y, got), y, got, 0.01)
+        assert d.near == pytest.approx(1 - share) and limit.allows(d) is allowed
+    small = np.float32([1e-3, -1e-3])
+    turned = verify.in_steps(verify.compare("y", small, -small), small, -small, 0.01)
+    assert turned.near == 1 and not limit.allows(turned)
 
 
 def test_noise_has_its_limits() -> None:
