@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._runtime import __version__ as __version__
     from .camera import Camera as Camera
     from .camera.screen import Screen as Screen
+    from .compress import train as train
     from .compress.compress import compress as compress
     from .convert.convert import convert as convert
     from .errors import TodyError as TodyError
@@ -37,6 +38,8 @@ _HOMES = {
     "load": "run.model",
 }
 
+_MODULES = {"errors": "errors", "train": "compress.train"}
+
 __all__ = [
     "Camera",
     "Classifier",
@@ -50,12 +53,13 @@ __all__ = [
     "convert",
     "errors",
     "load",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -121,7 +121,7 @@ def compress(
         before=cost(before, times[0]),
         after=cost(after, times[1]),
         accuracy=accuracy,
-        layers=_layers(made),
+        layers=layers_of(made),
         islands=islands,
         decoder=facts.get("decoder", {}).get("name", ""),
         notes=[*graph.notes, *found.notes],
@@ -162,10 +162,10 @@ def _compile(
     refused = to_integers(graph)
     feeds = verify.feeds(graph, facts.get("preprocess"))
     content = finish(lower(graph)[0], source, facts, feeds, {"compressed": provenance})
-    return content, _islands(graph, made, refused)
+    return content, islands_of(graph, made, refused)
 
 
-def _islands(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Island]:
+def islands_of(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Island]:
     """The operators that compute with real numbers, but for those that only stand between others."""
     found = []
     for node in graph.nodes:
@@ -177,7 +177,7 @@ def _islands(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Isla
     return found
 
 
-def _layers(made: Quantised) -> list[Layer]:
+def layers_of(made: Quantised) -> list[Layer]:
     """What became of every operator of the float graph that computes something."""
     found = []
     for node in made.reference.nodes:

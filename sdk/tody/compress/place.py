@@ -22,6 +22,7 @@ TABLED = (  # functions of one value that a table of 256 integers gives well: sm
     "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign "
     "thresholded_relu shrink affine abs neg erf sin cos atan"
 ).split()
+INTEGERS = ":int8"  # behind the name of a value: its integers
 REAL = ":real"  # behind the name of a value: what its integers stand for
 _CLAMPS = ("none", "clamp")
 _NO_PAD = 1e9  # a pad value beyond this means minus infinity: it is never to win
@@ -288,7 +289,7 @@ def quantise(graph: Graph, integer: set[Node], choice: Choice) -> None:
 
 def _casts(graph: Graph, value: Value, quant: Quant) -> tuple[list[Node], str]:
     """Casts from a value to its integers and back; returns them and what they make. Constants are quantised here."""
-    integers = add_value(graph, f"{value.name}:int8", value.shape, "int8", quant)
+    integers = add_value(graph, f"{value.name}{INTEGERS}", value.shape, "int8", quant)
     through = add_value(graph, f"{value.name}{REAL}", value.shape)
     back = Node("cast", [integers], [through])
     if value.data is None:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 MAX_CHANNELS = 4096  # of an input whose channels are compared with one another; above, each is looked at by itself
 _MOST_ROWS = 4096  # pixels of one sample
-_RIDGE = 1e-3  # of the mean square of a channel: what keeps the least squares steady
+_RIDGE = 1e-3  # of the mean square of a channel, at least: what keeps the least squares steady
 
 
 @dataclass
@@ -30,12 +30,14 @@ class Inlet:
         of: the channel (channels.py) of each of its input channels.
         power: mean products of its input channels [groups, C, C] over pixels and samples.
         weight: squared weights that meet each input channel [groups, C].
+        ridge: of the least squares, as a share of the mean square of a channel: more where few rows were seen.
     """
 
     node: Node
     of: Ints
     power: Floats
     weight: Floats
+    ridge: float
 
     def elimination(self) -> Elimination:
         """A fresh elimination of its channels."""
@@ -45,7 +47,7 @@ class Inlet:
         """What the channels that stay give for those that go, by least squares: [gone, stay]."""
         power = self.power[group]
         kept = power[np.ix_(stays, stays)]
-        ridge = _RIDGE * max(float(np.trace(kept)) / max(len(kept), 1), 1e-30)
+        ridge = self.ridge * max(float(np.trace(kept)) / max(len(kept), 1), 1e-30)
         found: Floats = np.linalg.solve(kept + ridge * np.eye(len(kept)), power[np.ix_(stays, ~stays)]).T
         return found
 
@@ -57,7 +59,7 @@ class Elimination:
         groups, width = inlet.weight.shape
         self._of = inlet.of.reshape(groups, width)
         mean = np.trace(inlet.power, axis1=1, axis2=2) / width
-        ridge = _RIDGE * np.maximum(mean, 1e-30)
+        ridge = inlet.ridge * np.maximum(mean, 1e-30)
         self._inverse = np.linalg.inv(inlet.power + ridge[:, None, None] * np.eye(width))
         self._weight = inlet.weight
         self._all = float((inlet.weight * np.diagonal(inlet.power, axis1=1, axis2=2)).sum()) or 1.0
@@ -89,18 +91,19 @@ def inlets(channels: Channels, samples: Sequence[Sample]) -> list[Inlet]:
         samples: inputs of the graph; without any, channels count as unrelated, and as strong as the weights that make them.
     """
     layers = [node for node in channels.graph.nodes if node.op in MAKERS and _of(channels, node) is not None]
-    power = _powers(channels, layers, samples) if len(samples) else {}
+    power, counts = _powers(channels, layers, samples) if len(samples) else ({}, {})
     found = []
     for node in layers:
         weights = channels.graph.values[node.inputs[1] or ""].data
         of = _of(channels, node)
         assert weights is not None and of is not None
         weight = np.square(weights.astype(np.float64)).sum(axis=(1, 2))
-        if first_input(node) in power:
-            seen = _blocks(power[first_input(node)], len(weight))
+        x, ridge = first_input(node), _RIDGE
+        if x in power:
+            seen, ridge = _blocks(power[x], len(weight)), max(_RIDGE, weight.shape[1] / counts[x])
         else:
             seen = np.eye(weight.shape[1]) * _strength(channels, of).reshape(len(weight), -1, 1)
-        found.append(Inlet(node, of, seen, weight))
+        found.append(Inlet(node, of, seen, weight, ridge))
     return found
 
 
@@ -121,8 +124,8 @@ def _strength(channels: Channels, of: Ints) -> Floats:
     return total[of]
 
 
-def _powers(channels: Channels, layers: Sequence[Node], samples: Sequence[Sample]) -> dict[str, Floats]:
-    """Mean products of the channels of every layer's input: [C, C], or [C] where there are too many."""
+def _powers(channels: Channels, layers: Sequence[Node], samples: Sequence[Sample]) -> tuple[dict[str, Floats], dict[str, int]]:
+    """Mean products of the channels of every layer's input ([C, C], or [C] where there are too many), and of how many rows."""
     total: dict[str, Floats] = {}
     wanted = {first_input(node) for node in layers}
     count = dict.fromkeys(wanted, 0)
@@ -139,7 +142,7 @@ def _powers(channels: Channels, layers: Sequence[Node], samples: Sequence[Sample
     probe = Probe(channels.graph)
     for sample in samples:
         probe.run(sample, visit)
-    return {name: each / count[name] for name, each in total.items()}
+    return {name: each / count[name] for name, each in total.items()}, count
 
 
 def _blocks(power: Floats, groups: int) -> Floats:

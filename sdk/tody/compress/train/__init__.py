@@ -18,6 +18,21 @@ from .losses import soft_labels as soft_labels
 from .module import Executor as Executor
 from .student import Student as Student
 from .tune import fine_tune as fine_tune
+from .tune import fit as fit
 from .tune import train as train
 
-__all__ = ["Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fine_tune", "flow", "soft_labels", "train"]
+__all__ = [
+    "Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fine_tune", "fit", "flow", "soft_labels", "train",
+]  # fmt: skip
+    "Distiller",
+    "Executor",
+    "Quantiser",
+    "Student",
+    "distance",
+    "export",
+    "fine_tune",
+    "fit",
+    "flow",
+    "soft_labels",
+    "train",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,16 @@ from ...convert.rewrite import first_input, first_output
 from ...convert.source import read_source
 from ...errors import UsageError
 from ...run.model import load
-from .. import data as datasets
+from ..arrays import LABELS, by_name
+from ..compress import islands_of, layers_of
+from ..data import SAMPLES, read_data
 from ..measure import choose_metric, cost, measure
-from ..observe import observe
-from ..place import choose, decide, linear_nodes, prepare, quantise
+from ..place import INTEGERS, Choice
 from ..prune import Pruning, prune
-from ..report import CompressReport, Island
-from ..rounding import quantise_weights
-from ..samples import Data
+from ..quantise import Quantised, Settings, quantise
+from ..ranges import Range
+from ..report import CompressReport, Island, Layer
+from ..samples import Arrays, Data
 from ..sparsity import sparsify
 from .export import export
 from .module import LINEAR, Executor, Outputs
@@ -65,7 +68,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         labels: Sequence[str] | str | None = None,
         preprocess: Mapping[str, Any] | str | None = "auto",
         name: str | None = None,
-        samples: int = datasets.SAMPLES,
+        samples: int = SAMPLES,
     ) -> None:
         super().__init__()
         if isinstance(model, torch.nn.Module):
@@ -73,12 +76,12 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         self._source = read_source(model)
         graph = self._source.graph({k: tuple(v) for k, v in (shapes or {}).items()})
         self.facts = describe(self._source, graph, decoder=decoder, labels=labels, preprocess=preprocess, name=name)
-        self._feeds = verify.feeds(graph, self.facts.get("preprocess"))
-        self.data: Data = datasets.read_data(plain(data), self.facts["inputs"], self.facts.get("preprocess"), samples=samples)
+        self.data: Data = read_data(plain(data), self.facts["inputs"], self.facts.get("preprocess"), samples=samples)
         optimise(graph)
         self._original = graph.copy()
         self._masks: dict[str, Array] = {}  # output of a layer -> which of its weights stay
-        self.bits = 32
+        self._made: Quantised | None = None
+        self.bits = 8 if any(value.quant for value in graph.values.values()) else 32
         self.pruning: Pruning | None = None
         self.executor = Executor(graph)
 
@@ -138,18 +141,17 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             UsageError: it is quantised already, or the number of bits is out of bounds.
         """
         if not 2 <= weights <= 8:
-            raise UsageError(f"{weights} bits cannot be trained", "2 to 8 can", "")
+            raise UsageError(f"{weights} bits cannot be trained", "2 to 8 can")
         graph = self._float_graph("quantised")
-        prepare(graph)
-        reference, roles = graph.copy(), decide(graph, {})
-        quantise(graph, roles.integer, choose(graph, roles.integer, observe(graph, self.data.calibration), method))
-        latent = {first_output(n): np.asarray(graph.values[n.inputs[1] or ""].data) for n in linear_nodes(graph, roles.integer)}
-        quantise_weights(graph, reference, (), dict.fromkeys(latent, weights))
-        makers = graph.producer()
-        behind = {n.inputs[1]: latent[first_output(n)] for n in graph.nodes if first_output(n) in latent}
-        sources = {first_input(makers[name]): data for name, data in behind.items() if name in makers}
+        made = self._made = quantise(graph, self.data.calibration, Settings(weights, method, "fast"))
+        makers, latent = graph.producer(), {}
+        for node in made.reference.nodes:
+            taken = makers[first_output(node)].inputs if first_output(node) in made.bits else []
+            maker = makers.get(taken[1] or "") if len(taken) > 1 else None
+            if maker is not None:
+                latent[first_input(maker)] = np.asarray(made.reference.values[node.inputs[1] or ""].data)
         self.bits = weights
-        self.executor = Executor(graph, sources, weights)
+        self.executor = Executor(graph, latent, weights)
         self._mask()
 
     def _float_graph(self, what: str) -> Graph:
@@ -163,20 +165,26 @@ class Student(torch.nn.Module):  # type: ignore[misc]
 
     def content(self) -> bytes:
         """The bytes of the `.tody` file for the model as it is now."""
-        return self._build(self.executor.write_back())[0]
+        return self._build()[0]
 
-    def _build(self, graph: Graph) -> tuple[bytes, list[Island]]:
-        outputs = graph.producer()
-        islands = [Island(first_output(n), n.op, r) for n, r in decide(graph, {}).reasons.items()] if self.bits < 32 else []
-        to_integers(graph)
-        file, _ = lower(graph)
-        more = {"trained": {"weights": self.bits}}
-        return finish(file, self._source, self.facts, self._feeds, more), [i for i in islands if i.name in outputs]
+    def _build(self) -> tuple[bytes, list[Layer], list[Island]]:
+        graph = self.executor.write_back()
+        made = None if self._made is None else replace(self._made, graph=graph, sqnr_db={}, choice=_choice(graph, self._made))
+        refused = to_integers(graph)
+        content = self._finish(graph, {"trained": {"weights": self.bits}})
+        return (content, [], []) if made is None else (content, layers_of(made), islands_of(graph, made, refused))
 
-    def compile(self, metric: str = "auto", max_drop: float | None = None, force: bool = False) -> CompressReport:
+    def _finish(self, graph: Graph, more: Mapping[str, Any] | None = None) -> bytes:
+        feeds = verify.feeds(graph, self.facts.get("preprocess"))
+        return finish(lower(graph)[0], self._source, self.facts, feeds, more)
+
+    def compile(
+        self, test: Any = None, *, metric: str = "auto", max_drop: float | None = None, force: bool = False
+    ) -> CompressReport:
         """The `.tody` file, measured beside the float32 model that was given.
 
         Args:
+            test: stacked inputs to measure with, and `labels`; None: what `data` has kept apart.
             metric: "auto", "map", "top1" or "agreement".
             max_drop: of the metric; None: any.
             force: add a note instead of an error.
@@ -184,31 +192,56 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         Raises:
             AccuracyError: it loses more than `max_drop`.
         """
-        float_file, _ = lower(self._original.copy())
-        before = load(finish(float_file, self._source, self.facts, self._feeds), threads=1)
-        content, islands = self._build(self.executor.write_back())
+        data = self.data if test is None else self._measured_with(test)
+        before = load(self._finish(self._original.copy()), threads=1)
+        content, layers, islands = self._build()
         after = load(content, threads=1)
-        metric = choose_metric(before.meta, self.data, metric)
         options: dict[str, Any] = {"method": "training"}
         if self.pruning is not None:
-            options["prune"] = round(self.pruning.fraction, 3)
+            options["prune"] = f"{self.pruning.fraction:.0%} of {self.pruning.count}"
         report = CompressReport(
             name=self.facts["name"],
             source=self._source.file,
             weights=self.bits,
             options=options,
-            data=self.data.as_dict(),
+            data=data.as_dict(),
             before=cost(before),
             after=cost(after),
-            accuracy=measure(before, after, self.data, metric),
+            accuracy=measure(before, after, data, choose_metric(before.meta, data, metric)),
+            layers=layers,
             islands=islands,
             decoder=self.facts.get("decoder", {}).get("name", ""),
-            notes=[*self.executor.graph.notes, *self.data.notes],
+            notes=[*self.executor.graph.notes, *data.notes],
             content=content,
         )
         if max_drop is not None:
             report.judge(max_drop, force)
         return report
+
+    def _measured_with(self, test: Any) -> Data:
+        ports = self.facts["inputs"]
+        stacks = by_name("the test data", as_stacks(test, ports), ports)
+        labels = stacks.pop(LABELS, None)
+        rows = range(len(next(iter(stacks.values()))))
+        return replace(self.data, measuring=Arrays(stacks, rows, ports, labels), shared=False)
+
+
+def _choice(graph: Graph, made: Quantised) -> Choice:
+    """The ranges as they were learned."""
+    quants = {name: graph.values[name + INTEGERS].quant for name in made.choice.quants if name + INTEGERS in graph.values}
+    learned = {name: quant for name, quant in quants.items() if quant is not None}
+    steps = {name: (quant.scales[0], quant.zero_point) for name, quant in learned.items()}
+    kept = {name: Range(scale * (-128 - zero), scale * (127 - zero), "learned") for name, (scale, zero) in steps.items()}
+    return Choice({**made.choice.quants, **learned}, {**made.choice.ranges, **kept}, made.choice.recast)
+
+
+def as_stacks(data: Any, ports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """(x, y), x alone, or a dict by input name with `labels`: as a dict of NumPy arrays."""
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        data = {ports[0]["name"]: data[0], LABELS: data[1]}
+    if not isinstance(data, Mapping):
+        data = {ports[0]["name"]: data}
+    return {name: np.asarray(plain(stack)) for name, stack in data.items()}
 
 
 def plain(data: Any) -> Any:
