@@ -40,11 +40,13 @@ typedef struct tody_gemm_f32 {
     float lo, hi;
 } tody_gemm_f32;
 
-// For p < pixels, k < channels:
-// c[p][k] = clamp(bias[k] + sum over t < taps of a[p * taps + t][k] * w[t * channels + k] + addend[p][k], lo, hi)
+// For p < pixels, k < channels: c[p][k] = clamp(bias[k] + addend[p][k] +
+// sum over y < height, x < width of a[(p * step + x) * height + y][k] * w[(y * width + x) * channels + k], lo, hi)
+// Windows of neighbouring pixels have columns in common where step is less than width.
 typedef struct tody_dwconv_f32 {
-    uint32_t pixels, channels, taps;  // at least 1
-    const float *const *a;            // pixels * taps pointers to `channels` values
+    uint32_t pixels, channels;     // at least 1, as the next three
+    uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
+    const float *const *a;         // columns of `height` pointers to `channels` values
     const float *w;
     const float *bias;    // or NULL
     const float *addend;  // or NULL
@@ -119,11 +121,12 @@ typedef struct tody_gemm_s8 {
     tody_layer_s8 layer;
 } tody_gemm_s8;
 
-// For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and
-// bias[k] + sum over t < taps of (a[p * taps + t][k] - x_zero) * w[t * channels + k].
+// For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
+// sum over y < height, x < width of (a[(p * step + x) * height + y][k] - x_zero) * w[(y * width + x) * channels + k].
 typedef struct tody_dwconv_s8 {
-    uint32_t pixels, channels, taps;  // at least 1
-    const int8_t *const *a;           // pixels * taps pointers to `channels` values
+    uint32_t pixels, channels;  // as of tody_dwconv_f32
+    uint32_t height, width, step;
+    const int8_t *const *a;
     const int8_t *w;
     const int32_t *bias;   // or NULL
     const float *scale;    // one multiplier per channel

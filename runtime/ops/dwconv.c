@@ -15,8 +15,13 @@ typedef struct job {
     tody_dwconv_f32 f32;  // one of the two, by the dtype
     tody_dwconv_s8 s8;
     tody_activation activation;
-    uint32_t pixels, block;
+    uint32_t block, parts;  // pixels of a kernel call, all in one line; such parts of a line
 } job;
+
+// Pixels from `first` on.
+typedef struct part {
+    uint32_t first, pixels;
+} part;
 
 static tody_status dwconv_check(const tody_call *call) {
     const tody_conv_params *p = call->params;
@@ -46,23 +51,27 @@ static size_t dwconv_scratch(const tody_call *call) {
     return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
 }
 
-// Pointers to the pixels under the windows of a block.
-static const void **gather(const job *job, uint32_t first, uint32_t pixels, uint32_t thread) {
-    const uint32_t taps = tody_taps(&job->slide.window);
-    const void **a = (const void **)(void *)job->call->scratch + thread * pointers_per_thread(taps);
-    tody_slide_gather(&job->slide, first, pixels, 1, taps, a);
+static part part_of(const job *job, uint32_t task) {
+    const uint32_t width = job->slide.out_width, begin = task % job->parts * job->block;
+    return (part){task / job->parts * width + begin, tody_min_u32(width - begin, job->block)};
+}
+
+// Pointers to the columns under the windows of a part.
+static const void **gather(const job *job, part part, uint32_t thread) {
+    const void **a = (const void **)(void *)job->call->scratch + thread * pointers_per_thread(tody_taps(&job->slide.window));
+    tody_slide_columns(&job->slide, part.first, part.pixels, a);
     return a;
 }
 
 static void run_f32(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_activation *f = &job->activation;
-    const uint32_t first = task * job->block;
+    const part part = part_of(job, task);
     tody_dwconv_f32 args = job->f32;
-    args.pixels = tody_min_u32(job->pixels - first, job->block);
-    args.a = (const float *const *)gather(job, first, args.pixels, thread);
-    args.c += (size_t)first * args.c_stride;
-    if (args.addend) args.addend += (size_t)first * args.addend_stride;
+    args.pixels = part.pixels;
+    args.a = (const float *const *)gather(job, part, thread);
+    args.c += (size_t)part.first * args.c_stride;
+    if (args.addend) args.addend += (size_t)part.first * args.addend_stride;
     job->call->kernels->dwconv_f32(&args);
     if (tody_needs_unary(f))
         job->call->kernels->unary_f32(f->fn, f->a, f->b, args.c, args.c, (size_t)args.pixels * args.channels);
@@ -70,19 +79,21 @@ static void run_f32(void *context, uint32_t task, uint32_t thread) {
 
 static void run_s8(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
-    const uint32_t first = task * job->block;
+    const part part = part_of(job, task);
     tody_dwconv_s8 args = job->s8;
-    args.pixels = tody_min_u32(job->pixels - first, job->block);
-    args.a = (const int8_t *const *)gather(job, first, args.pixels, thread);
-    args.c += (size_t)first * args.c_stride;
-    if (args.addend) args.addend += (size_t)first * args.addend_stride;
+    args.pixels = part.pixels;
+    args.a = (const int8_t *const *)gather(job, part, thread);
+    args.c += (size_t)part.first * args.c_stride;
+    if (args.addend) args.addend += (size_t)part.first * args.addend_stride;
     job->call->kernels->dwconv_s8(&args);
 }
 
-static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels, uint32_t taps) {
+static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels) {
     const tody_conv_params *p = call->params;
     return (tody_dwconv_f32){.channels = channels,
-                             .taps = taps,
+                             .height = p->window.kernel[0],
+                             .width = p->window.kernel[1],
+                             .step = tody_slide_step(&p->window),
                              .w = tody_in(call, W).data,
                              .bias = tody_in_data(call, TODY_LAYER_BIAS),
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
@@ -93,10 +104,12 @@ static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels, uint32
                              .hi = tody_high(&p->activation)};
 }
 
-static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels, uint32_t taps) {
+static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels) {
     const tody_conv_params *p = call->params;
     return (tody_dwconv_s8){.channels = channels,
-                            .taps = taps,
+                            .height = p->window.kernel[0],
+                            .width = p->window.kernel[1],
+                            .step = tody_slide_step(&p->window),
                             .w = tody_in(call, W).data,
                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
                             .scale = tody_layer_scale(call, 1),
@@ -110,22 +123,22 @@ static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels, uint32_t
 static void dwconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
-    const uint32_t channels = x.shape[TODY_CHANNELS], taps = tody_taps(&p->window);
+    const uint32_t channels = x.shape[TODY_CHANNELS];
     void *zeros = call->scratch + pointer_bytes(call);
     tody_fill_zero(&x, zeros, channels);
     job job = {
         .call = call,
         .slide = tody_slide_over(&x, &y, &p->window, zeros),
         .activation = p->activation,
-        .pixels = tody_extent(&y, TODY_BATCH, TODY_CHANNELS),
-        .block = block_pixels(taps),
+        .block = block_pixels(tody_taps(&p->window)),
     };
+    job.parts = tody_div_up(y.shape[TODY_WIDTH], job.block);
     if (x.dtype == TODY_S8) {
-        job.s8 = make_s8(call, channels, taps);
+        job.s8 = make_s8(call, channels);
     } else {
-        job.f32 = make_f32(call, channels, taps);
+        job.f32 = make_f32(call, channels);
     }
-    tody_for(call, tody_div_up(job.pixels, job.block), x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
+    tody_for(call, y.shape[TODY_BATCH] * y.shape[TODY_HEIGHT] * job.parts, x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
 }
 
 const tody_op tody_op_dwconv = {

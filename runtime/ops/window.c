@@ -140,3 +140,31 @@ void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size
         n++;
     }
 }
+
+static bool shares_columns(const tody_window *w) { return w->dilation[1] == 1 && w->stride[1] < w->kernel[1]; }
+
+uint32_t tody_slide_step(const tody_window *w) { return shares_columns(w) ? w->stride[1] : w->kernel[1]; }
+
+// `count` columns of one line of the windows, from x on.
+static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int64_t x, uint32_t count, const void **a) {
+    const uint32_t height = s->window.kernel[0], step = s->window.dilation[1];
+    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0];
+    const bool inside = y >= 0 && y < s->height;
+    const uint8_t *line = at->image + (inside ? (size_t)y * s->width * s->pixel_bytes : 0);
+    for (uint32_t i = 0; i < count; i++, x += step, a += height) {
+        *a = inside && x >= 0 && x < s->width ? line + (size_t)x * s->pixel_bytes : s->outside;
+    }
+}
+
+void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {
+    const tody_window *w = &s->window;
+    const place at =
+        place_of(s, first / s->out_width / s->out_height, first / s->out_width % s->out_height, first % s->out_width);
+    const bool shared = shares_columns(w);
+    const uint32_t together = shared ? (count - 1) * w->stride[1] + w->kernel[1] : w->kernel[1];
+    for (uint32_t i = 0; i < (shared ? 1 : count); i++, a += (size_t)together * w->kernel[0]) {
+        for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
+            gather_line(s, &at, ky, at.left + (int64_t)i * w->stride[1], together, a + ky);
+        }
+    }
+}

@@ -26,6 +26,13 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
 void tody_slide_gather(const tody_slide *slide, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
                        const void **a);
 
+// Columns from the window of one output pixel to the next, if windows of a line share theirs as far as they can.
+uint32_t tody_slide_step(const tody_window *window);
+
+// Columns of pixels under the windows of output pixels [first, first + count), which are in one line: pointer y of column x of
+// pixel first + i goes to a[(i * step + x) * kernel[0] + y], with the step of tody_slide_step.
+void tody_slide_columns(const tody_slide *slide, uint32_t first, uint32_t count, const void **a);
+
 // Pointer to the pixel under one tap of the window of one output pixel; `outside` where there is none.
 const void *tody_slide_tap(const tody_slide *slide, uint32_t pixel, uint32_t tap);
 

@@ -39,6 +39,12 @@ void memory_reset(void);                      // before each case: everything is
 void *memory_take(size_t bytes);              // ends at the fence, except for what alignment to 4 bytes takes
 float *memory_floats(dice *r, size_t count);  // the same, filled with random values
 
+// memory.c: the window of a depthwise convolution, more often than not one of those that kernels know.
+typedef struct window {
+    uint32_t height, width, step;
+} window;
+window random_window(dice *r);
+
 // What a kernel and its portable twin write: rows of `cols` floats, `stride` apart, with guards before, between and (fence)
 // after.
 typedef struct output {
@@ -54,7 +60,7 @@ void describe(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));  // prints and returns false
 void stray(int signal);                                                     // handler for SIGSEGV and SIGBUS
 
-// Seconds per call of run(context), the median of several measurements of a few milliseconds.
+// Seconds per call of run(context), the least of several measurements of a millisecond: others may use this machine too.
 double time_of(void (*run)(void *context), void *context);
 
 #endif

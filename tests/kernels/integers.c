@@ -137,18 +137,20 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
 }
 
 static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
-    static const uint32_t usual_taps[] = {9, 25, 3, 1};
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
-    tody_dwconv_s8 d = {.pixels = 1 + random_below(&r, 8), .channels = 1 + random_below(&r, 100), .layer = random_layer(&r)};
-    d.taps = random_below(&r, 2) ? usual_taps[random_below(&r, 4)] : 1 + random_below(&r, 50);
-    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
-    describe("pixels %u channels %u taps %u addend %u gap %u zeros %d %d", d.pixels, d.channels, d.taps, addend, gap,
-             d.layer.x_zero, d.layer.finish.zero);
-    d.a = rows_take(&r, (size_t)d.pixels * d.taps, d.channels, extreme);
-    d.w = bytes_take(&r, (size_t)d.taps * d.channels, extreme);
+    const window w = random_window(&r);
+    tody_dwconv_s8 d = {.pixels = 1 + random_below(&r, 20), .channels = 1 + random_below(&r, 100), .layer = random_layer(&r)};
+    d.height = w.height;
+    d.width = w.width;
+    d.step = w.step;
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20), taps = w.height * w.width;
+    describe("pixels %u channels %u window %u %u step %u addend %u gap %u zeros %d %d", d.pixels, d.channels, d.height, d.width,
+             d.step, addend, gap, d.layer.x_zero, d.layer.finish.zero);
+    d.a = rows_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels, extreme);
+    d.w = bytes_take(&r, (size_t)taps * d.channels, extreme);
     if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
-    d.scale = scales_take(&r, d.channels, (double)d.taps * (extreme ? 100 : 20));
+    d.scale = scales_take(&r, d.channels, (double)taps * (extreme ? 100 : 20));
     d.addend_stride = d.c_stride = d.channels + gap;
     const bytes b = result_take(&r, d.pixels, d.channels, d.c_stride);
     if (addend == 1) d.addend = bytes_take(&r, (d.pixels - 1) * d.addend_stride + d.channels, false);
@@ -208,20 +210,23 @@ static void run_dwconv(void *context) {
 }
 
 static void bench_dwconv(const tody_kernels *kernels) {
-    static const uint32_t shapes[][2] = {{9, 16}, {9, 96}, {25, 96}};  // taps, channels
-    for (size_t i = 0; i < 3; i++) {
+    static const uint32_t shapes[][3] = {{3, 1, 16}, {3, 1, 96}, {3, 2, 96}, {5, 1, 96}};  // window, step, channels
+    for (size_t i = 0; i < 4; i++) {
         dice r = random_from(i);
-        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][1], .taps = shapes[i][0]}};
+        const uint32_t size = shapes[i][0], step = shapes[i][1], taps = size * size;
+        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][2]}};
+        t.dwconv.height = t.dwconv.width = size;
+        t.dwconv.step = step;
         memory_reset();
-        t.dwconv.a = rows_take(&r, (size_t)t.dwconv.pixels * t.dwconv.taps, t.dwconv.channels, false);
-        t.dwconv.w = bytes_take(&r, t.dwconv.taps * t.dwconv.channels, false);
+        t.dwconv.a = rows_take(&r, (size_t)(31 * step + size) * size, t.dwconv.channels, false);
+        t.dwconv.w = bytes_take(&r, taps * t.dwconv.channels, false);
         t.dwconv.bias = bias_take(&r, t.dwconv.channels);
-        t.dwconv.scale = scales_take(&r, t.dwconv.channels, t.dwconv.taps);
+        t.dwconv.scale = scales_take(&r, t.dwconv.channels, taps);
         t.dwconv.c = bytes_take(&r, t.dwconv.pixels * t.dwconv.channels, false);
         t.dwconv.c_stride = t.dwconv.channels;
         t.dwconv.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
-        const double products = (double)t.dwconv.pixels * t.dwconv.channels * t.dwconv.taps;
-        printf("  %u taps %u channels %.1f GMAC/s", t.dwconv.taps, t.dwconv.channels,
+        const double products = (double)t.dwconv.pixels * t.dwconv.channels * taps;
+        printf("  %ux%u/%u %u channels %.1f GMAC/s", size, size, step, t.dwconv.channels,
                products / time_of(run_dwconv, &t) * 1e-9);
     }
 }

@@ -51,6 +51,14 @@ static uint32_t next(dice *r) {
 uint32_t random_below(dice *r, uint32_t end) { return (uint32_t)((uint64_t)next(r) * end >> 32); }
 float random_float(dice *r) { return (float)(int32_t)next(r) * 4.6566129e-10f; }
 
+window random_window(dice *r) {
+    const uint32_t size = random_below(r, 2) ? 3 : 5;
+    if (random_below(r, 2)) return (window){size, size, 1 + random_below(r, 2)};
+    window w = {1 + random_below(r, 10), 1 + random_below(r, 8), 1};
+    w.step += random_below(r, w.width);
+    return w;
+}
+
 void random_fill(dice *r, float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = random_float(r);
 }
@@ -117,24 +125,19 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double time_of(void (*run)(void *context), void *context) {
-    double times[15];
+    double least = 1e9;
     int calls = 1;
-    for (double t = 0; t < 0.002; calls *= 2) {
+    for (double t = 0; t < 0.001; calls *= 2) {
         const double start = now();
         for (int i = 0; i < calls; i++) run(context);
         t = now() - start;
     }
-    for (size_t i = 0; i < 15; i++) {
+    for (size_t i = 0; i < 25; i++) {
         const double start = now();
         for (int c = 0; c < calls; c++) run(context);
-        times[i] = (now() - start) / calls;
+        const double time = (now() - start) / calls;
+        if (time < least) least = time;
     }
-    qsort(times, 15, sizeof *times, ascending);
-    return times[7];
+    return least;
 }

@@ -91,23 +91,28 @@ static void bound_dwconv(const tody_dwconv_f32 *d) {
         for (size_t k = 0; k < d->channels; k++) {
             double sum =
                 (d->bias ? fabs((double)d->bias[k]) : 0) + (d->addend ? fabs((double)d->addend[p * d->addend_stride + k]) : 0);
-            for (size_t t = 0; t < d->taps; t++)
-                sum += fabs((double)d->a[p * d->taps + t][k] * (double)d->w[t * d->channels + k]);
-            bounds[p * d->channels + k] = bound_of(sum, d->taps);
+            for (size_t t = 0; t < (size_t)d->height * d->width; t++) {
+                const float *a = d->a[(p * d->step + t % d->width) * d->height + t / d->width];
+                sum += fabs((double)a[k] * (double)d->w[t * d->channels + k]);
+            }
+            bounds[p * d->channels + k] = bound_of(sum, d->height * d->width);
         }
     }
 }
 
 static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
-    static const uint32_t usual_taps[] = {9, 25, 3, 1};
     dice r = random_from(seed);
-    tody_dwconv_f32 d = {.pixels = 1 + random_below(&r, 8), .channels = 1 + random_below(&r, 100)};
-    d.taps = random_below(&r, 2) ? usual_taps[random_below(&r, 4)] : 1 + random_below(&r, 50);
-    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
-    describe("pixels %u channels %u taps %u addend %u gap %u", d.pixels, d.channels, d.taps, addend, gap);
+    const window w = random_window(&r);
+    tody_dwconv_f32 d = {.pixels = 1 + random_below(&r, 20), .channels = 1 + random_below(&r, 100)};
+    d.height = w.height;
+    d.width = w.width;
+    d.step = w.step;
+    const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20), taps = w.height * w.width;
+    describe("pixels %u channels %u window %u %u step %u addend %u gap %u", d.pixels, d.channels, d.height, d.width, d.step,
+             addend, gap);
     pick_clamp(&r, &d.lo, &d.hi);
-    d.a = pointers_take(&r, (size_t)d.pixels * d.taps, d.channels);
-    d.w = memory_floats(&r, (size_t)d.taps * d.channels);
+    d.a = pointers_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels);
+    d.w = memory_floats(&r, (size_t)taps * d.channels);
     if (random_below(&r, 2)) d.bias = memory_floats(&r, d.channels);
     d.addend_stride = d.c_stride = d.channels + gap;
     const output o = output_take(&r, d.pixels, d.channels, d.c_stride);
@@ -224,19 +229,22 @@ static void run_dwconv(void *context) {
 }
 
 static void bench_dwconv(const tody_kernels *kernels) {
-    static const uint32_t shapes[][2] = {{9, 16}, {9, 96}, {25, 96}};  // taps, channels
-    for (size_t i = 0; i < 3; i++) {
+    static const uint32_t shapes[][3] = {{3, 1, 16}, {3, 1, 96}, {3, 2, 96}, {5, 1, 96}};  // window, step, channels
+    for (size_t i = 0; i < 4; i++) {
         dice r = random_from(i);
-        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][1], .taps = shapes[i][0]}};
+        const uint32_t size = shapes[i][0], step = shapes[i][1], taps = size * size;
+        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][2]}};
+        t.dwconv.height = t.dwconv.width = size;
+        t.dwconv.step = step;
         memory_reset();
-        t.dwconv.a = pointers_take(&r, (size_t)t.dwconv.pixels * t.dwconv.taps, t.dwconv.channels);
-        t.dwconv.w = memory_floats(&r, t.dwconv.taps * t.dwconv.channels);
+        t.dwconv.a = pointers_take(&r, (size_t)(31 * step + size) * size, t.dwconv.channels);
+        t.dwconv.w = memory_floats(&r, taps * t.dwconv.channels);
         t.dwconv.c = memory_floats(&r, t.dwconv.pixels * t.dwconv.channels);
         t.dwconv.c_stride = t.dwconv.channels;
         t.dwconv.lo = -INFINITY;
         t.dwconv.hi = INFINITY;
-        const double products = (double)t.dwconv.pixels * t.dwconv.channels * t.dwconv.taps;
-        printf("  %u taps %u channels %.1f GMAC/s", t.dwconv.taps, t.dwconv.channels,
+        const double products = (double)t.dwconv.pixels * t.dwconv.channels * taps;
+        printf("  %ux%u/%u %u channels %.1f GMAC/s", size, size, step, t.dwconv.channels,
                products / time_of(run_dwconv, &t) * 1e-9);
     }
 }

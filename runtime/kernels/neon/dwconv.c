@@ -43,11 +43,14 @@ INLINE void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, const
 // `vectors` * 4 channels from k on, of one or two pixels.
 INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, size_t k, const uint32_t vectors) {
     sum s0 = bias_of(d, k, vectors), s1 = s0;
-    const float *const *a = d->a + pixel * d->taps;
+    const size_t step = (size_t)d->step * d->height;
     const float *w = d->w + k;
-    for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
-        s0 = add(s0, a[0] + k, w, vectors);
-        if (pixels > 1) s1 = add(s1, a[d->taps] + k, w, vectors);
+    for (uint32_t y = 0; y < d->height; y++) {
+        const float *const *a = d->a + pixel * step + y;
+        for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
+            s0 = add(s0, a[0] + k, w, vectors);
+            if (pixels > 1) s1 = add(s1, a[step] + k, w, vectors);
+        }
     }
     store(d, pixel, k, s0, vectors);
     if (pixels > 1) store(d, pixel + 1, k, s1, vectors);
@@ -55,10 +58,13 @@ INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, 
 
 // Fewer than four channels are left of one pixel: one lane after the other.
 static void tail(const tody_dwconv_f32 *d, size_t pixel, size_t k) {
-    const float *const *a = d->a + pixel * d->taps;
+    const float *const *a = d->a + pixel * d->step * d->height;
     for (; k < d->channels; k++) {
         float32x4_t s = vdupq_n_f32(d->bias ? d->bias[k] : 0.0f);
-        for (uint32_t t = 0; t < d->taps; t++) s = add_scaled(s, vld1q_dup_f32(a[t] + k), d->w[(size_t)t * d->channels + k]);
+        const float *w = d->w + k;
+        for (uint32_t t = 0; t < d->height * d->width; t++, w += d->channels) {
+            s = add_scaled(s, vld1q_dup_f32(a[t % d->width * d->height + t / d->width] + k), *w);
+        }
         const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
         finish(d->c + pixel * d->c_stride + k, 1, s, addend, vdupq_n_f32(d->lo), vdupq_n_f32(d->hi));
     }

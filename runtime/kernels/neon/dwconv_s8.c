@@ -34,12 +34,15 @@ INLINE void store(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t 
 INLINE void tile(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels, size_t k, const size_t count) {
     const int8x8_t zero = vdup_n_s8((int8_t)d->layer.x_zero);
     sums s0 = {vdupq_n_s32(0), vdupq_n_s32(0)}, s1 = s0;
-    const int8_t *const *a = d->a + pixel * d->taps;
+    const size_t step = (size_t)d->step * d->height;
     const int8_t *w = d->w + k;
-    for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
-        const int16x8_t wide = vmovl_s8(load(w, count));
-        s0 = add(s0, a[0] + k, count, zero, wide);
-        if (pixels > 1) s1 = add(s1, a[d->taps] + k, count, zero, wide);
+    for (uint32_t y = 0; y < d->height; y++) {
+        const int8_t *const *a = d->a + pixel * step + y;
+        for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
+            const int16x8_t wide = vmovl_s8(load(w, count));
+            s0 = add(s0, a[0] + k, count, zero, wide);
+            if (pixels > 1) s1 = add(s1, a[step] + k, count, zero, wide);
+        }
     }
     store(d, pixel, k, count, s0);
     if (pixels > 1) store(d, pixel + 1, k, count, s1);

@@ -12,9 +12,12 @@ static float clamp(float x, float lo, float hi) {
 // Channels [k, k + lanes) of pixel p. Inlined, so that the loops of a whole LANES have a constant length.
 static inline __attribute__((always_inline)) void channels(const tody_dwconv_f32 *d, uint32_t p, uint32_t k, uint32_t lanes) {
     float sum[LANES] = {0};
-    for (uint32_t t = 0; t < d->taps; t++) {
-        const float *a = d->a[(size_t)p * d->taps + t] + k, *w = d->w + (size_t)t * d->channels + k;
-        for (uint32_t j = 0; j < lanes; j++) sum[j] += a[j] * w[j];
+    const float *w = d->w + k;
+    for (uint32_t y = 0; y < d->height; y++) {
+        for (uint32_t x = 0; x < d->width; x++, w += d->channels) {
+            const float *a = d->a[((size_t)p * d->step + x) * d->height + y] + k;
+            for (uint32_t j = 0; j < lanes; j++) sum[j] += a[j] * w[j];
+        }
     }
     for (uint32_t j = 0; j < lanes; j++) {
         const float bias = d->bias ? d->bias[k + j] : 0.0f;

@@ -7,9 +7,12 @@ enum { LANES = 16 };  // channels summed side by side, for the compiler to keep 
 // Channels [k, k + lanes) of pixel p. Inlined, so that the loops of a whole LANES have a constant length.
 static inline __attribute__((always_inline)) void channels(const tody_dwconv_s8 *d, uint32_t p, uint32_t k, uint32_t lanes) {
     uint32_t sum[LANES] = {0};
-    for (uint32_t t = 0; t < d->taps; t++) {
-        const int8_t *a = d->a[(size_t)p * d->taps + t] + k, *w = d->w + (size_t)t * d->channels + k;
-        for (uint32_t j = 0; j < lanes; j++) sum[j] += (uint32_t)((a[j] - d->layer.x_zero) * w[j]);
+    const int8_t *w = d->w + k;
+    for (uint32_t y = 0; y < d->height; y++) {
+        for (uint32_t x = 0; x < d->width; x++, w += d->channels) {
+            const int8_t *a = d->a[((size_t)p * d->step + x) * d->height + y] + k;
+            for (uint32_t j = 0; j < lanes; j++) sum[j] += (uint32_t)((a[j] - d->layer.x_zero) * w[j]);
+        }
     }
     for (uint32_t j = 0; j < lanes; j++) {
         const int8_t *addend = d->addend ? d->addend + p * d->addend_stride + k + j : NULL;

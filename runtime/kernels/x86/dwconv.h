@@ -42,12 +42,15 @@ INLINE void end(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, uint32_
 INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, uint32_t pixels, size_t k, uint32_t count, bool whole) {
     const mask m = first(d->channels - k);
     sum s0 = start(d->bias ? d->bias + k : NULL, count, whole, m), s1 = s0, s2 = s0;
-    const float *const *a = d->a + pixel * d->taps;
+    const size_t step = (size_t)d->step * d->height;
     const float *w = d->w + k;
-    for (uint32_t t = 0; t < d->taps; t++, a++, w += d->channels) {
-        s0 = add_tap(s0, a[0] + k, w, count, whole, m);
-        if (pixels > 1) s1 = add_tap(s1, a[d->taps] + k, w, count, whole, m);
-        if (pixels > 2) s2 = add_tap(s2, a[(size_t)d->taps * 2] + k, w, count, whole, m);
+    for (uint32_t y = 0; y < d->height; y++) {
+        const float *const *a = d->a + pixel * step + y;
+        for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
+            s0 = add_tap(s0, a[0] + k, w, count, whole, m);
+            if (pixels > 1) s1 = add_tap(s1, a[step] + k, w, count, whole, m);
+            if (pixels > 2) s2 = add_tap(s2, a[step * 2] + k, w, count, whole, m);
+        }
     }
     end(d, pixel, k, s0, count, whole);
     if (pixels > 1) end(d, pixel + 1, k, s1, count, whole);

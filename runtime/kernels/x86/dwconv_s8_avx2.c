@@ -1,55 +1,59 @@
-// dwconv_s8_avx2.c - depthwise convolution of int8: two taps side by side in int16, three pixels by 16 channels at a time.
+// dwconv_s8_avx2.c - depthwise convolution of int8: two rows of a column side by side in int16.
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-#define INLINE static inline __attribute__((always_inline))  // arguments marked const are constants after inlining
+enum { ROWS = 2, PIXELS = 4 };
 
-// Pairs of int16 of two taps, for 16 channels; less `zero`.
-INLINE sums pairs(__m128i first_tap, __m128i second_tap, __m256i zero) {
-    return (sums){_mm256_sub_epi16(_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(first_tap, second_tap)), zero),
-                  _mm256_sub_epi16(_mm256_cvtepi8_epi16(_mm_unpackhi_epi8(first_tap, second_tap)), zero)};
+typedef sums total;
+typedef sums term;  // for each of 16 channels the int16 of two rows; the second of a single pixel is of no value, its weight 0
+
+static inline __attribute__((always_inline)) term pair(const int8_t *first_row, const int8_t *second_row, size_t count) {
+    const __m128i x = load_s8(first_row, count), y = load_s8(second_row, count);
+    return (term){_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, y)), _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(x, y))};
 }
 
-// `second` is how far the second tap is: 0 where there is none, and its weight is 0.
-INLINE sums add_taps(sums s, const int8_t *const *a, size_t k, const size_t count, size_t second, sums w, __m256i zero) {
-    const sums x = pairs(load_s8(a[0] + k, count), load_s8(a[second] + k, count), zero);
-    s.low = _mm256_add_epi32(s.low, _mm256_madd_epi16(x.low, w.low));
-    s.high = _mm256_add_epi32(s.high, _mm256_madd_epi16(x.high, w.high));
-    return s;
+static inline __attribute__((always_inline)) term single(const int8_t *row, size_t count) {
+    const __m128i x = load_s8(row, count);
+    return (term){_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))};
 }
 
-INLINE void store_pixel(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t count, sums s) {
-    const int8_t *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-    finish_s8(d->c + pixel * d->c_stride + k, count, s, scale_s8(d->scale + k, count), addend, &d->layer);
+static inline __attribute__((always_inline)) term load_pixels(const int8_t *const *a, uint32_t rows, size_t k, size_t count) {
+    return rows > 1 ? pair(a[0] + k, a[1] + k, count) : single(a[0] + k, count);
 }
 
-// Channels [k, k + count), at most 16, of `pixels` pixels, 1 or 3.
-INLINE void tile(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels, size_t k, const size_t count) {
+static inline __attribute__((always_inline)) term load_filter(const int8_t *w, size_t stride, uint32_t rows, size_t count) {
+    if (rows > 1) return pair(w, w + stride, count);
+    const term t = single(w, count);
+    return (term){_mm256_and_si256(t.low, all_s32(0xFFFF)), _mm256_and_si256(t.high, all_s32(0xFFFF))};
+}
+
+static inline term all_zero(const tody_dwconv_s8 *d) {
     const __m256i zero = _mm256_set1_epi16((short)d->layer.x_zero);
-    sums s0 = bias_s8(d->bias ? d->bias + k : NULL, count), s1 = s0, s2 = s0;
-    const int8_t *const *a = d->a + pixel * d->taps;
-    const int8_t *w = d->w + k;
-    for (uint32_t t = 0; t < d->taps; t += 2, a += 2, w += 2 * d->channels) {
-        const size_t second = t + 1 < d->taps;
-        const __m128i none = _mm_setzero_si128(), next = second ? load_s8(w + d->channels, count) : none;
-        const sums weights = pairs(load_s8(w, count), next, _mm256_setzero_si256());
-        s0 = add_taps(s0, a, k, count, second, weights, zero);
-        if (pixels > 1) s1 = add_taps(s1, a + d->taps, k, count, second, weights, zero);
-        if (pixels > 2) s2 = add_taps(s2, a + (size_t)d->taps * 2, k, count, second, weights, zero);
+    return (term){zero, zero};
+}
+
+static inline total add_term(total t, term x, term w) {
+    return (total){add_s32(t.low, _mm256_madd_epi16(x.low, w.low)), add_s32(t.high, _mm256_madd_epi16(x.high, w.high))};
+}
+
+static inline total take_term(total t, term x, term w) {
+    return (total){sub_s32(t.low, _mm256_madd_epi16(x.low, w.low)), sub_s32(t.high, _mm256_madd_epi16(x.high, w.high))};
+}
+
+static inline total start_of(const tody_dwconv_s8 *d, size_t k, size_t count) {
+    return bias_s8(d->bias ? d->bias + k : NULL, count);
+}
+
+static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,
+                                                   uint32_t pixels, const total *t) {
+    const sums scale = scale_s8(d->scale + k, count);
+    const tody_layer_s8 layer = d->layer;
+    for (size_t p = first; p < first + pixels; p++) {
+        const int8_t *addend = d->addend ? d->addend + p * d->addend_stride + k : NULL;
+        finish_s8(d->c + p * d->c_stride + k, count, t[p - first], scale, addend, &layer);
     }
-    store_pixel(d, pixel, k, count, s0);
-    if (pixels > 1) store_pixel(d, pixel + 1, k, count, s1);
-    if (pixels > 2) store_pixel(d, pixel + 2, k, count, s2);
 }
 
-INLINE void strip(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels) {
-    size_t k = 0;
-    for (; k + 16 <= d->channels; k += 16) tile(d, pixel, pixels, k, 16);
-    if (k < d->channels) tile(d, pixel, pixels, k, d->channels - k);
-}
+#include "dwconv_s8.h"
 
-void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args) {
-    size_t pixel = 0;
-    for (; pixel + 3 <= args->pixels; pixel += 3) strip(args, pixel, 3);
-    for (; pixel < args->pixels; pixel++) strip(args, pixel, 1);
-}
+void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args) { dwconv_s8(args); }

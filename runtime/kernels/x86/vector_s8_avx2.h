@@ -19,6 +19,7 @@ static inline __m256i sub_s32(__m256i x, __m256i y) { return _mm256_sub_epi32(x,
 // The first `count` of 16 values, the others 0.
 static inline __m128i load_s8(const int8_t *x, size_t count) {
     if (count >= 16) return _mm_loadu_si128((const __m128i *)(const void *)x);
+    if (count == 8) return _mm_loadl_epi64((const __m128i *)(const void *)x);
     int8_t part[16] = {0};
     memcpy(part, x, count);
     return _mm_loadu_si128((const __m128i *)(const void *)part);
@@ -27,6 +28,10 @@ static inline __m128i load_s8(const int8_t *x, size_t count) {
 static inline void store_s8(int8_t *y, size_t count, __m128i value) {
     if (count >= 16) {
         _mm_storeu_si128((__m128i *)(void *)y, value);
+        return;
+    }
+    if (count == 8) {
+        _mm_storel_epi64((__m128i *)(void *)y, value);
         return;
     }
     int8_t part[16];

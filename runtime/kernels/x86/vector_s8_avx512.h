@@ -36,19 +36,23 @@ static inline __m512i result_s8(__m512i sum, __m512i scale, bool with_addend, __
     return _mm512_cvtps_epi32(_mm512_min_ps(p, all(q->finish.hi)));
 }
 
-// The first `count` results of 32 sums; the multipliers are `scale`, the addend may be NULL.
-static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+// The results of 32 sums; the multipliers are `scale`.
+static inline __m256i results_s8(sums s, sums scale, bool with_addend, __m256i addend, const tody_layer_s8 *q) {
     // Packing works in quarters, which the lower bytes of the words leave in order.
     const __m256i order =
         _mm256_setr_epi32(0x06040200, 0x16141210, 0x26242220, 0x36343230, 0x0E0C0A08, 0x1E1C1A18, 0x2E2C2A28, 0x3E3C3A38);
-    const __mmask32 m = count < 32 ? ((__mmask32)1 << count) - 1 : ~(__mmask32)0;
-    const __m256i a = addend ? _mm256_maskz_loadu_epi8(m, addend) : _mm256_setzero_si256();
-    const __m512i low = result_s8(s.low, scale.low, addend, _mm256_castsi256_si128(a), q);
-    const __m512i high = result_s8(s.high, scale.high, addend, _mm256_extracti128_si256(a, 1), q);
+    const __m512i low = result_s8(s.low, scale.low, with_addend, _mm256_castsi256_si128(addend), q);
+    const __m512i high = result_s8(s.high, scale.high, with_addend, _mm256_extracti128_si256(addend, 1), q);
     const __m512i lo = _mm512_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
     const __m512i words = _mm512_adds_epi16(_mm512_packs_epi32(low, high), _mm512_set1_epi16((short)q->finish.zero));
-    const __m512i bytes = _mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo));
-    _mm256_mask_storeu_epi8(c, m, _mm512_castsi512_si256(bytes));
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo)));
+}
+
+// The first `count` results of 32 sums, to c; the addend may be NULL.
+static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+    const __mmask32 m = count < 32 ? ((__mmask32)1 << count) - 1 : ~(__mmask32)0;
+    const __m256i added = addend ? _mm256_maskz_loadu_epi8(m, addend) : _mm256_setzero_si256();
+    _mm256_mask_storeu_epi8(c, m, results_s8(s, scale, addend, added, q));
 }
 
 #endif

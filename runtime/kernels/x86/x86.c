@@ -47,4 +47,5 @@ const tody_kernels tody_kernels_avx512vnni = {
     .gemm_s8_rows = 12,
     .gemm_s8_panels = 2,
     .gemm_s8 = tody_gemm_s8_avx512vnni,
+    .dwconv_s8 = tody_dwconv_s8_avx512vnni,
 };

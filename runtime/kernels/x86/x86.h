@@ -27,5 +27,6 @@ void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const f
                             float lo, float hi);
 
 void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
+void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args);
 
 #endif

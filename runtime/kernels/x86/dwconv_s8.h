@@ -1,0 +1,107 @@
+// dwconv_s8.h - depthwise convolution of int8: columns of pixels are loaded once for all windows that they are in.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The including file has PIXELS, of a strip; `total`, the sums of 16 channels of a pixel; `term`, operands of up to ROWS rows
+// of 16 channels; start_of and add_term; load_pixels and load_filter, which fill a term; all_zero, the term that stands for
+// padding; store_pixels.
+#ifndef TODY_X86_DWCONV_S8_H
+#define TODY_X86_DWCONV_S8_H
+
+#define INLINE static inline __attribute__((always_inline))  // arguments marked const are constants after inlining
+
+enum { WHOLE = 16, LARGEST = 5, TERMS = LARGEST * ((LARGEST + ROWS - 1) / ROWS) };
+
+// 16 channels from k on, and what belongs to them.
+typedef struct channels {
+    size_t k;
+    total start;         // of every sum: the bias less what x_zero adds
+    term filter[TERMS];  // column by column
+} channels;
+
+// Windows of size x size, `step` apart: PIXELS of them from `first` on, or as many as there are.
+INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, const uint32_t size, const uint32_t step) {
+    const uint32_t terms = (size + ROWS - 1) / ROWS, left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
+    const uint32_t columns = (pixels - 1) * step + size;
+    const int8_t *const *a = d->a + (size_t)first * step * size;
+    total t[PIXELS], all[PIXELS];
+#pragma GCC unroll 8
+    for (uint32_t p = 0; p < PIXELS; p++) t[p] = c->start;
+#pragma GCC unroll 19
+    for (uint32_t j = 0; j < (PIXELS - 1) * step + size; j++) {
+        const int8_t *const *column = a + (size_t)(j < columns ? j : columns - 1) * size;
+#pragma GCC unroll 3
+        for (uint32_t y = 0; y < terms; y++) {
+            const term x = load_pixels(column + y * ROWS, size - y * ROWS, c->k, WHOLE);
+#pragma GCC unroll 8
+            for (uint32_t p = 0; p < PIXELS; p++) {
+                if (j >= p * step && j - p * step < size) t[p] = add_term(t[p], x, c->filter[(j - p * step) * terms + y]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (uint32_t p = 0; p < PIXELS; p++) all[p] = t[p];  // so that only a copy must be in memory
+    store_pixels(d, c->k, WHOLE, first, pixels, all);
+}
+
+// Not inlined: one copy serves all sizes.
+static __attribute__((noinline)) channels prepare(const tody_dwconv_s8 *d, uint32_t size, size_t k) {
+    const uint32_t terms = (size + ROWS - 1) / ROWS;
+    const term zero = all_zero(d);
+    channels c = {.k = k, .start = start_of(d, k, WHOLE)};
+    for (uint32_t i = 0; i < size * terms; i++) {
+        const uint32_t x = i / terms, y = i % terms * ROWS;
+        c.filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, WHOLE);
+        c.start = take_term(c.start, zero, c.filter[i]);
+    }
+    return c;
+}
+
+INLINE void strips(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step, size_t k) {
+    const channels c = prepare(d, size, k);
+    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step);
+}
+
+// One pixel under a window of any size.
+static void any(const tody_dwconv_s8 *d, uint32_t pixel, size_t k, size_t count) {
+    const int8_t *const *a = d->a + (size_t)pixel * d->step * d->height;
+    const term zero = all_zero(d);
+    total t = start_of(d, k, count);
+    for (uint32_t x = 0; x < d->width; x++, a += d->height) {
+        for (uint32_t y = 0; y < d->height; y += ROWS) {
+            const int8_t *w = d->w + ((size_t)y * d->width + x) * d->channels + k;
+            const term filter = load_filter(w, (size_t)d->width * d->channels, d->height - y, count);
+            t = take_term(add_term(t, load_pixels(a + y, d->height - y, k, count), filter), zero, filter);
+        }
+    }
+    store_pixels(d, k, count, pixel, 1, &t);
+}
+
+// Channels from `first` on, one pixel after the other.
+static void rest(const tody_dwconv_s8 *d, size_t first) {
+    for (uint32_t p = 0; p < d->pixels; p++) {
+        for (size_t k = first; k < d->channels; k += WHOLE) any(d, p, k, d->channels - k < WHOLE ? d->channels - k : WHOLE);
+    }
+}
+
+// The last 16 channels may be some of those before, whose results come out the same again if they do not replace an addend.
+INLINE void square(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step) {
+    const size_t whole = d->channels / WHOLE * WHOLE, end = whole > 0 && !d->addend ? d->channels : whole;
+    for (size_t k = 0; k < end; k += WHOLE) strips(d, size, step, k + WHOLE <= end ? k : end - WHOLE);
+    rest(d, end);
+}
+
+static inline void dwconv_s8(const tody_dwconv_s8 *d) {
+    const uint32_t size = d->height == d->width ? d->width : 0, step = d->step;
+    if (size == 3 && step == 1)
+        square(d, 3, 1);
+    else if (size == 3 && step == 2)
+        square(d, 3, 2);
+    else if (size == 5 && step == 1)
+        square(d, 5, 1);
+    else if (size == 5 && step == 2)
+        square(d, 5, 2);
+    else
+        rest(d, 0);
+}
+
+#endif
