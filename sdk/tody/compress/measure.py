@@ -21,7 +21,7 @@ from .samples import Arrays, Data, Pictures, Progress, Samples
 METRICS = ("auto", "map", "top1", "agreement")
 # Without labels, so many times --max-drop may disagree: a box or class that changes sides of a threshold is no error yet.
 PATIENCE = {"map": 1.0, "top1": 1.0, "cosine": 1.0, "argmax": 5.0, "boxes": 10.0}
-SECONDS = 1.0  # of inference for each model when latency is measured
+SECONDS = 0.5  # of inference for each model when latency is measured
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Agreement:
         samples: on how many.
         outputs: of each output.
         argmax: share of the samples for which a classifier's most likely class is the same; None for other models.
-        boxes: of a detector on pictures; else None.
+        boxes: of a detector on pictures, if it found anything; else None.
     """
 
     samples: int
@@ -137,7 +137,7 @@ class Comparison:
         """The agreement over everything that was run so far."""
         names = [port.name for port in self.models[0].outputs]
         outputs = [sums.result(name) for sums, name in zip(self._outputs, names, strict=True)]
-        return Agreement(self._samples, outputs, self._classes.result(), self._boxes.result() if self._detectors else None)
+        return Agreement(self._samples, outputs, self._classes.result(), self._boxes.result())
 
     def _results(self, i: int) -> list[Array]:
         model, quants = self.models[i], self._ports[i][1]

@@ -18,7 +18,7 @@ class BoxAgreement:
     """Boxes of two detectors: those of a class that overlap by at least `OVERLAP` are paired, the most sure first.
 
     Attributes:
-        f1: twice the pairs over the boxes of both; 1 where neither found anything.
+        f1: twice the pairs over the boxes of both.
         iou: mean overlap of the pairs; 0 where there are none.
         least: smallest overlap of a pair.
         before, after: boxes that each found, at the first model's own threshold.
@@ -71,8 +71,10 @@ class BoxSums:
         self.counts = [self.counts[0] + len(a), self.counts[1] + len(b)]
         self.overlaps += match(a, b)
 
-    def result(self) -> BoxAgreement:
+    def result(self) -> BoxAgreement | None:
+        """The agreement; None where neither found anything, which proves nothing."""
         pairs, boxes = self.overlaps, sum(self.counts)
+        if not boxes:
+            return None
         mean = float(np.mean(pairs)) if pairs else 0.0
-        f1 = 2 * len(pairs) / boxes if boxes else 1.0
-        return BoxAgreement(f1, mean, min(pairs, default=0.0), self.counts[0], self.counts[1])
+        return BoxAgreement(2 * len(pairs) / boxes, mean, min(pairs, default=0.0), self.counts[0], self.counts[1])

@@ -201,6 +201,15 @@ def test_boxes_below_the_threshold_do_not_count(door: Path, scenes: Path) -> Non
     assert boxes is not None and boxes.before == boxes.after == sum(map(len, frames))
 
 
+def test_boxes_that_nobody_saw_prove_nothing(door: Path) -> None:
+    model = tody.load(door, threads=1)
+    comparison = Comparison(model, tody.load(door, threads=1))
+    comparison.picture(np.zeros((96, 128, 3), np.uint8))
+    comparison.arrays({"image": np.zeros((1, 3, 96, 128), np.float32)})
+    found = comparison.result()
+    assert found.boxes is None and found.kind == "cosine" and found.samples == 2
+
+
 def test_outputs_that_are_not_numbers_agree_with_nothing() -> None:
     model = classifier()
     comparison = Comparison(model, model.clone())

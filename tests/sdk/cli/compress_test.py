@@ -1,0 +1,167 @@
+"""tody compress, tody sensitivity and tody eval --metric agreement, as a user types them."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tody
+from tody.cli.main import main
+
+cv2 = pytest.importorskip("cv2")
+pytest.importorskip("onnx")
+
+Capture = pytest.CaptureFixture[str]
+SOURCE = Path(__file__).parents[3] / "examples/data/door.onnx"
+HOW = ["--decoder", "centernet", "--pixels", "bgr", "--mean", "0", "--std", "1", "--fit", "stretch"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames of fake://door, with and without somebody in them."""
+    root = tmp_path_factory.mktemp("pictures")
+    with tody.Camera("fake://door?frames=96") as camera:
+        for i, frame in enumerate(camera):
+            if i % 6 == 0:
+                cv2.imwrite(str(root / f"{i:02}.png"), frame)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("TODY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def compress(*more: str, data: Path) -> list[str]:
+    return ["compress", str(SOURCE), "--data", str(data), "--effort", "fast", *HOW, *more]
+
+
+def test_compress_says_what_it_cost(capsys: Capture, pictures: Path, here: Path) -> None:
+    assert main(compress("-o", "small.tody", "--report", "page.html", data=pictures)) == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    for part in ("boxes: F1", "worst layers", "kept apart", "written to small.tody, the report to page.html", " -> "):
+        assert part in said.out
+    assert tody.load("small.tody").precision == "int8"
+    assert "<svg" in (here / "page.html").read_text()
+    assert sorted(p.name for p in here.iterdir()) == ["page.html", "small.tody"]
+
+
+def test_compress_as_json(capsys: Capture, pictures: Path, here: Path) -> None:
+    assert main([*compress(data=pictures), "--json"]) == 0
+    said = capsys.readouterr()
+    facts = json.loads(said.out)
+    assert said.err == "" and facts["output"] == "door.tody" and facts["report"] is None
+    assert facts["after"]["file_bytes"] == (here / "door.tody").stat().st_size
+    assert facts["accuracy"]["metric"] == "agreement" and facts["accuracy"]["after"] > 0.9
+    assert facts["data"] == {"source": pictures.name, "kind": "pictures", "calibration": 11, "measuring": 5, "shared": False}
+    assert {"name", "op", "bits", "sqnr_db"} <= set(facts["layers"][0])
+
+
+def half(values: Path) -> Path:
+    """Samples that are nothing like what the model was made for: white noise in its input's shape."""
+    rng = np.random.default_rng(0)
+    np.save(values, rng.normal(0, 300, (12, 3, 96, 128)).astype(np.float32))
+    return values
+
+
+def test_too_much_lost_exits_3_and_writes_nothing(capsys: Capture, here: Path) -> None:
+    data = half(here / "x.npy")
+    few = ["--weights", "2", "--max-drop", "0", "--metric", "agreement", "-o", "small.tody", "--report", "page.html"]
+    assert main(compress(*few, data=data)) == 3
+    said = capsys.readouterr()
+    lines = said.err.splitlines()[-3:]
+    assert lines[0].startswith("error: the compressed model loses too much") and "worst layers: " in lines[1]
+    assert lines[2].startswith("  try: more bits (--weights)") and "--force" in lines[2]
+    assert [p.name for p in here.iterdir()] == ["x.npy"]
+    assert main(compress(*few, "--force", data=data)) == 0
+    assert "kept because it was forced" in capsys.readouterr().out
+    assert {p.name for p in here.iterdir()} == {"x.npy", "small.tody", "page.html"}
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "no data": (["--data", "none"], "there is no none"),
+    "an empty folder": (["--data", "."], "there are no pictures in ."),
+    "bits": (["--weights", "9"], "9 bits"),
+    "drop": (["--max-drop", "2"], "not a number from 0 to 1"),
+    "a page in no folder": (["--report", "none/page.html"], "none/page.html cannot be written"),
+    "a file in no folder": (["-o", "none/small.tody"], "none/small.tody cannot be written"),
+    "top-1 of a detector": (["--metric", "top1"], "the model is a detector"),
+    "mAP without boxes": (["--metric", "map"], "no picture has a text file of boxes beside it"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_are_told_before_any_work(name: str, capsys: Capture, pictures: Path, here: Path) -> None:
+    arguments, message = BAD[name]
+    assert main([*compress(data=pictures), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+
+
+def test_pictures_need_preprocessing(capsys: Capture, pictures: Path) -> None:
+    assert main(["compress", str(SOURCE), "--data", str(pictures), "--decoder", "none"]) == 2
+    assert "--mean and --std" in capsys.readouterr().err
+
+
+def test_interrupt_leaves_nothing(here: Path) -> None:
+    np.save(here / "x.npy", np.random.default_rng(0).normal(size=(400, 3, 96, 128)).astype(np.float32))
+    (here / "small.tody").write_bytes(b"the old one")
+    command = compress("-o", "small.tody", "--report", "page.html", "--effort", "best", "--samples", "400", data=here / "x.npy")
+    process = subprocess.Popen([sys.executable, "-m", "tody", *command], stderr=subprocess.PIPE, env={**os.environ})
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT), err.decode()
+    assert b"Traceback" not in err or process.returncode == -signal.SIGINT  # SIGINT while Python itself starts
+    assert (here / "small.tody").read_bytes() == b"the old one"
+    assert sorted(p.name for p in here.iterdir()) == ["small.tody", "x.npy"]
+
+
+def rows(capsys: Capture, *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0, capsys.readouterr().err
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_sensitivity_ranks_layers(capsys: Capture, pictures: Path) -> None:
+    command = ["sensitivity", str(SOURCE), "--data", str(pictures), "--samples", "2", *HOW]
+    facts = rows(capsys, *command, "--bits", "2,8")
+    assert facts["bits"] == [8, 2] and facts["samples"] == 2 and facts["layers"]
+    for layer in facts["layers"]:
+        high, low = (np.inf if v is None else v for v in (layer["sqnr_db"]["8"], layer["sqnr_db"]["2"]))
+        assert high >= low - 1.0 and layer["parameters"] > 0
+    assert main([*command, "--top", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[1].split()[:3] == ["LAYER", "OPERATOR", "WEIGHTS"]
+    assert main([*command, "--bits", "9"]) == 2 and "is not a list of bits" in capsys.readouterr().err
+
+
+def test_eval_of_agreement(capsys: Capture, door: Path, pictures: Path) -> None:
+    command = ["eval", str(door), "--data", str(pictures), "--metric", "agreement"]
+    facts = rows(capsys, *command, "--against", str(door))
+    assert facts["agreement"] == facts["f1"] == facts["cosine"] == 1.0 and facts["images"] == 16
+    assert main(command) == 2 and "--against FLOAT.tody" in capsys.readouterr().err
+    assert main([*command[:-1], "map", "--against", str(door)]) == 2
+
+
+def test_top_level_name(pictures: Path) -> None:
+    told = {"pixels": "bgr", "mean": 0, "std": 1, "fit": "stretch"}
+    steps: list[tuple[str, int, int]] = []
+    report = tody.compress(
+        SOURCE, pictures, effort="fast", decoder="centernet", preprocess=told, progress=lambda *step: steps.append(step)
+    )
+    assert tody.load(report.bytes).meta["preprocess"]["fit"] == "stretch"
+    assert {what for what, _, _ in steps} >= {"reading data", "measuring"}
+    assert all(0 < done <= total for _, done, total in steps)
