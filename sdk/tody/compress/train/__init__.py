@@ -24,15 +24,3 @@ from .tune import train as train
 __all__ = [
     "Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fine_tune", "fit", "flow", "soft_labels", "train",
 ]  # fmt: skip
-    "Distiller",
-    "Executor",
-    "Quantiser",
-    "Student",
-    "distance",
-    "export",
-    "fine_tune",
-    "fit",
-    "flow",
-    "soft_labels",
-    "train",
-]
