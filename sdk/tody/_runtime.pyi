@@ -13,6 +13,7 @@ class Tensor:
 
     shape: tuple[int, ...]
     dtype: str
+    quant: tuple[float, int] | None  # scale and zero point of int8 that stands for real numbers
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Runtime:

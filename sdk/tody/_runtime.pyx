@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -23,6 +23,9 @@ cdef extern from "tody.h" nogil:
         const uint32_t *shape
         uint32_t rank
         tody_dtype dtype
+        const float *scales
+        uint32_t scale_count
+        int32_t zero_point
     ctypedef struct tody_parallel:
         uint32_t threads
     ctypedef struct tody_kernels:
@@ -142,6 +145,7 @@ cdef class Tensor:
     cdef bytes format
     cdef readonly tuple shape
     cdef readonly str dtype
+    cdef readonly tuple quant  # scale and zero point of an int8 tensor that has one scale, else None
 
     def __init__(self):
         raise TypeError("tensors come from a Runtime")
@@ -172,6 +176,7 @@ cdef Tensor _tensor(tody_tensor raw, _Block block, _Shared shared):
     self.readonly = not (<uintptr_t>block.data <= <uintptr_t>raw.data < <uintptr_t>block.data + block.bytes)
     self.itemsize = <Py_ssize_t>tody_dtype_bytes(raw.dtype)
     self.dtype, self.format = _DTYPES[<int>raw.dtype]
+    self.quant = (raw.scales[0], raw.zero_point) if raw.scale_count == 1 else None
     self.shape = tuple([raw.shape[i] for i in range(self.rank)])
     self.bytes = self.itemsize
     for i in range(self.rank - 1, -1, -1):

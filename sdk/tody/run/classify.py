@@ -79,7 +79,7 @@ class Classifier:
         """The probability of every class for one frame, float32 [classes]."""
         self._prepare(as_image(frame))
         self.model.run()
-        values = np.asarray(self._output, np.float32).reshape(-1)
+        values = self.model.real_output(self._output).reshape(-1)
         is_sure = self._softmax is False or (self._softmax is None and values.min() >= 0 and abs(values.sum() - 1) < 1e-3)
         return values.copy() if is_sure else _softmax(values)
 
@@ -87,8 +87,8 @@ class Classifier:
         return f"<Classifier {self.model.describe()}>"
 
 
-def _output_of(model: Model) -> tuple[NDArray[Any], bool | None]:
-    """The output with the classes, and whether it wants a softmax (None: unless its values are probabilities already)."""
+def _output_of(model: Model) -> tuple[str, bool | None]:
+    """The name of the output with the classes, and whether it wants a softmax (None: unless its values are probabilities)."""
     meta = model.meta.get("decoder", {})
     if not isinstance(meta, dict) or meta.get("softmax") not in (None, True, False):
         raise ModelError("the model's decoder cannot be used", "it must be an object, and its softmax true or false")
@@ -105,7 +105,7 @@ def _output_of(model: Model) -> tuple[NDArray[Any], bool | None]:
     if output.size == 0 or output.size != max(output.shape, default=0):
         why = f"its output is {list(output.shape)} instead of one row of classes"
         raise UsageError(f"{model.name} is not a classifier", why)
-    return output, meta.get("softmax")
+    return outputs[0], meta.get("softmax")
 
 
 def _softmax(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -53,14 +53,14 @@ class OutputDecoder:
         if meta["name"] == "classify":
             raise UsageError(f"{model.name} is a classifier", "it finds no boxes", "tody classify, tody.Classifier")
         self._decoder = decoder_of(meta, _input_size(model), classes)
-        self._outputs = _outputs(model, meta.get("outputs"))
+        self._model, self._outputs = model, _outputs(model, meta.get("outputs"))
         self._boxes = np.zeros(CAPACITY, BOX)
         self._points = np.zeros((CAPACITY, self._decoder.points, 2), np.float32) if self._decoder.points else None
         self.decode(1.0)  # refuses a model whose outputs do not fit
 
     def decode(self, score: float, multilabel: bool = False) -> int:
         """Put what reaches `score` into the columns, in pixels of the model's input; returns how many there are."""
-        outputs = [np.ascontiguousarray(o, np.float32) for o in self._outputs]
+        outputs = [self._model.real_output(name) for name in self._outputs]
         return self._decoder.run(outputs, score, self._boxes, self._points, multilabel)
 
     def detections(
@@ -136,12 +136,12 @@ def _input_size(model: Model) -> tuple[int, int]:
     return width, height
 
 
-def _outputs(model: Model, names: Any) -> list[NDArray[Any]]:
+def _outputs(model: Model, names: Any) -> list[str]:
+    """The names of the outputs in the order in which the decoder takes them."""
     if names is None:
-        return [model.output(i) for i in range(len(model.outputs))]
+        return [port.name for port in model.outputs]
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ModelError("the model's decoder cannot be used", "its outputs are not a list of names")
-    try:
-        return [model.output(name) for name in names]
-    except UsageError as e:
-        raise ModelError("the model's decoder cannot be used", e.what) from e
+    if unknown := set(names) - {port.name for port in model.outputs}:
+        raise ModelError("the model's decoder cannot be used", f"the model has no output {min(unknown)!r}")
+    return names

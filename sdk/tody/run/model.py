@@ -31,11 +31,16 @@ MAX_THREADS = 4  # by default: more seldom pays for models of this size
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, shape and dtype, as in the source model."""
+    """An input or output: its name, shape and dtype, as in the source model.
+
+    Attributes:
+        quant: scale and zero point of int8 that stands for real numbers: scale * (q - zero point). None of others.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    quant: tuple[float, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.dtype} {list(self.shape)}"
@@ -157,6 +162,12 @@ class Model:
         """The memory of an output, by index or name; valid until the next run."""
         return self._out[_find(self.outputs, which, "output")]
 
+    def real_output(self, which: int | str = 0) -> NDArray[np.float32]:
+        """An output in float32, of a quantised one the real numbers for which its integers stand; valid until the next run."""
+        i = _find(self.outputs, which, "output")
+        array, quant = np.ascontiguousarray(self._out[i], np.float32), self.outputs[i].quant
+        return array if quant is None else (array - np.float32(quant[1])) * np.float32(quant[0])
+
     def clone(self) -> Model:
         """A model with its own activations that shares weights and threads, for use in another thread."""
         return Model(self.runtime.clone(), self.meta, self.blob, self._data, self.name)
@@ -242,7 +253,7 @@ def _ports(tensors: tuple[Any, ...], described: Any, kind: str) -> tuple[Port, .
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
     if len(names) != len(tensors) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
         names = [f"{kind}{i}" for i in range(len(tensors))]
-    return tuple(Port(str(name), t.shape, t.dtype) for name, t in zip(names, tensors))
+    return tuple(Port(str(name), t.shape, t.dtype, t.quant) for name, t in zip(names, tensors))
 
 
 def _find(ports: tuple[Port, ...], which: int | str, kind: str) -> int:

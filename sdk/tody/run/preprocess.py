@@ -68,18 +68,23 @@ class Preprocessor:
             what = f"{model.name} does not say how pictures become its input"
             raise UsageError(what, "it was converted without preprocessing", hint)
         try:
-            self._target = model.input(str(meta.get("input", model.inputs[0].name)))
+            name = str(meta.get("input", model.inputs[0].name))
+            self._target = model.input(name)
         except (UsageError, AttributeError, IndexError) as e:
             raise ModelError("the model's preprocessing cannot be used", str(e).splitlines()[0]) from e
-        self._run = preprocess_of(meta, self._target.shape, str(self._target.dtype)).run
+        quant = next(port.quant for port in model.inputs if port.name == name)
+        self._run = preprocess_of(meta, self._target.shape, str(self._target.dtype), quant).run
 
     def __call__(self, image: Image) -> Placement:
         """Write one picture of `as_image` into the model's input; returns where it went."""
         return self._run(image, _PIXELS[1 if image.ndim == 2 else image.shape[2]], self._target)
 
 
-def preprocess_of(meta: Any, shape: tuple[int, ...], dtype: str) -> Preprocess:
+def preprocess_of(meta: Any, shape: tuple[int, ...], dtype: str, quant: tuple[float, int] | None = None) -> Preprocess:
     """The C routine for the `preprocess` of a model's metadata and the input that it fills.
+
+    Args:
+        quant: of an int8 input, as `Port.quant`.
 
     Raises:
         ModelError: a value is missing, of the wrong type, out of range, or at odds with the input's shape.
@@ -107,6 +112,8 @@ def preprocess_of(meta: Any, shape: tuple[int, ...], dtype: str) -> Preprocess:
         scale=[1.0 / v for v in std],
         planar=layout == "nchw",
         dtype=dtype,
+        quant_scale=quant[0] if quant else 1.0,
+        zero_point=quant[1] if quant else 0,
     )
 
 
