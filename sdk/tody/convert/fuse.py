@@ -44,7 +44,7 @@ def _set_slot(node: Node, i: int, name: str) -> None:
     node.inputs[i] = name
 
 
-def _per_channel(index: Index, user: Node, y: str) -> Channels | None:
+def per_channel(index: Index, user: Node, y: str) -> Channels | None:
     """The constant operand of a binary operator as one float per channel (last dimension) of y; None if it is not that."""
     other = user.inputs[1] if user.inputs[0] == y else user.inputs[0]
     data, shape = index.constant(other), index.graph.values[y].shape
@@ -63,7 +63,7 @@ def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[Channels, Channe
         return np.full(channels, a, np.float32), np.full(channels, b, np.float32)
     if user.op != "binary" or user.attrs["fn"] not in ("add", "mul") or not _inactive(user):
         return None
-    data = _per_channel(index, user, y)
+    data = per_channel(index, user, y)
     if data is None:
         return None
     return (data, np.zeros(channels, np.float32)) if user.attrs["fn"] == "mul" else (np.ones(channels, np.float32), data)

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .affine import affine_to_dwconv
 from .forms import FORMS, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
 from .graph import Graph, Node, Quant, Value
 from .rewrite import (
@@ -92,13 +93,18 @@ def join_casts(index: Index, node: Node) -> bool:
 def compute_in_integers(index: Index, node: Node) -> bool:
     """An operator between casts takes and makes integers."""
     try:
-        inputs, cast, made = _between_casts(index, node)
-        form = integer_form(index.graph, node, inputs, made)
+        form, cast = _integer_form(index, node)
     except NotInteger:
         return False
     node.op, node.inputs, node.outputs, node.attrs = form.op, form.inputs, form.outputs, form.attrs
     index.graph.nodes.remove(cast)
     return True
+
+
+def _integer_form(index: Index, node: Node) -> tuple[Node, Node]:
+    """What computes in int8 what the node computes between casts, and the cast behind it that is then not needed."""
+    inputs, cast, made = _between_casts(index, node)
+    return integer_form(index.graph, node, inputs, made), cast
 
 
 def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, Value]:
@@ -205,7 +211,7 @@ def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
     return name
 
 
-RULES: list[Rule] = [join_casts, dequantise_later, quantise_earlier, compute_in_integers]
+RULES: list[Rule] = [join_casts, affine_to_dwconv, dequantise_later, quantise_earlier, compute_in_integers]
 
 
 def fold_weights(graph: Graph) -> None:
@@ -230,10 +236,10 @@ def _islands(graph: Graph) -> list[str]:
 
 
 def _why(index: Index, node: Node) -> str:
-    if _moved(index.graph, node):
-        return "it moves what is not quantised"
+    why = "it moves what is not quantised"
     try:
-        _between_casts(index, node)
+        if not _moved(index.graph, node):
+            _integer_form(index, node)
     except NotInteger as e:
-        return str(e)
-    return "its numbers do not fit into its int8 form"
+        why = str(e)
+    return why

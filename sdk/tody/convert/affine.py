@@ -1,0 +1,75 @@
+"""A scale and a shift per channel between casts, such as a BatchNormalization left over: a depthwise convolution."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fuse import per_channel
+from .graph import Node, Quant
+from .rewrite import Index, add_constant, add_value, first_output, insert_after, insert_before
+
+_LARGEST = 127  # every weight but zero, so that the bias, which counts in units of the smallest step, is exact enough
+
+
+def affine_to_dwconv(index: Index, node: Node) -> bool:
+    """Let a product or sum of a quantised value and one number per channel, or both, be a depthwise convolution of one tap."""
+    graph = index.graph
+    x = next((str(name) for name in node.inputs if index.maker(name, "cast")), "") if node.op == "binary" else ""
+    factors, numbers = _numbers(index, node, "mul", x), _numbers(index, node, "add", x)
+    last = node
+    if factors is not None and (user := index.only_user(first_output(node))) is not None:
+        numbers = _numbers(index, user, "add", first_output(node))
+        last = node if numbers is None else user
+    if (factors is None and numbers is None) or not _is_quantised(index, last):
+        return False
+    shape, y = graph.values[x].shape, first_output(last)
+    if last is not node:
+        graph.nodes.remove(last)
+    if len(shape) != 4:
+        x, y = _flattened(index, node, x, y)
+    inputs: list[str | None] = [x, _weights(index, node, np.ones(shape[-1], np.float32) if factors is None else factors)]
+    inputs += [] if numbers is None else [add_constant(graph, f"{y}:shift", numbers)]
+    attrs = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": shape[-1]}
+    attrs["activation"] = last.attrs.get("activation", ("none", 0.0, 0.0))
+    node.op, node.inputs, node.outputs, node.attrs = "dwconv", inputs, [y], attrs
+    return True
+
+
+def _numbers(index: Index, node: Node, fn: str, x: str) -> NDArray[np.float32] | None:
+    """The number per channel that a node multiplies x with, or adds to it; None if it does something else."""
+    if node.op != "binary" or node.attrs["fn"] != fn or x not in node.inputs or len(node.inputs) != 2:
+        return None
+    if fn == "mul" and node.attrs.get("activation", ("none",))[0] != "none" and not _is_quantised(index, node):
+        return None
+    shapes = [index.graph.values[name].shape for name in (x, first_output(node))]
+    return per_channel(index, node, x) if shapes[0] == shapes[1] else None
+
+
+def _is_quantised(index: Index, node: Node) -> bool:
+    user = index.only_user(first_output(node))
+    return user is not None and user.op == "cast" and index.graph.values[first_output(user)].quant is not None
+
+
+def _flattened(index: Index, node: Node, x: str, y: str) -> tuple[str, str]:
+    """Views of input and output as pictures of one column, around the node; returns their names."""
+    shape = index.graph.values[x].shape
+    column = (1, math.prod(shape[:-1]), 1, shape[-1])
+    flat_x, flat_y = (add_value(index.graph, f"{name}:column", column) for name in (x, y))
+    insert_before(index.graph, node, Node("reshape", [x], [flat_x], source=node.source))
+    insert_after(index.graph, node, Node("reshape", [flat_y], [y], source=node.source))
+    return flat_x, flat_y
+
+
+def _weights(index: Index, node: Node, scales: NDArray[np.float32]) -> str:
+    """Quantised weights of one tap, and the cast behind them; returns its output."""
+    graph, y = index.graph, first_output(node)
+    units = np.where(scales == 0, 1.0, np.abs(scales.astype(np.float64))) / _LARGEST
+    quant = Quant(tuple(units.astype(np.float32).tolist()))
+    whole = add_constant(graph, f"{y}:scale", (_LARGEST * np.sign(scales)).astype(np.int8)[None], quant=quant)
+    real = add_value(graph, f"{y}:scale:real", (1, len(scales)))
+    insert_before(graph, node, Node("cast", [whole], [real], source=node.source))
+    return real
