@@ -6,13 +6,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .fuse import per_channel
+from .fuse import Channels, per_channel
 from .graph import Node, Quant
-from .rewrite import Index, add_constant, add_value, first_output, insert_after, insert_before
+from .rewrite import Index, add_constant, add_value, first_input, first_output, insert_after, insert_before
 
-_LARGEST = 127  # every weight but zero, so that the bias, which counts in units of the smallest step, is exact enough
+_LARGE = np.arange(127, 63, -1)
 
 
 def affine_to_dwconv(index: Index, node: Node) -> bool:
@@ -26,12 +25,15 @@ def affine_to_dwconv(index: Index, node: Node) -> bool:
         last = node if numbers is None else user
     if (factors is None and numbers is None) or not _is_quantised(index, last):
         return False
-    shape, y = graph.values[x].shape, first_output(last)
+    shape, y, quant = graph.values[x].shape, first_output(last), graph.values[first_input(index.makers[x])].quant
+    if quant is None or len(quant.scales) > 1:
+        return False
     if last is not node:
         graph.nodes.remove(last)
     if len(shape) != 4:
         x, y = _flattened(index, node, x, y)
-    inputs: list[str | None] = [x, _weights(index, node, np.ones(shape[-1], np.float32) if factors is None else factors)]
+    factors = np.ones(shape[-1], np.float32) if factors is None else factors
+    inputs: list[str | None] = [x, _weights(index, node, quant, factors, numbers)]
     inputs += [] if numbers is None else [add_constant(graph, f"{y}:shift", numbers)]
     attrs = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": shape[-1]}
     attrs["activation"] = last.attrs.get("activation", ("none", 0.0, 0.0))
@@ -39,7 +41,7 @@ def affine_to_dwconv(index: Index, node: Node) -> bool:
     return True
 
 
-def _numbers(index: Index, node: Node, fn: str, x: str) -> NDArray[np.float32] | None:
+def _numbers(index: Index, node: Node, fn: str, x: str) -> Channels | None:
     """The number per channel that a node multiplies x with, or adds to it; None if it does something else."""
     if node.op != "binary" or node.attrs["fn"] != fn or x not in node.inputs or len(node.inputs) != 2:
         return None
@@ -64,12 +66,19 @@ def _flattened(index: Index, node: Node, x: str, y: str) -> tuple[str, str]:
     return flat_x, flat_y
 
 
-def _weights(index: Index, node: Node, scales: NDArray[np.float32]) -> str:
-    """Quantised weights of one tap, and the cast behind them; returns its output."""
+def _weights(index: Index, node: Node, x: Quant, scales: Channels, shifts: Channels | None) -> str:
+    """Quantised weights of one tap, and the cast behind them; returns its output.
+
+    A weight may be any integer, as its scale follows; of those that are large the one in whose steps the shift is most nearly
+    a whole number is taken.
+    """
     graph, y = index.graph, first_output(node)
-    units = np.where(scales == 0, 1.0, np.abs(scales.astype(np.float64))) / _LARGEST
-    quant = Quant(tuple(units.astype(np.float32).tolist()))
-    whole = add_constant(graph, f"{y}:scale", (_LARGEST * np.sign(scales)).astype(np.int8)[None], quant=quant)
+    size = np.where(scales == 0, 1.0, np.abs(scales.astype(np.float64)))
+    shift = np.zeros_like(size) if shifts is None else shifts / (x.scale * size)
+    steps = np.outer(_LARGE, shift)
+    largest = _LARGE[(np.abs(steps - np.rint(steps)) / _LARGE[:, None]).argmin(0)]
+    quant = Quant(tuple((size / largest).astype(np.float32).tolist()))
+    whole = add_constant(graph, f"{y}:scale", (largest * np.sign(scales)).astype(np.int8)[None], quant=quant)
     real = add_value(graph, f"{y}:scale:real", (1, len(scales)))
     insert_before(graph, node, Node("cast", [whole], [real], source=node.source))
     return real
