@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .arrays import as_array, by_name, collect, load, only, read_arrays
-from .pictures import read_pictures
+from .pictures import is_frame, read_frames, read_pictures
 from .samples import Data, Port, Progress
 
 SAMPLES = 128  # to calibrate with; more hardly moves a range
@@ -38,7 +39,7 @@ def read_data(
         source: a folder of pictures (nested; `train*` and `val*` folders, also below `images`, are used for calibration and for
             measuring), a text file that lists pictures, an `.npy` or `.npz` file of stacked inputs (first axis: samples; in an
             `.npz` by input name, and `labels` with the class of each sample if wanted), the same as arrays, or an iterable of
-            arrays or of dicts by input name.
+            arrays, of dicts by input name, or of frames: a Camera.
         inputs: name, shape and dtype of each input, as in the metadata.
         preprocess: docs/format.md, key `preprocess`, complete; needed for pictures.
         samples: how many to calibrate with, at most.
@@ -59,7 +60,7 @@ def read_data(
         if path.suffix not in (".npy", ".npz"):
             return read_pictures(path, inputs, preprocess, samples, measure, report)
         return read_arrays(path.name, load(path, inputs), inputs, samples, measure, report)
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray) and not (len(source) and is_frame(source[0], inputs, preprocess)):
         return read_arrays("array", {only(inputs): source}, inputs, samples, measure, report)
     if isinstance(source, Mapping):
         stacks = {name: as_array(stack, f"data {name!r}") for name, stack in by_name("the data", source, inputs).items()}
@@ -67,5 +68,9 @@ def read_data(
     if not isinstance(source, Iterable):
         hint = "a folder, an .npy or .npz file, an array, or an iterable of arrays or dicts"
         raise UsageError(f"data cannot be of type {type(source).__name__}", "", hint)
-    stacks = collect(source, inputs, samples + measure)
-    return read_arrays(type(source).__name__, stacks, inputs, samples, measure, report)
+    items = iter(source)
+    first = list(islice(items, 1))
+    everything, name = chain(first, items), type(source).__name__
+    if preprocess is not None and first and is_frame(first[0], inputs, preprocess):
+        return read_frames(name, everything, inputs, preprocess, samples, min(measure, samples), report)
+    return read_arrays(name, collect(everything, inputs, samples + measure), inputs, samples, measure, report)

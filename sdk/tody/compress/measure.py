@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..camera.pictures import read_picture
 from ..errors import MissingExtraError, UsageError
 from ..run.agreement import Agreement, Comparison, is_detector
 from ..run.evaluate import IOU, MeanAveragePrecision, class_of, label_file, read_labels
 from ..run.model import Model
-from .samples import Arrays, Data, Pictures, Progress, Samples
+from .samples import Arrays, Data, Files, Pictures, Progress, Samples
 
 METRICS = ("auto", "map", "top1", "agreement")
 # Without labels, so many times --max-drop may disagree: a box or class that changes sides of a threshold is no error yet.
@@ -110,8 +109,8 @@ def choose_metric(meta: Mapping[str, Any], data: Data, metric: str = "auto") -> 
 
 def _has_boxes(meta: Mapping[str, Any], samples: Samples, asked: bool) -> bool:
     """Whether mAP can be measured; each label file is read."""
-    fits = isinstance(samples, Pictures) and is_detector(meta)
-    files = [f for f in map(label_file, samples.paths) if f.is_file()] if isinstance(samples, Pictures) else []
+    fits = isinstance(samples, Files) and is_detector(meta)
+    files = [f for f in map(label_file, samples.paths) if f.is_file()] if isinstance(samples, Files) else []
     if not fits or not files:
         if asked:
             why = "no picture has a text file of boxes beside it" if fits else "that takes a detector and pictures"
@@ -162,7 +161,7 @@ def _class_count(meta: Mapping[str, Any]) -> int:
 
 
 def _classes_of_folders(meta: Mapping[str, Any], samples: Samples, asked: bool) -> list[int] | None:
-    if not isinstance(samples, Pictures):
+    if not isinstance(samples, Files):
         return None
     folders, labels = samples.folders(), [str(label) for label in meta.get("labels", ())]
     found = [class_of(name, labels) for name in folders]
@@ -191,7 +190,7 @@ def measure(before: Model, after: Model, data: Data, metric: str, progress: Prog
     for i in range(len(samples)):
         found = None
         if isinstance(samples, Pictures):
-            found = comparison.picture(read_picture(samples.paths[i]))
+            found = comparison.picture(samples.image(i))
         else:
             comparison.arrays(samples.sample(i))
         score.add(i, comparison, found)
@@ -219,7 +218,7 @@ class _Boxes(_Nothing):
     """mAP of both models."""
 
     def __init__(self, model: Model, samples: Samples) -> None:
-        assert isinstance(samples, Pictures)
+        assert isinstance(samples, Files)
         self._paths: list[Path] = samples.paths
         self._both = MeanAveragePrecision(), MeanAveragePrecision()
 

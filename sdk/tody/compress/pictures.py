@@ -1,17 +1,20 @@
-"""Pictures of a folder or list as samples: which calibrate, which measure, and which cannot be used."""
+"""Pictures of a folder or list, and frames of a camera, as samples: which calibrate, which measure, which cannot be used."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..camera.pictures import SUFFIXES, read_picture
 from ..errors import CameraError, UsageError
-from .samples import Data, Pictures, Port, Progress, shared_note, split, spread
+from ..run.preprocess import Image, as_image
+from .samples import Data, Files, Frames, Port, Progress, shared_note, split, spread
 
 BAD_SHARE = 0.1  # of the chosen pictures may be unusable; they are left out
 
@@ -24,7 +27,7 @@ def read_pictures(
     groups, found, shared = _picture_groups(path, samples, measure)
     chosen = list(dict.fromkeys(p for _, paths in groups for p in paths))
     bad = _unusable(chosen, report)
-    made = [Pictures([p for p in paths if p not in bad], root, port, preprocess) for root, paths in groups]
+    made = [Files([p for p in paths if p not in bad], root, port, preprocess) for root, paths in groups]
     if not all(made):
         raise _all_bad(path, bad)
     data = Data(path.name or str(path), made[0], made[1], shared, _bad_notes(bad))
@@ -36,6 +39,39 @@ def read_pictures(
     elif len(groups[1][1]) < found[1]:
         data.notes.append(f"{len(groups[1][1])} of {found[1]} pictures measure")
     return data
+
+
+def is_frame(item: Any, inputs: Sequence[Port], preprocess: Mapping[str, Any] | None) -> bool:
+    """Whether an item of an iterable is a picture for the preprocessing, and not an array for the input as it is."""
+    image = getattr(item, "image", item)
+    if preprocess is None or len(inputs) != 1 or not isinstance(image, np.ndarray):
+        return False
+    shape = tuple(inputs[0]["shape"])
+    return image.dtype == np.uint8 and image.ndim in (2, 3) and image.shape not in (shape, shape[1:])
+
+
+def read_frames(
+    name: str,
+    source: Iterable[Any],
+    inputs: Sequence[Port],
+    preprocess: Mapping[str, Any],
+    samples: int,
+    measure: int,
+    report: Progress,
+) -> Data:
+    """Frames as a Camera gives them: so many as are needed, kept in memory."""
+    images: list[Image] = []
+    for item in islice(source, samples + measure):
+        images.append(as_image(item).copy())  # a camera may use its memory again
+        report(len(images), samples + measure)
+    colourful = [i for i, image in enumerate(images) if not _has_one_colour(image)]
+    if not colourful or len({zlib.crc32(image.tobytes()) for image in images}) == 1 < len(images):
+        raise UsageError(f"all {len(images)} frames are the same or have one colour", hint="give frames of what it will see")
+    first, second, shared = split(len(colourful), samples, measure)
+    groups = [[colourful[i] for i in chosen] for chosen in (first, second)]
+    made = [Frames(images, rows, inputs[0], preprocess) for rows in groups]
+    apart = f"{len(second)} of {len(images)} frames were kept apart to measure with"
+    return Data(name, made[0], made[1], shared, [shared_note(len(first)) if shared else apart])
 
 
 def _picture_port(inputs: Sequence[Port], preprocess: Mapping[str, Any] | None) -> Port:
@@ -110,7 +146,7 @@ def _unusable(paths: list[Path], report: Progress) -> dict[Path, str]:
         try:
             image = read_picture(path)
             seen.add(zlib.crc32(image.tobytes()))
-            if (image == image[0, 0]).all():
+            if _has_one_colour(image):
                 bad[path] = "it has one colour only"
         except CameraError as e:
             bad[path] = e.what.removeprefix(f"{path} ") + (f" ({e.why})" if e.why else "")
@@ -120,6 +156,10 @@ def _unusable(paths: list[Path], report: Progress) -> dict[Path, str]:
     if len(seen) == 1 and len(paths) > 1:
         raise UsageError(f"all {len(paths)} pictures are the same", str(paths[0]), "give pictures of what the model will see")
     return bad
+
+
+def _has_one_colour(image: Image) -> bool:
+    return bool((image == image[0, 0]).all())
 
 
 def _bad_list(bad: Mapping[Path, str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera.pictures import read_picture
-from ..run.preprocess import preprocess_of
+from ..run.preprocess import Image, pixels_of, preprocess_of
 
 Array = NDArray[Any]
 Sample = dict[str, Array]
@@ -49,30 +49,54 @@ class Samples(Sequence[Sample]):
 
 
 class Pictures(Samples):
-    """Picture files that go through a model's own preprocessing.
+    """Pictures that go through a model's own preprocessing.
 
     Args:
-        paths: of the files.
-        root: the folder under which the first folder of a path may be the name of its class.
+        names: of each picture.
         port: the input that takes pictures.
         preprocess: docs/format.md, key `preprocess`.
     """
 
-    def __init__(self, paths: Sequence[Path], root: Path, port: Port, preprocess: Mapping[str, Any]) -> None:
-        self.paths, self.root = list(paths), root
-        self.names = [str(path) for path in paths]
+    def __init__(self, names: Sequence[str], port: Port, preprocess: Mapping[str, Any]) -> None:
+        self.names = list(names)
         self._name, self._shape, self._dtype = port["name"], tuple(port["shape"]), np.dtype(port["dtype"])
         self._run = preprocess_of(dict(preprocess), self._shape, str(port["dtype"])).run
 
+    def image(self, index: int) -> Image:
+        """One picture as `tody.run.preprocess.as_image` gives it."""
+        raise NotImplementedError
+
     def sample(self, index: int) -> Sample:
-        out = np.empty(self._shape, self._dtype)
-        self._run(read_picture(self.paths[index]), "bgr", out)
+        image, out = self.image(index), np.empty(self._shape, self._dtype)
+        self._run(image, pixels_of(image), out)
         return {self._name: out}
+
+
+class Files(Pictures):
+    """Picture files; `root` is the folder below which the first folder of a path may be the name of its class."""
+
+    def __init__(self, paths: Sequence[Path], root: Path, port: Port, preprocess: Mapping[str, Any]) -> None:
+        super().__init__([str(path) for path in paths], port, preprocess)
+        self.paths, self.root = list(paths), root
+
+    def image(self, index: int) -> Image:
+        return read_picture(self.paths[index])
 
     def folders(self) -> list[str]:
         """The first folder below the root that each picture is in; empty where it is in the root itself."""
         parts = [path.relative_to(self.root).parts if path.is_relative_to(self.root) else () for path in self.paths]
         return [p[0] if len(p) > 1 else "" for p in parts]
+
+
+class Frames(Pictures):
+    """Frames of a camera, kept in memory. `rows` says which of the images."""
+
+    def __init__(self, images: Sequence[Image], rows: Sequence[int], port: Port, preprocess: Mapping[str, Any]) -> None:
+        super().__init__([f"frame {row}" for row in rows], port, preprocess)
+        self._images = [images[row] for row in rows]
+
+    def image(self, index: int) -> Image:
+        return self._images[index]
 
 
 class Arrays(Samples):

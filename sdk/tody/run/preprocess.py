@@ -77,7 +77,12 @@ class Preprocessor:
 
     def __call__(self, image: Image) -> Placement:
         """Write one picture of `as_image` into the model's input; returns where it went."""
-        return self._run(image, _PIXELS[1 if image.ndim == 2 else image.shape[2]], self._target)
+        return self._run(image, pixels_of(image), self._target)
+
+
+def pixels_of(image: Image) -> str:
+    """The order of the channels of a picture of `as_image`."""
+    return _PIXELS[1 if image.ndim == 2 else image.shape[2]]
 
 
 def preprocess_of(meta: Any, shape: tuple[int, ...], dtype: str, quant: tuple[float, int] | None = None) -> Preprocess:

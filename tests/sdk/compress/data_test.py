@@ -135,6 +135,31 @@ def test_an_iterable_is_read_no_further_than_needed() -> None:
     assert len(taken) == 12 and (len(data.calibration), len(data.measuring)) == (8, 4)
 
 
+def frames(count: int) -> list[np.ndarray]:
+    return [np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8) for i in range(count)]
+
+
+def test_frames_go_through_the_preprocessing() -> None:
+    given = frames(12)
+    for source in (given, np.stack(given), iter(given), [cv2.cvtColor(f, cv2.COLOR_BGR2BGRA) for f in given]):
+        data = read(source)
+        assert isinstance(data.calibration, Pictures) and (len(data.calibration), len(data.measuring)) == (8, 4)
+        number = int(data.measuring.names[1].split()[1])
+        np.testing.assert_array_equal(data.measuring.image(1)[:, :, :3], given[number])
+        assert data.measuring[1]["image"].shape == (1, 3, 24, 32) and data.measuring[1]["image"].max() <= 1.0
+
+
+def test_an_endless_camera_is_read_no_further_than_needed() -> None:
+    taken = []
+
+    def camera() -> Any:
+        while True:
+            taken.append(1)
+            yield frames(len(taken))[-1]
+
+    assert len(read(camera(), samples=6, measure=100).calibration) == 6 and len(taken) == 12
+
+
 def one_colour(root: Path) -> Path:
     for i in range(8):
         cv2.imwrite(str(root / f"{i}.png"), np.full((24, 32, 3), i, np.uint8))
@@ -217,6 +242,8 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a dict without the name": (lambda root: [{"x": STACK[0]}], "no array for input image"),
     "a ragged list": (lambda root: [STACK[0], STACK[0][..., :5]], "item 1 has shape"),
     "an empty list": (lambda root: [], "holds no samples"),
+    "black frames": (lambda root: [np.zeros((9, 9, 3), np.uint8)] * 9, "all 9 frames are the same or have one colour"),
+    "equal frames": (lambda root: frames(1) * 9, "all 9 frames are the same"),
     "a number": (lambda root: 7, "data cannot be of type int"),
 }
 
