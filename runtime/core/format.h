@@ -10,7 +10,7 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 0u
+#define TODY_FORMAT_MINOR 1u
 #define TODY_NONE 0xFFFFFFFFu  // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u   // of each tensor in the arena
@@ -25,15 +25,18 @@ typedef struct tody_header {
     uint32_t structure_crc;  // CRC-32 of bytes [0, weights_at), this field taken as zero
     uint32_t weights_crc;    // CRC-32 of the weights section
     uint32_t meta_crc;       // CRC-32 of the metadata section
-    uint32_t flags;          // zero
+    uint32_t flags;          // TODY_CODED or zero
     uint32_t tensors_at, tensor_count;
     uint32_t ops_at, ops_bytes, op_count;
     uint32_t io_at, input_count, output_count;  // input_count, then output_count tensor indices
     uint32_t weights_at, weights_bytes;
     uint32_t meta_at, meta_bytes;
     uint32_t arena_bytes;
-    uint32_t reserved[11];  // zero
+    uint32_t coded_bytes;   // TODY_CODED: size of this file, while all other fields are those of the plain file; else zero
+    uint32_t reserved[10];  // zero
 } tody_header;
+
+enum { TODY_CODED = 1 };  // tody_header.flags: blocks follow the header, and decode to what follows the plain file's
 
 enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1 };  // tody_tensor_record.place
 enum { TODY_PLAIN = 0, TODY_PANELS = 1 };         // tody_tensor_record.pack
@@ -56,6 +59,23 @@ typedef struct tody_tensor_record {
 typedef struct tody_op_record {
     uint16_t code, input_count, output_count, param_bytes;
 } tody_op_record;
+
+// A coded file: blocks behind the header, each of which gives some bytes of the plain file, until that is complete. A block
+// begins with a u32: the number of bytes in the lower 24 bits, above them its kind, which is its number of tables: none (the
+// bytes follow as they are), one for all bytes, or one for each byte of 4-byte words; plus TODY_BLOCK_PANELS. A second u32 says
+// how many bytes follow: a tody_block_panels if there is that flag, the tables, four states (u32), and words (u16).
+// docs/format.md has the rest.
+enum { TODY_BLOCK_RAW = 0, TODY_BLOCK_BYTES = 1, TODY_BLOCK_WORDS = 4, TODY_BLOCK_PANELS = 0x80 };
+#define TODY_BLOCK_ROW 64u      // bytes of a row: 16 lanes of 4
+#define TODY_BLOCK_SCALE 4096u  // what the frequencies of a table add up to
+
+// Bytes that are zero because panels are padded, and not coded: rows of 64 bytes stand in panels of `rows`, these in groups of
+// `panels`. Of a group's last panel only the first `lanes` lanes count, of every depth-th row only `deep` bytes of each lane.
+typedef struct tody_block_panels {
+    uint32_t rows, depth, panels;  // at least 1
+    uint8_t lanes, deep;           // 1 to 16, 1 to 4
+    uint8_t reserved[2];           // zero
+} tody_block_panels;
 
 // Operators. Tensors are listed as inputs -> outputs; [x] is optional (TODY_NONE). Images are NHWC, rank 4. Of int8, some have
 // multipliers as further inputs, behind all that are listed here: docs/format.md.
@@ -274,6 +294,7 @@ typedef struct tody_recurrent_params {
 } tody_recurrent_params;
 
 _Static_assert(sizeof(tody_header) == 128, "header");
+_Static_assert(sizeof(tody_block_panels) == 16, "block of panels");
 _Static_assert(sizeof(tody_tensor_record) == 64, "tensor record");
 _Static_assert(sizeof(tody_op_record) == 8, "operator record");
 _Static_assert(sizeof(tody_conv_params) == 56, "conv params");

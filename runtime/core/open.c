@@ -11,7 +11,8 @@
 static tody_status check_versions(const tody_header *h, size_t file_bytes) {
     if (memcmp(h->magic, TODY_MAGIC, 4) != 0) return TODY_ERR_MAGIC;
     if (h->major != TODY_FORMAT_MAJOR || h->minor > TODY_FORMAT_MINOR) return TODY_ERR_VERSION;
-    if (h->header_bytes != sizeof *h || h->flags != 0) return TODY_ERR_HEADER;
+    if (h->header_bytes == sizeof *h && h->flags == TODY_CODED) return TODY_ERR_CODED;
+    if (h->header_bytes != sizeof *h || h->flags != 0 || h->coded_bytes != 0) return TODY_ERR_HEADER;
     for (size_t i = 0; i < sizeof h->reserved / sizeof *h->reserved; i++) {
         if (h->reserved[i] != 0) return TODY_ERR_HEADER;
     }

@@ -19,6 +19,8 @@ const char *tody_status_text(tody_status status) {
         case TODY_ERR_ALIGN: return "the file, arena or scratch memory is not aligned";
         case TODY_ERR_MEMORY: return "the arena or scratch memory is smaller than the model needs";
         case TODY_ERR_ARGUMENT: return "an argument is out of range";
+        case TODY_ERR_CODED: return "the file is coded and must be unpacked first";
+        case TODY_ERR_BLOCK: return "a block of the coded file is unsound";
     }
     return "an unknown status";
 }

@@ -28,6 +28,7 @@ extern "C" {
 #define TODY_MAX_RANK 6u
 #define TODY_ALIGN 64u  // of arena and scratch; the file needs TODY_FILE_ALIGN
 #define TODY_FILE_ALIGN 16u
+#define TODY_HEADER_BYTES 128u  // of a file
 
 // Negative: an error. Text for each in tody_status_text.
 typedef enum tody_status {
@@ -46,6 +47,8 @@ typedef enum tody_status {
     TODY_ERR_ALIGN = -12,     // the file, arena or scratch is not aligned
     TODY_ERR_MEMORY = -13,    // arena or scratch is smaller than model.need
     TODY_ERR_ARGUMENT = -14,  // a caller's argument is out of range
+    TODY_ERR_CODED = -15,     // tody_open: the file is coded, see tody_unpack_run
+    TODY_ERR_BLOCK = -16,     // a block of a coded file is unsound
 } tody_status;
 
 // Element types. Values are those of the file.
@@ -137,6 +140,51 @@ tody_tensor tody_output(const tody_model *model, uint32_t index);
 // First output tensor of operator `index`, for profilers and debuggers. Valid right after tody_step(model, index) only, since
 // later operators reuse the memory.
 tody_tensor tody_op_output(const tody_model *model, uint32_t index);
+
+// Symbols and their shares of 4096 slots, of a block of a coded file.
+typedef struct tody_unpack_table {
+    uint16_t start[257];  // symbol i has the slots start[i] .. start[i + 1] - 1
+    uint8_t symbol[256];
+    uint8_t first[1024];  // the i that has slot 4 * index
+} tody_unpack_table;
+
+// Where in a block of padded panels a decoder is: the geometry of core/format.h, and indices below it.
+typedef struct tody_unpack_panels {
+    uint32_t rows, depth, panels, lanes, deep;
+    uint32_t row, deep_row, panel;
+} tody_unpack_panels;
+
+// Turns a coded .tody file into the plain one that tody_open takes, in pieces of any size; a plain file comes out as it is. The
+// caller sets the first four fields before each tody_unpack_run, which moves them on; the rest is private. 8 KB.
+typedef struct tody_unpack {
+    const uint8_t *in;  // what has arrived
+    size_t in_bytes;
+    uint8_t *out;  // where the next plain bytes go
+    size_t out_bytes;
+    bool done;  // the plain file is complete, and its weights have the checksum that it states
+    tody_status status;
+    uint32_t stage, kind, tables, table_bytes;  // kind: tables of the block; tables: read so far; table_bytes: of the next
+    uint32_t coded_left, plain_left, made;      // bytes to come, and plain ones made
+    uint32_t block_left, block_end;             // plain bytes of the block to come; coded_left where it ends
+    uint32_t weights_at, weights_bytes, weights_crc, crc;
+    uint32_t states[4], hungry, row_at;  // hungry: 1 + the state that waits for a word; row_at: next byte of the row
+    tody_unpack_panels panels;
+    uint32_t held;  // bytes in `hold`: what must come together, the header, a table, a word
+    uint8_t hold[560];
+    tody_unpack_table table[4];
+} tody_unpack;
+
+// Size of the plain file, from the first TODY_HEADER_BYTES of any .tody file.
+tody_status tody_plain_bytes(const void *header, size_t header_bytes, size_t *plain_bytes);
+
+void tody_unpack_begin(tody_unpack *unpack);
+
+// Decode as far as `in` and `out` allow. Returns TODY_OK, also where more of either is needed, or what is wrong with the file;
+// a plain file that comes without an error is yet to be proved by tody_open.
+tody_status tody_unpack_run(tody_unpack *unpack);
+
+// The same for a whole file: `plain` has tody_plain_bytes bytes. `work` is only used meanwhile.
+tody_status tody_unpack_file(tody_unpack *work, const void *file, size_t file_bytes, void *plain, size_t plain_bytes);
 
 // One English sentence without a full stop.
 const char *tody_status_text(tody_status status);
