@@ -59,3 +59,23 @@ def kernel_sets() -> list[str]:
 
 def cpu_features() -> list[str]:
     """What this CPU has of what the kernel sets know."""
+
+def unpack(file: Buffer) -> memoryview:
+    """The plain file of a coded one (docs/format.md), read-only, in memory of its own that is aligned to 64 bytes.
+
+    Raises:
+        ModelError: the file is damaged, or not a .tody file.
+        MemoryError: no memory for the plain file.
+    """
+
+def rans_encode(symbols: bytes, states: bytes, frequencies: bytes) -> bytes:
+    """Code symbols as a block of a coded file has them: four states (u32), then words (u16).
+
+    Args:
+        symbols: uint8 [n].
+        states: uint8 [n], below 4: which state, and which table, has each symbol.
+        frequencies: uint16 [4, 256]: each table adds up to 4096.
+
+    Raises:
+        ValueError: a symbol has the frequency 0, or lengths do not fit.
+    """

@@ -2,8 +2,10 @@
 
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -37,6 +39,8 @@ cdef extern from "tody.h" nogil:
     ctypedef struct tody_need:
         size_t arena_bytes
         size_t scratch_bytes
+    ctypedef struct tody_unpack:
+        pass
     ctypedef struct tody_model:
         tody_need need
         uint32_t fault, input_count, output_count, op_count
@@ -49,6 +53,8 @@ cdef extern from "tody.h" nogil:
     tody_tensor tody_input(const tody_model *model, uint32_t index)
     tody_tensor tody_output(const tody_model *model, uint32_t index)
     tody_tensor tody_op_output(const tody_model *model, uint32_t index)
+    tody_status tody_plain_bytes(const void *header, size_t header_bytes, size_t *plain_bytes)
+    tody_status tody_unpack_file(tody_unpack *work, const void *file, size_t file_bytes, void *plain, size_t plain_bytes)
     const char *tody_status_text(tody_status status)
     size_t tody_dtype_bytes(tody_dtype dtype)
 
@@ -86,8 +92,11 @@ cdef class _Block:
     def __cinit__(self, size_t bytes):
         self.data = tody_memory_new(bytes)
         if self.data is NULL:
-            raise MemoryError(f"no memory for {bytes:,} bytes of activations")
+            raise MemoryError(f"no memory for {bytes:,} bytes of a model")
         self.bytes = bytes
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, <Py_ssize_t>self.bytes, 1, flags)
 
     def __dealloc__(self):
         tody_memory_free(self.data, self.bytes)
@@ -340,3 +349,70 @@ def kernel_sets():
 def cpu_features():
     """What this CPU has of what the kernel sets know: avx2, avx512, neon, .."""
     return [name for name, bit in _FEATURES.items() if tody_cpu_features() & <uint32_t>bit]
+
+
+def unpack(file):
+    """The plain file of a coded one, read-only."""
+    cdef Py_buffer view
+    cdef size_t plain_bytes = 0
+    cdef tody_unpack *work = NULL
+    cdef tody_status status
+    PyObject_GetBuffer(file, &view, PyBUF_SIMPLE)
+    try:
+        status = tody_plain_bytes(view.buf, <size_t>view.len, &plain_bytes)
+        if status != TODY_OK:
+            raise _refusal(status, 0, file)
+        plain = _Block(plain_bytes)
+        work = <tody_unpack *>malloc(sizeof(tody_unpack))
+        if work is NULL:
+            raise MemoryError("no memory to unpack a file")
+        with nogil:
+            status = tody_unpack_file(work, view.buf, <size_t>view.len, (<_Block>plain).data, plain_bytes)
+        if status != TODY_OK:
+            raise _refusal(status, 0, file)
+        return memoryview(plain)
+    finally:
+        free(work)
+        PyBuffer_Release(&view)
+
+
+def rans_encode(bytes symbols, bytes states, bytes frequencies):
+    """Four states (u32), then words (u16): what a decoder with these tables turns into the symbols."""
+    cdef const uint8_t *s = <const uint8_t *>PyBytes_AS_STRING(symbols)
+    cdef const uint8_t *which = <const uint8_t *>PyBytes_AS_STRING(states)
+    cdef const uint16_t *frequency = <const uint16_t *><const void *>PyBytes_AS_STRING(frequencies)
+    cdef size_t i = len(symbols), at
+    cdef uint32_t x[4]
+    cdef uint32_t start[4][256]
+    cdef uint32_t t, k, f
+    cdef uint16_t *words
+    if len(states) != len(symbols) or len(frequencies) != sizeof(uint16_t) * 4 * 256:
+        raise ValueError("a state for each symbol, and four tables of 256")
+    words = <uint16_t *>malloc(2 * i + 2)
+    if words is NULL:
+        raise MemoryError("no memory to code a block")
+    for t in range(4):
+        x[t], f = 65536, 0
+        for k in range(256):
+            start[t][k] = f
+            f += frequency[256 * t + k]
+    at = i
+    with nogil:
+        while i > 0:
+            i -= 1
+            t = which[i] & 3
+            f = frequency[256 * t + s[i]]
+            if f == 0:
+                break
+            if x[t] >> 20 >= f:  # else it would leave 32 bits
+                at -= 1
+                words[at] = <uint16_t>x[t]
+                x[t] >>= 16
+            x[t] = (x[t] // f << 12) + x[t] % f + start[t][s[i]]
+    try:
+        if f == 0 and len(symbols):
+            raise ValueError("a symbol has no share")
+        head = PyBytes_FromStringAndSize(<const char *>x, sizeof(x))
+        return head + PyBytes_FromStringAndSize(<const char *>(words + at), 2 * (len(symbols) - <Py_ssize_t>at))
+    finally:
+        free(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ from numpy.typing import NDArray
 
 from .errors import ModelError
 
+Data = bytes | memoryview | mmap.mmap  # of a file
+
 MAGIC = b"TODY"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
+PLAIN_MINOR = 0  # of a file that is not coded, so that older readers take it
+CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
@@ -24,7 +29,7 @@ GROUP_S8 = 4
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
-_HEADER = struct.Struct("<4sHH19I44x")
+_HEADER = struct.Struct("<4sHH20I40x")
 _TENSOR = struct.Struct("<4B6I2I2Ii16x")
 _OP = struct.Struct("<4H")
 
@@ -226,8 +231,21 @@ def _op_record(r: Record) -> bytes:
     return _OP.pack(op.code, len(r.inputs), len(r.outputs), len(params)) + struct.pack(f"<{len(indices)}I", *indices) + params
 
 
-def write(file: File) -> bytes:
-    """The bytes of a file. The same content gives the same bytes."""
+def write(file: File, coded: bool = False) -> bytes:
+    """The bytes of a file. The same content gives the same bytes.
+
+    Args:
+        coded: in fewer bytes, which are decoded when the model is loaded instead of being used where they lie.
+    """
+    plain = _write_plain(file)
+    if not coded:
+        return plain
+    from .coding import encode
+
+    return encode(file, plain)
+
+
+def _write_plain(file: File) -> bytes:
     tensors = b"".join(map(_tensor_record, file.tensors))
     ops = b"".join(map(_op_record, file.records))
     io = struct.pack(f"<{len(file.inputs) + len(file.outputs)}I", *file.inputs, *file.outputs)
@@ -256,7 +274,7 @@ def write(file: File) -> bytes:
             len(file.outputs),
         )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
-        return _HEADER.pack(MAGIC, MAJOR, MINOR, _HEADER.size, total, *checksums, 0, *counts, *sections)
+        return _HEADER.pack(MAGIC, MAJOR, PLAIN_MINOR, _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
 
     body = tensors + ops + io
     body += b"\0" * (weights_at - _HEADER.size - len(body))
@@ -289,9 +307,22 @@ class Header(NamedTuple):
     meta_at: int
     meta_bytes: int
     arena_bytes: int
+    coded_bytes: int
+
+    @property
+    def coded(self) -> bool:
+        return bool(self.flags & CODED)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the file as it is, coded or not."""
+        return self.coded_bytes if self.coded else self.file_bytes
+
+    def pack(self) -> bytes:
+        return _HEADER.pack(*self)
 
 
-def read_header(data: bytes | memoryview) -> Header:
+def read_header(data: Data) -> Header:
     """The header, after the checks that let Python read the sections.
 
     Raises:
@@ -305,18 +336,32 @@ def read_header(data: bytes | memoryview) -> Header:
         raise ModelError(
             f"the file has format version {header.major}.{header.minor}", why, "update tody, or convert the model again"
         )
-    if header.file_bytes != len(data):
-        why = f"it has {len(data):,} bytes and should have {header.file_bytes:,}"
+    if header.stored_bytes != len(data):
+        why = f"it has {len(data):,} bytes and should have {header.stored_bytes:,}"
         raise ModelError("the file is not complete", why, "copy it again")
     return header
 
 
-def read_meta(data: bytes | memoryview) -> tuple[dict[str, Any], bytes]:
+def plain(data: Data) -> Data:
+    """The plain file: the data itself, or what it decodes to.
+
+    Raises:
+        ModelError: not a .tody file, another version, truncated, or damaged.
+    """
+    if not read_header(data).coded:
+        return data
+    from ._runtime import unpack
+
+    return unpack(data)
+
+
+def read_meta(data: Data) -> tuple[dict[str, Any], bytes]:
     """The metadata of a file and its binary part, without looking at the model itself.
 
     Raises:
         ModelError: not a .tody file, truncated, or its metadata is damaged.
     """
+    data = plain(data)
     header = read_header(data)
     section = bytes(data[header.meta_at : header.meta_at + header.meta_bytes])
     if zlib.crc32(section) != header.meta_crc:
@@ -335,12 +380,13 @@ def read_meta(data: bytes | memoryview) -> tuple[dict[str, Any], bytes]:
     return meta, section[4 + align(length, 4) :]
 
 
-def read(data: bytes | memoryview) -> File:
+def read(data: Data) -> File:
     """Everything in a file, for tools. The runtime does not need this: it proves the bytes and uses them in place.
 
     Raises:
         ModelError: the file is damaged.
     """
+    data = plain(data)
     header = read_header(data)
     try:
         return _read_sections(data, header)
@@ -350,7 +396,7 @@ def read(data: bytes | memoryview) -> File:
         raise ModelError("the file is damaged", f"{type(e).__name__}: {e}", "copy or convert the model again") from e
 
 
-def _read_sections(data: bytes | memoryview, header: Header) -> File:
+def _read_sections(data: Data, header: Header) -> File:
     file = File(arena_bytes=header.arena_bytes)
     for i in range(header.tensor_count):
         dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)

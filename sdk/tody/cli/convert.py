@@ -54,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=threshold, metavar="T", help="largest difference from the source, relative to an output's range"
     )
+    parser.add_argument("--coded", action="store_true", help="store it in fewer bytes, which are decoded when it is loaded")
     parser.add_argument("--no-verify", action="store_true", help="do not run the source model to compare")
     parser.add_argument("--force", action="store_true", help="keep the result even if it differs by more; the report says so")
 
@@ -111,6 +112,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         args.model,
         target,
         **facts(args),
+        coded=args.coded,
         check=not args.no_verify,
         tolerance=args.tolerance,
         force=args.force,

@@ -44,6 +44,7 @@ def convert(
     iou: float | None = None,
     name: str | None = None,
     licence: str = "",
+    coded: bool = False,
     check: bool = True,
     tolerance: float | None = None,
     force: bool = False,
@@ -63,6 +64,7 @@ def convert(
         score, iou: default thresholds of detection, 0 to 1.
         name: of the model; the source's file name without its ending otherwise.
         licence: of the model.
+        coded: store the file in fewer bytes, which are decoded when the model is loaded instead of being used where they lie.
         check: compare with the source on seeded inputs.
         tolerance: largest difference allowed, relative to an output's range; None: 1e-4, or 1e-2 where the source computes in
             float16, or four times what rounding does to the source itself (noise.py), or of a quantised model one step for
@@ -90,7 +92,7 @@ def convert(
         licence=licence,
     )
     limit = _limit(source, tolerance, graph.rounded)
-    report = _compile(source, graph, facts, constants or {}, limit if check else None)
+    report = _compile(source, graph, facts, constants or {}, limit if check else None, coded)
     _judge(report, limit, force)
     if decoder != "auto":
         try_decoder(report.content, facts)
@@ -100,7 +102,7 @@ def convert(
 
 
 def _compile(
-    source: Source, graph: Graph, facts: dict[str, Any], constants: Mapping[str, Array], limit: Limit | None
+    source: Source, graph: Graph, facts: dict[str, Any], constants: Mapping[str, Array], limit: Limit | None, coded: bool
 ) -> ConvertReport:
     """Everything from the imported graph to the bytes of the file."""
     feeds = verify.feeds(graph, facts.get("preprocess"))
@@ -114,7 +116,7 @@ def _compile(
     differences, against = check.differences(feeds) if check else ([], "")
     worst = max((d.relative for d in differences), default=0.0)
     checked = {"against": against, "max_error": float(f"{worst:.3g}")} if against and np.isfinite(worst) else {}
-    final = finish(file, source, facts, feeds, {"checked": checked} if checked else {})
+    final = finish(file, source, facts, feeds, {"checked": checked} if checked else {}, coded)
     return ConvertReport(
         name=facts["name"],
         source=source.file,

@@ -17,7 +17,12 @@ from .verify import Array, Feed
 
 
 def finish(
-    file: fmt.File, source: Source, facts: Mapping[str, Any], feeds: list[Feed], more: Mapping[str, Any] | None = None
+    file: fmt.File,
+    source: Source,
+    facts: Mapping[str, Any],
+    feeds: list[Feed],
+    more: Mapping[str, Any] | None = None,
+    coded: bool = False,
 ) -> bytes:
     """Run the file on its golden inputs, complete its metadata, and write it.
 
@@ -26,6 +31,7 @@ def finish(
         facts: of `describe`.
         feeds: how each input of the file is made for the golden outputs.
         more: entries of the provenance besides the source's.
+        coded: as for `format.write`.
     """
     provenance: dict[str, Any] = {"tody": __version__, "sha256": source.sha256, "opset": source.opset}
     named = {"source": source.file, "producer": source.producer}
@@ -35,7 +41,7 @@ def finish(
     portable, native = (_golden_outputs(content, feeds, facts["outputs"], kernels) for kernels in ("portable", None))
     golden, file.blob = meta.golden_facts(feeds, portable, native, exact_outputs(file))
     file.meta = meta.plain({**facts, "golden": golden, "provenance": provenance})
-    return fmt.write(file)
+    return fmt.write(file, coded)
 
 
 def run_once(runtime: Runtime, arrays: Sequence[Array]) -> list[Array]:

@@ -52,25 +52,28 @@ def load(
     """Open a `.tody` file.
 
     Args:
-        source: path of the file, or its bytes. A file is mapped, not read: replace it by renaming, never write into it.
+        source: path of the file, or its bytes. A file is mapped, not read: replace it by renaming, never write into it. One
+            that is stored coded is decoded into memory of its own.
         threads: 1 to 256; None: as many as this process has CPUs, at most 4.
         kernels: name of the best kernel set to use ("portable", "avx2", "avx512", ..); None: the best that this CPU has.
-        verify: also compare the checksums of weights and metadata, which reads the whole file.
+        verify: also compare the checksums of weights and metadata, which reads the whole file. Decoding compares the
+            weights anyway.
 
     Raises:
         UsageError: there is no such file, kernel set, or number of threads.
         ModelError: the file is not a sound model for this version of tody.
     """
-    name, data = ("model", source) if isinstance(source, bytes) else _map(Path(source))
+    name, stored = ("model", source) if isinstance(source, bytes) else _map(Path(source))
     try:
-        _refuse_others(name, bytes(data[:4]))
+        _refuse_others(name, bytes(stored[:4]))
+        data = format.plain(stored)
         runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
         meta, blob = format.read_meta(memoryview(data))
     except ModelError as e:
         if isinstance(source, bytes):
             raise
         raise ModelError(f"{os.fspath(source)}: {e.what}", e.why, e.hint) from e
-    return Model(runtime, meta, blob, data, name)
+    return Model(runtime, meta, blob, data, name, len(stored))
 
 
 def _map(path: Path) -> tuple[str, mmap.mmap | bytes]:
@@ -101,12 +104,13 @@ class Model:
         name: of the model.
         inputs, outputs: what it takes and gives, in order.
         meta, blob: the metadata of the file (docs/format.md).
+        file_bytes: size of the file.
     """
 
     def __init__(
-        self, runtime: Runtime, meta: dict[str, Any], blob: bytes, data: bytes | mmap.mmap, name: str = "model"
+        self, runtime: Runtime, meta: dict[str, Any], blob: bytes, data: format.Data, name: str, file_bytes: int
     ) -> None:
-        self.runtime, self.meta, self.blob, self._data = runtime, meta, blob, data
+        self.runtime, self.meta, self.blob, self._data, self.file_bytes = runtime, meta, blob, data, file_bytes
         self.name = str(meta.get("name", name))
         self.inputs = _ports(runtime.inputs, meta.get("inputs"), "input")
         self.outputs = _ports(runtime.outputs, meta.get("outputs"), "output")
@@ -170,7 +174,7 @@ class Model:
 
     def clone(self) -> Model:
         """A model with its own activations that shares weights and threads, for use in another thread."""
-        return Model(self.runtime.clone(), self.meta, self.blob, self._data, self.name)
+        return Model(self.runtime.clone(), self.meta, self.blob, self._data, self.name, self.file_bytes)
 
     def profile(self, runs: int = 50) -> list[Row]:
         """Median time of every operator over so many runs, with its multiply-adds. Runs on what the inputs hold."""
@@ -201,18 +205,20 @@ class Model:
         return "int8" if any(t.dtype == "int8" for t in outputs) else "float32"
 
     @property
-    def file_bytes(self) -> int:
-        return len(self._data)
+    def decoded_bytes(self) -> int:
+        """Memory that holds the plain file, of a file that is stored coded; 0 of others, which are used where they lie."""
+        return len(self._data) if self.file_bytes != len(self._data) else 0
 
     @property
     def memory_bytes(self) -> int:
-        """Activations and working memory; the weights are used where they lie in the file."""
-        return self.runtime.arena_bytes + self.runtime.scratch_bytes
+        """Activations and working memory, and the decoded file if it is stored coded."""
+        return self.runtime.arena_bytes + self.runtime.scratch_bytes + self.decoded_bytes
 
     def describe(self) -> str:
         """One line: name, precision, size, kernel set, threads, memory."""
         threads = f"{self.runtime.threads} thread" + "s" * (self.runtime.threads > 1)
-        size, memory = _size(self.file_bytes), f"{_size(self.memory_bytes)} memory"
+        coded = f" coded ({_size(self.decoded_bytes)} plain)" if self.decoded_bytes else ""
+        size, memory = _size(self.file_bytes) + coded, f"{_size(self.memory_bytes)} memory"
         return ", ".join([self.name, self.precision, size, f"{self.runtime.kernels} kernels", threads, memory])
 
     def __reduce__(self) -> NoReturn:
