@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXTS = dict(re.findall(r'TODY_ERR_(\w+):\s*return "([^"]*)"', (ROOT / "runtime" / "core" / "status.c").read_text()))
 
 # Offsets of fields in their records, as docs/format.md has them.
-HEADER = {"magic": (0, "4s"), "major": (4, "H"), "minor": (6, "H"), "reserved": (84, "I"), "reserved_last": (124, "I")}
+HEADER = {"magic": (0, "4s"), "major": (4, "H"), "minor": (6, "H"), "reserved": (88, "I"), "reserved_last": (124, "I")}
 HEADER |= {name: (8 + 4 * i, "I") for i, name in enumerate(tf.Header._fields[3:])}
 TENSOR = {"dtype": (0, "B"), "rank": (1, "B"), "place": (2, "B"), "pack": (3, "B"), "at": (28, "I"), "bytes": (32, "I")}
 TENSOR |= {f"shape{d}": (4 + 4 * d, "I") for d in range(6)}
@@ -130,10 +130,13 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("header.magic", b"TOBY", "MAGIC"),
     ("header.major", 0, "VERSION"),
     ("header.major", 2, "VERSION"),
-    ("header.minor", 1, "VERSION"),
+    ("header.minor", 2, "VERSION"),
     ("header.header_bytes", 124, "HEADER"),
     ("header.header_bytes", 132, "HEADER"),
-    ("header.flags", 1, "HEADER"),
+    ("header.flags", 1, "CODED"),
+    ("header.flags", 2, "HEADER"),
+    ("header.flags", 3, "HEADER"),
+    ("header.coded_bytes", len(SOUND), "HEADER"),
     ("header.reserved", 1, "HEADER"),
     ("header.reserved_last", 1, "HEADER"),
     ("header.file_bytes", len(SOUND) + 1, "TRUNCATED"),
