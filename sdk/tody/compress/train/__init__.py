@@ -12,6 +12,7 @@ except ImportError as e:
 from .distil import Distiller as Distiller
 from .export import export as export
 from .fake import Quantiser as Quantiser
+from .fashion import fashion_mnist as fashion_mnist
 from .losses import distance as distance
 from .losses import flow as flow
 from .losses import soft_labels as soft_labels
@@ -22,5 +23,6 @@ from .tune import fit as fit
 from .tune import train as train
 
 __all__ = [
-    "Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fine_tune", "fit", "flow", "soft_labels", "train",
+    "Distiller", "Executor", "Quantiser", "Student", "distance", "export", "fashion_mnist", "fine_tune", "fit", "flow",
+    "soft_labels", "train",
 ]  # fmt: skip
