@@ -1,4 +1,4 @@
-"""Every command and every piece of Python in docs/start.md, executed in order in one folder; and the links of all pages."""
+"""Every command and every piece of Python in the pages of docs/ that promise it, executed in order; the links of all pages."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -30,15 +30,17 @@ def blocks(path: Path) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks like the repository to the commands, with the program tody on its PATH."""
-    folder = tmp_path_factory.mktemp("docs")
-    (folder / "examples").symlink_to(ROOT / "examples")
-    (folder / "bin").mkdir()
-    program = folder / "bin" / "tody"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tody "$@"\n')
-    program.chmod(0o755)
-    return folder
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For each page a folder that looks like the repository to the commands, with the program tody on its PATH."""
+    found = {}
+    for page in STEPS:
+        folder = found[page] = tmp_path_factory.mktemp(page)
+        (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "bin").mkdir()
+        program = folder / "bin" / "tody"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tody "$@"\n')
+        program.chmod(0o755)
+    return found
 
 
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -49,15 +51,17 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 
-STEPS = [b for b in blocks(ROOT / "docs" / "start.md") if b.language in ("sh", "python")]
+STEPS = {
+    page: [b for b in blocks(ROOT / "docs" / f"{page}.md") if b.language in ("sh", "python")] for page in ("start", "compress")
+}
 
 
-@pytest.mark.parametrize("number", range(len(STEPS)))
-def test_start(number: int, folder: Path) -> None:
+@pytest.mark.parametrize(("page", "number"), [(page, number) for page, steps in STEPS.items() for number in range(len(steps))])
+def test_page(page: str, number: int, folders: dict[str, Path]) -> None:
     pytest.importorskip("cv2")
     pytest.importorskip("onnx")
-    block = STEPS[number]
-    done = run(block, folder)
+    block = STEPS[page][number]
+    done = run(block, folders[page])
     if block.words == "network" and done.returncode == NO_NETWORK:
         pytest.skip(f"no registry can be reached: {done.stderr}")
     expected = int(block.words.removeprefix("fails=")) if block.words.startswith("fails=") else 0
@@ -65,11 +69,12 @@ def test_start(number: int, folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_start_has_what_it_should() -> None:
-    assert len(STEPS) >= 10 and {b.language for b in STEPS} == {"sh", "python"}
+def test_pages_have_what_they_should() -> None:
+    for steps in STEPS.values():
+        assert len(steps) >= 7 and {b.language for b in steps} == {"sh", "python"}
 
 
-def test_python_of_the_readme_runs(folder: Path, door: Path) -> None:
+def test_python_of_the_readme_runs(folders: dict[str, Path], door: Path) -> None:
     """The ten lines, with a camera and a port that are there."""
     pytest.importorskip("cv2")
     (script,) = (b.text for b in blocks(ROOT / "README.md") if b.language == "python")
@@ -80,7 +85,7 @@ def test_python_of_the_readme_runs(folder: Path, door: Path) -> None:
     ):
         assert there in script
         script = script.replace(there, here)
-    done = run(Block("python", "", script), folder)
+    done = run(Block("python", "", script), folders["start"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 person") == 20
 
