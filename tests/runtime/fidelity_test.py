@@ -1,7 +1,8 @@
 """The same answers on every machine: whole models under emulation against this machine's.
 
-Floats must agree within 1e-5 of an output's range, everything else exactly. Besides the small models that between them use
-every operator, all .tody files of the folder that TODY_TEST_MODELS names are tried (a minute each under emulation).
+Floats must agree within 1e-5 of an output's range, everything else exactly, and so floats that only exact operators make.
+Besides the small models that between them use every operator, all .tody files of the folder that TODY_TEST_MODELS names are
+tried (a minute each under emulation).
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -20,7 +21,10 @@ from targets import EMULATED, HOST, ROOT, Target
 from tody import format as tf
 
 sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+sys.path.insert(0, str(ROOT / "tests" / "models"))
 import seeds
+
+from tody.convert.exact import exact_outputs
 
 BOUND = 1e-5  # of the range of an output
 OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a76", "cortex-a7")]
@@ -54,8 +58,8 @@ def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path,
     return arrays
 
 
-def assert_same(got: NDArray[Any], want: NDArray[Any], what: str) -> None:
-    if want.dtype.kind != "f":
+def assert_same(got: NDArray[Any], want: NDArray[Any], exact: bool, what: str) -> None:
+    if exact or want.dtype.kind != "f":
         np.testing.assert_array_equal(got, want, what)
         return
     finite = np.isfinite(want)
@@ -75,8 +79,8 @@ def compare(model: Path, targets: list[Target], folder: Path) -> None:
     want = run(HOST, model, file, inputs, folder / "host.bin")
     for target in targets:
         got = run(target, model, file, inputs, folder / f"{target.name}.bin")
-        for i, (mine, reference) in enumerate(zip(got, want, strict=True)):
-            assert_same(mine, reference, f"{model.stem} output {i} on {target.name}")
+        for i, (mine, reference, exact) in enumerate(zip(got, want, exact_outputs(file), strict=True)):
+            assert_same(mine, reference, exact, f"{model.stem} output {i} on {target.name}")
 
 
 @pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
@@ -88,10 +92,33 @@ def test_every_operator(target: Target, tmp_path: Path) -> None:
         compare(model, [target], tmp_path)
 
 
+INTEGER = ["mobilenet_v3_small", "shufflenet", "squeezenet_1_1", "efficientnet_lite0"]  # of which every output is exact
+
+
+@pytest.fixture(scope="module")
+def integer_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    pytest.importorskip("onnxruntime")
+    from quantised import quantised
+
+    from tody.convert import convert
+
+    folder = tmp_path_factory.mktemp("int8")
+    return [convert(quantised(name)).save(folder / f"{name}.tody") for name in INTEGER]
+
+
+@pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
+def test_integer_models_to_the_byte(target: Target, integer_models: list[Path], tmp_path: Path) -> None:
+    target.build()
+    for model in integer_models:
+        assert all(exact_outputs(tf.read(model.read_bytes())))
+        compare(model, [target], tmp_path)
+
+
 @pytest.mark.parametrize("model", folder_of_models(), ids=lambda path: path.stem)
 def test_whole_models(model: Path, tmp_path: Path) -> None:
-    """Sets with fused multiply-add, which sum in one order; portable rounds twice, and deep models can magnify that."""
-    compare(model, [target for target in OTHERS if target.kernels != "portable"], tmp_path)
+    """Of float models sets with fused multiply-add, which sum in one order; portable rounds twice, and depth magnifies that."""
+    exact = all(exact_outputs(tf.read(model.read_bytes())))
+    compare(model, [target for target in OTHERS if exact or target.kernels != "portable"], tmp_path)
 
 
 def test_threads_change_nothing(tmp_path: Path) -> None:
