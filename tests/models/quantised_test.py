@@ -77,3 +77,11 @@ def test_real_model_runs_in_integers(path: Path) -> None:
     check(report)
     assert set(islands(report)) <= {"softmax"}
     assert all(d.near is not None and d.near >= 0.99 for d in report.differences)
+
+
+def test_info_names_what_is_float(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tody.cli.main import main
+
+    path = convert(quantised("kws_dscnn")).save(tmp_path / "kws.tody")
+    assert main(["info", str(path)]) == 0
+    assert "precision   int8, but in float32: softmax 1\n" in capsys.readouterr().out

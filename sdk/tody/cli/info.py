@@ -32,9 +32,19 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
         "weights_bytes": len(file.weights),
         "arena_bytes": file.arena_bytes,
         "operators": dict(Counter(r.op for r in file.records).most_common()),
+        **_precision(file),
         "golden": bool(file.meta.get("golden")),
         **meta,
     }
+
+
+def _precision(file: Any) -> dict[str, Any]:
+    """int8 if any operator computes in it, and then which others compute in float32; casts between both aside."""
+    made = [(record.op, file.tensors[record.outputs[0]].dtype) for record in file.records]
+    if not any(dtype == "int8" for _, dtype in made):
+        return {"precision": "float32"}
+    left = Counter(op for op, dtype in made if dtype == "float32" and op != "cast")
+    return {"precision": "int8", "float32_operators": dict(left.most_common())}
 
 
 def _text(value: Any) -> str:
@@ -87,6 +97,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.line(f"  memory      weights {size_text(facts['weights_bytes'])}, activations {size_text(facts['arena_bytes'])}")
     total = sum(facts["operators"].values())
     out.line(f"  operators   {total}: " + ", ".join(f"{name} {count}" for name, count in facts["operators"].items()))
+    left = ", ".join(f"{name} {count}" for name, count in facts.get("float32_operators", {}).items())
+    out.line(f"  precision   {facts['precision']}{f', but in float32: {left}' if left else ''}")
     if "preprocess" in facts:
         out.line(f"  preprocess  {_preprocess(_dict(facts['preprocess']))}")
     if "decoder" in facts:
