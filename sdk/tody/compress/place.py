@@ -161,12 +161,12 @@ class Choice:
     Attributes:
         quants: value -> what its integers stand for.
         ranges: the same as ranges, for the report.
-        recast: (node, input) whose value keeps a quantisation of its own and is requantised for this node.
+        recast: (first output of a node, input) whose value keeps a quantisation of its own and is requantised for this node.
     """
 
     quants: dict[str, Quant] = field(default_factory=dict)
     ranges: dict[str, ranges.Range] = field(default_factory=dict)
-    recast: set[tuple[Node, int]] = field(default_factory=set)
+    recast: set[tuple[str, int]] = field(default_factory=set)
 
 
 def choose(graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], method: str = "auto") -> Choice:
@@ -187,7 +187,7 @@ def choose(graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], meth
     found = _choose(graph, integer, spreads, method, [t for t in tied if t not in contested])
     recast = {(n, i) for n, i in contested if _is_wider(found.quants, n, n.inputs[i] or "")}
     found = _choose(graph, integer, spreads, method, [t for t in tied if t not in recast])
-    found.recast = recast
+    found.recast = {(first_output(n), i) for n, i in recast}
     return found
 
 
@@ -279,11 +279,12 @@ def quantise(graph: Graph, integer: set[Node], choice: Choice) -> None:
             node.inputs = [through if x == name and i in taken else x for i, x in enumerate(node.inputs)]
         if maker in integer:
             graph.outputs = [through if x == name else x for x in graph.outputs]
-    for node, i in choice.recast:
-        casts, through = _casts(graph, graph.values[node.inputs[i] or ""], choice.quants[first_output(node)])
-        for cast in casts:
-            insert_before(graph, node, cast)
-        node.inputs[i] = through
+    for node in [n for n in graph.nodes if n in integer]:
+        for i in (i for y, i in choice.recast if y == first_output(node)):
+            casts, through = _casts(graph, graph.values[node.inputs[i] or ""], choice.quants[first_output(node)])
+            for cast in casts:
+                insert_before(graph, node, cast)
+            node.inputs[i] = through
     drop_dead(graph)
 
 

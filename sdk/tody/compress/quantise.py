@@ -16,6 +16,7 @@ from ..convert.rewrite import first_output
 from ..run.agreement import decibels
 from . import place
 from .equalise import equalise
+from .islands import GOAL, islands
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
 
@@ -37,6 +38,7 @@ class Settings:
         effort: "fast" rounds weights to the nearest level, "normal" so that the layer's result changes least, "best" runs the
             model anew for more of the layers.
         io_is_integer: inputs and outputs are int8 too.
+        goal: SQNR in dB of the worst output, below which layers at the borders of the model stay in float32 (`islands.py`).
         kept: first output of operators that stay in float32, with the reason.
     """
 
@@ -44,6 +46,7 @@ class Settings:
     method: str = "auto"
     effort: str = "normal"
     io_is_integer: bool = False
+    goal: float = GOAL
     kept: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, int] = field(default_factory=dict)
 
@@ -94,6 +97,10 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     kept = {**_infinite(graph, spreads), **settings.kept}
     roles = place.decide(graph, kept, settings.io_is_integer)
     choice = place.choose(graph, roles.integer, spreads, settings.method)
+    found = islands(graph, samples, choice, kept, goal=settings.goal, io_is_integer=settings.io_is_integer)
+    if found:
+        roles = place.decide(graph, {**kept, **found}, settings.io_is_integer)
+        choice = place.choose(graph, roles.integer, spreads, settings.method)
     layers = [first_output(node) for node in place.linear_nodes(graph, roles.integer)]
     result = Quantised(
         graph=graph,

@@ -1,0 +1,109 @@
+"""Find layers at the borders of a model that are worth their time in float32."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..convert.graph import Graph, Node
+from ..convert.report import macs
+from ..convert.rewrite import first_output
+from ..run.agreement import decibels
+from . import place
+from .observe import Array, Probe, Sample
+
+GOAL = 18.0  # dB: below, what is wrong in an output is more than an eighth of what is right
+BUDGET = 0.15  # of the model's multiply-adds that may stay in float32
+GAIN = 0.25  # dB: the least that a layer must bring
+WORTH = 2.0  # dB: the least that all of them together must bring
+SAMPLES = 4
+REASON = "more exact so"
+
+
+def islands(
+    graph: Graph,
+    samples: Sequence[Sample],
+    choice: place.Choice,
+    kept: Mapping[str, str],
+    *,
+    goal: float = GOAL,
+    io_is_integer: bool = False,
+) -> dict[str, str]:
+    """Layers that shall stay in float32, with the reason.
+
+    Nothing stays if rounding the activations leaves the worst output better than `goal`. Otherwise layers next to the model's
+    float32 borders are tried, first those with nothing but float32 before them, or behind them: there the rounding of a value is
+    saved, not only that of weights. In each turn the one stays that brings most, at least `GAIN`, until the goal is met or
+    `BUDGET` used up. If all that comes to less than `WORTH`, it does not pay, and nothing stays.
+
+    Args:
+        graph: float32, after `place.prepare`; left as it is.
+        samples: the first few are used.
+        choice: ranges for the graph without these islands.
+        kept: what stays in float32 anyway.
+        goal: in dB, of the output that suffers most.
+    """
+    trial = _Trial(graph, samples[:SAMPLES], choice, io_is_integer)
+    first = best = trial.sqnr(kept)
+    found: dict[str, str] = {}
+    hopeless: set[str] = set()
+    left = BUDGET * macs(graph)
+    while best < goal:
+        integer = place.decide(graph, {**kept, **found}, io_is_integer).integer
+        costs = {y: cost for y, cost in _borders(graph, integer) if cost <= left and y not in hopeless}
+        tried = {y: trial.sqnr({**kept, **found, y: REASON}) for y in costs}
+        hopeless.update(y for y in tried if tried[y] < best + GAIN)
+        name = max(tried, key=lambda y: tried[y], default="")
+        if not name or name in hopeless:
+            break
+        found[name], best = REASON, tried[name]
+        left -= costs[name]
+    return found if best >= min(goal, first + WORTH) else {}
+
+
+def _borders(graph: Graph, integer: set[Node]) -> list[tuple[str, int]]:
+    """Layers with nothing but float32 before them, or nothing but float32 behind them, and their multiply-adds."""
+    before: set[str | None] = set()  # values that int8 operators had to do with
+    for node in graph.nodes:
+        if node in integer and node.op in place.HEAVY or not before.isdisjoint(node.inputs):
+            before.update(node.outputs)
+    behind: set[str | None] = set()  # values that an int8 layer will have to do with
+    found = []
+    for node in reversed(graph.nodes):
+        layer = node in integer and node.op in place.HEAVY
+        last = behind.isdisjoint(node.outputs)
+        if layer and (last or before.isdisjoint(node.inputs)):
+            found.append((first_output(node), macs(Graph([node], graph.values))))
+        if layer or not last:
+            behind.update(node.inputs)
+    return found[::-1]
+
+
+class _Trial:
+    """Runs the graph with rounded activations and compares."""
+
+    def __init__(self, graph: Graph, samples: Sequence[Sample], choice: place.Choice, io_is_integer: bool) -> None:
+        self._graph, self._samples, self._choice, self._io = graph, samples, choice, io_is_integer
+        probe = Probe(graph)
+        self._right = [list(probe.run(sample).values()) for sample in samples]
+
+    def sqnr(self, kept: Mapping[str, str]) -> float:
+        """Of the output that suffers most, in dB, with these layers in float32."""
+        work = self._graph.copy()
+        integer = place.decide(work, kept, self._io).integer
+        place.quantise(work, integer, self._choice)
+        probe = Probe(work)
+        got = [list(probe.run(sample).values()) for sample in self._samples]
+        return min((_sqnr(*pair) for pair in zip(zip(*self._right, strict=True), zip(*got, strict=True), strict=True)))
+
+
+def _sqnr(right: Sequence[Array], got: Sequence[Array]) -> float:
+    signal = noise = 0.0
+    for a, b in zip(right, got, strict=True):
+        if a.dtype == np.float32:
+            both = np.isfinite(a) & np.isfinite(b)
+            signal += float(np.sum(np.square(a[both], dtype=np.float64)))
+            noise += float(np.sum(np.square((a - b)[both], dtype=np.float64)))
+    return decibels(signal, noise)
