@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .moments import Moments
 
 Array = NDArray[Any]
-Nearest = Callable[[Array], Array]  # numbers [blocks, outputs] -> the level nearest to each
+Nearest = Callable[[Array], Array]  # numbers -> the level nearest to each
 
 DAMPING = 0.01  # of the mean of the diagonal, added to it: keeps matrices of few samples invertible
 PULL = 0.1  # the same towards the float weights when they are fitted anew to quantised inputs
@@ -83,7 +83,7 @@ def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
     return moments.join(old + change.transpose(0, 2, 1))
 
 
-def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 4) -> Array:
+def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 3) -> Array:
     """Levels that are close to `target` as the layer's outputs see it.
 
     Args:
@@ -93,14 +93,18 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 4)
         passes: of coordinate descent behind the first rounding; ends early when nothing moves.
 
     Returns:
-        Levels as `nearest` gives them, float64, [blocks, outputs, columns].
+        Levels as `nearest` gives them, float32, [blocks, outputs, columns].
     """
-    damped = gram + _ridge(gram, DAMPING)
-    levels = _feed_back(target, damped, nearest)
+    order = np.argsort(np.einsum("gdd->gd", gram), axis=1, kind="stable")
+    each = np.arange(len(gram))[:, None, None]
+    damped = (gram + _ridge(gram, DAMPING))[each, order[:, :, None], order[:, None, :]]
+    wanted = np.take_along_axis(target.astype(np.float32), order[:, None, :], 2)
+    levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest)
+    damped = damped.astype(np.float32)
     for _ in range(passes):
-        if not _descend(levels, target, damped, nearest):
+        if not _descend(levels, wanted, damped, nearest):
             break
-    return levels
+    return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], 2)
 
 
 def correct_bias(bias: Array, weights: Array, rounded: Array, moments: Moments) -> Array:
@@ -121,22 +125,22 @@ def _ridge(gram: Array, part: float) -> Array:
     return np.where(mean > 0, part * mean, 1.0)[:, None, None] * np.eye(gram.shape[-1])
 
 
-def _feed_back(target: Array, gram: Array, nearest: Nearest) -> Array:
-    """Round columns in the order of falling variance, each after it has made up for the errors of those before."""
-    order = np.argsort(np.einsum("gdd->gd", gram), axis=1, kind="stable")
-    each = np.arange(len(gram))[:, None, None]
-    factor = np.linalg.cholesky(gram[each, order[:, :, None], order[:, None, :]])
-    wanted = np.take_along_axis(target.astype(np.float64), order[:, None, :], 2)
-    levels, owed = np.empty_like(wanted), np.zeros_like(wanted)
-    for stop in range(wanted.shape[2], 0, -_BLOCK):
+def _feed_back(target: Array, factor: Array, nearest: Nearest) -> Array:
+    """Round columns from the last to the first, each after it has made up for the errors of those before.
+
+    Args:
+        factor: the lower Cholesky factor of the covariance.
+    """
+    levels, owed = np.empty_like(target), np.zeros_like(target)
+    for stop in range(target.shape[2], 0, -_BLOCK):
         start = max(0, stop - _BLOCK)
         for j in range(stop - 1, start - 1, -1):
-            levels[:, :, j] = nearest(wanted[:, :, j] - owed[:, :, j] / factor[:, j, j, None])
-            error = levels[:, :, j] - wanted[:, :, j]
+            levels[:, :, j] = nearest(target[:, :, j] - owed[:, :, j] / factor[:, j, j, None])
+            error = levels[:, :, j] - target[:, :, j]
             owed[:, :, start:j] += error[:, :, None] * factor[:, None, j, start:j]
-        errors = levels[:, :, start:stop] - wanted[:, :, start:stop]
+        errors = levels[:, :, start:stop] - target[:, :, start:stop]
         owed[:, :, :start] += errors @ factor[:, start:stop, :start]
-    return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], 2)
+    return levels
 
 
 def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest) -> bool:

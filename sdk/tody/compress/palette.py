@@ -22,52 +22,49 @@ _TINY = 1e-30  # keeps quotients of zeros finite
 
 
 def steps(weights: Array, floor: float | Array = 0.0) -> Array:
-    """A step for each output with which all outputs of a group have weights alike, none beyond `LARGEST`.
+    """A step for each output with which all outputs of a layer have weights alike, none beyond `LARGEST`.
 
     Args:
         weights: [groups, outputs, columns].
         floor: the smallest step allowed, [groups, outputs].
 
     Returns:
-        [groups, outputs], float32; 1 for outputs whose weights are all zero.
+        [groups, outputs], float32.
     """
     size = np.sqrt(np.square(weights.astype(np.float64)).mean(-1))
     size = np.where(size > _TINY, size, 1.0)
-    reach = (np.abs(weights).max(-1) / size).max(-1, keepdims=True)
-    return np.asarray(np.maximum(size * np.where(reach > 0, reach, 1.0) / LARGEST, floor)).astype(np.float32)
+    reach = float((np.abs(weights).max(-1) / size).max()) or 1.0
+    return np.asarray(np.maximum(size * reach / LARGEST, floor)).astype(np.float32)
 
 
-def palettes(weights: Array, step: Array, power: Array, bits: int) -> Array:
-    """The levels of each group of outputs, by least squared error.
+def palette(weights: Array, step: Array, power: Array, bits: int) -> Array:
+    """The levels of a layer, by least squared error.
 
     Args:
         weights: [groups, outputs, columns].
         step: of each output, [groups, outputs].
         power: what the error of each column costs, [groups, columns].
-        bits: 2 to 6: at most 2 ** bits levels.
+        bits: at most 2 ** bits levels.
 
     Returns:
-        [groups, levels], integers as float64, ascending; repeated ones where fewer are needed.
+        [levels], integers as float32, ascending.
     """
     cost = np.maximum(power, 0) + DAMPING * power.mean() + _TINY
-    found = []
-    for w, s, c in zip(weights, step, cost, strict=True):
-        units = np.clip(w / s[:, None], -LARGEST, LARGEST)
-        mass = (np.square(s.astype(np.float64))[:, None] * c[None, :]).reshape(-1)
-        at = np.rint(units).astype(np.int64).reshape(-1) + LARGEST
-        found.append(kmeans(np.bincount(at, mass, 2 * LARGEST + 1), 2**bits) - LARGEST)
-    return np.array(found)
+    mass = np.square(step.astype(np.float64))[..., None] * cost[:, None, :]
+    at = np.rint(np.clip(weights / step[..., None], -LARGEST, LARGEST)).astype(np.int64) + LARGEST
+    counts = np.bincount(at.reshape(-1), mass.reshape(-1), 2 * LARGEST + 1)
+    return (kmeans(counts, 2**bits) - LARGEST).astype(np.float32)
 
 
 def kmeans(mass: Array, count: int) -> Array:
     """Centres of at most `count` clusters of the integers 0 .. len(mass) - 1, by least squared error weighted by mass.
 
     Returns:
-        [count], integers as float64, ascending; the last is repeated where fewer do.
+        [count or less], integers as float64, ascending.
     """
     at = np.flatnonzero(mass)
     if len(at) <= count:
-        return np.pad(at if len(at) else np.zeros(1), (0, count - max(1, len(at))), "edge").astype(np.float64)
+        return at.astype(np.float64)
     cost, centre = _costs(at.astype(np.float64), mass[at])
     best, cuts = cost[0].copy(), []
     for _ in range(1, count):
@@ -97,18 +94,7 @@ def _centres(centre: Array, cuts: list[Array]) -> Array:
     return np.array([centre[0, stop], *reversed(found)])
 
 
-def nearest(palette: Array, blocks: int) -> Nearest:
-    """The nearest level of a palette.
-
-    Args:
-        palette: [groups, levels], ascending.
-        blocks: how many blocks of columns the numbers come in, a multiple of the groups.
-    """
-    rows = np.repeat(palette, blocks // len(palette), axis=0)
-    middles = (rows[:, 1:] + rows[:, :-1]) / 2
-
-    def find(x: Array) -> Array:
-        index = (x[:, :, None] > middles[:, None, :]).sum(-1)
-        return np.take_along_axis(rows, index.reshape(len(rows), -1), 1).reshape(x.shape)
-
-    return find
+def nearest(levels: Array) -> Nearest:
+    """The nearest of some levels, [levels], ascending."""
+    middles = (levels[1:] + levels[:-1]) / 2
+    return lambda x: levels[np.searchsorted(middles, x)]

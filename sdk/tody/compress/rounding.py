@@ -1,10 +1,11 @@
 """Quantise the weights of a graph, layer by layer, each rounded so that it makes up for what came before it.
 
-The layers are taken in stages, in the order of the graph. In each stage the float32 model and the model as quantised so far run
-on the same samples, and each layer of the stage learns what its inputs are like (`moments.py`). From that follow steps, weights,
-their rounding, and the bias (`levels.py`). The first layers of a stage make up for all error that reaches them: their weights
-are fitted to give the float32 model's outputs on the inputs of the quantised one. The layers behind them in the same stage only
-see to their own rounding, because what reaches them is about to be corrected: two corrections of one error are an error.
+The layers are taken in stages, in the order of the graph. In each stage the float32 model and the model as quantised so far
+run on the same samples, and each layer of the stage learns what its inputs are like (`moments.py`). From that follow steps,
+weights, their rounding, and the bias (`levels.py`). The first layers of a stage make up for all error that reaches them: their
+weights are fitted to give the float32 model's outputs on the inputs of the quantised one. The layers behind them in the same
+stage only see to their own rounding, because what reaches them is about to be corrected: two corrections of one error are an
+error.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
-from .levels import correct_bias, refit, round_weights, scales, uniform
+from . import palette
+from .levels import Nearest, correct_bias, refit, round_weights, scales, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
@@ -28,6 +30,7 @@ Array = NDArray[Any]
 Progress = Callable[[int, int], None]  # sample runs done, and in all
 
 PLACES = 256  # of a layer's output that one sample is looked at
+PALETTE_BITS = 6  # and less: levels of their own for each layer
 MAX_BYTES = 1 << 29  # of the moments of one stage
 _BIAS_RANGE = 2.0**30  # of an int32 bias: leaves as much again for the products
 
@@ -170,14 +173,25 @@ def _quantise(graph: Graph, layer: _Layer) -> None:
     value = graph.values[node.inputs[1] or ""]
     assert value.data is not None
     weights = matrices(node, value.data)
-    fitted = refit(weights, moments)
-    step = scales(fitted, layer.bits, moments.power(), _floor(graph, layer))
+    fitted = refit(weights, moments) if moments.count else weights
+    step, nearest = _levels(fitted, layer, _floor(graph, layer))
     target = fitted / step[..., None]
-    levels = moments.join(round_weights(moments.split(target), moments.gram(), uniform(layer.bits)))
     if moments.count:
+        levels = moments.join(round_weights(moments.split(target), moments.gram(), nearest))
         for each in layer.nodes:
             _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
+    else:
+        levels = nearest(target)
     _store(graph, layer, from_matrices(node, levels.astype(np.int8), value.shape), step)
+
+
+def _levels(weights: Array, layer: _Layer, floor: Array) -> tuple[Array, Nearest]:
+    """The step of each output, and the levels of the layer's weights: a palette of few bits, even steps of many."""
+    power = layer.moments.power()
+    if layer.bits > PALETTE_BITS:
+        return scales(weights, layer.bits, power, floor), uniform(layer.bits)
+    step = palette.steps(weights, floor)
+    return step, palette.nearest(palette.palette(weights, step, power, layer.bits))
 
 
 def _floor(graph: Graph, layer: _Layer) -> Array:
