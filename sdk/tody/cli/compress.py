@@ -45,7 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--effort", choices=("fast", "normal", "best"), default="normal", help="time spent on accuracy (default: normal)"
     )
     parser.add_argument("--samples", type=count, default=128, metavar="N", help="how many calibrate, at most (default 128)")
-    parser.add_argument("--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs")
+    parser.add_argument("--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs (default: float32)")
+    parser.add_argument("--coded", action="store_true", help="store the file coded: smaller, decoded when it is opened")
     parser.add_argument("--report", metavar="PAGE.html", help="write the report as a page with plots, too")
     add_source(parser)
     add_facts(parser)
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             effort=args.effort,
             samples=args.samples,
             io=args.io,
+            coded=args.coded,
             progress=stages,
             **facts(args),
         )

@@ -21,6 +21,7 @@ from ..convert.source import Source, read_source
 from ..errors import UsageError
 from ..run.model import load
 from . import ranges
+from .borders import integer_borders
 from .data import SAMPLES, read_data
 from .measure import METRICS, choose_metric, cost, latency, measure
 from .place import LINEAR
@@ -43,6 +44,7 @@ def compress(
     effort: str = "normal",
     samples: int = SAMPLES,
     io: str = "float32",
+    coded: bool = False,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
@@ -67,7 +69,9 @@ def compress(
         method: how ranges are chosen: "auto", "minmax", "percentile", "mse" or "kl" (`ranges.choose`).
         effort: "fast", "normal" or "best" (`Settings`).
         samples: how many to calibrate with, at most.
-        io: dtype of the model's float inputs and outputs in the file.
+        io: dtype of the model's float inputs and outputs in the file. "int8": of those that integers are made of, or that are
+            made of integers; the others are noted.
+        coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
 
@@ -108,7 +112,8 @@ def compress(
     settings = Settings(weights, method, effort, io == "int8")
     made = quantise(graph, found.calibration, settings, progress)
     options = {"method": method, "effort": effort, "io": io}
-    content, islands = _compile(made, source, facts, {"weights": weights, **options, **found.as_dict()})
+    provenance = {"weights": weights, **options, **found.as_dict()}
+    content, islands, more = _compile(made, source, facts, provenance, coded, io == "int8")
     after = load(content, threads=1)
     accuracy = measure(before, after, found, metric, lambda done, total: tell("measuring", done, total))
     times = latency([before, after])
@@ -124,7 +129,7 @@ def compress(
         layers=layers_of(made),
         islands=islands,
         decoder=facts.get("decoder", {}).get("name", ""),
-        notes=[*graph.notes, *found.notes],
+        notes=[*graph.notes, *found.notes, *more],
         content=content,
     )
     report.judge(max_drop, force)
@@ -155,14 +160,17 @@ def _check_source(graph: Graph, name: str) -> None:
 
 
 def _compile(
-    made: Quantised, source: Source, facts: dict[str, Any], provenance: Mapping[str, Any]
-) -> tuple[bytes, list[Island]]:
-    """The file's bytes, and what stays in float32 in it."""
+    made: Quantised, source: Source, facts: dict[str, Any], provenance: Mapping[str, Any], coded: bool, io_is_integer: bool
+) -> tuple[bytes, list[Island], list[str]]:
+    """The file's bytes, what stays in float32 in it, and what else is worth a note."""
     graph = made.graph.copy()
+    graph.notes = []
     refused = to_integers(graph)
+    if io_is_integer:
+        facts = integer_borders(graph, facts)
     feeds = verify.feeds(graph, facts.get("preprocess"))
-    content = finish(lower(graph)[0], source, facts, feeds, {"compressed": provenance})
-    return content, islands_of(graph, made, refused)
+    content = finish(lower(graph)[0], source, facts, feeds, {"compressed": provenance}, coded)
+    return content, islands_of(graph, made, refused), graph.notes
 
 
 def islands_of(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Island]:

@@ -66,8 +66,8 @@ class Cost:
 
     Attributes:
         file_bytes: of the `.tody` file.
-        weight_bytes: of its weights as they lie in the file.
-        memory_bytes: activations and working memory with one thread.
+        weight_bytes: of its weights, decoded.
+        memory_bytes: activations and working memory with one thread; weights too, where the file is coded.
         latency_ms: median here, one thread; None where it was not measured.
     """
 

@@ -99,7 +99,6 @@ class Comparison:
                 raise UsageError(f"the models have different {kind}", why, "compare models that were made of the same source")
         self._detectors = [Detector(m, score=SEEN, iou=iou) for m in self.models] if is_detector(before.meta) else []
         self._prepare: list[Preprocessor] = []
-        self._ports = [(_quants(m, m.file.inputs), _quants(m, m.file.outputs)) for m in self.models]
         self._outputs = [_OutputSums() for _ in before.outputs]
         self._boxes = BoxSums(Detector(before).score if self._detectors else 0.0)
         self._classes = _ClassSums(before, classifier)
@@ -127,8 +126,8 @@ class Comparison:
         """Run both on arrays by input name."""
         results = []
         for i, model in enumerate(self.models):
-            for port, quant in zip(model.inputs, self._ports[i][0], strict=True):
-                model.input(port.name)[...] = _quantised(sample[port.name], quant)
+            for port in model.inputs:
+                model.input(port.name)[...] = _quantised(sample[port.name], port.quant)
             model.run()
             results.append(self._results(i))
         self._count(*results)
@@ -140,8 +139,9 @@ class Comparison:
         return Agreement(self._samples, outputs, self._classes.result(), self._boxes.result())
 
     def _results(self, i: int) -> list[Array]:
-        model, quants = self.models[i], self._ports[i][1]
-        return [_real(model.output(k), quant) for k, quant in enumerate(quants)]
+        """Copies of the outputs, in real numbers."""
+        model = self.models[i]
+        return [np.array(model.real_output(k) if p.quant else model.output(k)) for k, p in enumerate(model.outputs)]
 
     def _count(self, before: list[Array], after: list[Array]) -> None:
         self._samples += 1
@@ -229,24 +229,6 @@ def decibels(signal: float, noise: float) -> float:
     if noise <= 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
-
-
-def _quants(model: Model, indices: list[int]) -> list[tuple[float, int] | None]:
-    """Scale and zero point of tensors that have one scale; None for others."""
-    found: list[tuple[float, int] | None] = []
-    for tensor in (model.file.tensors[i] for i in indices):
-        one = tensor.scale_count == 1 and tensor.dtype == "int8"
-        scale = float(np.frombuffer(model.file.weights, "<f4", 1, tensor.scales_at)[0]) if one else 0.0
-        found.append((scale, tensor.zero_point) if one else None)
-    return found
-
-
-def _real(array: Array, quant: tuple[float, int] | None) -> Array:
-    """A copy of an output, in real numbers."""
-    if quant is None:
-        return np.array(array)
-    real: Array = (array.astype(np.float32) - np.float32(quant[1])) * np.float32(quant[0])
-    return real
 
 
 def _quantised(array: Array, quant: tuple[float, int] | None) -> Array:

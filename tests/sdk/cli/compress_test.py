@@ -69,6 +69,25 @@ def test_compress_as_json(capsys: Capture, pictures: Path, here: Path) -> None:
     assert {"name", "op", "bits", "sqnr_db"} <= set(facts["layers"][0])
 
 
+def test_coded_file_computes_the_same(capsys: Capture, pictures: Path) -> None:
+    for name, more in (("plain.tody", []), ("coded.tody", ["--coded"])):
+        assert main(compress("-o", name, *more, data=pictures)) == 0
+    plain, coded = tody.load("plain.tody"), tody.load("coded.tody")
+    assert coded.file_bytes < plain.file_bytes and coded.decoded_bytes == plain.file_bytes
+    x = np.random.default_rng(0).uniform(0, 255, (1, 3, 96, 128)).astype(np.float32)
+    for a, b in zip(plain(x).values(), coded(x).values()):  # type: ignore[union-attr]
+        assert a.tobytes() == b.tobytes()
+
+
+def test_integers_at_the_borders_are_measured_as_real_numbers(capsys: Capture, pictures: Path) -> None:
+    assert main([*compress("--io", "int8", data=pictures), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    model = tody.load("door.tody")
+    assert {port.dtype for port in (*model.inputs, *model.outputs)} == {"int8"}
+    assert facts["accuracy"]["agreement"]["kind"] == "boxes" and facts["accuracy"]["after"] > 0.9
+    assert min(o["cosine"] for o in facts["accuracy"]["agreement"]["outputs"]) > 0.99
+
+
 def half(values: Path) -> Path:
     """Samples that are nothing like what the model was made for: white noise in its input's shape."""
     rng = np.random.default_rng(0)
