@@ -252,7 +252,7 @@ def arg_reduce(site: Site, x: Inputs) -> Tensor:
 def topk(site: Site, x: Inputs) -> list[Tensor]:
     assert x[0] is not None
     axis = int(site["axis"]) + 1
-    values, at = torch.sort(x[0], axis, descending=not site.get("smallest", 0), stable=True)
+    values, at = torch.sort(x[0], dim=axis, descending=not site.get("smallest", 0), stable=True)
     most = site.made[axis - 1]
     return [values.narrow(axis, 0, most), at.narrow(axis, 0, most).int()]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...convert import verify
 from ...convert.facts import describe
 from ...convert.finish import finish
-from ...convert.graph import Graph
+from ...convert.graph import Graph, Node, Quant
 from ...convert.integers import to_integers
 from ...convert.lower import lower
 from ...convert.optimise import optimise
@@ -27,7 +27,9 @@ from ...run.model import load
 from ..arrays import LABELS, by_name
 from ..compress import islands_of, layers_of
 from ..data import SAMPLES, read_data
+from ..levels import scales
 from ..measure import choose_metric, cost, measure
+from ..moments import matrices
 from ..place import INTEGERS, Choice
 from ..prune import Pruning, prune
 from ..quantise import Quantised, Settings, quantise
@@ -143,15 +145,15 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         if not 2 <= weights <= 8:
             raise UsageError(f"{weights} bits cannot be trained", "2 to 8 can")
         graph = self._float_graph("quantised")
-        made = self._made = quantise(graph, self.data.calibration, Settings(weights, method, "fast"))
-        makers, latent = graph.producer(), {}
-        for node in made.reference.nodes:
-            taken = makers[first_output(node)].inputs if first_output(node) in made.bits else []
-            maker = makers.get(taken[1] or "") if len(taken) > 1 else None
-            if maker is not None:
-                latent[first_input(maker)] = np.asarray(made.reference.values[node.inputs[1] or ""].data)
+        made = quantise(graph, self.data.calibration, Settings(8, method, "fast"))
+        self._made = replace(made, bits=dict.fromkeys(made.bits, weights))
+        latent = _latent(graph, made)
+        if weights < 8:
+            for name, (node, data) in latent.items():
+                steps = scales(matrices(node, data), weights).reshape(-1)
+                graph.values[name].quant = Quant(tuple(map(float, steps)))
         self.bits = weights
-        self.executor = Executor(graph, latent, weights)
+        self.executor = Executor(graph, {name: data for name, (_, data) in latent.items()}, weights)
         self._mask()
 
     def _float_graph(self, what: str) -> Graph:
@@ -224,6 +226,17 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         labels = stacks.pop(LABELS, None)
         rows = range(len(next(iter(stacks.values()))))
         return replace(self.data, measuring=Arrays(stacks, rows, ports, labels), shared=False)
+
+
+def _latent(graph: Graph, made: Quantised) -> dict[str, tuple[Node, Array]]:
+    """The layer and the float32 weights behind each int8 constant of weights."""
+    makers, found = graph.producer(), {}
+    for node in made.reference.nodes:
+        y = first_output(node)
+        cast = makers.get(makers[y].inputs[1] or "") if y in made.bits else None
+        if cast is not None:
+            found[first_input(cast)] = node, np.asarray(made.reference.values[node.inputs[1] or ""].data)
+    return found
 
 
 def _choice(graph: Graph, made: Quantised) -> Choice:

@@ -1,0 +1,413 @@
+"""Training with fake quantisation: the module is the runtime's model, and its integers are the file's."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch", reason="the extra [train] is not installed: pip install torch")
+
+import passes  # noqa: E402
+import zoo  # noqa: E402
+from net import Net  # noqa: E402
+
+import tody  # noqa: E402
+from tody import format as fmt  # noqa: E402
+from tody import train  # noqa: E402
+from tody.compress.train.fake import Quantiser, round_bias  # noqa: E402
+from tody.convert.graph import Graph, Node, Quant, Value  # noqa: E402
+from tody.convert.integers import to_integers  # noqa: E402
+from tody.convert.onnx import import_onnx  # noqa: E402
+from tody.convert.optimise import optimise  # noqa: E402
+from tody.errors import ModelError, UnsupportedError, UsageError  # noqa: E402
+
+Array = NDArray[Any]
+nn = torch.nn
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    torch.set_num_threads(1)  # two threads that wait for one core take many times as long
+    torch.manual_seed(3)
+
+
+def graph_of(model: Any) -> Graph:
+    graph = import_onnx(model)
+    optimise(graph)
+    return graph
+
+
+def outputs_of(module: Any, feeds: list[Array]) -> list[Array]:
+    with torch.no_grad():
+        found = module(*map(torch.from_numpy, feeds))
+    return [found.numpy()] if isinstance(found, torch.Tensor) else [y.numpy() for y in found.values()]
+
+
+NETS = [
+    "mobilenet_v1", "mobilenet_v3_small", "efficientnet_lite0", "resnet18", "resnet50", "ic_resnet8", "squeezenet_1_1",
+    "kws_dscnn", "ssdlite_mbv2_300", "yolov8n_320", "vit_tiny", "style_256", "shufflenet", "centerface",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_module_computes_what_the_runtime_does(name: str) -> None:
+    graph = graph_of(getattr(zoo, name)())
+    feeds = passes.feeds(graph)
+    module = train.Executor(graph)
+    for a, b in zip(passes.run(graph, *feeds), outputs_of(module, feeds), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5 * float(np.abs(a).max()))
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet", "ssdlite_mbv2_300"])
+def test_a_batch_is_its_samples(name: str) -> None:
+    module = train.Executor(graph_of(getattr(zoo, name)()))
+    feeds = [np.concatenate([(i + 1) * x for i in range(3)]) for x in passes.feeds(module.graph)]
+    for whole, *parts in zip(outputs_of(module, feeds), *(outputs_of(module, [x[i : i + 1] for x in feeds]) for i in range(3))):
+        np.testing.assert_allclose(whole, np.concatenate(parts), rtol=1e-4, atol=1e-5 * float(np.abs(whole).max()))
+
+
+def test_gradients_reach_every_parameter() -> None:
+    module = train.Executor(graph_of(zoo.mobilenet_v3_small()))
+    module(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
+    assert sum(float(p.grad.abs().sum()) > 0 for p in module.parameters()) > 0.9 * len(list(module.parameters()))
+
+
+def test_operators_without_gradient_are_named() -> None:
+    with pytest.raises(UnsupportedError) as e:
+        train.Executor(graph_of(zoo.lstm()))
+    assert [node["operator"] for node in e.value.nodes] == ["lstm"]
+
+
+OPS: dict[str, Any] = {
+    "deconv": lambda n, x: n.op(
+        "ConvTranspose", x, n.floats(4, 3, 3, 3), strides=[2, 2], pads=[1, 0, 0, 1], output_padding=[1, 1]
+    ),
+    "dilated": lambda n, x: n.op("Conv", x, n.floats(4, 4, 3, 3), dilations=[2, 2], pads=[2, 1, 0, 2]),
+    "average": lambda n, x: n.op("AveragePool", x, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 1, 0, 1], ceil_mode=1),
+    "average with pads": lambda n, x: n.op("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+    "maximum": lambda n, x: n.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1),
+    "resize": lambda n, x: n.op("Resize", x, "", n.constant(np.float32([1, 1, 2, 1.5])), mode="linear"),
+    "reflect": lambda n, x: n.op("Pad", x, n.constant(np.array([0, 0, 2, 1, 0, 0, 3, 2])), mode="reflect"),
+    "slice": lambda n, x: n.op("Slice", x, *(n.constant(np.array([v])) for v in (7, -9, 3, -2))),
+    "instance norm": lambda n, x: n.op("InstanceNormalization", x, n.floats(4), n.floats(4)),
+    "layer norm": lambda n, x: n.op("LayerNormalization", x, n.floats(8), n.floats(8)),
+    "prelu": lambda n, x: n.op("PRelu", x, n.floats(4, 1, 1)),
+    "variance": lambda n, x: n.op("ReduceProd", n.op("ReduceMax", x, axes=[2]), axes=[3]),
+    "sum": lambda n, x: n.op("CumSum", x, n.constant(np.array(2)), exclusive=1, reverse=1),
+    "top": lambda n, x: n.op("TopK", x, n.constant(np.array([3])), axis=2, outputs=2)[0],
+    "gather": lambda n, x: n.op("Gather", x, n.constant(np.array([3, 0, 0])), axis=1),
+    "where": lambda n, x: n.op("Where", n.op("Less", x, n.number(0)), n.op("Exp", x), n.op("Erf", x)),
+    "arg": lambda n, x: n.op("Mul", n.op("Cast", n.op("ArgMax", x, axis=1, select_last_index=1), to=1), n.number(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_operators_one_by_one(name: str) -> None:
+    net = Net(6)
+    graph = import_onnx(net.model(OPS[name](net, net.input(1, 4, 9, 8))))
+    feeds = passes.feeds(graph)
+    for a, b in zip(passes.run(graph, *feeds), outputs_of(train.Executor(graph), feeds), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5 * float(np.abs(a).max()))
+
+
+FUNCTIONS = [f for f in fmt.FUNCTIONS if f not in ("not", "is_nan", "is_inf", "none")]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_one_by_one(name: str) -> None:
+    y = Value("y", (1, 200))
+    graph = Graph(
+        [Node("unary", ["x"], ["y"], {"function": (name, 0.4, 1.5)})], {"x": Value("x", (1, 200)), "y": y}, ["x"], ["y"]
+    )
+    low = {"log": 0.01, "sqrt": 0, "acosh": 1}.get(name, -1 if name in ("asin", "acos", "atanh") else -6)
+    high = 1 if name in ("asin", "acos", "atanh") else 6
+    feeds = [np.linspace(low, high, 202, dtype=np.float32)[None, 1:-1]]
+    (a,), (b,) = passes.run(graph, *feeds), outputs_of(train.Executor(graph), feeds)
+    np.testing.assert_allclose(b, a, rtol=3e-5, atol=3e-6)
+
+
+def test_fake_quantisation_is_the_cast_of_the_format() -> None:
+    random = np.random.default_rng(4)
+    for scale, zero in ((0.037, -12), (1.0, 0), (3e-5, 127), (2.5, -128)):
+        quant = Quant((float(np.float32(scale)),), zero)
+        halves = (np.arange(-300, 300) + 0.5) * quant.scales[0]
+        x = np.concatenate([random.standard_normal(4000) * scale * 60, halves, [0, 1e30, -1e30]]).astype(np.float32)
+        quantiser = Quantiser(quant)
+        with torch.no_grad():
+            integers, real = quantiser.integers(torch.from_numpy(x)).numpy(), quantiser(torch.from_numpy(x)).numpy()
+        assert np.array_equal(integers, quant.quantise(x))
+        assert np.array_equal(real, np.float32(quant.scales[0]) * (integers.astype(np.float32) - zero))
+
+
+def test_gradients_of_fake_quantisation() -> None:
+    """Straight through where nothing is cut off; of the scale as learned step size quantisation has it."""
+    quantiser = Quantiser(Quant((0.5,), 10))
+    x = torch.tensor([0.3, -0.8, 100.0, -100.0], requires_grad=True)
+    quantiser(x).sum().backward()
+    assert x.grad.tolist() == [1, 1, 0, 0]
+    share = (1 / (4 * 138)) ** 0.5
+    want = ((1 - 0.6) + (-2 + 1.6) + 117 - 138) * 0.5 * share  # the parameter is the logarithm of the scale
+    assert float(quantiser.log_scale.grad) == pytest.approx(want, rel=1e-5)
+
+
+def test_biases_are_whole_steps() -> None:
+    bias, scale = torch.randn(50, requires_grad=True), torch.rand(50) * 1e-3 + 1e-4
+    rounded = round_bias(bias, scale)
+    steps = (rounded / scale).detach()
+    np.testing.assert_allclose(steps, steps.round(), atol=2e-3)
+    rounded.sum().backward()
+    assert (bias.grad == 1).all()
+
+
+def small() -> Any:
+    """A network with what matters: residual addition, depthwise, an activation that becomes a table, concat, pooling."""
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.Hardswish())
+            self.deep = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
+            self.wide = nn.Conv2d(8, 8, 1)
+            self.last = nn.Linear(16, 4)
+
+        def forward(self, x: Any) -> Any:
+            x = self.first(x)
+            y = torch.relu(x + self.wide(self.deep(x)))
+            return self.last(torch.cat([x, torch.max_pool2d(y, 3, 1, 1)], 1).mean((2, 3)))
+
+    return Block()
+
+
+def pictures(count: int, seed: int = 1) -> tuple[Array, Array]:
+    """Four classes: which quarter of the picture is bright."""
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((count, 1, 16, 16)).astype(np.float32) * 0.3
+    y = random.integers(0, 4, count)
+    for i, kind in enumerate(y):
+        x[i, 0, 8 * (kind // 2) :, 8 * (kind % 2) :][:8, :8] += np.linspace(0.5, 1.5, 8)[:, None] * (1 + kind)
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    torch.manual_seed(3)
+    torch.set_num_threads(1)
+    module = small()
+    train.fit(module, pictures(600), epochs=4, rate=1e-2)
+    return module
+
+
+def right(model: Any, test: tuple[Array, Array]) -> float:
+    return float(np.mean([model(x[None]).argmax() == y for x, y in zip(*test, strict=True)]))
+
+
+def test_two_lines_make_an_int8_model_that_loses_nothing(trained: Any, tmp_path: Path) -> None:
+    report = train.fine_tune(trained, pictures(600), epochs=2, test=pictures(200, 2))
+    path = report.save(tmp_path / "small.tody")
+    assert report.accuracy.metric == "top1" and report.accuracy.samples == 200
+    assert report.accuracy.before > 0.9 and report.accuracy.drop <= 0
+    model = tody.load(path, threads=1)
+    assert model.precision == "int8" and not report.islands
+    assert right(model, pictures(200, 2)) == report.accuracy.after
+    assert "learned" in {layer.method for layer in report.layers}
+    assert "top-1" in str(report) and report.html()
+
+
+def integers_in(graph: Graph) -> list[Array]:
+    return [v.data for v in graph.values.values() if v.data is not None and v.dtype == "int8" and v.data.ndim != 1]
+
+
+def test_the_integers_of_the_file_are_those_of_training(trained: Any) -> None:
+    student = train.Student(trained, pictures(64)[0])
+    student.quantise()
+    train.train(student, pictures(256), epochs=1)
+    graph = student.executor.write_back()
+    made = {name: student.executor.constant(name) for name, v in graph.values.items() if v.constant and v.quant}
+    for name, parameter in made.items():
+        want = student.executor.quantisers[student.executor._keys[name]](parameter)[0].detach().numpy()
+        value = graph.values[name]
+        assert value.quant is not None and value.data is not None
+        scales = (
+            np.float32(value.quant.scales).reshape(-1, *(1,) * 2) if value.data.ndim == 4 else np.float32(value.quant.scales)
+        )
+        assert np.array_equal(value.data * scales, want)
+    trained_integers = sorted(v.data.tobytes() for v in graph.values.values() if v.constant and v.quant)
+    to_integers(graph)
+    kept = {data.tobytes() for data in integers_in(graph)}
+    assert len(trained_integers) == 4 and kept.issuperset(trained_integers)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_module_and_the_runtime_agree(trained: Any, bits: int) -> None:
+    """Equal integers, but for ties that float32 sums decide otherwise: at most one in a hundred, by one step."""
+    student = train.Student(trained, pictures(64)[0])
+    student.quantise(bits)
+    train.train(student, pictures(256), epochs=1)
+    x = pictures(100, 3)[0]
+    found = outputs_of(student, [x])[0]
+    content = student.content()
+    model = tody.load(content, threads=1)
+    real = np.concatenate([model(each[None]) for each in x])
+    step = student.executor.write_back().values[student.executor.graph.producer()[student.executor.graph.outputs[0]].inputs[0]]
+    apart = np.rint((found - real) / step.quant.scales[0])
+    assert (apart != 0).mean() <= 0.01 and np.abs(apart).max() <= 1
+    most = max(int(np.abs(data).max()) for data in integers_in(_read(student)))
+    assert most <= 2 ** (bits - 1) - 1
+
+
+def _read(student: Any) -> Graph:
+    graph = student.executor.write_back()
+    graph.values = {n: v for n, v in graph.values.items() if v.constant and v.quant}
+    return graph
+
+
+def test_any_loop_can_train_a_student(trained: Any) -> None:
+    """What a user writes who wants the loop to himself."""
+    x, y = map(torch.from_numpy, pictures(256))
+    student = train.Student(trained, x)
+    student.quantise()
+    teach = train.Distiller(student, features=[(student.layers[0], student.teacher().layers[0])])
+    teach.fit(x[:8])
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    optimiser = torch.optim.SGD([*student.parameters(), *teach.parameters()], 1e-3)
+    losses = []
+    for _ in range(8):
+        outputs, loss = teach(x)
+        loss = loss + nn.functional.cross_entropy(outputs, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert any(not torch.equal(before[name], value) for name, value in student.state_dict().items())
+    student.load_state_dict(before)
+    assert student.compile().content == student.compile().content
+
+
+@pytest.mark.parametrize("kind", ["arrays", "tensor", "dict", "loader", "samples"])
+def test_data_in_every_form(trained: Any, kind: str) -> None:
+    x, y = pictures(40)
+    student = train.Student(trained, x)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*map(torch.from_numpy, (x, y))), 16)
+    data = {
+        "arrays": (x, y), "tensor": torch.from_numpy(x), "dict": {"input": x, "labels": y}, "loader": loader,
+        "samples": student.data.calibration,
+    }[kind]  # fmt: skip
+    calls: list[tuple[int, int, float]] = []
+    train.train(student, data, epochs=2, batch=16, progress=lambda *call: calls.append(call))
+    batches = 2 * -(-len(data) // 16) if kind == "samples" else 6
+    assert [call[:2] for call in calls] == [(i + 1, batches) for i in range(batches)]
+
+
+def test_equal_seeds_train_alike(trained: Any) -> None:
+    found = [train.fine_tune(trained, pictures(128), epochs=1).content for _ in range(2)]
+    assert found[0] == found[1]
+
+
+def test_a_pruned_student_learns_again(trained: Any) -> None:
+    student = train.Student(trained, pictures(128)[0])
+    pruning = student.prune(0.4)
+    assert pruning.fraction >= 0.4
+    before = student.compile(pictures(200, 2)).accuracy.after
+    train.train(student, pictures(600), teacher=trained, epochs=4, rate=1e-2)
+    student.quantise()
+    train.train(student, pictures(600), teacher=trained, epochs=1)
+    report = student.compile(pictures(200, 2))
+    assert report.options["prune"].endswith("of macs") and report.accuracy.after > before + 0.1
+    assert report.after.weight_bytes < report.before.weight_bytes
+    with pytest.raises(UsageError, match="quantised already"):
+        student.prune(0.2)
+
+
+def test_sparse_weights_stay_zero(trained: Any) -> None:
+    student = train.Student(trained, pictures(128)[0])
+    student.sparsify(0.5)
+    train.train(student, pictures(128), epochs=1)
+    student.quantise()
+    train.train(student, pictures(128), epochs=1)
+    packed = [data for data in integers_in(student.executor.write_back()) if data.ndim == 4 and data.shape[-1] % 4 == 0]
+    for data in packed:
+        blocks = data.reshape(-1, 4)
+        assert (blocks == 0).all(1).mean() >= 0.5
+    assert len(packed) == 2
+
+
+def test_losses() -> None:
+    a, b = torch.randn(4, 10), torch.randn(4, 10)
+    assert float(train.soft_labels(a, a)) == pytest.approx(0, abs=1e-6)
+    p, q = torch.softmax(b / 3, 1), torch.softmax(a / 3, 1)
+    assert float(train.soft_labels(a, b, 3)) == pytest.approx(float((p * (p / q).log()).sum(1).mean() * 9), rel=1e-5)
+    assert float(train.distance(a, a)) == 0 and float(train.distance(a, b)) > 0
+    x, y = torch.randn(2, 8, 8, 3), torch.randn(2, 8, 8, 5)
+    assert torch.allclose(train.flow(x, y), torch.einsum("bhwi,bhwj->bij", x, y) / 64, atol=1e-5)
+    assert train.flow(x, torch.randn(2, 4, 4, 5)).shape == (2, 3, 5)
+
+
+def test_features_and_flows_of_a_torch_teacher(trained: Any) -> None:
+    student = train.Student(trained, pictures(32)[0])
+    mine = student.layers
+    assert len(mine) == 4
+    teach = train.Distiller(student, trained, features=[(mine[1], "first")], flows=[((mine[0], mine[2]), ("first", "wide"))])
+    _, loss = teach(torch.from_numpy(pictures(8)[0]))
+    loss.backward()
+    assert torch.isfinite(loss) and all(p.grad is not None for p in teach.adapters.parameters())
+    assert not any(p.requires_grad for p in trained.parameters())
+    for bad in ([("nobody", "first")], [(mine[0], "nobody")]):
+        with pytest.raises(UsageError, match="nobody"):
+            train.Distiller(student, trained, features=bad)(torch.from_numpy(pictures(8)[0]))
+
+
+def test_a_detector_learns_from_itself_without_labels() -> None:
+    model = zoo.centerface()
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    x = np.random.default_rng(0).standard_normal((8, *shape[1:])).astype(np.float32)
+    student = train.Student(model, x)
+    student.quantise(4)
+    first = train.train(student, x, epochs=1, batch=4, rate=1e-6)
+    last = train.train(student, x, epochs=8, batch=4, rate=1e-3)
+    assert last < 0.8 * first
+    assert student.compile().accuracy.metric == "agreement"
+
+
+def test_errors_are_clear(trained: Any) -> None:
+    student = train.Student(trained, pictures(32)[0])
+    with pytest.raises(UsageError, match="batch"):
+        student(torch.zeros(2, 1, 8, 8))
+    with pytest.raises(UsageError, match="bits"):
+        student.quantise(1)
+    with pytest.raises(UsageError, match="samples"):
+        train.train(student, (pictures(8)[0], np.zeros(7)))
+    with pytest.raises(UsageError, match="no stacked arrays"):
+        train.Student(trained, "pictures/")
+
+    class Odd(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            raise RuntimeError("no graph comes of this")
+
+    with pytest.raises(ModelError, match="export"):
+        train.export(Odd(), torch.zeros(1, 3))
+
+
+def test_fashion_mnist_reads_what_it_should(tmp_path: Path) -> None:
+    import gzip
+    import struct
+
+    for part, count in (("train", 5), ("t10k", 2)):
+        images = struct.pack(">4I", 0x803, count, 28, 28) + bytes(range(256)) * 4 * count
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images[: 16 + count * 784]))
+        labels = struct.pack(">2I", 0x801, count) + bytes(count)
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    (x, y), (test, _) = train.fashion_mnist(tmp_path, most=3)
+    assert x.shape == (3, 1, 28, 28) and x.dtype == np.float32 and x.max() == 1 and y.dtype == np.int64 and len(test) == 2
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels[:-1]))
+    with pytest.raises(ModelError, match="damaged"):
+        train.fashion_mnist(tmp_path)
+    with pytest.raises(UsageError, match="there is no"):
+        train.fashion_mnist(tmp_path / "nowhere")
