@@ -1,4 +1,4 @@
-"""tody check: an ONNX file before converting it, a .tody file before trusting it."""
+"""tody check: an ONNX or TFLite file before converting it, a .tody file before trusting it."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -12,16 +12,16 @@ from .convert import add_source, shapes
 from .output import Output
 
 NAME = "check"
-HELP = "say whether an ONNX file can be converted and what it would cost; or prove a .tody file sound and test it"
+HELP = "say whether an ONNX or TFLite file can be converted and what it would cost; or prove a .tody file sound and test it"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="an .onnx file, a .tody file, or a name of the cache")
+    parser.add_argument("model", help="an .onnx or .tflite file, a .tody file, or a name of the cache")
     add_source(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return _check_source(args, out) if Path(args.model).suffix == ".onnx" else _check_model(args, out)
+    return _check_source(args, out) if Path(args.model).suffix in (".onnx", ".tflite") else _check_model(args, out)
 
 
 def _check_source(args: argparse.Namespace, out: Output) -> int:

@@ -1,4 +1,4 @@
-"""tody convert: an ONNX file becomes a .tody file."""
+"""tody convert: an ONNX or TFLite file becomes a .tody file."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .arguments import bind, numbers, shape, size, threshold
 from .output import Output
 
 NAME = "convert"
-HELP = "turn an ONNX model into a .tody file, and check that it computes the same"
+HELP = "turn an ONNX or TFLite model into a .tody file, and check that it computes the same"
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def add_facts(parser: argparse.ArgumentParser) -> None:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="an .onnx file")
+    parser.add_argument("model", help="an .onnx or .tflite file")
     parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
     add_source(parser)
     add_facts(parser)

@@ -11,6 +11,7 @@ from typing import Any
 from .. import format as fmt
 from ..errors import UnsupportedError
 from . import report
+from .integers import to_integers
 from .lower import lower
 from .optimise import optimise
 from .outline import activations
@@ -101,6 +102,7 @@ def check(
             raise
         return _estimate(source, sizes, e.nodes)
     optimise(graph)
+    to_integers(graph)
     file, where = lower(graph)
     return CheckReport(
         name=source.name,

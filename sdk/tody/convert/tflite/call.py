@@ -62,8 +62,6 @@ def quant_of(tensor: Tensor) -> Quant | None:
     if tensor.scale.scales.size > 1:
         raise Refusal(f"tensor {tensor.name} has a scale per channel", "only weights can have that")
     zero = int(tensor.scale.zero_points[0]) - (casts.SHIFT if tensor.dtype == "uint8" else 0)
-    if not -128 <= zero <= 127:
-        raise ValueError(f"the zero point of tensor {tensor.name} lies outside of its dtype")
     return Quant((float(tensor.scale.scales[0]),), zero)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -156,7 +155,7 @@ def _tensor(root: Table, table: Table, name: str, content: bytes) -> Tensor:
     held = _content(root, table, name, content)
     if held.size and dtype != "string":
         data = _array(held, dtype, shape, name)
-    scale = _scale(table["quantization"], shape, name)
+    scale = _scale(table["quantization"], shape, dtype, name)
     whole = "int8" if dtype in ("int4", "int2") else dtype
     return Tensor(name, shape, is_open, whole, data, scale, table["is_variable"])
 
@@ -201,7 +200,7 @@ def _unpacked(held: Array, bits: int, dtype: str, count: int) -> Array:
     return values.astype(np.uint8 if dtype.startswith("u") else np.int8)
 
 
-def _scale(table: Table | None, shape: tuple[int, ...], name: str) -> Scale | None:
+def _scale(table: Table | None, shape: tuple[int, ...], dtype: str, name: str) -> Scale | None:
     if table is None or not table["scale"].size:
         return None
     scales, axis = np.asarray(table["scale"]), int(table["quantized_dimension"])
@@ -211,12 +210,9 @@ def _scale(table: Table | None, shape: tuple[int, ...], name: str) -> Scale | No
     per_index = scales.size > 1
     if zeros.size not in (1, scales.size) or (per_index and (not 0 <= axis < len(shape) or scales.size != shape[axis])):
         raise Damage(f"tensor {name} of the shape {list(shape)} has {scales.size} scales and {zeros.size} zero points")
+    low, high = {"int8": (-128, 127), "uint8": (0, 255)}.get(dtype, (-(1 << 31), (1 << 31) - 1))
+    if zeros.min() < low or zeros.max() > high:
+        raise Damage(f"a zero point of tensor {name} is none of its integers")
     if not (np.isfinite(scales).all() and (scales > 0).all()):
         raise ModelError(f"a scale of tensor {name} is not above zero", "its integers stand for nothing", "quantise it again")
     return Scale(scales, np.broadcast_to(zeros, scales.shape), axis if per_index else 0)
-
-
-def shared(tensor: Tensor) -> Any:
-    """The one scale and zero point of a tensor, or None where it has none or several."""
-    scale = tensor.scale
-    return None if scale is None or scale.scales.size > 1 else (float(scale.scales[0]), int(scale.zero_points[0]))

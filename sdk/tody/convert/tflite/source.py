@@ -129,7 +129,7 @@ def _interpret(interpreter: Any, model: TfliteModel, arrays: Mapping[str, Array]
             run.resize_tensor_input(entry["index"], arrays[name].shape)
     run.allocate_tensors()
     for entry, name in entries:
-        run.set_tensor(entry["index"], np.ascontiguousarray(arrays[name]))
+        run.set_tensor(entry["index"], np.asarray(arrays[name], order="C"))
     run.invoke()
     results = zip(model.outputs, run.get_output_details(), strict=True)
     return {model.tensors[i].name: np.array(run.get_tensor(entry["index"])) for i, entry in results}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...errors import ModelError
+from ...errors import ModelError, UnsupportedError
 from .. import casts, ports
 from ..builder import Builder
 from ..graph import Graph
@@ -78,7 +78,10 @@ class _Walk:
         tensor, b = self._model.tensors[index], self._b
         b.source, b.hint = "", tensor.name
         x = ports.add_input(b.graph, port, shape)
-        quant = quant_of(tensor)
+        try:
+            quant = quant_of(tensor)
+        except Refusal as e:
+            raise UnsupportedError(f"input {tensor.name} cannot be used", e.why, e.hint) from e
         if quant is None:
             self._scope[index] = x
             return
