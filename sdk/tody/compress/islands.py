@@ -16,7 +16,8 @@ from .observe import Array, Probe, Sample
 
 GOAL = 18.0  # dB: below, what is wrong in an output is more than an eighth of what is right
 BUDGET = 0.15  # of the model's multiply-adds that may stay in float32
-GAIN = 0.25  # dB: the least that a layer must bring
+GAIN = 0.02  # dB: the least that a layer must bring to be considered
+SPARED = 0.25  # dB: that the last layers must bring to stay
 WORTH = 2.0  # dB: the least that all of them together must bring
 SAMPLES = 4
 REASON = "more exact so"
@@ -33,10 +34,10 @@ def islands(
 ) -> dict[str, str]:
     """Layers that shall stay in float32, with the reason.
 
-    Nothing stays if rounding the activations leaves the worst output better than `goal`. Otherwise layers next to the model's
-    float32 borders are tried, first those with nothing but float32 before them, or behind them: there the rounding of a value is
-    saved, not only that of weights. In each turn the one stays that brings most, at least `GAIN`, until the goal is met or
-    `BUDGET` used up. If all that comes to less than `WORTH`, it does not pay, and nothing stays.
+    Nothing stays if rounding the activations leaves the worst output better than `goal`. Otherwise layers at the borders to
+    float32 are tried, those with nothing but float32 before them, or behind them: there the rounding of a value is saved, not
+    only that of weights. In each turn the one that brings most is added, until the goal is met, `BUDGET` is used up, or no
+    layer brings anything. Of these the first few stay that bring all but `SPARED` of what all do, if that is `WORTH` it.
 
     Args:
         graph: float32, after `place.prepare`; left as it is.
@@ -46,28 +47,32 @@ def islands(
         goal: in dB, of the output that suffers most.
     """
     trial = _Trial(graph, samples[:SAMPLES], choice, io_is_integer)
-    first = best = trial.sqnr(kept)
-    found: dict[str, str] = {}
+    reached = [trial.sqnr(kept)]
+    added: dict[str, str] = {}
     hopeless: set[str] = set()
     left = BUDGET * macs(graph)
-    while best < goal:
-        integer = place.decide(graph, {**kept, **found}, io_is_integer).integer
+    while reached[-1] < goal:
+        integer = place.decide(graph, {**kept, **added}, io_is_integer).integer
         costs = {y: cost for y, cost in _borders(graph, integer) if cost <= left and y not in hopeless}
-        tried = {y: trial.sqnr({**kept, **found, y: REASON}) for y in costs}
-        hopeless.update(y for y in tried if tried[y] < best + GAIN)
+        tried = {y: trial.sqnr({**kept, **added, y: REASON}) for y in costs}
+        hopeless.update(y for y in tried if tried[y] < reached[-1] + GAIN)
         name = max(tried, key=lambda y: tried[y], default="")
         if not name or name in hopeless:
             break
-        found[name], best = REASON, tried[name]
+        added[name] = REASON
+        reached.append(tried[name])
         left -= costs[name]
-    return found if best >= min(goal, first + WORTH) else {}
+    if reached[-1] < min(goal, reached[0] + WORTH):
+        return {}
+    enough = next(i for i, value in enumerate(reached) if value >= min(goal, max(reached) - SPARED))
+    return dict(list(added.items())[:enough])
 
 
 def _borders(graph: Graph, integer: set[Node]) -> list[tuple[str, int]]:
     """Layers with nothing but float32 before them, or nothing but float32 behind them, and their multiply-adds."""
     before: set[str | None] = set()  # values that int8 operators had to do with
     for node in graph.nodes:
-        if node in integer and node.op in place.HEAVY or not before.isdisjoint(node.inputs):
+        if (node in integer and node.op in place.HEAVY) or not before.isdisjoint(node.inputs):
             before.update(node.outputs)
     behind: set[str | None] = set()  # values that an int8 layer will have to do with
     found = []
@@ -96,7 +101,7 @@ class _Trial:
         place.quantise(work, integer, self._choice)
         probe = Probe(work)
         got = [list(probe.run(sample).values()) for sample in self._samples]
-        return min((_sqnr(*pair) for pair in zip(zip(*self._right, strict=True), zip(*got, strict=True), strict=True)))
+        return min(_sqnr(*pair) for pair in zip(zip(*self._right, strict=True), zip(*got, strict=True), strict=True))
 
 
 def _sqnr(right: Sequence[Array], got: Sequence[Array]) -> float:
