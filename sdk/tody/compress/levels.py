@@ -20,7 +20,7 @@ from .moments import Moments
 Array = NDArray[Any]
 Nearest = Callable[[Array], Array]  # numbers -> the level nearest to each
 
-DAMPING = 0.01  # of the mean of the diagonal, added to it: keeps matrices of few samples invertible
+DAMPING = 0.01  # of the mean of the diagonal, added to it, where there are rows enough
 PULL = 0.1  # the same towards the float weights when they are fitted anew to quantised inputs
 _BLOCK = 64  # columns between two updates of everything else
 _SHRINK = np.linspace(1.0, 0.4, 61)  # tried fractions of the range that holds every weight
@@ -71,25 +71,26 @@ def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
     Args:
         weights: [groups, outputs, columns].
         moments: of the layer's inputs.
-        pull: weight of the old ones, relative to the mean variance of a column.
+        pull: weight of the old ones, relative to the mean variance of a column; more where rows are scarce.
 
     Returns:
         As `weights`, float64.
     """
     gram, cross = moments.gram(), moments.cross()
-    damped = gram + _ridge(gram, pull)
+    damped = gram + _ridge(gram, pull * moments.scarcity)
     old = moments.split(weights.astype(np.float64))
     change = np.linalg.solve(damped, (cross - gram) @ old.transpose(0, 2, 1))
     return moments.join(old + change.transpose(0, 2, 1))
 
 
-def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 3) -> Array:
+def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float = DAMPING, passes: int = 3) -> Array:
     """Levels that are close to `target` as the layer's outputs see it.
 
     Args:
         target: weights in units of their steps, [blocks, outputs, columns].
         gram: covariance of the columns, [blocks, columns, columns]; may have any rank.
         nearest: the level of each weight.
+        damping: part of the mean of the diagonal that is added to it, so that directions that were not seen count too.
         passes: of coordinate descent behind the first rounding; ends early when nothing moves.
 
     Returns:
@@ -97,7 +98,7 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, passes: int = 3)
     """
     order = np.argsort(np.einsum("gdd->gd", gram), axis=1, kind="stable")
     each = np.arange(len(gram))[:, None, None]
-    damped = (gram + _ridge(gram, DAMPING))[each, order[:, :, None], order[:, None, :]]
+    damped = (gram + _ridge(gram, damping))[each, order[:, :, None], order[:, None, :]]
     wanted = np.take_along_axis(target.astype(np.float32), order[:, None, :], 2)
     levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest)
     damped = damped.astype(np.float32)

@@ -131,6 +131,11 @@ class Moments:
         """Of y, [groups, columns]."""
         return self._sums[1].reshape(self.groups, -1) / max(1, self.count)
 
+    @property
+    def scarcity(self) -> float:
+        """By how much more to distrust the covariances than if there were any number of rows."""
+        return 1 + 10 * int(self._sums[0].shape[1]) / max(1, self.count)
+
     def gram(self) -> Array:
         """Covariance of y, [groups * blocks, width, width]."""
         seen = self._sums[1] / max(1, self.count)

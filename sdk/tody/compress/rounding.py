@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
 from . import palette
-from .levels import Nearest, correct_bias, refit, round_weights, scales, uniform
+from .levels import DAMPING, Nearest, correct_bias, refit, round_weights, scales, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
@@ -29,7 +29,8 @@ from .place import LINEAR
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]  # sample runs done, and in all
 
-PLACES = 256  # of a layer's output that one sample is looked at
+SAMPLES = 32  # at most, spread over those given: more cost time and change little
+PLACES = 512  # of a layer's output that are looked at in each of them
 PALETTE_BITS = 6  # and less: levels of their own for each layer
 MAX_BYTES = 1 << 29  # of the moments of one stage
 _BIAS_RANGE = 2.0**30  # of an int32 bias: leaves as much again for the products
@@ -68,8 +69,8 @@ def quantise_weights(
         progress: called after each pair of runs.
     """
     layers = _layers(graph, bits)
-    parts = _parts(layers, stages)
-    done = 0
+    parts, done = _parts(layers, stages), 0
+    samples = samples[:: -(-len(samples) // SAMPLES) or 1]
     for part in parts:
         _mark_first(graph, part)
         for number, sample in enumerate(samples):
@@ -177,7 +178,8 @@ def _quantise(graph: Graph, layer: _Layer) -> None:
     step, nearest = _levels(fitted, layer, _floor(graph, layer))
     target = fitted / step[..., None]
     if moments.count:
-        levels = moments.join(round_weights(moments.split(target), moments.gram(), nearest))
+        damping = DAMPING * moments.scarcity
+        levels = moments.join(round_weights(moments.split(target), moments.gram(), nearest, damping))
         for each in layer.nodes:
             _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
     else:

@@ -53,7 +53,7 @@ def test_coordinate_descent_never_costs_more() -> None:
     damped = moments.gram() + levels.DAMPING * np.trace(moments.gram()[0]) / 70 * np.eye(70)
     before = np.inf
     for passes in range(4):
-        error = levels.round_weights(weights / step, moments.gram(), levels.uniform(3), passes) * step - weights
+        error = levels.round_weights(weights / step, moments.gram(), levels.uniform(3), passes=passes) * step - weights
         now = float(np.einsum("gnd,gde,gne->", error, damped, error))
         assert now <= before * (1 + 1e-6)
         before = now

@@ -39,10 +39,8 @@ def placed(model: Any, count: int = 6) -> tuple[Graph, Graph, list[Sample], list
 
 def noise(reference: Graph, graph: Graph, samples: list[Sample]) -> float:
     """Mean square of what the outputs differ by, as a part of their own."""
-    a, b = Probe(reference), Probe(graph)
-    wanted, found = (
-        np.concatenate([np.concatenate([y.reshape(-1) for y in p.run(s).values()]) for s in samples]) for p in (a, b)
-    )
+    probes = Probe(reference), Probe(graph)
+    wanted, found = (np.concatenate([y.reshape(-1) for s in samples for y in p.run(s).values()]) for p in probes)
     return float(np.square(wanted - found).mean() / np.square(wanted).mean())
 
 
@@ -72,7 +70,7 @@ def test_weights_are_int8_constants_with_a_cast() -> None:
         cast = makers[node.inputs[1] or ""]
         value = graph.values[cast.inputs[0] or ""]
         own = graph.values[node.inputs[1] or ""]
-        outputs = node.op == "dwconv" and own.shape[1] or own.shape[0] * own.shape[1]
+        outputs = own.shape[1] if node.op == "dwconv" else own.shape[0] * own.shape[1]
         assert cast.op == "cast" and value.shape == own.shape and value.pack == own.pack
         assert value.data is not None and value.data.dtype == np.int8 and value.data.min() >= -127
         assert value.quant is not None and len(value.quant.scales) == outputs and value.quant.zero_point == 0
