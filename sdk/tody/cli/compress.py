@@ -20,7 +20,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="an .onnx or .tflite file, in float")
     parser.add_argument("--data", required=True, metavar="DIR", help=DATA)
     parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
-    parser.add_argument("--weights", type=count, default=8, metavar="BITS", help="bits of a weight: 2 to 8 (default 8)")
+    parser.add_argument(
+        "--weights", type=count, default=8, metavar="BITS", help="2 to 8 (default 8), or 16: half floats, no int8"
+    )
+    parser.add_argument(
+        "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"
+    )
     parser.add_argument(
         "--max-drop",
         type=threshold,
@@ -45,7 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--effort", choices=("fast", "normal", "best"), default="normal", help="time spent on accuracy (default: normal)"
     )
     parser.add_argument("--samples", type=count, default=128, metavar="N", help="how many calibrate, at most (default 128)")
-    parser.add_argument("--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs (default: float32)")
+    parser.add_argument(
+        "--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs (default: float32)"
+    )
     parser.add_argument("--coded", action="store_true", help="store the file coded: smaller, decoded when it is opened")
     parser.add_argument("--report", metavar="PAGE.html", help="write the report as a page with plots, too")
     add_source(parser)
@@ -64,6 +71,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             args.data,
             target,
             weights=args.weights,
+            prune=args.prune,
             max_drop=args.max_drop,
             force=args.force,
             metric=args.metric,

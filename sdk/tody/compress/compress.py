@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,22 @@ from ..convert.optimise import optimise
 from ..convert.rewrite import first_output
 from ..convert.source import Source, read_source
 from ..errors import UsageError
-from ..run.model import load
+from ..run.model import Model, load
 from . import ranges
 from .borders import integer_borders
 from .data import SAMPLES, read_data
+from .halves import halve
 from .measure import METRICS, choose_metric, cost, latency, measure
 from .place import LINEAR
+from .prune import MOST
+from .prune import prune as remove_channels
 from .quantise import STAGES, Quantised, Report, Settings, quantise
 from .report import BINS, CompressReport, Island, Layer
+from .samples import Data
 
 IO = ("float32", "int8")
+HALF = 16  # bits: weights that are not integers
+PRUNE_SAMPLES = 32  # to see which channels the others can stand in for
 
 
 def compress(
@@ -44,6 +51,7 @@ def compress(
     effort: str = "normal",
     samples: int = SAMPLES,
     io: str = "float32",
+    prune: float = 0.0,
     coded: bool = False,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
@@ -62,7 +70,8 @@ def compress(
         model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto, in float.
         data: pictures or inputs to calibrate and to measure with, as `read_data` takes them.
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
-        weights: bits of the weights, 2 to 8.
+        weights: bits of the weights, 2 to 8: up to 6 as a palette of few levels for each layer. 16: half floats, in a coded
+            file that computes in float32.
         max_drop: largest loss allowed, of the metric, 0 to 1 (`Accuracy.allowed`).
         force: keep a result that lost more; the report says so.
         metric: "map", "top1", "agreement", or "auto" for what the data has labels for.
@@ -71,6 +80,7 @@ def compress(
         samples: how many to calibrate with, at most.
         io: dtype of the model's float inputs and outputs in the file. "int8": of those that integers are made of, or that are
             made of integers; the others are noted.
+        prune: share of the multiply-adds that goes with whole channels, 0 to 0.9 (`prune.py`); training afterwards helps.
         coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
@@ -81,22 +91,66 @@ def compress(
         UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
     """
-    _check(weights=weights, max_drop=max_drop, metric=metric, method=method, effort=effort, io=io)
-    tell = progress or (lambda what, done, total: None)
+    _check(weights=weights, max_drop=max_drop, prune=prune, metric=metric, method=method, effort=effort, io=io)
     target = target_path(output, model)
     source = read_source(model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
-    facts = describe(
-        source,
-        graph,
-        decoder=decoder,
-        labels=labels,
-        preprocess=preprocess,
-        score=score,
-        iou=iou,
-        name=name,
-        licence=licence,
-    )
+    told: dict[str, Any] = {"labels": labels, "preprocess": preprocess, "score": score, "iou": iou}
+    facts = describe(source, graph, decoder=decoder, name=name, licence=licence, **told)
+    job = _prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))
+    if prune:
+        job.notes += _prune(job, prune)
+    if weights == HALF:
+        options: dict[str, Any] = {"prune": prune}
+        made = _halve(job, {"weights": weights, **options, **job.data.as_dict()})
+    else:
+        options = {"method": method, "effort": effort, "io": io, "prune": prune}
+        made = _quantise(job, Settings(weights, method, effort, io == "int8"), options, coded)
+    report = _report(job, made, weights, {**options, "coded": coded or weights == HALF})
+    report.judge(max_drop, force)
+    if decoder != "auto":
+        try_decoder(report.content, facts)
+    if target is not None:
+        report.save(target)
+    return report
+
+
+@dataclass
+class _Job:
+    """A float model that is about to be compressed.
+
+    Attributes:
+        graph: optimised.
+        facts: of `describe`.
+        data: to calibrate and to measure with.
+        metric: that is measured.
+        before: the float model.
+        tell: takes progress.
+        notes: for the report.
+    """
+
+    source: Source
+    graph: Graph
+    facts: dict[str, Any]
+    data: Data
+    metric: str
+    before: Model
+    tell: Report
+    notes: list[str]
+
+
+@dataclass
+class _Made:
+    """A compressed model: the file's bytes, and what the report says of it."""
+
+    content: bytes
+    layers: list[Layer] = field(default_factory=list)
+    islands: list[Island] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samples: int, metric: str, tell: Report) -> _Job:
+    """Read the data, choose the metric, optimise the graph, and compile the float model."""
     found = read_data(
         data,
         facts["inputs"],
@@ -109,44 +163,70 @@ def compress(
     optimise(graph)
     _check_source(graph, facts["name"])
     before = load(finish(lower(graph.copy())[0], source, facts, feeds), threads=1)
-    settings = Settings(weights, method, effort, io == "int8")
-    made = quantise(graph, found.calibration, settings, progress)
-    options = {"method": method, "effort": effort, "io": io}
-    provenance = {"weights": weights, **options, **found.as_dict()}
-    content, islands, more = _compile(made, source, facts, provenance, coded, io == "int8")
-    after = load(content, threads=1)
-    accuracy = measure(before, after, found, metric, lambda done, total: tell("measuring", done, total))
-    times = latency([before, after])
-    report = CompressReport(
-        name=facts["name"],
-        source=source.file,
+    return _Job(source, graph, facts, found, metric, before, tell, [*graph.notes, *found.notes])
+
+
+def _prune(job: _Job, fraction: float) -> list[str]:
+    """Remove channels; returns what is worth a note."""
+    some = job.data.calibration[:PRUNE_SAMPLES]
+    done = remove_channels(job.graph, fraction, some)
+    kept = [f"{len(done.kept)} layers kept all their channels"] if done.kept else []
+    return [f"{100 * done.fraction:.1f} % of the multiply-adds were pruned, in {len(done.layers)} layers", *kept]
+
+
+def _quantise(job: _Job, settings: Settings, options: Mapping[str, Any], coded: bool) -> _Made:
+    """The model in int8."""
+    made = quantise(job.graph, job.data.calibration, settings, job.tell)
+    graph, facts = made.graph.copy(), job.facts
+    graph.notes = []
+    refused = to_integers(graph)
+    if settings.io_is_integer:
+        facts = integer_borders(graph, facts)
+    feeds = verify.feeds(graph, facts.get("preprocess"))
+    provenance = {"weights": settings.bits, **options, **job.data.as_dict()}
+    content = finish(lower(graph)[0], job.source, facts, feeds, {"compressed": provenance}, coded)
+    return _Made(content, layers_of(made), islands_of(graph, made, refused), graph.notes)
+
+
+def _halve(job: _Job, provenance: Mapping[str, Any]) -> _Made:
+    """The model in float32 with weights that fit into float16."""
+    content, notes = halve(job.graph, job.source, job.facts, provenance)
+    return _Made(content, notes=notes)
+
+
+def _report(job: _Job, made: _Made, weights: int, options: dict[str, Any]) -> CompressReport:
+    """Measure the compressed model beside the float one."""
+    after = load(made.content, threads=1)
+    accuracy = measure(job.before, after, job.data, job.metric, lambda done, total: job.tell("measuring", done, total))
+    times = latency([job.before, after])
+    return CompressReport(
+        name=job.facts["name"],
+        source=job.source.file,
         weights=weights,
         options=options,
-        data=found.as_dict(),
-        before=cost(before, times[0]),
+        data=job.data.as_dict(),
+        before=cost(job.before, times[0]),
         after=cost(after, times[1]),
         accuracy=accuracy,
-        layers=layers_of(made),
-        islands=islands,
-        decoder=facts.get("decoder", {}).get("name", ""),
-        notes=[*graph.notes, *found.notes, *more],
-        content=content,
+        layers=made.layers,
+        islands=made.islands,
+        decoder=job.facts.get("decoder", {}).get("name", ""),
+        notes=[*job.notes, *made.notes],
+        content=made.content,
     )
-    report.judge(max_drop, force)
-    if decoder != "auto":
-        try_decoder(content, facts)
-    if target is not None:
-        report.save(target)
-    return report
 
 
-def _check(weights: int, max_drop: float, **chosen: str) -> None:
+def _check(weights: int, max_drop: float, prune: float, **chosen: str) -> None:
     known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO}
     for key, value in chosen.items():
         if value not in known[key]:
             raise UsageError(f"there is no {key} {value!r}", f"known are {', '.join(known[key])}")
-    if weights not in range(2, 9):
-        raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8")
+    if weights not in (*range(2, 9), HALF):
+        raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8, or 16 for half floats and no integers")
+    if weights == HALF and chosen["io"] == "int8":
+        raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
+    if not 0 <= prune <= MOST:
+        raise UsageError(f"prune is {prune}", "it is the share of the work that goes", f"0 to {MOST}")
     if not 0 <= max_drop <= 1:
         raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
 
@@ -157,20 +237,6 @@ def _check_source(graph: Graph, name: str) -> None:
         raise UsageError(f"{name} is quantised already", "its integers would be rounded twice", hint)
     if any(0 in value.shape for name, value in graph.values.items() if name in graph.inputs):
         raise UsageError(f"{name} has an input without elements", "there is nothing to calibrate with")
-
-
-def _compile(
-    made: Quantised, source: Source, facts: dict[str, Any], provenance: Mapping[str, Any], coded: bool, io_is_integer: bool
-) -> tuple[bytes, list[Island], list[str]]:
-    """The file's bytes, what stays in float32 in it, and what else is worth a note."""
-    graph = made.graph.copy()
-    graph.notes = []
-    refused = to_integers(graph)
-    if io_is_integer:
-        facts = integer_borders(graph, facts)
-    feeds = verify.feeds(graph, facts.get("preprocess"))
-    content = finish(lower(graph)[0], source, facts, feeds, {"compressed": provenance}, coded)
-    return content, islands_of(graph, made, refused), graph.notes
 
 
 def islands_of(graph: Graph, made: Quantised, refused: Sequence[str]) -> list[Island]:

@@ -75,8 +75,39 @@ def test_coded_file_computes_the_same(capsys: Capture, pictures: Path) -> None:
     plain, coded = tody.load("plain.tody"), tody.load("coded.tody")
     assert coded.file_bytes < plain.file_bytes and coded.decoded_bytes == plain.file_bytes
     x = np.random.default_rng(0).uniform(0, 255, (1, 3, 96, 128)).astype(np.float32)
-    for a, b in zip(plain(x).values(), coded(x).values()):  # type: ignore[union-attr]
+    for a, b in zip(plain(x).values(), coded(x).values()):
         assert a.tobytes() == b.tobytes()
+
+
+def test_half_floats(capsys: Capture, pictures: Path) -> None:
+    assert main([*compress("--weights", "16", data=pictures), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    model = tody.load("door.tody")
+    assert model.precision == "float32" and model.decoded_bytes and facts["options"] == {"prune": 0.0, "coded": True}
+    assert facts["accuracy"]["after"] == 1.0 and facts["weights"] == 16
+    assert main(compress("--weights", "16", "--io", "int8", data=pictures)) == 2
+
+
+def test_pruned_model_does_less_work(capsys: Capture, here: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    shapes = {"a": (32, 3, 3, 3), "b": (32, 32, 3, 3), "c": (4, 32, 1, 1)}
+    weights = [onnx.numpy_helper.from_array(rng.normal(0, 0.1, s).astype(np.float32), n) for n, s in shapes.items()]
+    steps = [("Conv", ["x", "a"], "p", [1] * 4), ("Relu", ["p"], "q", None), ("Conv", ["q", "b"], "r", [1] * 4)]
+    steps += [("Relu", ["r"], "s", None), ("Conv", ["s", "c"], "y", None)]
+    nodes = [onnx.helper.make_node(op, i, [o], **({"pads": pads} if pads else {})) for op, i, o, pads in steps]
+    ports = [onnx.helper.make_tensor_value_info(n, 1, s) for n, s in (("x", [1, 3, 16, 16]), ("y", [1, 4, 16, 16]))]
+    graph = onnx.helper.make_graph(nodes, "net", ports[:1], ports[1:], weights)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), "net.onnx")
+    np.save("x.npy", rng.normal(size=(12, 3, 16, 16)).astype(np.float32))
+    sizes = []
+    for share in ("0", "0.5"):
+        command = ["compress", "net.onnx", "--data", "x.npy", "--effort", "fast", "--force", "--prune", share, "--json"]
+        assert main(command) == 0
+        facts = json.loads(capsys.readouterr().out)
+        sizes.append(facts["after"]["weight_bytes"])
+    assert sizes[1] < 0.75 * sizes[0]
+    assert any("of the multiply-adds were pruned" in note for note in facts["notes"])
 
 
 def test_integers_at_the_borders_are_measured_as_real_numbers(capsys: Capture, pictures: Path) -> None:
