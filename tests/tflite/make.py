@@ -34,6 +34,7 @@ _VERSIONS = {"BROADCAST_TO": 2}  # of which LiteRT has no earlier one
 _OWN = {  # spelt out where the reader does without a field
     "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] builtin_options_type:u8 options:place",
     "ArgMax": "output_type:i8",
+    "Indices": "values:[u8]",
 }
 
 

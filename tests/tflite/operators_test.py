@@ -167,7 +167,7 @@ def test_operator(case: tuple[str, list[Any], str, dict[str, Any]]) -> None:
 
 
 # Here by other tests: these need more than one operator, or numbers that are known when a model is converted.
-ELSEWHERE = "SHAPE RANK RANGE BROADCAST_ARGS QUANTIZE DEQUANTIZE UNIDIRECTIONAL_SEQUENCE_LSTM".split()
+ELSEWHERE = "SHAPE RANK RANGE BROADCAST_ARGS QUANTIZE DEQUANTIZE DENSIFY UNIDIRECTIONAL_SEQUENCE_LSTM".split()
 
 
 def test_all_are_tested() -> None:
@@ -199,6 +199,32 @@ def test_shapes_are_folded() -> None:
     data = f(2, 3, 4)
     (got,) = ours(file.content(y), [data])
     np.testing.assert_array_equal(got, -data)
+
+
+SPARSE = np.zeros((4, 6), np.float32)
+SPARSE[0, 2:4], SPARSE[1, 0:2], SPARSE[1, 4:6], SPARSE[3, 4:6] = (1, 2), (3, 0), (4, 5), (0, 6)
+
+
+def sparse(file: Tflite) -> int:
+    """`SPARSE` as rows of blocks of 1 x 2, of which those that hold something are listed."""
+    starts, blocks = {"values": [0, 1, 3, 3, 4]}, {"values": [1, 0, 2, 2]}
+    rows = {"format": 0, "dense_size": 4}
+    listed = {"format": 1, "array_segments_type": 3, "array_segments": ("Indices", starts)}
+    listed |= {"array_indices_type": 3, "array_indices": ("Indices", blocks)}
+    levels = [rows, listed, {"format": 0, "dense_size": 2}]
+    values = np.array([1, 2, 3, 0, 4, 5, 0, 6], np.float32)
+    order = {"traversal_order": [0, 1, 2], "block_map": [1], "dim_metadata": levels}
+    return file.tensor("float32", SPARSE.shape, values, sparsity=order)
+
+
+def test_sparse_constants() -> None:
+    file = Tflite()
+    x, whole, y = file.input("float32", (4, 6)), file.tensor("float32", (4, 6)), file.tensor("float32", (4, 6))
+    file.op("DENSIFY", [sparse(file)], [whole])
+    file.op("ADD", [x, whole], [y])
+    content, zero = file.content(y), np.zeros((4, 6), np.float32)
+    np.testing.assert_array_equal(ours(content, [zero])[0], SPARSE)
+    np.testing.assert_array_equal(litert(content, [zero])[0], SPARSE)
 
 
 @pytest.mark.parametrize("time_major", (True, False))

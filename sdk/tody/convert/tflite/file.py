@@ -10,8 +10,10 @@ import numpy as np
 
 from ...errors import ModelError
 from ..operand import Array
+from ..reading import MAX_FILE
 from .flatbuffer import Damage, FlatBuffer, Table
 from .schema import DTYPES, OPERATORS, OPTIONS, TABLES
+from .sparse import places
 
 MAGIC = b"TFL3"  # from byte 4 on
 MAX_OPERATORS = 50_000
@@ -94,7 +96,7 @@ def read_tflite(content: bytes, what: str) -> TfliteModel:
         raise Damage("it holds no graph")
     graph = root["subgraphs"][0]
     names = _unique([t["name"] for t in graph["tensors"]])
-    tensors = tuple(_tensor(root, t, name, content) for t, name in zip(graph["tensors"], names, strict=True))
+    tensors = tuple(_tensor(file, root, t, name) for t, name in zip(graph["tensors"], names, strict=True))
     if len(graph["operators"]) > MAX_OPERATORS:
         raise ModelError(f"{what} has too many operators", f"{MAX_OPERATORS:,} are the limit")
     inputs, outputs = (_indices(graph[key], len(tensors)) for key in ("inputs", "outputs"))
@@ -143,7 +145,7 @@ def _operator(file: FlatBuffer, root: Table, table: Table, count: int) -> Operat
     return Operator(code["custom_code"] if is_custom else op, is_custom, code["version"], inputs, outputs, options)
 
 
-def _tensor(root: Table, table: Table, name: str, content: bytes) -> Tensor:
+def _tensor(file: FlatBuffer, root: Table, table: Table, name: str) -> Tensor:
     if not 0 <= table["type"] < len(DTYPES):
         raise Damage(f"tensor {name} has dtype {table['type']}")
     dtype, shape = DTYPES[table["type"]], tuple(int(n) for n in table["shape"][: _MAX_RANK + 1])
@@ -152,9 +154,13 @@ def _tensor(root: Table, table: Table, name: str, content: bytes) -> Tensor:
     signature = table["shape_signature"]
     is_open = tuple(int(n) < 0 for n in signature) if len(signature) == len(shape) else (False,) * len(shape)
     data = None
-    held = _content(root, table, name, content)
+    held = _content(root, table, name, file.content)
     if held.size and dtype != "string":
-        data = _array(held, dtype, shape, name)
+        if math.prod(shape) > MAX_FILE:
+            raise Damage(f"tensor {name} has the shape {list(shape)}")
+        at = None if table["sparsity"] is None else places(file, table["sparsity"], shape, name)
+        data = _array(held, dtype, shape if at is None else at.shape, name)
+        data = data if at is None else _spread_out(data, at, shape)
     scale = _scale(table["quantization"], shape, dtype, name)
     whole = "int8" if dtype in ("int4", "int2") else dtype
     return Tensor(name, shape, is_open, whole, data, scale, table["is_variable"])
@@ -162,9 +168,9 @@ def _tensor(root: Table, table: Table, name: str, content: bytes) -> Tensor:
 
 def _content(root: Table, table: Table, name: str, content: bytes) -> Array:
     """The bytes of a tensor's buffer, none where it is no constant. They stand in the buffer or behind the FlatBuffer."""
-    if table["external_buffer"] or table["sparsity"] is not None:
-        what = f"tensor {name} is {'sparse' if table['sparsity'] is not None else 'in another file'}"
-        raise ModelError(what, "tody reads tensors that are whole and in the file", "export the model without that")
+    if table["external_buffer"]:
+        what = f"tensor {name} is in another file"
+        raise ModelError(what, "tody reads models that are one file", "export the model with its weights inside")
     if table["buffer"] >= len(root["buffers"]):
         raise Damage(f"tensor {name} is in buffer {table['buffer']} of {len(root['buffers'])}")
     buffer = root["buffers"][table["buffer"]]
@@ -189,6 +195,13 @@ def _array(held: Array, dtype: str, shape: tuple[int, ...], name: str) -> Array:
     if dtype == "bfloat16":
         return (np.frombuffer(held, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     return np.frombuffer(held, np.dtype(dtype)).reshape(shape)
+
+
+def _spread_out(values: Array, at: Array, shape: tuple[int, ...]) -> Array:
+    """A sparse constant as a whole one, zero where it has no values."""
+    whole = np.zeros(math.prod(shape), values.dtype)
+    whole[at] = values
+    return whole.reshape(shape)
 
 
 def _unpacked(held: Array, bits: int, dtype: str, count: int) -> Array:

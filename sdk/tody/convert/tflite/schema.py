@@ -6,9 +6,11 @@ from __future__ import annotations
 TABLES = {
     "Model": "version:u32 operator_codes:[OperatorCode] subgraphs:[SubGraph] description:string buffers:[Buffer]",
     "SubGraph": "tensors:[Tensor] inputs:[i32] outputs:[i32] operators:[Operator] name:string",
-    "Tensor": "shape:[i32] type:i8 buffer:u32 name:string quantization:Quantization is_variable:bool sparsity:place "
+    "Tensor": "shape:[i32] type:i8 buffer:u32 name:string quantization:Quantization is_variable:bool sparsity:Sparsity "
     "shape_signature:[i32] - - external_buffer:u32",
     "Quantization": "- - scale:[f32] zero_point:[i64] details_type:u8 - quantized_dimension:i32",
+    "Sparsity": "traversal_order:[i32] block_map:[i32] dim_metadata:[Level]",
+    "Level": "format:i8 dense_size:i32 array_segments_type:u8 array_segments:place array_indices_type:u8 array_indices:place",
     "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] - options:place",
     "OperatorCode": "deprecated_builtin_code:i8 custom_code:string version:i32=1 builtin_code:i32",
     "Buffer": "data:[u8] offset:u64 size:u64",

@@ -101,7 +101,8 @@ class TfliteSource(Source):
         for tensor in self.model.tensors:
             if tensor.data is not None and tensor.dtype in ("float32", "float16") and tensor.data.ndim >= 2:
                 at = _place(tensor.data, self.model.content)
-                content[at : at + tensor.data.nbytes] = nudged(tensor.data, seed).tobytes()
+                if 0 <= at < len(content):  # not one that was written out anew
+                    content[at : at + tensor.data.nbytes] = nudged(tensor.data, seed).tobytes()
         return TfliteSource(read_tflite(bytes(content), self.file), self.name, self.file, self.sha256)
 
     def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:

@@ -24,7 +24,6 @@ _HINTS = {
     "IF": "export the branch that is wanted",
     "WHILE": "export the model with its loop written out",
     "VAR_HANDLE": "export the model without variables: make states inputs and outputs",
-    "DENSIFY": "export the model without sparse tensors",
 }
 
 

@@ -26,7 +26,7 @@ _ROWS: list[tuple[Importer, str]] = [
     (elementwise.not_equal, "NOT_EQUAL"),
     (elementwise.select, "SELECT"),
     (elementwise.cast, "CAST"),
-    (elementwise.identity, "QUANTIZE DEQUANTIZE"),
+    (elementwise.identity, "QUANTIZE DEQUANTIZE DENSIFY"),
     # convolution and pooling
     (convolution.conv, "CONV_2D"),
     (convolution.depthwise, "DEPTHWISE_CONV_2D"),

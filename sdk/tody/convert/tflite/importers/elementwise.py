@@ -127,7 +127,7 @@ def cast(b: Builder, call: TfliteCall) -> Operand:
 
 
 def identity(b: Builder, call: TfliteCall) -> Operand:
-    """From integers to what they stand for, or back: every operand is real numbers already, and every result is quantised."""
+    """From integers to what they stand for, or back, or sparse to dense: every operand is real numbers already, and whole."""
     x = call.input(0)
     if x.dtype not in FLOATS:
         raise Refusal("its operand has no scale", "quantise the model with scales")
