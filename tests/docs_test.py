@@ -69,6 +69,18 @@ def test_page(page: str, number: int, folders: dict[str, Path]) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_train(folders: dict[str, Path]) -> None:
+    """The Python of docs/train.md as one program: each block goes on with what the one before made."""
+    pytest.importorskip("torch", reason="the extra [train] is not installed: pip install torch")
+    if not Path("/usr/share/datasets/fashion-mnist").is_dir():
+        pytest.skip("the data set is not there: apt-get install dataset-fashion-mnist")
+    steps = [b.text for b in blocks(ROOT / "docs" / "train.md") if b.language == "python"]
+    script = "import torch\ntorch.set_num_threads(1)\n" + "\n".join(steps)
+    done = run(Block("python", "", script), folders["start"])
+    assert done.returncode == 0 and len(steps) == 3, done.stderr
+    assert "of macs" in done.stdout and "top-1" in done.stdout
+
+
 def test_pages_have_what_they_should() -> None:
     for steps in STEPS.values():
         assert len(steps) >= 7 and {b.language for b in steps} == {"sh", "python"}

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 NEEDS_OPENCV = {"02_camera.py"}
+TRAINS = {"09_train_fashion.py"}  # without a model, but with PyTorch and a data set
 # What follows the model on the command line, and what must be printed.
 CASES: dict[str, tuple[list[str], str]] = {
     "01_hello_model.py": ([], "heat (1, 1, 24, 32) float32"),
@@ -22,6 +24,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "06_two_cameras.py": (["fake://door", "fake://shapes"], "fake://shapes: something in 0 of 100 frames"),
     "07_profile.py": ([], "ms in all"),
     "08_make_it_smaller.py": (["out.tody"], "the worst layer has"),
+    "09_train_fashion.py": (["300"], "pruned 50 %"),
 }
 
 
@@ -40,9 +43,14 @@ def test_it_is_short(name: str) -> None:
 def test_it_runs(name: str, door: Path, tmp_path: Path) -> None:
     if name in NEEDS_OPENCV:
         pytest.importorskip("cv2")
+    if name in TRAINS:
+        pytest.importorskip("torch", reason="the extra [train] is not installed: pip install torch")
+        if not FASHION.is_dir():
+            pytest.skip(f"{FASHION} is not there: apt-get install dataset-fashion-mnist")
     arguments, printed = CASES[name]
     model = EXAMPLES / "data" / "door.onnx" if "out.tody" in arguments else door
-    command = [sys.executable, str(EXAMPLES / name), str(model), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env={**os.environ})
+    command = [sys.executable, str(EXAMPLES / name), *([] if name in TRAINS else [str(model)]), *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}  # two threads that wait for one core take many times as long
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout

@@ -165,23 +165,29 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         names = {first_output(node): node.inputs[1] for node in self.executor.graph.nodes if node.op in LINEAR}
         self.executor.mask({names[y]: mask for y, mask in self._masks.items() if y in names})
 
-    def content(self) -> bytes:
-        """The bytes of the `.tody` file for the model as it is now."""
-        return self._build()[0]
+    def content(self, coded: bool = False) -> bytes:
+        """The bytes of the `.tody` file for the model as it is now, coded if wanted (docs/format.md)."""
+        return self._build(coded)[0]
 
-    def _build(self) -> tuple[bytes, list[Layer], list[Island]]:
+    def _build(self, coded: bool) -> tuple[bytes, list[Layer], list[Island]]:
         graph = self.executor.write_back()
         made = None if self._made is None else replace(self._made, graph=graph, sqnr_db={}, choice=_choice(graph, self._made))
         refused = to_integers(graph)
-        content = self._finish(graph, {"trained": {"weights": self.bits}})
+        content = self._finish(graph, {"trained": {"weights": self.bits}}, coded)
         return (content, [], []) if made is None else (content, layers_of(made), islands_of(graph, made, refused))
 
-    def _finish(self, graph: Graph, more: Mapping[str, Any] | None = None) -> bytes:
+    def _finish(self, graph: Graph, more: Mapping[str, Any] | None = None, coded: bool = False) -> bytes:
         feeds = verify.feeds(graph, self.facts.get("preprocess"))
-        return finish(lower(graph)[0], self._source, self.facts, feeds, more)
+        return finish(lower(graph)[0], self._source, self.facts, feeds, more, coded)
 
     def compile(
-        self, test: Any = None, *, metric: str = "auto", max_drop: float | None = None, force: bool = False
+        self,
+        test: Any = None,
+        *,
+        metric: str = "auto",
+        max_drop: float | None = None,
+        force: bool = False,
+        coded: bool = False,
     ) -> CompressReport:
         """The `.tody` file, measured beside the float32 model that was given.
 
@@ -190,15 +196,16 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             metric: "auto", "map", "top1" or "agreement".
             max_drop: of the metric; None: any.
             force: add a note instead of an error.
+            coded: store the file coded: smaller, but decoded into memory when it is opened.
 
         Raises:
             AccuracyError: it loses more than `max_drop`.
         """
         data = self.data if test is None else self._measured_with(test)
         before = load(self._finish(self._original.copy()), threads=1)
-        content, layers, islands = self._build()
+        content, layers, islands = self._build(coded)
         after = load(content, threads=1)
-        options: dict[str, Any] = {"method": "training"}
+        options: dict[str, Any] = {"method": "training", "coded": coded}
         if self.pruning is not None:
             options["prune"] = f"{self.pruning.fraction:.0%} of {self.pruning.count}"
         report = CompressReport(

@@ -39,6 +39,7 @@ def fine_tune(
     weights: int = 8,
     test: Any = None,
     metric: str = "auto",
+    coded: bool = False,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> CompressReport:
@@ -58,7 +59,7 @@ def fine_tune(
         rate: of Adam, which rises first and then falls to zero along a cosine.
         loss: of (outputs, labels); None: cross entropy.
         prune, weights: of a model that is not yet a `Student`: `Student.prune` and `Student.quantise`.
-        test, metric: of `Student.compile`.
+        test, metric, coded: of `Student.compile`.
         seed: of the order of the samples.
         progress: called after each batch.
 
@@ -78,7 +79,7 @@ def fine_tune(
             train(student, data, **options, progress=progress)
         student.quantise(weights)
     train(student, data, **options, progress=progress)
-    return student.compile(test, metric=metric)
+    return student.compile(test, metric=metric, coded=coded)
 
 
 def train(
