@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .arguments import add_model, add_runtime, count, open_model, threshold
 from .output import Output
+
+if TYPE_CHECKING:
+    from ..run.model import Model
 
 NAME = "eval"
 HELP = "measure how good a model is on labelled pictures, or how far it agrees with another"
@@ -18,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="DIR",
-        help="map: images/ and labels/ (YOLO text files); top1: a folder for each class; agreement: any pictures",
+        help="map: images/ and labels/ (YOLO text files); top1: a folder for each class; agreement: any pictures, or FILE.npz",
     )
     parser.add_argument(
         "--metric",
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with out.stages() as stages:
         result = evaluate(
             model,
-            args.data,
+            _data(args, model),
             args.metric,
             against=find(args.against) if args.against else None,
             limit=args.limit,
@@ -58,3 +63,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for key, value in result.items():
         out.line(f"{key:9} {value:.4f}" if isinstance(value, float) else f"{key:9} {value}")
     return 0
+
+
+def _data(args: argparse.Namespace, model: Model) -> Any:
+    """The folder or list that was named, or what is in a file of arrays."""
+    path = Path(args.data)
+    if args.metric != "agreement" or path.suffix not in (".npy", ".npz"):
+        return path
+    from ..compress.arrays import every_row
+
+    return every_row(
+        path, [{"name": p.name, "shape": p.shape, "dtype": "float32" if p.quant else p.dtype} for p in model.inputs]
+    )

@@ -20,24 +20,9 @@ LABELS = "labels"  # the array of an .npz file that holds the class of each samp
 def read_arrays(
     source: str, stacks: dict[str, Any], inputs: Sequence[Port], samples: int, measure: int, report: Progress
 ) -> Data:
-    labels = stacks.pop(LABELS, None) if LABELS not in [p["name"] for p in inputs] else None
-    if flat := [name for name, stack in stacks.items() if np.ndim(stack) == 0 and not isinstance(stack, list)]:
-        raise UsageError(f"{source} has no samples for {flat[0]}", "the array has no axes", "the first axis counts samples")
-    counts = {name: len(stack) for name, stack in stacks.items()}
-    if labels is not None:
-        labels = np.asarray(labels)
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            why = f"they have shape {list(labels.shape)} and dtype {labels.dtype}"
-            raise UsageError(f"the labels of {source} cannot be used", why, "give one whole number a sample")
-        counts[LABELS] = len(labels)
-    if len(set(counts.values())) != 1:
-        why = ", ".join(f"{name} {n}" for name, n in counts.items())
-        raise UsageError(f"{source} has stacks of different length", why, "the first axis counts samples, the same for all")
-    (count,) = set(counts.values())
-    if not count:
-        raise UsageError(f"{source} holds no samples", "", "the first axis counts samples")
+    """Samples to calibrate and to measure with from stacks by input name, and `labels`, which are proved sound."""
+    labels = _labels(source, stacks, inputs)
+    count = _count(source, stacks, labels)
     for port in inputs:
         _check_stack(port, stacks[port["name"]], source)
     first, second, shared = split(count, samples, measure)
@@ -45,6 +30,46 @@ def read_arrays(
     made = [Arrays(stacks, rows, inputs, labels) for rows in (first, second)]
     note = shared_note(count) if shared else f"{len(second)} of {count} samples were kept apart to measure with"
     return Data(source, made[0], made[1], shared, [note])
+
+
+def every_row(path: Path, inputs: Sequence[Port]) -> Arrays:
+    """All samples of an `.npy` or `.npz` file, in order, proved to fit."""
+    stacks = load(path, inputs)
+    labels = _labels(path.name, stacks, inputs)
+    rows = range(_count(path.name, stacks, labels))
+    for port in inputs:
+        _check_stack(port, stacks[port["name"]], path.name)
+    _check_values(path.name, stacks, inputs, rows, lambda done, total: None)
+    return Arrays(stacks, rows, inputs, labels)
+
+
+def _labels(source: str, stacks: dict[str, Any], inputs: Sequence[Port]) -> Array | None:
+    """The classes, taken out of the stacks; None where there are none."""
+    if LABELS in [p["name"] for p in inputs] or LABELS not in stacks:
+        return None
+    labels = np.asarray(stacks.pop(LABELS))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        why = f"they have shape {list(labels.shape)} and dtype {labels.dtype}"
+        raise UsageError(f"the labels of {source} cannot be used", why, "give one whole number a sample")
+    return labels
+
+
+def _count(source: str, stacks: Mapping[str, Any], labels: Array | None) -> int:
+    """How many samples there are: as many in every stack."""
+    if flat := [name for name, stack in stacks.items() if np.ndim(stack) == 0 and not isinstance(stack, list)]:
+        raise UsageError(f"{source} has no samples for {flat[0]}", "the array has no axes", "the first axis counts samples")
+    counts = {name: len(stack) for name, stack in stacks.items()}
+    if labels is not None:
+        counts[LABELS] = len(labels)
+    if len(set(counts.values())) != 1:
+        why = ", ".join(f"{name} {n}" for name, n in counts.items())
+        raise UsageError(f"{source} has stacks of different length", why, "the first axis counts samples, the same for all")
+    (count,) = set(counts.values())
+    if not count:
+        raise UsageError(f"{source} holds no samples", "", "the first axis counts samples")
+    return count
 
 
 def load(path: Path, inputs: Sequence[Port]) -> dict[str, Any]:

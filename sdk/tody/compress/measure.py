@@ -20,7 +20,7 @@ from .samples import Arrays, Data, Files, Pictures, Progress, Samples
 METRICS = ("auto", "map", "top1", "agreement")
 # Without labels, so many times --max-drop may disagree: a box or class that changes sides of a threshold is no error yet.
 PATIENCE = {"map": 1.0, "top1": 1.0, "cosine": 1.0, "argmax": 5.0, "boxes": 10.0}
-SECONDS = 0.5  # of inference for each model when latency is measured
+SECONDS, ROUNDS = 0.5, 9  # of inference for each model when latency is measured, and runs, at least
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def latency(models: Sequence[Model], seconds: float = SECONDS, clock: Callable[[
     for model in models:
         model.run()
     end = clock() + seconds * len(models)
-    while not times[0] or clock() < end:
+    while len(times[0]) < ROUNDS or clock() < end:
         for each, model in zip(times, models, strict=True):
             start = clock()
             model.run()

@@ -45,7 +45,7 @@ def histogram(title: str, counts: Sequence[float], low: float, high: float, mark
         x = min(max((mark - low) / span, 0.0), 1.0) * width
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{floor}"><title>{mark:.4g}</title></line>')
     parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{floor}" y2="{floor}"/>')
-    parts.append(f'<text x="0" y="12">{escape(title)}</text>')
+    parts.append(f'<text x="{width}" y="12" text-anchor="end">{escape(title)}</text>')
     parts.append(f'<text x="0" y="{floor + 14}">{low:.3g}</text>')
     parts.append(f'<text x="{width}" y="{floor + 14}" text-anchor="end">{high:.3g}</text>')
     return _svg(width, parts, f"histogram of {title} from {low:.3g} to {high:.3g}", floor + 18)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ IOU, LIMIT = 0.6, 100  # of a detector that is measured: COCO looks at the best 
 
 def evaluate(
     model: str | os.PathLike[str] | bytes | Model,
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
     metric: str = "map",
     *,
     against: str | os.PathLike[str] | bytes | Model | None = None,
@@ -45,7 +45,8 @@ def evaluate(
     Args:
         model: as Detector and Classifier take it.
         data: for "map", what `labelled` takes; for "top1", a folder with one folder of pictures for each class, named as the
-            model's label or its number; for "agreement", a folder or list of pictures as for "map", labelled or not.
+            model's label or its number; for "agreement", a folder or list of pictures as for "map", labelled or not, or inputs
+            by name.
         metric: "map" (COCO: mean over classes and over IoU 0.50 to 0.95, 101 points; needs pycocotools), "top1", or
             "agreement" with the outputs of another model (agreement.py).
         against: that other model.
@@ -73,7 +74,10 @@ def evaluate(
         raise UsageError(f"the metric {metric} {'needs' if against is None else 'takes no'} model to compare with", "", hint)
     if against is not None:
         models = open_model(against, threads), open_model(model, threads)
-        return _agreement(Comparison(*models, iou), pictures(Path(data))[:limit], report)
+        things = pictures(Path(data)) if isinstance(data, (str, os.PathLike)) else data
+        return _agreement(Comparison(*models, iou), things[:limit], report)
+    if not isinstance(data, (str, os.PathLike)):
+        raise UsageError(f"{metric} needs pictures", "it was given arrays", "a folder of labelled pictures")
     if metric == "top1":
         return _top1(Classifier(model, top=1, threads=threads), Path(data), limit, report)
     measure = MeanAveragePrecision()
@@ -221,17 +225,20 @@ def _coco(dataset: dict[str, Any], found: Boxes) -> tuple[float, float, float]:
     return float(measure.stats[0]), float(measure.stats[1]), float(measure.stats[2])
 
 
-def _agreement(comparison: Comparison, paths: list[Path], report: Report) -> dict[str, float]:
-    if not paths:
-        raise UsageError("there are no pictures to compare on", hint="--data names a folder of pictures or a list of them")
-    for i, path in enumerate(paths):
-        comparison.picture(_read(path))
-        report(i + 1, len(paths))
+def _agreement(comparison: Comparison, things: Sequence[Path | Mapping[str, Any]], report: Report) -> dict[str, float]:
+    if not things:
+        raise UsageError("there is nothing to compare on", hint="--data names a folder of pictures or a list of them")
+    for i, thing in enumerate(things):
+        if isinstance(thing, Path):
+            comparison.picture(_read(thing))
+        else:
+            comparison.arrays(thing)
+        report(i + 1, len(things))
     found = comparison.result()
     worst = {"cosine": min(o.cosine for o in found.outputs), "sqnr_db": min(o.sqnr_db for o in found.outputs)}
     boxes = {"f1": found.boxes.f1, "iou": found.boxes.iou} if found.boxes else {}
     classes = {} if found.argmax is None else {"argmax": found.argmax}
-    return {"agreement": found.score, **boxes, **classes, **worst, "images": len(paths)}
+    return {"agreement": found.score, **boxes, **classes, **worst, "images": len(things)}
 
 
 def _top1(classifier: Classifier, data: Path, limit: int | None, report: Report) -> dict[str, float]:

@@ -206,6 +206,14 @@ def test_eval_of_agreement(capsys: Capture, door: Path, pictures: Path) -> None:
     assert main([*command[:-1], "map", "--against", str(door)]) == 2
 
 
+def test_eval_of_agreement_on_arrays(capsys: Capture, door: Path, here: Path) -> None:
+    np.savez(here / "x.npz", image=np.random.default_rng(0).uniform(0, 255, (3, 3, 96, 128)).astype(np.float32))
+    command = ["eval", str(door), "--against", str(door), "--metric", "agreement", "--data"]
+    facts = rows(capsys, *command, "x.npz", "--limit", "2")
+    assert facts["agreement"] == facts["cosine"] == pytest.approx(1.0) and facts["images"] == 2
+    assert main([*command, "none.npz"]) == 2 and "none.npz cannot be read" in capsys.readouterr().err
+
+
 def test_top_level_name(pictures: Path) -> None:
     told = {"pixels": "bgr", "mean": 0, "std": 1, "fit": "stretch"}
     steps: list[tuple[str, int, int]] = []
