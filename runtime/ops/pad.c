@@ -6,7 +6,7 @@
 #include "nest.h"
 #include "shape.h"
 
-// The dimensions behind the last padded one are one unit; rank counts the others.
+// The dimensions behind the last padded one are one unit; of the others, which rank counts, neighbours without padding are one.
 typedef struct job {
     const uint8_t *x;
     uint8_t *y;
@@ -41,12 +41,21 @@ static uint32_t source(uint32_t mode, int64_t at, uint32_t length) {
 
 static void fill(const job *j, uint8_t *y, size_t units) {
     const size_t bytes = units * j->unit_bytes;
-    for (size_t at = 0; at < bytes; at += j->element_bytes) memcpy(y + at, j->value, j->element_bytes);
+    if (bytes == 0) return;
+    memcpy(y, j->value, j->element_bytes);
+    for (size_t done = j->element_bytes; done < bytes; done *= 2)
+        memcpy(y + done, y, done < bytes - done ? done : bytes - done);
 }
 
 // A row of y along the last padded dimension, from a row of x.
 static void pad_row(const job *j, const uint8_t *x, uint8_t *y) {
     const uint32_t d = j->rank - 1, length = j->x_shape[d], before = j->before[d];
+    if (j->mode == TODY_PAD_CONSTANT) {
+        fill(j, y, before);
+        memcpy(y + before * j->unit_bytes, x, length * j->unit_bytes);
+        fill(j, y + (before + length) * j->unit_bytes, j->y_shape[d] - before - length);
+        return;
+    }
     for (uint32_t i = 0; i < j->y_shape[d]; i++) {
         if (i == before) {
             memmove(y + i * j->unit_bytes, x, length * j->unit_bytes);
@@ -54,11 +63,7 @@ static void pad_row(const job *j, const uint8_t *x, uint8_t *y) {
             continue;
         }
         const uint32_t from = source(j->mode, (int64_t)i - before, length);
-        if (from == length) {
-            fill(j, y + i * j->unit_bytes, 1);
-        } else {
-            memmove(y + i * j->unit_bytes, x + from * j->unit_bytes, j->unit_bytes);
-        }
+        memmove(y + i * j->unit_bytes, x + from * j->unit_bytes, j->unit_bytes);
     }
 }
 
@@ -90,12 +95,15 @@ static void pad_run(const tody_call *call) {
     const tody_pad_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     const size_t bytes = tody_dtype_bytes(y.dtype);
-    job job = {x.data, y.data, y.rank, p->mode, {0}, {0}, {0}, bytes, bytes, {0}};
-    while (job.rank > 1 && x.shape[job.rank - 1] == y.shape[job.rank - 1]) job.unit_bytes *= x.shape[--job.rank];
-    for (uint32_t d = 0; d < job.rank; d++) {
-        job.x_shape[d] = x.shape[d];
-        job.y_shape[d] = y.shape[d];
-        job.before[d] = p->before[d];
+    job job = {x.data, y.data, 0, p->mode, {0}, {0}, {0}, bytes, bytes, {0}};
+    uint32_t rank = y.rank;
+    while (rank > 1 && x.shape[rank - 1] == y.shape[rank - 1]) job.unit_bytes *= x.shape[--rank];
+    for (uint32_t d = 0; d < rank; d++) {
+        const bool joins = d > 0 && x.shape[d - 1] == y.shape[d - 1] && x.shape[d] == y.shape[d];
+        const uint32_t to = joins ? job.rank - 1 : job.rank++;
+        job.x_shape[to] = joins ? job.x_shape[to] * x.shape[d] : x.shape[d];
+        job.y_shape[to] = joins ? job.y_shape[to] * y.shape[d] : y.shape[d];
+        job.before[to] = p->before[d];
     }
     if (job.rank == 0) {  // a scalar is a row of one
         job.rank = 1;
@@ -106,7 +114,8 @@ static void pad_run(const tody_call *call) {
         .data = job.value, .dtype = y.dtype, .scales = y.scales, .scale_count = y.scale_count, .zero_point = y.zero_point};
     tody_store_f32(call->kernels, &element, 0, 1, &value);
     const size_t row_bytes = job.y_shape[job.rank - 1] * job.unit_bytes;
-    tody_for_ranges(call, tody_extent(&y, 0, job.rank - 1), (uint32_t)(TODY_GRAIN * 4 / row_bytes) + 1, run_rows, &job);
+    const uint32_t rows = (uint32_t)(y.count * bytes / row_bytes);
+    tody_for_ranges(call, rows, (uint32_t)(TODY_GRAIN * 4 / row_bytes) + 1, run_rows, &job);
 }
 
 const tody_op tody_op_pad = {
