@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .affine import affine_to_dwconv
 from .forms import FORMS, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
@@ -82,12 +83,27 @@ def join_casts(index: Index, node: Node) -> bool:
         return False
     if source.quant == made.quant:
         return bypass(index, node, source.name)
+    if source.data is not None:
+        return _fold(index, node, source.quant.dequantise(source.data), made.quant)
     try:
         factor = multipliers(index.graph, made, source.quant.scale / made.quant.scale)
     except NotInteger:
         return False
     node.inputs = [source.name, factor]
     return True
+
+
+def quantise_constants(index: Index, node: Node) -> bool:
+    """A constant is quantised here and now."""
+    value, made = index.graph.values[first_input(node)], index.graph.values[first_output(node)]
+    if node.op != "cast" or value.data is None or value.dtype != "float32" or made.quant is None:
+        return False
+    return _fold(index, node, value.data, made.quant)
+
+
+def _fold(index: Index, node: Node, reals: NDArray[np.float32], quant: Quant) -> bool:
+    whole = quant.quantise(reals)
+    return bypass(index, node, add_constant(index.graph, f"{first_output(node)}:constant", whole, quant=quant))
 
 
 def compute_in_integers(index: Index, node: Node) -> bool:
@@ -211,7 +227,7 @@ def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
     return name
 
 
-RULES: list[Rule] = [join_casts, affine_to_dwconv, dequantise_later, quantise_earlier, compute_in_integers]
+RULES: list[Rule] = [join_casts, quantise_constants, affine_to_dwconv, dequantise_later, quantise_earlier, compute_in_integers]
 
 
 def fold_weights(graph: Graph) -> None:

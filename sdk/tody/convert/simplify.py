@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..format import MAX_RANK
 from . import views
 from .graph import Graph, Node, Value
 from .rewrite import Index, Rule, add_constant, add_value, bypass, drop_dead, first_input, first_output, insert_after, sweep
@@ -245,6 +246,26 @@ def constant_operand(index: Index, node: Node) -> bool:
     return True
 
 
+def concat_to_pad(index: Index, node: Node) -> bool:
+    """Joining one repeated number to an end is padding."""
+    if node.op != "concat" or len(node.inputs) < 2:
+        return False
+    values, axis, y = index.graph.values, int(node.attrs["axis"]), first_output(node)
+    for end in (-1, 0):
+        number, rest = index.scalar(node.inputs[end]), node.inputs[:-1] if end else node.inputs[1:]
+        if number is None or len(values[y].shape) > MAX_RANK:
+            continue
+        count = values[str(node.inputs[end])].shape[axis]
+        shape = tuple(n - count if d == axis else n for d, n in enumerate(values[y].shape))
+        inner = add_value(index.graph, f"{y}:unpadded", shape, values[y].dtype)
+        before = tuple(count if d == axis and end == 0 else 0 for d in range(len(shape)))
+        attrs = {"mode": "constant", "before": before, "value": number}
+        insert_after(index.graph, node, Node("pad", [inner], [y], attrs, node.source))
+        node.inputs, node.outputs = rest, [inner]
+        return True
+    return False
+
+
 def merge_unary(index: Index, node: Node) -> bool:
     """Two scalings in a row are one, and so are two clamps."""
     before = index.maker(first_input(node), "unary")
@@ -274,6 +295,7 @@ RULES: list[Rule] = [
     scalar_to_unary,
     square,
     constant_operand,
+    concat_to_pad,
     merge_unary,
 ]
 LATE_RULES: list[Rule] = [copy_through_reshape, copy_to_reshape, hoist_function, hoist_constant_operand]

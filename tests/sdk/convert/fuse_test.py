@@ -300,3 +300,14 @@ def test_a_dense_layer_makes_query_key_and_value_apart() -> None:
     assert ops["dense"] == 3 and {graph.values[n.outputs[0] or ""].shape for n in graph.nodes if n.op == "dense"} == {
         (1, 5, 32)
     }
+
+
+def test_joining_one_number_is_padding() -> None:
+    net = Net()
+    x, twos, zeros = (
+        net.input(1, 3, 4, 4),
+        net.constant(np.full((1, 2, 4, 4), 2, np.float32)),
+        net.constant(np.zeros((1, 1, 4, 4))),
+    )
+    y = net.op("Concat", twos, x, net.op("Cast", zeros, to=1), axis=1)
+    assert left(net, net.op("Softmax", y, axis=3)) == {"pad": 2, "softmax": 1}

@@ -328,3 +328,13 @@ def test_quantisations_come_through_layout_and_sharing() -> None:
     assert to_integers(net.graph) == []
     for got, expected in zip(net.run(), outputs, strict=True):
         assert np.abs(got.astype(int) - expected).max() <= 1
+
+
+def test_constants_are_requantised_here() -> None:
+    """A quantised constant that stands behind a cast to another quantisation costs nothing on the device."""
+    net = Net()
+    zeros = net.quantised(net.constant(np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8)), Quant((0.25,), 3))
+    expected = net.output(net.op("concat", net.input(2, 8), zeros, axis=0), Quant((0.05,), -9))
+    assert to_integers(net.graph) == []
+    assert operators(net.graph).count("cast int8") == 2  # of the input, and to the quantisation of the result
+    assert np.abs(net.run()[0].astype(int) - expected).max() <= 1

@@ -1,6 +1,6 @@
 """Quantised tensors of the source model.
 
-8 bits with one scale that is known become pairs of casts (graph.py), and so do operators on integers that stand for real numbers.
+8 bits with one known scale become pairs of casts (graph.py), and so do operators on integers that stand for real numbers.
 The rest is computed in float32, at the values that the integers stand for, or as integers.
 """
 
