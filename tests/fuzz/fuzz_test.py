@@ -1,4 +1,4 @@
-"""A short run of the fuzzer, and that its seeds use every operator."""
+"""Short runs of the fuzzers, and that their seeds use every operator and every kind of block."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import seeds
 
+from tody import coding
 from tody import format as tf
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "tests" / "fuzz"
 MUTATIONS = 20_000
+CODED_MUTATIONS = 20_000
 
 
 def run(*command: object) -> str:
@@ -24,10 +26,10 @@ def run(*command: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def mutate() -> Path:
+def programs() -> Path:
     run("cmake", "-S", HERE, "-B", BUILD)
     run("cmake", "--build", BUILD, "-j", "2")
-    return BUILD / "mutate"
+    return BUILD
 
 
 def test_every_operator_has_a_seed() -> None:
@@ -37,8 +39,25 @@ def test_every_operator_has_a_seed() -> None:
     assert used == operators
 
 
-def test_mutations_are_refused_or_run(mutate: Path, tmp_path: Path) -> None:
+def test_mutations_are_refused_or_run(programs: Path, tmp_path: Path) -> None:
     for name, data in seeds.models().items():
         (tmp_path / f"{name}.tody").write_bytes(data)
-    told = run(mutate, MUTATIONS, 1, *sorted(tmp_path.glob("*.tody")))
+    told = run(programs / "mutate", MUTATIONS, 1, *sorted(tmp_path.glob("*.tody")))
     assert re.match(rf"{MUTATIONS} mutations: \d{{4}}", told), told  # at least a thousand got as far as running
+
+
+def test_every_kind_of_block_has_a_seed() -> None:
+    kinds = set()
+    for data in seeds.coded().values():
+        at = len(tf.read_header(data).pack())
+        for _, _, stored in coding.blocks(data):
+            kinds.add(data[at + 3])
+            at += stored
+    assert {0, 1, 4, 0x81, 0x84} <= kinds
+
+
+def test_damaged_coded_files_are_refused_however_they_arrive(programs: Path, tmp_path: Path) -> None:
+    for name, data in seeds.coded().items():
+        (tmp_path / f"{name}.coded").write_bytes(data)
+    told = run(programs / "unpack", CODED_MUTATIONS, 1, *sorted(tmp_path.glob("*.coded")))
+    assert re.match(rf"{CODED_MUTATIONS} coded files: \d{{4}}", told), told  # those without damage, at least

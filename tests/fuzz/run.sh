@@ -9,4 +9,5 @@ cmake -S tests/fuzz -B "$build" >"$build/log" || { cat "$build/log"; exit 1; }
 cmake --build "$build" -j 2 >"$build/log" || { cat "$build/log"; exit 1; }
 PYTHONPATH=sdk "${PYTHON:-python3}" tests/fuzz/seeds.py "$build/seeds"
 "$build/vision" 300000
+"$build/unpack" 300000 "${2:-1}" "$build"/seeds/*.coded
 exec "$build/mutate" "${1:-1000000}" "${2:-1}" "$build"/seeds/*.tody

@@ -285,11 +285,25 @@ def models() -> dict[str, bytes]:
     return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
 
 
+def coded() -> dict[str, bytes]:
+    """Small coded files that between them have every kind of block."""
+    bell = np.random.default_rng(2).laplace(0, 9, (1, 40, 1, 50)).round().clip(-127, 127)
+    weights = {"int8": bell.astype(np.int8), "float32": (bell / 100).astype(np.float32), "few": (bell / 60).astype(np.int8)}
+    files = {"operators": tf.read(models()["network"])}
+    for name, data in weights.items():
+        files[name] = tf.File(weights=tf.pack_panels(data), meta={"name": "a text of its own"}, arena_bytes=64)
+        files[name].tensors = [tf.Tensor(str(data.dtype), data.shape, "weights", 0, "panels")]
+    files["noise"] = tf.File(weights=np.random.default_rng(3).bytes(500))
+    return {name: tf.write(file, coded=True) for name, file in files.items()}
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in models().items():
         (folder / f"{name}.tody").write_bytes(data)
+    for name, data in coded().items():
+        (folder / f"{name}.coded").write_bytes(data)
 
 
 if __name__ == "__main__":
