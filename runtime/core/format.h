@@ -49,7 +49,7 @@ typedef struct tody_tensor_record {
     uint32_t shape[6];     // unused dimensions are zero
     uint32_t at;           // from the start of the arena or of the weights section
     uint32_t bytes;        // exactly what dtype, shape and pack imply
-    uint32_t scale_count;  // 0: not quantised; 1: per tensor; else one per output channel
+    uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
     uint32_t reserved[4];  // zero

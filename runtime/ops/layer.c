@@ -6,7 +6,7 @@
 
 bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack) {
     if (w->dtype != dtype || w->pack != pack) return false;
-    return dtype == TODY_F32 || (w->scale_count > 0 && w->zero_point == 0);
+    return dtype == TODY_F32 || w->zero_point == 0;  // scales are in the multipliers
 }
 
 // Whether t has a value for each output channel of w, packed as w is.

@@ -10,7 +10,7 @@
 
 enum { TODY_LAYER_BIAS = 2, TODY_LAYER_ADDEND = 3 };
 
-// Weights for an x of this dtype: their dtype and pack, and per-channel or per-tensor scales for int8.
+// Weights for an x of this dtype: their dtype and pack.
 bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack);
 
 // Everything behind weights that are already sound, and the activation.

@@ -72,7 +72,7 @@ class _Tensors:
             place, at = ("weights", self._constant(value)) if value.constant else ("arena", self._where.at[name])
             self._indices[name] = len(self._file.tensors)
             tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, value.pack)
-            if value.quant is not None:
+            if value.quant is not None and not (value.constant and len(value.quant.scales) > 1):  # those are in multipliers
                 tensor.scale_count, tensor.zero_point = len(value.quant.scales), value.quant.zero_point
                 tensor.scales_at = self._scales_of(value.quant)
             self._file.tensors.append(tensor)
