@@ -33,6 +33,17 @@ static const void *map_file(const char *path, size_t *bytes) {
 // aligned_alloc wants a whole number of alignments.
 static void *allocate(size_t bytes) { return aligned_alloc(TODY_ALIGN, bytes / TODY_ALIGN * TODY_ALIGN + TODY_ALIGN); }
 
+// The plain form of a coded file, or NULL.
+static const void *unpack(const void *coded, size_t *bytes) {
+    static tody_unpack work;
+    size_t plain_bytes;
+    if (tody_plain_bytes(coded, *bytes, &plain_bytes)) return NULL;
+    void *plain = allocate(plain_bytes);
+    if (!plain || tody_unpack_file(&work, coded, *bytes, plain, plain_bytes)) return NULL;
+    *bytes = plain_bytes;
+    return plain;
+}
+
 static int read_inputs(const tody_model *model, FILE *file) {
     for (uint32_t i = 0; i < model->input_count; i++) {
         const tody_tensor input = tody_input(model, i);
@@ -63,6 +74,10 @@ int main(int count, char **arguments) {
 
     tody_model model;
     tody_status status = tody_open(&model, data, bytes, &setup);
+    if (status == TODY_ERR_CODED) {
+        data = unpack(data, &bytes);
+        status = data ? tody_open(&model, data, bytes, &setup) : TODY_ERR_BLOCK;
+    }
     if (status) return fail(arguments[1], tody_status_text(status));
     void *arena = allocate(model.need.arena_bytes), *scratch = allocate(model.need.scratch_bytes);
     if (!arena || !scratch) return fail("memory", "not enough");

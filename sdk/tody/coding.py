@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ LISTED = 32  # so many symbols at most are listed one by one
 ROW = 64  # bytes: the 16 lanes of a panel, 4 bytes each
 PIECE = 1 << 20  # bytes of a block, but for a single panel that is larger
 MAX_BLOCK = (1 << 24) - 1
+HEADER = 128  # bytes, of a file
 HEAD, STATES = 8, 16  # bytes of a block's header, and of its states
 PANELS = 0x80
 _PANELS = struct.Struct("<3I2B2x")
@@ -229,18 +231,44 @@ def encode(file: fmt.File, plain: bytes) -> bytes:
     """
     blocks = b"".join(map(_block, _join(_pieces(file, plain))))
     header = fmt.read_header(plain)
-    size = len(header.pack()) + len(blocks)
+    size = HEADER + len(blocks)
     return header._replace(minor=fmt.MINOR, flags=fmt.CODED, coded_bytes=size).pack() + blocks
 
 
 def blocks(data: fmt.Data) -> Iterator[tuple[int, int, int]]:
     """The blocks of a sound coded file: where the plain bytes of each begin, how many these are, and how many are stored."""
     header = fmt.read_header(data)
-    stored = plain = len(header.pack())
+    stored = plain = HEADER
     while stored < header.coded_bytes:
         word, coded = struct.unpack_from("<2I", data, stored)
         yield plain, word & MAX_BLOCK, HEAD + coded
         stored, plain = stored + HEAD + coded, plain + (word & MAX_BLOCK)
+
+
+def sizes(data: fmt.Data) -> dict[str, tuple[int, int]]:
+    """What a file is made of: bytes of the plain file and bytes stored, by dtype of the constants and by section.
+
+    A block that holds several kinds counts for each by its share of the plain bytes.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    plain = fmt.plain(data)
+    header, file = fmt.read_header(plain), fmt.read(plain)
+    names = dict.fromkeys(_cuts(file, header), "scales")
+    names |= {header.weights_at + t.at: t.dtype for t in file.tensors if t.place == "weights"}
+    names |= {0: "structure", header.meta_at: "metadata"}
+    names |= dict.fromkeys([header.tensors_at, header.ops_at, header.io_at], "structure")
+    cuts, total = sorted(names), len(plain)
+    parts = [(0, HEADER, HEADER), *blocks(data)] if fmt.read_header(data).coded else [(0, total, total)]
+    found: dict[str, list[float]] = {}
+    for at, size, stored in parts:
+        edges = [at, *cuts[bisect_right(cuts, at) : bisect_left(cuts, at + size)], at + size]
+        for start, end in pairwise(edges):
+            counts = found.setdefault(names[cuts[bisect_right(cuts, start) - 1]], [0.0, 0.0])
+            counts[0] += end - start
+            counts[1] += (end - start) * stored / size
+    return {name: (round(counts[0]), round(counts[1])) for name, counts in found.items()}
 
 
 def round_to_half(file: fmt.File, tensors: Iterable[int]) -> None:

@@ -111,3 +111,13 @@ def test_damaged_deltas_are_refused_or_found_by_their_hash() -> None:
             assert e.code == "malformed"
         else:
             assert len(made) == len(new)
+
+
+def test_a_change_of_the_head_of_a_coded_file_sends_its_block() -> None:
+    old, new = (format.write(format.read(model("int8", moved=moved)), coded=True) for moved in ({}, {4: 0.1}))
+    for content in (old, new):
+        assert b"".join(cut(content)) == content
+        assert max(map(len, cut(content))) <= MOST_CHUNK
+    assert b"".join(apply_delta(old, make_delta(old, new), len(new))) == new
+    head = 16 * 512
+    assert len(make_delta(old, new)) < head + 3000

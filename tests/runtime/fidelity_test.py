@@ -92,6 +92,20 @@ def test_every_operator(target: Target, tmp_path: Path) -> None:
         compare(model, [target], tmp_path)
 
 
+@pytest.mark.parametrize("target", [HOST, *OTHERS], ids=lambda target: target.name)
+def test_a_coded_file_gives_what_its_plain_one_gives(target: Target, tmp_path: Path) -> None:
+    target.build()
+    coded = seeds.coded()["operators"]
+    file = tf.read(coded)
+    model, inputs, found = tmp_path / "model.tody", tmp_path / "inputs.bin", []
+    inputs.write_bytes(b"".join(random_input(file.tensors[i], np.random.default_rng(7)).tobytes() for i in file.inputs))
+    for data in (coded, tf.write(file)):
+        model.write_bytes(data)
+        found.append(run(target, model, file, inputs, tmp_path / "outputs.bin"))
+    for mine, plain in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, plain)
+
+
 INTEGER = ["mobilenet_v3_small", "shufflenet", "squeezenet_1_1", "efficientnet_lite0"]  # of which every output is exact
 
 

@@ -21,14 +21,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _facts(path: Any, data: bytes) -> dict[str, Any]:
     """Everything about a file, as JSON would have it."""
-    from .. import format
+    from .. import coding, format
 
-    file = format.read(data)
+    plain = format.plain(data)
+    file, header = format.read(plain), format.read_header(data)
     meta = {key: value for key, value in file.meta.items() if key != "golden"}
     return {
         "path": str(path),
-        "format": f"{data[4] | data[5] << 8}.{data[6] | data[7] << 8}",
+        "format": f"{header.major}.{header.minor}",
+        "coded": header.coded,
         "bytes": len(data),
+        "plain_bytes": len(plain),
+        "sizes": {name: {"plain": size, "stored": stored} for name, (size, stored) in coding.sizes(data).items()},
         "weights_bytes": len(file.weights),
         "arena_bytes": file.arena_bytes,
         "operators": dict(Counter(r.op for r in file.records).most_common()),
@@ -70,6 +74,13 @@ def _decoder(facts: dict[str, Any]) -> str:
     return f"{_dict(facts.get('decoder')).get('name')}{limits}"
 
 
+def _sizes(facts: dict[str, Any]) -> str:
+    """What the file is made of, largest first; of a coded one what is stored, of what it stands for."""
+    parts = sorted(facts["sizes"].items(), key=lambda part: -int(part[1]["stored"]))
+    plain = {name: f" of {size_text(part['plain'])}" if facts["coded"] else "" for name, part in parts}
+    return ", ".join(f"{name} {size_text(part['stored'])}{plain[name]}" for name, part in parts)
+
+
 def _dict(value: Any) -> dict[str, Any]:
     """The value, if the metadata has it as it should; an empty one otherwise, as the file may come from anywhere."""
     return value if isinstance(value, dict) else {}
@@ -90,11 +101,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise ModelError(f"{path}: {e.what}", e.why, e.hint) from e
     out.data(facts)
     licence = facts.get("licence", "licence not stated")
-    out.line(f"{facts.get('name', path.stem)}: {size_text(facts['bytes'])}, format {facts['format']}, {licence}")
+    coded = f" coded, {size_text(facts['plain_bytes'])} plain" if facts["coded"] else ""
+    out.line(f"{facts.get('name', path.stem)}: {size_text(facts['bytes'])}{coded}, format {facts['format']}, {licence}")
     for kind in ("inputs", "outputs"):
         for port in _list(facts.get(kind)):
             out.line(f"  {kind[:-1]:11} {_port(_dict(port))}")
     out.line(f"  memory      weights {size_text(facts['weights_bytes'])}, activations {size_text(facts['arena_bytes'])}")
+    out.line(f"  made of     {_sizes(facts)}")
     total = sum(facts["operators"].values())
     out.line(f"  operators   {total}: " + ", ".join(f"{name} {count}" for name, count in facts["operators"].items()))
     left = ", ".join(f"{name} {count}" for name, count in facts.get("float32_operators", {}).items())

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .. import format
+from .. import coding, format
 from .documents import MOST_CHUNK, Chunk
 
 
@@ -21,12 +21,15 @@ class Part(NamedTuple):
 
 
 def parts(content: bytes) -> list[Part]:
-    """The stretches of a `.tody` file, in order and without gaps: header and records, each tensor of the weights, metadata.
+    """The stretches of a `.tody` file, in order and without gaps: header and records, each tensor of the weights, metadata. Of a
+    coded one: the header, each block.
 
     Raises:
         ModelError: the content is no sound .tody file.
     """
     header, file = format.read_header(content), format.read(content)
+    if header.coded:
+        return [Part(at, at + size, "", "") for at, size in _stored(content)]
     spans = {
         header.weights_at + t.at: (header.weights_at + t.at + t.bytes, f"{t.dtype} {t.shape} {t.pack}", t.dtype)
         for t in file.tensors
@@ -46,6 +49,15 @@ def parts(content: bytes) -> list[Part]:
             found.append(Part(at, end, "", ""))
             at = end
     return found
+
+
+def _stored(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where the header and each block of a coded file lie, and their sizes. Blocks stand for themselves, as tensors do."""
+    at = coding.HEADER
+    yield 0, at
+    for _, _, size in coding.blocks(content):
+        yield at, size
+        at += size
 
 
 def cut(content: bytes) -> Iterator[bytes]:

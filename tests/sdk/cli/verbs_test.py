@@ -87,6 +87,25 @@ def test_convert_check_and_info(capsys: Capture, tmp_path: Path) -> None:
     assert before["supported"] and before["coverage"] == 1.0 and before["arena_bytes"] == info["arena_bytes"]
 
 
+def test_coded_files_work_like_plain_ones(capsys: Capture) -> None:
+    pytest.importorskip("onnx")
+    usual = ["--pixels", "bgr", "--mean", "0", "--std", "1", "--fit", "stretch", "--decoder", "centernet"]
+    main(["convert", str(SOURCE), "-o", "plain.tody", *usual])
+    main(["convert", str(SOURCE), "-o", "coded.tody", "--coded", *usual])
+    capsys.readouterr()
+    (plain,), (coded,) = rows(capsys, "info", "plain.tody"), rows(capsys, "info", "coded.tody")
+    assert not plain["coded"] and coded["coded"] and coded["format"] == "1.1"
+    assert coded["bytes"] < plain["bytes"] == plain["plain_bytes"] == coded["plain_bytes"]
+    for info in (plain, coded):
+        assert abs(sum(part["stored"] for part in info["sizes"].values()) - info["bytes"]) < 10
+        assert abs(sum(part["plain"] for part in info["sizes"].values()) - plain["bytes"]) < 10
+    assert {name: part["plain"] for name, part in coded["sizes"].items()} == {n: p["plain"] for n, p in plain["sizes"].items()}
+    assert all(plain[key] == coded[key] for key in ("weights_bytes", "arena_bytes", "operators", "provenance"))
+    assert " coded, " in says(capsys, "info", "coded.tody")
+    (report,) = rows(capsys, "check", "coded.tody")
+    assert report["sound"] and report["golden"]["portable"] <= 1e-4
+
+
 def test_convert_to_another_size(capsys: Capture) -> None:
     pytest.importorskip("onnx")
     for option in (["--size", "64x48"], ["--shape", "1x3x48x64"], ["--shape", "image=1x3x48x64"]):
