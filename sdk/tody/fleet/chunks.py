@@ -21,8 +21,9 @@ class Part(NamedTuple):
 
 
 def parts(content: bytes) -> list[Part]:
-    """The stretches of a `.tody` file, in order and without gaps: header and records, each tensor of the weights, metadata. Of a
-    coded one: the header, each block.
+    """The stretches of a `.tody` file, in order and without gaps: header and records, each tensor of the weights, metadata.
+
+    Those of a coded one: the header, each block.
 
     Raises:
         ModelError: the content is no sound .tody file.
