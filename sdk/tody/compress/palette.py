@@ -79,8 +79,7 @@ def _costs(at: Array, mass: Array) -> tuple[Array, Array]:
     sums = [np.concatenate([[0.0], np.cumsum(mass * at**power)]) for power in range(3)]
     zero, one, two = (s[None, 1:] - s[:-1, None] for s in sums)
     valid = np.triu(np.ones_like(zero, bool))
-    zero = np.where(valid, zero, 1.0)
-    centre = np.rint(one / zero)
+    centre = np.clip(np.rint(one / np.maximum(zero, _TINY)), at[:, None], at[None, :])
     error = two - 2 * centre * one + centre**2 * zero
     return np.where(valid, np.maximum(error, 0), np.inf), centre
 

@@ -136,6 +136,13 @@ def test_kmeans_is_exact(seed: int) -> None:
     assert float((mass * distance).sum()) == pytest.approx(exhaustive(mass, 4), abs=1e-9)
 
 
+def test_kmeans_of_masses_far_apart() -> None:
+    """Where sums lose the smaller of two masses, levels still are numbers of the range."""
+    with np.errstate(all="raise"):
+        found = palette.kmeans(np.geomspace(1e-30, 1e10, 255), 16)
+    assert (np.diff(found) > 0).all() and 0 <= found[0] and found[-1] == 254
+
+
 def test_kmeans_of_few_numbers_keeps_them() -> None:
     assert palette.kmeans(np.eye(1, 255, 9)[0], 16).tolist() == [9.0]
     assert palette.kmeans(np.ones(3), 16).tolist() == [0.0, 1.0, 2.0]
