@@ -20,6 +20,14 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def file_size(text: str) -> int:
+    """2M, 300K or 1500000 as bytes."""
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,3})?)([kKmMgG]?)(?:i?[bB])?", text)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 2M or 300K")
+    return int(float(match[1]) * 1024 ** ["", "k", "m", "g"].index(match[2].lower()))
+
+
 def numbers(text: str) -> list[float]:
     """103.5,116.3,123.7 or one number for all channels."""
     try:

@@ -7,7 +7,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .arguments import count, threshold
+from .arguments import count, file_size, threshold
 from .convert import add_facts, add_source, facts
 from .output import Output
 
@@ -25,6 +25,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"
+    )
+    parser.add_argument(
+        "--target-size",
+        type=file_size,
+        metavar="SIZE",
+        help="bytes that the coded file may have, as 2M: chooses bits for each layer",
     )
     parser.add_argument(
         "--max-drop",
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             samples=args.samples,
             io=args.io,
             coded=args.coded,
+            target_size=args.target_size,
             progress=stages,
             **facts(args),
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..convert import verify
+from .. import format as fmt
+from ..convert import meta, verify
 from ..convert.facts import describe, target_path
 from ..convert.finish import finish, try_decoder
 from ..convert.graph import Graph
@@ -21,7 +22,7 @@ from ..convert.rewrite import first_output
 from ..convert.source import Source, read_source
 from ..errors import UsageError
 from ..run.model import Model, load
-from . import ranges
+from . import place, ranges, search, sensitivity
 from .borders import integer_borders
 from .data import SAMPLES, read_data
 from .halves import halve
@@ -53,6 +54,7 @@ def compress(
     io: str = "float32",
     prune: float = 0.0,
     coded: bool = False,
+    target_size: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
@@ -82,6 +84,8 @@ def compress(
             made of integers; the others are noted.
         prune: share of the multiply-adds that goes with whole channels, 0 to 0.9 (`prune.py`); training afterwards helps.
         coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
+        target_size: bytes that the coded file may have: each layer gets as many bits, of `weights` at most, as lose least
+            (`search.py`).
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
 
@@ -90,8 +94,9 @@ def compress(
         ModelError: the source is damaged, or computes values that are not numbers.
         UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
+        MemoryLimitError: the model cannot be made as small as `target_size`.
     """
-    _check(weights=weights, max_drop=max_drop, prune=prune, metric=metric, method=method, effort=effort, io=io)
+    _check(weights, max_drop, prune, target_size, metric=metric, method=method, effort=effort, io=io)
     target = target_path(output, model)
     source = read_source(model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
@@ -105,7 +110,11 @@ def compress(
         made = _halve(job, {"weights": weights, **options, **job.data.as_dict()})
     else:
         options = {"method": method, "effort": effort, "io": io, "prune": prune}
-        made = _quantise(job, Settings(weights, method, effort, io == "int8"), options, coded)
+        settings = Settings(weights, method, effort, io == "int8")
+        if target_size is not None:
+            options["target_size"], coded = target_size, True
+            settings = replace(settings, wanted=_bits_for_size(job, settings, target_size))
+        made = _quantise(job, settings, options, coded)
     report = _report(job, made, weights, {**options, "coded": coded or weights == HALF})
     report.judge(max_drop, force)
     if decoder != "auto":
@@ -188,6 +197,25 @@ def _quantise(job: _Job, settings: Settings, options: Mapping[str, Any], coded: 
     return _Made(content, layers_of(made), islands_of(graph, made, refused), graph.notes)
 
 
+def _bits_for_size(job: _Job, settings: Settings, target: int) -> dict[str, int]:
+    """How many bits each layer gets in a coded file of at most `target` bytes."""
+    some = job.data.calibration[: sensitivity.SAMPLES]
+    graph = job.graph.copy()
+    place.prepare(graph, settings.io_is_integer)
+    bits = [b for b in search.BITS if b <= settings.bits] or [settings.bits]
+    layers = sensitivity.of_layers(graph, some, bits, lambda done, total: job.tell("searching", done, total))
+
+    def size_of(wanted: dict[str, int]) -> int:
+        quick = replace(settings, effort="fast", wanted=wanted)
+        made = quantise(job.graph.copy(), some, quick).graph
+        to_integers(made)
+        file, _ = lower(made)
+        file.meta = meta.plain(job.facts)
+        return len(fmt.write(file, coded=True))
+
+    return search.bits_for_size(layers, target, size_of)
+
+
 def _halve(job: _Job, provenance: Mapping[str, Any]) -> _Made:
     """The model in float32 with weights that fit into float16."""
     content, notes = halve(job.graph, job.source, job.facts, provenance)
@@ -216,7 +244,7 @@ def _report(job: _Job, made: _Made, weights: int, options: dict[str, Any]) -> Co
     )
 
 
-def _check(weights: int, max_drop: float, prune: float, **chosen: str) -> None:
+def _check(weights: int, max_drop: float, prune: float, target_size: int | None, **chosen: str) -> None:
     known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO}
     for key, value in chosen.items():
         if value not in known[key]:
@@ -225,6 +253,10 @@ def _check(weights: int, max_drop: float, prune: float, **chosen: str) -> None:
         raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8, or 16 for half floats and no integers")
     if weights == HALF and chosen["io"] == "int8":
         raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
+    if weights == HALF and target_size is not None:
+        raise UsageError("half floats have no bits to choose", "target_size is given", "weights=8, and it chooses")
+    if target_size is not None and target_size < 1:
+        raise UsageError(f"target_size is {target_size}", "", "bytes that the file may have")
     if not 0 <= prune <= MOST:
         raise UsageError(f"prune is {prune}", "it is the share of the work that goes", f"0 to {MOST}")
     if not 0 <= max_drop <= 1:

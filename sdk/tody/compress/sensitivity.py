@@ -39,6 +39,7 @@ class LayerSensitivity:
         macs: its multiply-adds in one run.
         sqnr_db: bits of its weights -> what the model's outputs then are like, its activations being int8: power of the float
             outputs over the power of their differences, the mean of that ratio over the outputs, in dB.
+        bytes: bits of its weights -> what these take in a coded file, by their entropy.
     """
 
     name: str
@@ -47,10 +48,12 @@ class LayerSensitivity:
     parameters: int
     macs: int
     sqnr_db: dict[int, float] = field(default_factory=dict)
+    bytes: dict[int, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {**vars(self), "sqnr_db": {str(bits): value for bits, value in self.sqnr_db.items()}}
+        by_bits = {key: {str(bits): v for bits, v in getattr(self, key).items()} for key in ("sqnr_db", "bytes")}
+        return {**vars(self), **by_bits}
 
 
 @dataclass
@@ -118,11 +121,12 @@ def of_layers(
     expected = [probe.run(sample) for sample in samples]
     layers = []
     for done, name in enumerate(names):
-        found = {}
+        found, sizes = {}, {}
         for b in bits:
             work = _alone(graph, name, b, spreads)
             found[b] = _outputs_sqnr(work, samples, expected)
-        layers.append(_layer(graph, name, found))
+            sizes[b] = _coded_bytes(work)
+        layers.append(_layer(graph, name, found, sizes))
         if progress:
             progress(done + 1, len(names))
     return layers
@@ -151,8 +155,19 @@ def _outputs_sqnr(graph: Graph, samples: Sequence[Sample], expected: Sequence[Ma
     return decibels(1.0, float(np.mean(noise[heard] / signal[heard]))) if heard.any() else math.inf
 
 
-def _layer(graph: Graph, name: str, found: dict[int, float]) -> LayerSensitivity:
+def _coded_bytes(graph: Graph) -> int:
+    """What the int8 weights of a graph take when each value costs as many bits as it is rare (Shannon, 1948)."""
+    bits = 0.0
+    for value in graph.values.values():
+        if value.data is not None and value.dtype == "int8":
+            counts = np.bincount(value.data.reshape(-1).astype(np.int64) + 128)
+            share = counts[counts > 0] / value.data.size
+            bits -= value.data.size * float(np.sum(share * np.log2(share)))
+    return math.ceil(bits / 8)
+
+
+def _layer(graph: Graph, name: str, found: dict[int, float], sizes: dict[int, int]) -> LayerSensitivity:
     node: Node = graph.producer()[name]
     shapes = [graph.values[x].shape if x is not None else () for x in node.inputs]
     work = macs(node.op, shapes, graph.values[name].shape) or 0
-    return LayerSensitivity(name, node.op, node.source, math.prod(shapes[1]), work, found)
+    return LayerSensitivity(name, node.op, node.source, math.prod(shapes[1]), work, found, sizes)

@@ -1,0 +1,93 @@
+"""Bits for a size: the choice is the best there is, and the file is as small as was asked."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zoo
+
+import tody
+from tody import golden
+from tody.compress.search import bits_for_size, choose_bits
+from tody.compress.sensitivity import LayerSensitivity
+from tody.errors import MemoryLimitError, UsageError
+
+BITS = (8, 4, 3)
+
+
+def layers(count: int, seed: int = 0) -> list[LayerSensitivity]:
+    """Layers of all sizes, each as much worse with fewer bits as a uniform quantiser is, more or less."""
+    dice = np.random.default_rng(seed)
+    found = []
+    for i in range(count):
+        size, quiet = int(dice.integers(100, 10_000)), dice.uniform(20, 60)
+        decibels = {b: float(quiet - 6 * (8 - b) + dice.normal(0, 2)) for b in BITS}
+        found.append(LayerSensitivity(f"layer{i}", "conv", "", size, size, decibels, {b: size * b // 8 for b in BITS}))
+    return found
+
+
+def noise(layers: list[LayerSensitivity], bits: dict[str, int]) -> float:
+    return sum(10 ** (-layer.sqnr_db[bits[layer.name]] / 10) for layer in layers)
+
+
+def size(layers: list[LayerSensitivity], bits: dict[str, int]) -> int:
+    return sum(layer.bytes[bits[layer.name]] for layer in layers)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.5])
+def test_no_choice_of_that_size_is_quieter(seed: int, share: float) -> None:
+    some = layers(6, seed)
+    found = choose_bits(some, int(share * sum(layer.bytes[8] for layer in some)))
+    assert found is not None
+    names = [layer.name for layer in some]
+    others = (dict(zip(names, choice, strict=True)) for choice in product(BITS, repeat=len(some)))
+    quietest = min(noise(some, bits) for bits in others if size(some, bits) <= size(some, found))
+    assert noise(some, found) == pytest.approx(quietest)
+
+
+def test_what_cannot_be_is_none_and_what_fits_already_stays() -> None:
+    some = layers(5)
+    assert choose_bits(some, 100) is None
+    assert set((choose_bits(some, 10**9) or {}).values()) == {8}
+
+
+def test_a_layer_that_hears_no_difference_gets_the_fewest_bits() -> None:
+    deaf = LayerSensitivity("deaf", "conv", "", 1, 1, dict.fromkeys(BITS, float("inf")), {8: 800, 4: 400, 3: 300})
+    assert choose_bits([deaf], 10**9) == {"deaf": 3}
+
+
+def test_the_estimate_is_corrected_by_the_file() -> None:
+    some = layers(8)
+    most = sum(layer.bytes[8] for layer in some)
+    found = bits_for_size(some, most, lambda bits: round(1.2 * size(some, bits)) + 500)
+    assert 0.8 * most < 1.2 * size(some, found) + 500 <= most
+    with pytest.raises(MemoryLimitError):
+        bits_for_size(some, most // 10, lambda bits: size(some, bits))
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.concatenate([golden.splitmix64(seed, (1, 3, 32, 32), -2.0, 2.0) for seed in range(12)])
+
+
+def test_a_file_of_the_size_that_was_asked(samples: np.ndarray, tmp_path: Path) -> None:
+    options = {"effort": "fast", "metric": "agreement", "force": True}
+    whole = tody.compress(zoo.ic_resnet8(), samples, coded=True, **options)
+    target = round(0.7 * len(whole.content))
+    report = tody.compress(zoo.ic_resnet8(), samples, tmp_path / "small.tody", target_size=target, **options)
+    assert len(report.content) <= target == report.options["target_size"]
+    assert len({layer.bits for layer in report.layers if layer.op == "conv"}) > 1
+    assert tody.load(tmp_path / "small.tody").self_test() == 0
+    with pytest.raises(MemoryLimitError) as caught:
+        tody.compress(zoo.ic_resnet8(), samples, tmp_path / "tiny.tody", target_size=2000, **options)
+    assert caught.value.exit_code == 5 and not (tmp_path / "tiny.tody").exists()
+
+
+def test_half_floats_have_no_bits_to_choose(samples: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="half"):
+        tody.compress(zoo.ic_resnet8(), samples, weights=16, target_size=50_000)
