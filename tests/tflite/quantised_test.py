@@ -194,6 +194,16 @@ def test_four_bit_weights() -> None:
     np.testing.assert_array_equal(ours(content, [q])[0], expected)
 
 
+def test_weights_alone() -> None:
+    """Where only weights are quantised we compute in float32; LiteRT rounds activations as it runs."""
+    file = Tflite()
+    x, y = file.input("float32", (1, 40)), file.tensor("float32", (1, 7))
+    w = file.constant(RNG.integers(-127, 128, (7, 40)).astype(np.int8), scale=0.01)
+    file.op("FULLY_CONNECTED", [x, w, -1], [y])
+    report = convert(file.content(y))
+    assert report.ops_after == {"dense": 1} and 0 < report.differences[0].relative < 0.05
+
+
 def test_a_file_says_what_its_integers_stand_for() -> None:
     file = Net()
     w, bias = file.weights(5, 3, 3, 3)

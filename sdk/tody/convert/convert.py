@@ -26,7 +26,6 @@ from .simplify import count
 from .source import Source, read_source
 from .verify import Array, Difference, Feed, Limit
 
-TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2  # of an output's range; the second for sources that compute in float16
 SEEDS = (1, 2)
 SQUARE = 32  # equal elements in a row, for outputs that hardly move where every element is another
 
@@ -66,9 +65,9 @@ def convert(
         licence: of the model.
         coded: store the file in fewer bytes, which are decoded when the model is loaded instead of being used where they lie.
         check: compare with the source on seeded inputs.
-        tolerance: largest difference allowed, relative to an output's range; None: 1e-4, or 1e-2 where the source computes in
-            float16, or four times what rounding does to the source itself (noise.py), or of a quantised model one step for
-            99 % of the elements (`verify.Limit`).
+        tolerance: largest difference allowed, relative to an output's range; None: 1e-4, more where the source itself computes
+            in float16 or rounds activations as it runs (`Source.tolerance`), or four times what rounding does to the source
+            itself (noise.py), or of a quantised model one step for 99 % of the elements (`verify.Limit`).
         force: keep a result that is outside the tolerance; the report says by how much.
 
     Raises:
@@ -93,7 +92,7 @@ def convert(
     )
     limit = _limit(source, tolerance, graph.rounded)
     report = _compile(source, graph, facts, constants or {}, limit if check else None, coded)
-    _judge(report, limit, force)
+    _judge(report, limit, source.judge, force)
     if decoder != "auto":
         try_decoder(report.content, facts)
     if target is not None:
@@ -181,11 +180,10 @@ class _Check:
 
 
 def _limit(source: Source, tolerance: float | None, is_rounded: bool) -> Limit:
-    usual = HALF_TOLERANCE if source.is_half else TOLERANCE
-    return Limit(usual, forgives_noise=True, forgives_steps=is_rounded) if tolerance is None else Limit(tolerance)
+    return Limit(source.tolerance, forgives_noise=True, forgives_steps=is_rounded) if tolerance is None else Limit(tolerance)
 
 
-def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
+def _judge(report: ConvertReport, limit: Limit, judge: str, force: bool) -> None:
     for d in report.differences:
         if d.relative > limit.tolerance and limit.is_steps(d):
             report.notes.append(
@@ -207,7 +205,5 @@ def _judge(report: ConvertReport, limit: Limit, force: bool) -> None:
         why = f"its values lie within {worst.span:.2g}, and rounding alone changes the source's own by {worst.noise:.2g}"
         hint = "say with --mean and --std what the inputs are like; --force keeps the result as it is"
     if not force:
-        raise AccuracyError(
-            what, why, hint if "onnxruntime" in report.against else f"pip install onnxruntime and try again; {hint}"
-        )
+        raise AccuracyError(what, why, hint if judge in report.against else f"pip install {judge} and try again; {hint}")
     report.notes.append(f"{what}: {why}; kept because it was forced")

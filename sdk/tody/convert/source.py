@@ -18,6 +18,7 @@ from .outline import outline
 from .reading import read_file
 from .verify import Array, reference
 
+TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -66,8 +67,13 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def is_half(self) -> bool:
-        """Whether the model computes in float16."""
+    def tolerance(self) -> float:
+        """How far results may usually be from the source's, relative to an output's range."""
+
+    @property
+    @abstractmethod
+    def judge(self) -> str:
+        """The Python package that runs the source as it is meant."""
 
     @abstractmethod
     def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
@@ -131,8 +137,13 @@ class OnnxSource(Source):
         return names if whole else []
 
     @property
-    def is_half(self) -> bool:
-        return any(tensor.data_type == 10 for tensor in self.model.graph.initializer)
+    def tolerance(self) -> float:
+        """More for models that compute in float16."""
+        return HALF_TOLERANCE if any(tensor.data_type == 10 for tensor in self.model.graph.initializer) else TOLERANCE
+
+    @property
+    def judge(self) -> str:
+        return "onnxruntime"
 
     def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
         return import_onnx(self.model, shapes, constants)

@@ -22,13 +22,14 @@ from ..integers import fold_weights
 from ..lower import lower
 from ..noise import nudged
 from ..outline import activations, add
-from ..source import Shapes, Source
+from ..source import TOLERANCE, Shapes, Source
 from ..verify import Array
-from .file import MAGIC, TfliteModel, read_tflite
+from .file import MAGIC, Operator, TfliteModel, read_tflite
 from .walk import import_tflite, port_of
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 _MAX_LABELS = 1 << 20  # bytes
+_DYNAMIC_TOLERANCE = 0.05
 
 
 __all__ = ["MAGIC", "TfliteSource", "read_tflite_source"]
@@ -73,9 +74,19 @@ class TfliteSource(Source):
         return []
 
     @property
-    def is_half(self) -> bool:
-        """False: weights in float16 are computed with in float32."""
-        return False
+    def tolerance(self) -> float:
+        """More for models of which LiteRT rounds activations to 8 bits as it runs, where we compute in float32."""
+        return _DYNAMIC_TOLERANCE if any(map(self._rounds_as_it_runs, self.model.operators)) else TOLERANCE
+
+    @property
+    def judge(self) -> str:
+        return _RUNTIMES[0][1]
+
+    def _rounds_as_it_runs(self, operator: Operator) -> bool:
+        """Whether float activations meet weights of 8 bits or less."""
+        tensors = [self.model.tensors[i] for i in operator.inputs if i >= 0]
+        has_weights = any(t.dtype == "int8" and t.data is not None and t.scale is not None for t in tensors)
+        return operator.op != "DEQUANTIZE" and has_weights and any(t.dtype == "float32" and t.data is None for t in tensors)
 
     def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
         return import_tflite(self.model, shapes, constants)
