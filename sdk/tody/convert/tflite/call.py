@@ -70,11 +70,12 @@ def constant_operand(b: Builder, tensor: Tensor) -> Operand:
     assert tensor.data is not None
     if tensor.scale is None or tensor.dtype not in _QUANTISED:
         return b.constant(tensor.data)
-    integers = tensor.data.astype(np.int64) - _spread(tensor, tensor.scale.zero_points)
-    scales = np.broadcast_to(_spread(tensor, tensor.scale.scales), integers.shape)
-    found = b.constant((integers * scales.astype(np.float64)).astype(np.float32))
-    if tensor.dtype in ("int8", "uint8"):
-        found.steps = Steps(integers.astype(np.int16), scales)
+    zeros, scales = _spread(tensor, tensor.scale.zero_points), _spread(tensor, tensor.scale.scales)
+    if tensor.dtype not in ("int8", "uint8"):
+        return b.constant(((tensor.data.astype(np.int64) - zeros) * scales.astype(np.float64)).astype(np.float32))
+    integers = tensor.data.astype(np.int16) - zeros.astype(np.int16)
+    found = b.constant(integers.astype(np.float32) * scales)
+    found.steps = Steps(integers, np.broadcast_to(scales, integers.shape))
     return found
 
 
