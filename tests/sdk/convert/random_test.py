@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import copy
 import math
 import random
 from typing import Any
@@ -13,7 +14,11 @@ import pytest
 pytest.importorskip("onnx")
 
 from net import Net
-from passes import optimised
+from passes import feeds, optimised, quantise, run
+
+from tody.convert.integers import fold_weights, to_integers
+from tody.convert.onnx import import_onnx
+from tody.convert.optimise import optimise
 
 Shape = tuple[int, ...]
 
@@ -133,16 +138,38 @@ class Maker:
         self.add(shape, "InstanceNormalization", x, self.net.floats(shape[1]), self.net.floats(shape[1]))
 
 
+def grown(seed: int) -> Maker:
+    maker = Maker(seed)
+    for _ in range(maker.rng.randint(3, 18)):
+        if math.prod(maker.shapes[list(maker.shapes)[-1]]) < 20_000:
+            maker.step()
+    return maker
+
+
 @pytest.mark.parametrize("block", range(12))
 def test_random_models_keep_their_meaning(block: int) -> None:
     for seed in range(25 * block, 25 * block + 25):
-        maker = Maker(seed)
-        for _ in range(maker.rng.randint(3, 18)):
-            if math.prod(maker.shapes[list(maker.shapes)[-1]]) < 20_000:
-                maker.step()
+        maker = grown(seed)
         names = [name for name in maker.shapes if not name.startswith("x")]
         outputs = {names[-1], maker.rng.choice(names)}
         try:
             optimised(maker.net.model(*sorted(outputs)))
         except Exception as e:
             raise AssertionError(f"seed {seed}") from e
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_random_models_in_integers(block: int) -> None:
+    """With a pair of casts behind every value: in integers as in float32 between them, but for what is halfway between two."""
+    for seed in range(15 * block, 15 * block + 15):
+        maker = grown(seed)
+        graph = import_onnx(maker.net.model(list(maker.shapes)[-1]))
+        arrays = feeds(graph)
+        optimise(graph)
+        quantise(graph, arrays)
+        simulated = copy.deepcopy(graph)
+        fold_weights(simulated)
+        to_integers(graph)
+        for a, b in zip(run(simulated, *arrays), run(graph, *arrays), strict=True):
+            steps = np.abs(a - b) / max(float(np.ptp(a)) / 255, 1e-9)
+            assert (steps <= 1.01).mean() >= 0.95 and steps.max() <= 8, f"seed {seed}"
