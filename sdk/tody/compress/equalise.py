@@ -222,7 +222,7 @@ def _factors(graph: Graph, classes: _Classes, spreads: Mapping[str, Spread], bal
     reach, most = np.zeros(count), np.zeros(count)
     for name, spread in spreads.items():
         own = classes.channels(name) if name in graph.values else None
-        wide = np.maximum(-spread.channel_low, spread.channel_high)
+        wide = spread.channel_typical
         if own is not None and own.shape == wide.shape and np.isfinite(wide).all():
             np.maximum.at(reach, own, wide)
             np.maximum.at(most, own, wide.max())

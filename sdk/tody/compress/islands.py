@@ -10,7 +10,6 @@ import numpy as np
 from ..convert.graph import Graph, Node
 from ..convert.report import macs
 from ..convert.rewrite import first_output
-from ..run.agreement import decibels
 from . import place
 from .observe import Array, Probe, Sample
 
@@ -19,7 +18,8 @@ BUDGET = 0.15  # of the model's multiply-adds that may stay in float32
 GAIN = 0.02  # dB: the least that a layer must bring to be considered
 SPARED = 0.25  # dB: that the last layers must bring to stay
 WORTH = 2.0  # dB: the least that all of them together must bring
-SAMPLES = 4
+SAMPLES = 8
+LEAST = 1e-12  # noise to signal that is told from none
 REASON = "more exact so"
 
 
@@ -34,9 +34,9 @@ def islands(
 ) -> dict[str, str]:
     """Layers that shall stay in float32, with the reason.
 
-    Nothing stays if rounding the activations leaves the worst output better than `goal`. Otherwise layers at the borders to
-    float32 are tried, those with nothing but float32 before them, or behind them: there the rounding of a value is saved, not
-    only that of weights. In each turn the one that brings most is added, until the goal is met, `BUDGET` is used up, or no
+    Nothing stays if rounding the activations leaves the outputs better than `goal`, on average. Otherwise layers at the borders
+    to float32 are tried, those with nothing but float32 before them, or behind them: there the rounding of a value is saved,
+    not only that of weights. In each turn the one that brings most is added, until the goal is met, `BUDGET` is used up, or no
     layer brings anything. Of these the first few stay that bring all but `SPARED` of what all do, if that is `WORTH` it.
 
     Args:
@@ -44,7 +44,7 @@ def islands(
         samples: the first few are used.
         choice: ranges for the graph without these islands.
         kept: what stays in float32 anyway.
-        goal: in dB, of the output that suffers most.
+        goal: in dB, the mean over the outputs.
     """
     trial = _Trial(graph, samples[:SAMPLES], choice, io_is_integer)
     reached = [trial.sqnr(kept)]
@@ -95,20 +95,22 @@ class _Trial:
         self._right = [list(probe.run(sample).values()) for sample in samples]
 
     def sqnr(self, kept: Mapping[str, str]) -> float:
-        """Of the output that suffers most, in dB, with these layers in float32."""
+        """The mean of the outputs' SQNR in dB, with these layers in float32."""
         work = self._graph.copy()
         integer = place.decide(work, kept, self._io).integer
         place.quantise(work, integer, self._choice)
         probe = Probe(work)
         got = [list(probe.run(sample).values()) for sample in self._samples]
-        return min(_sqnr(*pair) for pair in zip(zip(*self._right, strict=True), zip(*got, strict=True), strict=True))
+        pairs = zip(zip(*self._right, strict=True), zip(*got, strict=True), strict=True)
+        return float(np.mean([_sqnr(*pair) for pair in pairs]))
 
 
 def _sqnr(right: Sequence[Array], got: Sequence[Array]) -> float:
-    signal = noise = 0.0
+    """Of one output: from the mean over samples of noise to signal, so that no sample with large values decides alone."""
+    ratios = [LEAST]
     for a, b in zip(right, got, strict=True):
-        if a.dtype == np.float32:
-            both = np.isfinite(a) & np.isfinite(b)
-            signal += float(np.sum(np.square(a[both], dtype=np.float64)))
-            noise += float(np.sum(np.square((a - b)[both], dtype=np.float64)))
-    return decibels(signal, noise)
+        both = np.isfinite(a) & np.isfinite(b) if a.dtype == np.float32 else np.zeros(a.shape, bool)
+        signal = float(np.sum(np.square(a[both], dtype=np.float64)))
+        if signal > 0:
+            ratios.append(float(np.sum(np.square((a - b)[both], dtype=np.float64))) / signal)
+    return -10 * float(np.log10(np.mean(ratios)))

@@ -25,6 +25,7 @@ Visit = Callable[[str, Array], None]
 Progress = Callable[[int], None]  # samples done
 
 HALF_BINS = 2048  # bins of a histogram on each side of zero
+SMALL = 1e-6  # a channel that is always zero is as good as this
 _MOST = 1 << 17  # elements of a value that one sample adds to its histogram
 
 
@@ -96,8 +97,12 @@ class Spread:
         low, high: smallest and largest finite element.
         channel_low, channel_high: the same for each index of the last dimension.
         infinite: whether an element was infinite.
+        channel_typical: for each channel the geometric mean over samples of its largest magnitude: few strange samples hardly
+            move it.
         counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero is between the two in the
-            middle. Elements that are exactly zero are left out, because every quantisation keeps them.
+            middle. Elements that are exactly zero are left out, because every quantisation keeps them. Each sample weighs the
+            more the smaller its mean square is: an error counts by how large it is beside the sample's own values, so that one
+            sample with huge ones does not decide about all.
         width: of a bin, a power of two.
         weights: how much an error of each channel matters to what consumes the value; None: all alike.
     """
@@ -106,10 +111,13 @@ class Spread:
     high: float = 0.0
     channel_low: Floats = field(default_factory=lambda: np.zeros(0))
     channel_high: Floats = field(default_factory=lambda: np.zeros(0))
+    channel_typical: Floats = field(default_factory=lambda: np.zeros(0))
     infinite: bool = False
     counts: Floats = field(default_factory=lambda: np.zeros(2 * HALF_BINS))
     width: float = 0.0
     weights: Floats | None = None
+    _samples: int = 0
+    _logarithms: Floats | float = 0.0
 
     def add(self, array: Array) -> None:
         """Look at one more array of the value. The last dimension is that of the channels."""
@@ -123,6 +131,9 @@ class Spread:
         self.channel_low = low.astype(np.float64) if fresh else np.minimum(self.channel_low, low)
         self.channel_high = high.astype(np.float64) if fresh else np.maximum(self.channel_high, high)
         self.low, self.high = float(self.channel_low.min()), float(self.channel_high.max())
+        self._samples += 1
+        self._logarithms = self._logarithms + np.log(np.maximum(np.maximum(-low, high), SMALL).astype(np.float64))
+        self.channel_typical = np.exp(self._logarithms / self._samples)
         self._count(rows)
 
     def _count(self, rows: Array) -> None:
@@ -133,10 +144,12 @@ class Spread:
         index = np.floor(some * np.float32(1 / self.width)).astype(np.int32).reshape(-1)
         index += HALF_BINS
         np.clip(index, 0, 2 * HALF_BINS - 1, out=index)
+        power = float(np.mean(np.square(some, dtype=np.float64)))
         each = (some != 0).astype(np.float32)
         if self.weights is not None:
             each *= self.weights.astype(np.float32)
-        self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS)
+        if power > 0:
+            self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS) / power
 
     def histogram(self, bins: int) -> tuple[list[float], float, float]:
         """The counts in so many bins, and the numbers between which these lie; for pictures of the distribution."""

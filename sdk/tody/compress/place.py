@@ -169,7 +169,13 @@ class Choice:
     recast: set[tuple[str, int]] = field(default_factory=set)
 
 
-def choose(graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], method: str = "auto") -> Choice:
+def choose(
+    graph: Graph,
+    integer: set[Node],
+    spreads: Mapping[str, Spread],
+    method: str = "auto",
+    fixed: Mapping[str, ranges.Range] | None = None,
+) -> Choice:
     """A range for each value that int8 operators take or make; equal ones where the format asks for it.
 
     A value that a concatenation takes, and others besides, keeps its own range if that of the concatenation is more than twice
@@ -179,21 +185,23 @@ def choose(graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], meth
     Args:
         spreads: of all values that are not constants.
         method: of `ranges.choose`.
+        fixed: ranges of values that were not observed.
     """
+    fixed = fixed or {}
     spreads = {**spreads, **_constants(graph, integer)}
     tied = [(node, i) for node in graph.nodes if node in integer and keeps_quantisation(node) for i in slots(node)]
     users = graph.consumers()
     contested = [(n, i) for n, i in tied if n.op == "concat" and len(users[n.inputs[i] or ""]) > 1]
-    found = _choose(graph, integer, spreads, method, [t for t in tied if t not in contested])
-    recast = {(n, i) for n, i in contested if _is_wider(found.quants, n, n.inputs[i] or "")}
-    found = _choose(graph, integer, spreads, method, [t for t in tied if t not in recast])
+    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in contested])
+    recast = {(n, i) for n, i in contested if _is_wider(found.ranges, n, n.inputs[i] or "")}
+    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in recast])
     found.recast = {(first_output(n), i) for n, i in recast}
     return found
 
 
-def _is_wider(quants: Mapping[str, Quant], node: Node, x: str) -> bool:
-    whole = [quants[name].scales[0] for name in (*node.inputs, first_output(node)) if name is not None and name in quants]
-    return max(whole) > _UNEQUAL * quants[x].scales[0]
+def _is_wider(found: Mapping[str, ranges.Range], node: Node, x: str) -> bool:
+    whole = [found[name] for name in (*node.inputs, first_output(node)) if name is not None and name in found]
+    return max(each.high - each.low for each in whole) > _UNEQUAL * (found[x].high - found[x].low)
 
 
 def _constants(graph: Graph, integer: set[Node]) -> dict[str, Spread]:
@@ -208,7 +216,12 @@ def _constants(graph: Graph, integer: set[Node]) -> dict[str, Spread]:
 
 
 def _choose(
-    graph: Graph, integer: set[Node], spreads: Mapping[str, Spread], method: str, tied: list[tuple[Node, int]]
+    graph: Graph,
+    integer: set[Node],
+    spreads: Mapping[str, Spread],
+    method: str,
+    fixed: Mapping[str, ranges.Range],
+    tied: list[tuple[Node, int]],
 ) -> Choice:
     groups = _Groups()
     for node, i in tied:
@@ -223,7 +236,8 @@ def _choose(
     choice = Choice()
     for names in members.values():
         sources = [name for name in names if name not in moved] or names
-        found = _range(graph, integer, names, sources, spreads, method)
+        given = next((fixed[name] for name in names if name in fixed), None)
+        found = given or _range(graph, integer, names, sources, spreads, method)
         for name in names:
             choice.ranges[name], choice.quants[name] = found, ranges.quant_of(found.low, found.high)
     return choice

@@ -16,6 +16,7 @@ from ..convert.rewrite import first_output
 from ..run.agreement import decibels
 from . import place
 from .equalise import equalise
+from .heads import refine
 from .islands import GOAL, islands
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
@@ -101,6 +102,10 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     if found:
         roles = place.decide(graph, {**kept, **found}, settings.io_is_integer)
         choice = place.choose(graph, roles.integer, spreads, settings.method)
+    if not settings.io_is_integer:
+        fixed = refine(graph, samples, spreads, roles.integer, choice)
+        roles = place.decide(graph, {**kept, **found}) if fixed else roles
+        choice = place.choose(graph, roles.integer, spreads, settings.method, fixed) if fixed else choice
     layers = [first_output(node) for node in place.linear_nodes(graph, roles.integer)]
     result = Quantised(
         graph=graph,

@@ -1,0 +1,155 @@
+"""Give a model's last layers the steps that their results deserve.
+
+What an int8 layer hands to float32 has 256 steps for all of its channels together: few for a head that gives coordinates beside
+scores, or logits of which only the largest matter. So such a layer computes every channel on a scale of its own, which costs
+nothing, because its weights have scales of their own; what it gives is scaled back in float32. And where that is not enough, it
+is computed several times, each time with a bias for another part of the range and saturated outside of it: the sum of the parts
+has so many times the steps.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..convert.graph import Graph, Node
+from ..convert.rewrite import add_constant, add_value, drop_dead, first_output
+from . import place
+from .observe import Array, Probe, Sample, Spread
+from .ranges import Range
+
+Floats = NDArray[np.float64]
+
+MOST_PARTS = 8
+SAMPLES = 4
+MARGIN = 0.25  # of the width of the range that was chosen for all channels, on each side
+OWN = 0.25  # of the noise that arrives at a head may be added by its own rounding
+_BEYOND = 0.1  # of what was seen of a channel, on each side: other samples may give more
+_STEPS = 254  # of a part: from -127 to 127
+
+
+@dataclass
+class _Noise:
+    """Of the result of a head, per channel: summed squares of what arrives, and of what rounding adds."""
+
+    arriving: Floats | float = 0.0
+    own: Floats | float = 0.0
+    count: int = 0
+
+
+def refine(
+    graph: Graph, samples: Sequence[Sample], spreads: Mapping[str, Spread], integer: set[Node], choice: place.Choice
+) -> dict[str, Range]:
+    """Rewrite, in place, the heads whose own rounding matters; the float function stays the same within what was seen.
+
+    A head is a layer whose result only float32 operators take, or nobody. It is rewritten if rounding its result adds more than
+    `OWN` of the noise that is in it already, averaged over the channels.
+
+    Args:
+        graph: float32, observed and with its roles chosen.
+        samples: the first few are used.
+        spreads: of its values.
+        integer: its int8 operators.
+        choice: their ranges.
+
+    Returns:
+        The ranges that the parts must have, by value.
+    """
+    users = graph.consumers()
+    heads = [n for n in place.linear_nodes(graph, integer) if integer.isdisjoint(users.get(first_output(n), []))]
+    noise = _measure(graph, [first_output(n) for n in heads], samples[:SAMPLES], integer, choice)
+    fixed: dict[str, Range] = {}
+    for node in heads:
+        seen, spread = noise[first_output(node)], spreads[first_output(node)]
+        if not seen.count or float(np.mean(seen.own > OWN * np.maximum(seen.arriving, 1e-30))) < 0.5:
+            continue
+        low, high = _limits(node, spread, choice.ranges[first_output(node)])
+        width = np.maximum(high - low, max(float((high - low).max()) * 1e-3, 1e-12))
+        arriving = float(np.median(np.asarray(seen.arriving) / seen.count / np.square(width / 2)))
+        wanted = (2 / _STEPS) / np.sqrt(12 * OWN * max(arriving, 1e-12))
+        fixed.update(_rewrite(graph, node, (low + high) / 2, width / 2, int(np.clip(np.ceil(wanted), 1, MOST_PARTS))))
+    drop_dead(graph)
+    return fixed
+
+
+def _measure(
+    graph: Graph, names: Sequence[str], samples: Sequence[Sample], integer: set[Node], choice: place.Choice
+) -> dict[str, _Noise]:
+    """Run the graph with rounded activations beside the exact one."""
+    work = graph.copy()
+    same = {id(node) for node in integer}
+    place.quantise(work, {b for a, b in zip(graph.nodes, work.nodes, strict=True) if id(a) in same}, choice)
+    exact, rounded = Probe(graph), Probe(work)
+    noise = {name: _Noise() for name in names}
+    for sample in samples:
+        right: dict[str, Array] = {}
+
+        def keep(name: str, array: Array, right: dict[str, Array] = right) -> None:
+            if name in noise:
+                right[name] = array.reshape(-1, array.shape[-1]).astype(np.float64)
+
+        def compare(name: str, array: Array, right: dict[str, Array] = right) -> None:
+            if name in noise:
+                rows = array.reshape(-1, array.shape[-1])
+                quant, of = choice.quants[name], noise[name]
+                of.arriving = of.arriving + np.square(rows - right[name]).sum(axis=0)
+                of.own = of.own + np.square(quant.dequantise(quant.quantise(rows)) - rows.astype(np.float64)).sum(axis=0)
+                of.count += len(rows)
+
+        exact.run(sample, keep)
+        rounded.run(sample, compare)
+    return noise
+
+
+def _limits(node: Node, spread: Spread, chosen: Range) -> tuple[Floats, Floats]:
+    """Between which numbers each channel is kept: what was seen, but for what is far outside of the range of all channels."""
+    name, a, b = node.attrs.get("activation", ("none", 0.0, 0.0))
+    margin = MARGIN * (chosen.high - chosen.low)
+    low = np.clip(spread.channel_low, chosen.low - margin, chosen.high + margin)
+    high = np.clip(spread.channel_high, chosen.low - margin, chosen.high + margin)
+    low, high = low - _BEYOND * (high - low), high + _BEYOND * (high - low)
+    return (low, high) if name == "none" else (np.maximum(low, a), np.minimum(high, b))
+
+
+def _rewrite(graph: Graph, node: Node, centre: Floats, half: Floats, parts: int) -> dict[str, Range]:
+    """centre + half * the sum of the parts; returns the range of each part."""
+    values, y = graph.values, first_output(node)
+    weights = values[node.inputs[1] or ""]
+    assert weights.data is not None
+    shape = (*weights.shape[:2], 1, 1) if weights.pack == "panels" else (-1,)
+    scaled = add_constant(graph, f"{y}:weights", (weights.data / half.reshape(shape)).astype(np.float32), weights.pack)
+    old = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = np.zeros(half.size) if old is None else np.asarray(values[old].data, np.float64).reshape(-1)
+    reach = 1.0 / parts
+    names, made, fixed = [], [], {}
+    for k in range(parts):
+        moved = ((bias - centre) / half - (2 * k + 1 - parts) * reach).astype(np.float32)
+        shaped = moved.reshape(weights.shape[:2]) if weights.pack == "panels" else moved
+        part = add_value(graph, f"{y}:part", values[y].shape)
+        inputs = [node.inputs[0], scaled, add_constant(graph, f"{part}:bias", shaped, weights.pack)]
+        attrs = {**node.attrs, "activation": ("clamp", -reach, reach)}
+        made.append(Node(node.op, inputs, [part], attrs, node.source))
+        names.append(part)
+        fixed[part] = Range(-reach * 128 / 127, reach, "minmax")
+    total = names[0]
+    for name in names[1:]:
+        total = _then(graph, made, node, "add", total, name)
+    width = add_constant(graph, f"{y}:width", half.astype(np.float32).reshape((1,) * (len(values[y].shape) - 1) + (-1,)))
+    middle = add_constant(graph, f"{y}:middle", centre.astype(np.float32).reshape(values[width].shape))
+    total = _then(graph, made, node, "mul", total, width)
+    total = _then(graph, made, node, "add", total, middle)
+    made[-1].outputs = [y]
+    at = graph.nodes.index(node)
+    graph.nodes[at : at + 1] = made
+    return fixed
+
+
+def _then(graph: Graph, made: list[Node], node: Node, fn: str, a: str, b: str) -> str:
+    """One more operation behind those made so far; returns its result."""
+    y = add_value(graph, f"{first_output(node)}:sum", graph.values[first_output(node)].shape)
+    made.append(Node("binary", [a, b], [y], {"fn": fn, "activation": ("none", 0.0, 0.0)}, node.source))
+    return y
