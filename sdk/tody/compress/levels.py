@@ -77,9 +77,9 @@ def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
         As `weights`, float64.
     """
     gram, cross = moments.gram(), moments.cross()
-    damped = gram + _ridge(gram, pull * moments.scarcity)
     old = moments.split(weights.astype(np.float64))
-    change = np.linalg.solve(damped, (cross - gram) @ old.transpose(0, 2, 1))
+    drift = (cross - gram) @ old.transpose(0, 2, 1)
+    change = np.linalg.solve(_damped(gram, pull * moments.scarcity), drift)
     return moments.join(old + change.transpose(0, 2, 1))
 
 
@@ -98,7 +98,7 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float =
     """
     order = np.argsort(np.einsum("gdd->gd", gram), axis=1, kind="stable")
     each = np.arange(len(gram))[:, None, None]
-    damped = (gram + _ridge(gram, damping))[each, order[:, :, None], order[:, None, :]]
+    damped = _damped(gram, damping)[each, order[:, :, None], order[:, None, :]]
     wanted = np.take_along_axis(target.astype(np.float32), order[:, None, :], 2)
     levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest)
     damped = damped.astype(np.float32)
@@ -120,10 +120,12 @@ def correct_bias(bias: Array, weights: Array, rounded: Array, moments: Moments) 
     return np.asarray(bias + before - np.einsum("gnd,gd->gn", rounded, moments.mean_seen))
 
 
-def _ridge(gram: Array, part: float) -> Array:
-    """A multiple of the identity for each block; a plain identity where nothing varies."""
+def _damped(gram: Array, part: float) -> Array:
+    """Matrices with so much of the mean of their diagonal added to it; with 1 where nothing varies."""
     mean = np.einsum("gdd->g", gram) / gram.shape[-1]
-    return np.where(mean > 0, part * mean, 1.0)[:, None, None] * np.eye(gram.shape[-1])
+    damped: Array = gram.copy()
+    np.einsum("gdd->gd", damped)[...] += np.where(mean > 0, part * mean, 1.0)[:, None]
+    return damped
 
 
 def _feed_back(target: Array, factor: Array, nearest: Nearest) -> Array:

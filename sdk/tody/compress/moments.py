@@ -102,7 +102,9 @@ class Moments:
         a, b = self._split(x), self._split(y)
         self.count += a.shape[1]
         transposed = b.transpose(0, 2, 1)
-        for total, term in zip(self._sums, (a.sum(1), b.sum(1), transposed @ b, transposed @ a), strict=True):
+        square = transposed @ b
+        cross = square if x is y else transposed @ a
+        for total, term in zip(self._sums, (a.sum(1), b.sum(1), square, cross), strict=True):
             total += term
 
     def _split(self, x: Array) -> Array:
@@ -148,4 +150,5 @@ class Moments:
 
     def power(self) -> Array:
         """Mean square of y around its mean, [groups, columns]: what an error of a weight costs by itself."""
-        return np.asarray(np.einsum("gdd->gd", self.gram()).reshape(self.groups, -1))
+        squares = np.einsum("gdd->gd", self._sums[2]).reshape(self.groups, -1) / max(1, self.count)
+        return np.asarray(np.maximum(squares - np.square(self.mean_seen), 0))

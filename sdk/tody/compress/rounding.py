@@ -174,7 +174,7 @@ def _quantise(graph: Graph, layer: _Layer) -> None:
     value = graph.values[node.inputs[1] or ""]
     assert value.data is not None
     weights = matrices(node, value.data)
-    fitted = refit(weights, moments) if moments.count else weights
+    fitted = refit(weights, moments) if layer.first and moments.count else weights
     step, nearest = _levels(fitted, layer, _floor(graph, layer))
     target = fitted / step[..., None]
     if moments.count:
