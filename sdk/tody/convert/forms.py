@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import format as fmt
-from .._runtime import Runtime
 from .graph import Graph, Node, Quant, Value
-from .lower import lower
 from .rewrite import add_constant
+from .tables import table
 
 Array = NDArray[Any]
 Inputs = list["Value | None"]
@@ -185,19 +183,6 @@ def _unary(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
     assert x is not None
     content = table(node.attrs["function"], _quant(x), _quant(y))
     return [x.name, add_constant(graph, f"{y.name}:table", content)], {}
-
-
-def table(function: tuple[str, float, float], x: Quant, y: Quant) -> NDArray[np.int8]:
-    """What the portable kernels make of each of the 256 integers, from -128 on."""
-    graph = Graph(inputs=["x"], outputs=["y"])
-    for name, dtype, quant in (("x", "int8", x), ("real", "float32", None), ("result", "float32", None), ("y", "int8", y)):
-        graph.values[name] = Value(name, (256,), dtype, quant=quant)
-    graph.nodes = [Node("cast", ["x"], ["real"]), Node("unary", ["real"], ["result"], {"function": function})]
-    graph.nodes.append(Node("cast", ["result"], ["y"]))
-    runtime = Runtime(fmt.write(lower(graph)[0]), kernels="portable")
-    np.asarray(runtime.inputs[0])[...] = np.arange(-128, 128)
-    runtime.run()
-    return np.array(runtime.outputs[0], np.int8)
 
 
 FORMS: dict[str, Callable[[Graph, Node, Inputs, Value], Form]] = {

@@ -29,6 +29,7 @@ from .rewrite import (
     sweep,
 )
 from .simplify import share_constants, share_nodes, simplify
+from .tables import merge_tables
 
 # Inputs that are real numbers, by operator; of others the first alone.
 _REALS = {"conv": (0, 1, 3), "dwconv": (0, 1, 3), "deconv": (0, 1), "dense": (0, 1, 3), "matmul": (0, 1), "binary": (0, 1)}
@@ -227,7 +228,15 @@ def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
     return name
 
 
-RULES: list[Rule] = [join_casts, quantise_constants, affine_to_dwconv, dequantise_later, quantise_earlier, compute_in_integers]
+RULES: list[Rule] = [
+    join_casts,
+    quantise_constants,
+    affine_to_dwconv,
+    dequantise_later,
+    quantise_earlier,
+    compute_in_integers,
+    merge_tables,
+]
 
 
 def fold_weights(graph: Graph) -> None:

@@ -338,3 +338,26 @@ def test_constants_are_requantised_here() -> None:
     assert to_integers(net.graph) == []
     assert operators(net.graph).count("cast int8") == 2  # of the input, and to the quantisation of the result
     assert np.abs(net.run()[0].astype(int) - expected).max() <= 1
+
+
+def test_a_function_of_one_value_is_one_table() -> None:
+    """x * sigmoid(x), each result quantised, and quantised once more: to the byte what the operators would make."""
+    net = Net()
+    x = net.input(3, 50, low=-5.0, high=5.0)
+    gate = net.quantised(net.op("unary", x, function=("sigmoid", 0.0, 0.0)), Quant((1 / 256,), -128))
+    swish = net.quantised(net.op("binary", x, gate, fn="mul"), Quant((0.04,), -120))
+    expected = net.output(net.op("unary", swish, function=("neg", 0.0, 0.0)), Quant((0.05,), 100))
+    assert to_integers(net.graph) == []
+    assert operators(net.graph) == ["cast int8", "lut int8"]
+    apart = np.abs(net.run()[0].astype(int) - expected)
+    assert apart.max() <= 1 and (apart == 0).mean() >= 0.97
+
+
+def test_a_product_that_spreads_one_factor_is_no_table() -> None:
+    net = Net()
+    x = net.input(1, 50)
+    gate = net.quantised(net.op("unary", net.input(1, 1), function=("sigmoid", 0.0, 0.0)), Quant((1 / 256,), -128))
+    expected = net.output(net.op("binary", x, gate, fn="mul"))
+    to_integers(net.graph)
+    assert "binary int8" in operators(net.graph)
+    assert np.abs(net.run()[0].astype(int) - expected).max() <= 1
