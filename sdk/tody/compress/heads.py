@@ -26,9 +26,9 @@ Floats = NDArray[np.float64]
 
 MOST_PARTS = 8
 SAMPLES = 4
-MARGIN = 0.25  # of the width of the range that was chosen for all channels, on each side
+BEYOND = 0.5  # of the width of what was seen of a channel, on each side: other samples give more
+USUAL = 4.0  # times what samples typically reach: no channel is kept beyond
 OWN = 0.25  # of the noise that arrives at a head may be added by its own rounding
-_BEYOND = 0.1  # of what was seen of a channel, on each side: other samples may give more
 _STEPS = 254  # of a part: from -127 to 127
 
 
@@ -67,7 +67,7 @@ def refine(
         seen, spread = noise[first_output(node)], spreads[first_output(node)]
         if not seen.count or float(np.mean(seen.own > OWN * np.maximum(seen.arriving, 1e-30))) < 0.5:
             continue
-        low, high = _limits(node, spread, choice.ranges[first_output(node)])
+        low, high = _limits(node, spread)
         width = np.maximum(high - low, max(float((high - low).max()) * 1e-3, 1e-12))
         arriving = float(np.median(np.asarray(seen.arriving) / seen.count / np.square(width / 2)))
         wanted = (2 / _STEPS) / np.sqrt(12 * OWN * max(arriving, 1e-12))
@@ -105,13 +105,12 @@ def _measure(
     return noise
 
 
-def _limits(node: Node, spread: Spread, chosen: Range) -> tuple[Floats, Floats]:
-    """Between which numbers each channel is kept: what was seen, but for what is far outside of the range of all channels."""
+def _limits(node: Node, spread: Spread) -> tuple[Floats, Floats]:
+    """Between which numbers each channel is kept: what was seen and more, but for what only strange samples gave."""
     name, a, b = node.attrs.get("activation", ("none", 0.0, 0.0))
-    margin = MARGIN * (chosen.high - chosen.low)
-    low = np.clip(spread.channel_low, chosen.low - margin, chosen.high + margin)
-    high = np.clip(spread.channel_high, chosen.low - margin, chosen.high + margin)
-    low, high = low - _BEYOND * (high - low), high + _BEYOND * (high - low)
+    most = USUAL * float(spread.channel_typical.max())
+    low, high = np.clip(spread.channel_low, -most, most), np.clip(spread.channel_high, -most, most)
+    low, high = low - BEYOND * (high - low), high + BEYOND * (high - low)
     return (low, high) if name == "none" else (np.maximum(low, a), np.minimum(high, b))
 
 

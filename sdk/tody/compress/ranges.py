@@ -136,29 +136,30 @@ def _percentile(spread: Spread, full: Range, tail: float) -> Range:
 
 
 def _divergence(spread: Spread, full: Range) -> Range:
-    """The ends, each shrunk alike, for which the quantised distribution tells the least less than the true one.
+    """The ends for which the quantised distribution tells the least less than the true one, first the upper, then the lower.
 
     Migacz: 8-bit inference with TensorRT (2017), for two ends. What is clipped is counted in the outermost bins of the true
     distribution and not in the quantised one.
     """
+    high = min((full.high * part for part in _SHRINK), key=lambda high: _loss(spread, full.low, high))
+    low = min((full.low * part for part in _SHRINK), key=lambda low: _loss(spread, low, high))
+    return Range(float(low), float(high), "kl")
+
+
+def _loss(spread: Spread, low: float, high: float) -> float:
+    """What a range loses of the information in the distribution."""
     centres = (np.arange(2 * HALF_BINS) - HALF_BINS + 0.5) * spread.width
-    best, least = full, np.inf
-    for part in _SHRINK:
-        low, high = full.low * part, full.high * part
-        inside = (centres >= low) & (centres <= high)
-        counts = spread.counts[inside]
-        if not counts.any():
-            continue
-        true = counts.copy()
-        true[0] += spread.counts[centres < low].sum()
-        true[-1] += spread.counts[centres > high].sum()
-        level = np.rint((centres[inside] - low) / ((high - low) / STEPS)).astype(np.int64)
-        mass, filled = np.bincount(level, counts, STEPS + 1), np.bincount(level, counts > 0, STEPS + 1)
-        told = np.where(counts > 0, mass[level] / np.maximum(filled[level], 1), 0)
-        loss = _information(true / true.sum(), told / told.sum())
-        if loss < least:
-            best, least = Range(low, high, "kl"), loss
-    return best
+    inside = (centres >= low) & (centres <= high)
+    counts = spread.counts[inside]
+    if high <= low or not counts.any():
+        return float("inf")
+    true = counts.copy()
+    true[0] += spread.counts[centres < low].sum()
+    true[-1] += spread.counts[centres > high].sum()
+    level = np.rint((centres[inside] - low) / ((high - low) / STEPS)).astype(np.int64)
+    mass, filled = np.bincount(level, counts, STEPS + 1), np.bincount(level, counts > 0, STEPS + 1)
+    told = np.where(counts > 0, mass[level] / np.maximum(filled[level], 1), 0)
+    return _information(true / true.sum(), told / told.sum())
 
 
 def _information(p: Floats, q: Floats) -> float:
