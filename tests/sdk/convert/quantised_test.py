@@ -104,3 +104,83 @@ def test_scales_of_rows_are_refused() -> None:
     model = om.model_of(nodes, [om.info("a", (2, 4), TensorProto.UINT8)], [om.info("y", None, TensorProto.UINT8)], weights)
     with pytest.raises(UnsupportedError, match="rows"):
         convert(model)
+
+
+def one_node(op: str, *inputs: str, output: str, **attrs: Any) -> Any:
+    return helper.make_node(op, list(inputs), [output], **attrs)
+
+
+def assert_equal_integers(model: Any, **feeds: NDArray[Any]) -> Any:
+    """Equal to onnxruntime's but for single steps; returns the report."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    report = convert(model, preprocess=None, decoder=None)
+    got = tody.load(report.bytes, threads=1)(feeds)
+    for mine, expected in zip(got.values() if isinstance(got, dict) else [got], session.run(None, feeds), strict=True):
+        assert mine.dtype == expected.dtype
+        steps = np.abs(mine.astype(np.float64) - expected)
+        assert steps.max() <= 1 and (steps == 0).mean() >= 0.99
+    return report
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_borders_of_integers(dtype: Any) -> None:
+    """Inputs and outputs of 8 bits, and operators that take the integers as they are."""
+    kind, rng = helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), np.random.default_rng(3)
+    zero = {np.int8: -5, np.uint8: 130}[dtype]
+    numbers = {
+        "s": np.float32(0.02),
+        "z": dtype(zero),
+        "t": np.float32(0.05),
+        "w": rng.integers(-127, 128, (8, 3, 3, 3), np.int8),
+    }
+    numbers |= {"ws": rng.uniform(0.001, 0.01, 8).astype(np.float32), "wz": np.zeros(8, np.int8)}
+    nodes = [
+        one_node("Transpose", "x", output="moved", perm=[0, 3, 1, 2]),
+        one_node("DequantizeLinear", "moved", "s", "z", output="real"),
+        one_node("DequantizeLinear", "w", "ws", "wz", output="weights", axis=0),
+        one_node("Conv", "real", "weights", output="sums", pads=[1, 1, 1, 1]),
+        one_node("QuantizeLinear", "sums", "t", "z", output="whole"),
+        one_node("MaxPool", "whole", output="largest", kernel_shape=[2, 2], strides=[2, 2]),
+        one_node("Concat", "largest", "largest", output="y", axis=1),
+    ]
+    model = om.model_of(nodes, [om.info("x", (1, 8, 6, 3), kind)], [om.info("y", None, kind)], numbers)
+    limits = np.iinfo(dtype)
+    report = assert_equal_integers(model, x=rng.integers(limits.min, limits.max + 1, (1, 8, 6, 3)).astype(dtype))
+    assert report.islands == [] and report.ops_after["conv"] == report.ops_after["pool"] == 1
+
+
+def test_integers_are_numbers_too() -> None:
+    """What takes quantised integers without asking what they stand for gets the integers themselves."""
+    nodes = [
+        one_node("QuantizeLinear", "x", "s", "z", output="q"),
+        one_node("Cast", "q", output="number", to=TensorProto.FLOAT),
+        one_node("ReduceSum", "number", output="y", keepdims=1),
+        one_node("DequantizeLinear", "q", "s", "z", output="real"),
+    ]
+    numbers = {"s": np.float32(0.1), "z": np.uint8(7)}
+    model = om.model_of(nodes, [om.info("x", (2, 9))], [om.info("y", None), om.info("real", None)], numbers)
+    x = np.linspace(-2, 20, 18, dtype=np.float32).reshape(2, 9)
+    y, real = om.run(model, x)
+    assert y.item() == np.clip(np.rint(x / np.float32(0.1)) + 7, 0, 255).sum()
+    np.testing.assert_allclose(real, np.clip(x, -0.7, 24.8), atol=0.0501)
+
+
+def test_weights_that_training_quantises() -> None:
+    """A graph that quantises its own float weights, as exporters of quantisation-aware training write it."""
+    rng = np.random.default_rng(4)
+    numbers: dict[str, Any] = {"s": np.float32(0.02), "z": np.int8(-3), "t": np.float32(0.05), "w": om.WEIGHTS}
+    numbers |= {"ws": (np.abs(om.WEIGHTS).max((1, 2, 3)) / 127).astype(np.float32), "wz": np.zeros(4, np.int8)}
+    nodes = [
+        one_node("QuantizeLinear", "x", "s", "z", output="q"),
+        one_node("DequantizeLinear", "q", "s", "z", output="real"),
+        one_node("QuantizeLinear", "w", "ws", "wz", output="wq", axis=0),
+        one_node("DequantizeLinear", "wq", "ws", "wz", output="weights", axis=0),
+        one_node("Conv", "real", "weights", output="sums"),
+        one_node("Relu", "sums", output="positive"),
+        one_node("QuantizeLinear", "positive", "t", "z", output="y"),
+    ]
+    model = om.model_of(nodes, [om.info("x", (1, 3, 8, 8))], [om.info("y", None, TensorProto.INT8)], numbers)
+    report = assert_equal_integers(model, x=rng.uniform(-2, 2, (1, 3, 8, 8)).astype(np.float32))
+    assert report.islands == []
