@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import format as fmt
-from ..convert import meta, verify
+from ..convert import verify
 from ..convert.facts import describe, target_path
 from ..convert.finish import finish, try_decoder
 from ..convert.graph import Graph
@@ -20,7 +20,7 @@ from ..convert.lower import lower
 from ..convert.optimise import optimise
 from ..convert.rewrite import first_output
 from ..convert.source import Source, read_source
-from ..errors import UsageError
+from ..errors import MemoryLimitError, UsageError
 from ..run.model import Model, load
 from . import place, ranges, search, sensitivity
 from .borders import integer_borders
@@ -36,6 +36,7 @@ from .samples import Data
 
 IO = ("float32", "int8")
 HALF = 16  # bits: weights that are not integers
+PROVENANCE = 400  # bytes, about: what the metadata says of a compression
 PRUNE_SAMPLES = 32  # to see which channels the others can stand in for
 
 
@@ -115,6 +116,7 @@ def compress(
             options["target_size"], coded = target_size, True
             settings = replace(settings, wanted=_bits_for_size(job, settings, target_size))
         made = _quantise(job, settings, options, coded)
+    _check_size(made.content, target_size)
     report = _report(job, made, weights, {**options, "coded": coded or weights == HALF})
     report.judge(max_drop, force)
     if decoder != "auto":
@@ -210,8 +212,8 @@ def _bits_for_size(job: _Job, settings: Settings, target: int) -> dict[str, int]
         made = quantise(job.graph.copy(), some, quick).graph
         to_integers(made)
         file, _ = lower(made)
-        file.meta = meta.plain(job.facts)
-        return len(fmt.write(file, coded=True))
+        file.meta, file.blob = job.before.meta, job.before.blob  # of the same names, and as many golden values
+        return len(fmt.write(file, coded=True)) + PROVENANCE
 
     return search.bits_for_size(layers, target, size_of)
 
@@ -261,6 +263,12 @@ def _check(weights: int, max_drop: float, prune: float, target_size: int | None,
         raise UsageError(f"prune is {prune}", "it is the share of the work that goes", f"0 to {MOST}")
     if not 0 <= max_drop <= 1:
         raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
+
+
+def _check_size(content: bytes, target: int | None) -> None:
+    if target is not None and len(content) > target:
+        why = f"it has {len(content):,} bytes: rounding with care changed how well the weights are coded"
+        raise MemoryLimitError(f"the file missed {target:,} bytes", why, "ask for a little less, or --prune as well")
 
 
 def _check_source(graph: Graph, name: str) -> None:

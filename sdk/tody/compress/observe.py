@@ -25,6 +25,7 @@ Visit = Callable[[str, Array], None]
 Progress = Callable[[int], None]  # samples done
 
 HALF_BINS = 2048  # bins of a histogram on each side of zero
+FAINT = 0.01  # of the mean square of the strongest sample: as if no sample had less
 SMALL = 1e-6  # a channel that is always zero is as good as this
 _MOST = 1 << 17  # elements of a value that one sample adds to its histogram
 
@@ -102,7 +103,8 @@ class Spread:
         counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero is between the two in the
             middle. Elements that are exactly zero are left out, because every quantisation keeps them. Each sample weighs the
             more the smaller its mean square is: an error counts by how large it is beside the sample's own values, so that one
-            sample with huge ones does not decide about all.
+            sample with huge ones does not decide about all, and beside a hundredth of the strongest at least, so that neither
+            does one with next to none.
         width: of a bin, a power of two.
         weights: how much an error of each channel matters to what consumes the value; None: all alike.
     """
@@ -117,6 +119,8 @@ class Spread:
     width: float = 0.0
     weights: Floats | None = None
     _samples: int = 0
+    _strongest: float = 0.0
+    _weights: float = 0.0
     _logarithms: Floats | float = 0.0
 
     def add(self, array: Array) -> None:
@@ -144,12 +148,23 @@ class Spread:
         index = np.floor(some * np.float32(1 / self.width)).astype(np.int32).reshape(-1)
         index += HALF_BINS
         np.clip(index, 0, 2 * HALF_BINS - 1, out=index)
-        power = float(np.mean(np.square(some, dtype=np.float64)))
         each = (some != 0).astype(np.float32)
         if self.weights is not None:
             each *= self.weights.astype(np.float32)
-        if power > 0:
-            self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS) / power
+        self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS) * self._weight(some)
+
+    def _weight(self, array: Array) -> float:
+        """What the elements of one more sample count. When it is the strongest so far, those before it count less at once."""
+        power = float(np.mean(np.square(array, dtype=np.float64)))
+        if power > self._strongest:
+            self._strongest = power
+            most = (self._samples - 1) / (FAINT * power)
+            if self._weights > most:
+                self.counts *= most / self._weights
+                self._weights = most
+        weight = 1 / max(power, FAINT * self._strongest, float(np.finfo(np.float32).tiny))
+        self._weights += weight
+        return weight
 
     def histogram(self, bins: int) -> tuple[list[float], float, float]:
         """The counts in so many bins, and the numbers between which these lie; for pictures of the distribution."""

@@ -88,7 +88,9 @@ def test_half_floats(capsys: Capture, pictures: Path) -> None:
     assert main(compress("--weights", "16", "--io", "int8", data=pictures)) == 2
 
 
-def test_pruned_model_does_less_work(capsys: Capture, here: Path) -> None:
+@pytest.fixture
+def net(here: Path) -> list[str]:
+    """A command that compresses a net of three convolutions, whose channels have use for bits."""
     onnx = pytest.importorskip("onnx")
     rng = np.random.default_rng(0)
     shapes = {"a": (32, 3, 3, 3), "b": (32, 32, 3, 3), "c": (4, 32, 1, 1)}
@@ -100,14 +102,23 @@ def test_pruned_model_does_less_work(capsys: Capture, here: Path) -> None:
     graph = onnx.helper.make_graph(nodes, "net", ports[:1], ports[1:], weights)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), "net.onnx")
     np.save("x.npy", rng.normal(size=(12, 3, 16, 16)).astype(np.float32))
-    sizes = []
-    for share in ("0", "0.5"):
-        command = ["compress", "net.onnx", "--data", "x.npy", "--effort", "fast", "--force", "--prune", share, "--json"]
-        assert main(command) == 0
-        facts = json.loads(capsys.readouterr().out)
-        sizes.append(facts["after"]["weight_bytes"])
-    assert sizes[1] < 0.75 * sizes[0]
-    assert any("of the multiply-adds were pruned" in note for note in facts["notes"])
+    return ["compress", "net.onnx", "--data", "x.npy", "--effort", "fast", "--force"]
+
+
+def test_pruned_model_does_less_work(capsys: Capture, net: list[str]) -> None:
+    plain, pruned = (rows(capsys, *net, "--prune", share) for share in ("0", "0.5"))
+    assert pruned["after"]["weight_bytes"] < 0.75 * plain["after"]["weight_bytes"]
+    assert any("of the multiply-adds were pruned" in note for note in pruned["notes"])
+
+
+def test_target_size_is_kept(capsys: Capture, net: list[str], here: Path) -> None:
+    whole = rows(capsys, *net, "--coded")["after"]["file_bytes"]
+    wanted = whole - 2000
+    facts = rows(capsys, *net, "--target-size", str(wanted))
+    assert facts["after"]["file_bytes"] == (here / "net.tody").stat().st_size <= wanted
+    assert min(layer["bits"] for layer in facts["layers"]) < 8
+    assert main([*net, "--target-size", "1K"]) == 5, "it does not fit"
+    assert main([*net, "--target-size", "small"]) == 2
 
 
 def test_integers_at_the_borders_are_measured_as_real_numbers(capsys: Capture, pictures: Path) -> None:
