@@ -1,8 +1,8 @@
 """Structured pruning: whole channels leave a graph, and what is left takes over their work.
 
 Which channels can leave together says `channels.py`. How much each is missed is the error at the layers that take it, as their
-own weights measure it, when the channels that are left stand in for it by least squares; what the fewest miss per multiply-add
-saved goes first. No training is needed, though it helps: `tody.train`.
+own weights measure it, when the channels that are left stand in for it by least squares, times what such an error does to the
+model's outputs; what is missed least per multiply-add saved goes first. No training is needed, though it helps: `tody.train`.
 
 Sources: B. Hassibi and D. Stork, "Second order derivatives for network pruning: optimal brain surgeon", 1993 (what a removal
 costs if the rest makes good for it); Y. He et al., "Channel pruning for accelerating very deep neural networks", 2017 (least
@@ -16,23 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..convert.graph import Graph
 from ..convert.rewrite import first_output
 from ..errors import UsageError
-from .channels import HELD, MAKERS, Channels, Ints
+from .channels import MAKERS, Channels, Ints
+from .families import Family, families_of, sensitivity
 from .observe import Sample
 from .removal import NotAViewError, remove
-from .statistics import Inlet, inlets
+from .statistics import inlets
 from .work import Work
 
-Floats = NDArray[np.float64]
-
 MOST = 0.9  # of the work that can be asked to go
-STEP = 4  # channels that leave at once: int8 products take four together
-WIDE = 16  # layers of fewer channels lose them one by one
-LEAST = 0.1  # of the channels of a layer that always stay
 
 
 @dataclass
@@ -44,6 +39,8 @@ class Pruning:
         before, after: how many there were and are.
         layers: name of each layer -> output channels before and after, where they changed.
         kept: name of each layer whose channels all had to stay -> why.
+        sensitivity: the last of the layers that make the same channels -> error of the model's outputs, as a share of their
+            power, if some of these channels (`families.TRIED`) and no others left; empty without samples.
     """
 
     count: str
@@ -51,6 +48,7 @@ class Pruning:
     after: int
     layers: dict[str, tuple[int, int]] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    sensitivity: dict[str, float] = field(default_factory=dict)
 
     @property
     def fraction(self) -> float:
@@ -83,13 +81,17 @@ def prune(
     while True:
         work = Work(channels, count)
         found = [replace(inlet, of=channels.roots(inlet.of)) for inlet in found]
-        gone = choose(channels, work, found, fraction)
+        families = families_of(channels, found)
+        if len(samples):
+            sensitivity(channels, families, found if reconstruct else [], samples)
+        gone = choose(families, work, fraction)
         try:
             smaller = remove(channels, gone, found if reconstruct else [])
             break
         except NotAViewError as e:
             channels.hold(e.name, f"what is left of it would lie too irregularly for copy {e.name}")
     report = Pruning(count, Work(channels, count).total(), work.total())
+    report.sensitivity = {family.makers[-1]: family.noise for family in families if family.noise is not None}
     for name in names:
         left = smaller.values[name].shape[-1]
         if left != widths[name]:
@@ -104,32 +106,21 @@ def _makers(graph: Graph) -> list[str]:
     return [first_output(node) for node in graph.nodes if node.op in MAKERS]
 
 
-@dataclass
-class _Family:
-    """Channels that the same layers make, in the order in which they should leave, with what each is missed."""
-
-    order: list[int]
-    missed: Floats
-    step: int
-    least: int
-
-
-def choose(channels: Channels, work: Work, found: Sequence[Inlet], fraction: float) -> Ints:
+def choose(families: Sequence[Family], work: Work, fraction: float) -> Ints:
     """The channels that leave so that a fraction of the work goes.
 
     Raises:
         UsageError: so much cannot leave.
     """
-    families = _families(channels, found)
     start = left = float(work.total())
     gone: list[int] = []
     while start - left < fraction * start:
         best, rate, block = None, np.inf, []
         for family in families:
-            some = family.order[: family.step]
-            saved = work.saved(some) if len(family.order) - len(some) >= family.least else 0.0
-            if saved > 0 and family.missed[: len(some)].sum() / saved < rate:
-                best, rate, block = family, family.missed[: len(some)].sum() / saved, some
+            some = family.next()
+            saved = work.saved(some) if some else 0.0
+            if saved > 0 and family.costs(some) / saved < rate:
+                best, rate, block = family, family.costs(some) / saved, some
         if best is None:
             most = (start - left) / start
             raise UsageError(
@@ -138,40 +129,5 @@ def choose(channels: Channels, work: Work, found: Sequence[Inlet], fraction: flo
         left -= work.saved(block)
         work.take(block)
         gone += block
-        best.order, best.missed = best.order[len(block) :], best.missed[len(block) :]
+        best.left += len(block)
     return np.array(gone, np.int64)
-
-
-def _families(channels: Channels, found: Sequence[Inlet]) -> list[_Family]:
-    """Channels by the layers that make them."""
-    made: dict[int, list[str]] = {}
-    for node in channels.graph.nodes:
-        of = channels.last(first_output(node)) if node.op in MAKERS else None
-        for channel in [] if of is None else np.unique(of[of != HELD]).tolist():
-            made.setdefault(channel, []).append(first_output(node))
-    families: dict[tuple[str, ...], list[int]] = {}
-    for channel, by in made.items():
-        families.setdefault(tuple(by), []).append(channel)
-    result = []
-    for makers, members in families.items():
-        order, missed = _order(members, found)
-        width = max(channels.graph.values[name].shape[-1] for name in makers)
-        each = max(1, width // len(members))
-        step = max(1, STEP // each) if width >= WIDE else 1
-        result.append(_Family(order, missed, step, max(1, int(LEAST * len(members)))))
-    return result
-
-
-def _order(members: list[int], found: Sequence[Inlet]) -> tuple[list[int], Floats]:
-    """The order in which channels should leave, each the one that is missed least once the others have left."""
-    takers = [inlet.elimination() for inlet in found if np.isin(inlet.of, members).any()]
-    left, order, missed = np.array(members), [], []
-    while len(left):
-        costs = sum((taker.costs(left) for taker in takers), np.zeros(len(left)))
-        i = int(costs.argmin())
-        order.append(int(left[i]))
-        missed.append(float(costs[i]))
-        for taker in takers:
-            taker.drop(int(left[i]))
-        left = np.delete(left, i)
-    return order, np.array(missed)

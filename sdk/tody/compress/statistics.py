@@ -61,7 +61,7 @@ class Elimination:
         mean = np.trace(inlet.power, axis1=1, axis2=2) / width
         ridge = inlet.ridge * np.maximum(mean, 1e-30)
         self._inverse = np.linalg.inv(inlet.power + ridge[:, None, None] * np.eye(width))
-        self._weight = inlet.weight
+        self._weight = inlet.weight.copy()
         self._all = float((inlet.weight * np.diagonal(inlet.power, axis1=1, axis2=2)).sum()) or 1.0
 
     def costs(self, channels: Ints) -> Floats:
@@ -71,16 +71,16 @@ class Elimination:
         found: Floats = totals[channels] / self._all
         return found
 
-    def drop(self, channel: int) -> None:
-        """Let a channel leave."""
-        for group in range(len(self._of)):
-            for i in np.flatnonzero(self._of[group] == channel):
+    def drop(self, channels: Sequence[int]) -> None:
+        """Let channels leave."""
+        for group, of in enumerate(self._of):
+            gone = np.flatnonzero(np.isin(of, channels))
+            if len(gone):
                 inverse = self._inverse[group]
-                column = inverse[:, i].copy()
-                inverse -= np.outer(column, column / column[i])
-                inverse[:, i] = inverse[i] = 0.0
-                self._weight = self._weight.copy()
-                self._weight[group, i] = 0.0
+                columns = inverse[:, gone]
+                inverse -= columns @ np.linalg.solve(columns[gone], columns.T)
+                inverse[:, gone] = inverse[gone] = 0.0
+                self._weight[group, gone] = 0.0
 
 
 def inlets(channels: Channels, samples: Sequence[Sample]) -> list[Inlet]:

@@ -169,6 +169,23 @@ def test_impossible_fractions_are_refused(fraction: float) -> None:
         prune(graph_of(zoo.resnet18()), fraction)
 
 
+def test_sensitive_layers_keep_more() -> None:
+    """Two equal branches, one of which the output hardly sees: that one loses its channels."""
+    net = Net(7)
+    x = net.input(1, 3, 16, 16)
+    branches = []
+    for scale in (1.0, 0.01):
+        y = net.op("Relu", net.conv(x, 3, 32, 3))
+        branches.append(net.op("Mul", net.conv(y, 32, 8, 3), net.number(scale)))
+    graph = graph_of(net.model(net.op("Add", *branches)))
+    makers = [
+        node.outputs[0] for node in graph.nodes if node.op == "conv" and graph.values[node.outputs[0] or ""].shape[-1] == 32
+    ]
+    report = prune(graph, 0.3, inputs(graph))
+    assert list(report.layers) == [makers[1]]
+    assert report.sensitivity[makers[0] or ""] > 100 * report.sensitivity[makers[1] or ""]
+
+
 def test_a_model_without_removable_channels_says_so() -> None:
     graph = graph_of(zoo.lstm())
     with pytest.raises(UsageError, match="at most 0%"):
