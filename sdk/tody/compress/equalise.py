@@ -28,6 +28,7 @@ from .place import LINEAR
 Array = NDArray[Any]
 
 BALANCE = 0.5  # 0: factors serve the weights alone, 1: the activations alone
+RARE = 0.5  # what the widest sample of a channel counts for beside the typical one: some channels are seldom awake
 LIMIT = 64.0  # of a factor, and of its inverse
 
 
@@ -222,7 +223,8 @@ def _factors(graph: Graph, classes: _Classes, spreads: Mapping[str, Spread], bal
     reach, most = np.zeros(count), np.zeros(count)
     for name, spread in spreads.items():
         own = classes.channels(name) if name in graph.values else None
-        wide = spread.channel_typical
+        widest = np.maximum(-spread.channel_low, spread.channel_high)
+        wide = np.where(widest > 0, np.maximum(spread.channel_typical, RARE * widest), 0)
         if own is not None and own.shape == wide.shape and np.isfinite(wide).all():
             np.maximum.at(reach, own, wide)
             np.maximum.at(most, own, wide.max())
