@@ -28,6 +28,17 @@ def file_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** ["", "k", "m", "g"].index(match[2].lower()))
 
 
+def milliseconds(text: str) -> float:
+    """A time above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in milliseconds")
+    return value
+
+
 def numbers(text: str) -> list[float]:
     """103.5,116.3,123.7 or one number for all channels."""
     try:

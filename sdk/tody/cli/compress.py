@@ -7,7 +7,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .arguments import count, file_size, threshold
+from .arguments import count, file_size, milliseconds, threshold
 from .convert import add_facts, add_source, facts
 from .output import Output
 
@@ -31,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=file_size,
         metavar="SIZE",
         help="bytes that the coded file may have, as 2M: chooses bits for each layer",
+    )
+    parser.add_argument(
+        "--latency",
+        type=milliseconds,
+        metavar="MS",
+        help="time that a run may take here: what int8 leaves of it makes layers more exact",
     )
     parser.add_argument(
         "--max-drop",
@@ -87,6 +93,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             io=args.io,
             coded=args.coded,
             target_size=args.target_size,
+            latency=args.latency,
             progress=stages,
             **facts(args),
         )

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from ..convert.rewrite import first_output
 from ..convert.source import Source, read_source
 from ..errors import MemoryLimitError, UsageError
 from ..run.model import Model, load
-from . import place, ranges, search, sensitivity
+from . import place, ranges, search, sensitivity, timing
 from .borders import integer_borders
 from .data import SAMPLES, read_data
 from .halves import halve
@@ -56,6 +57,7 @@ def compress(
     prune: float = 0.0,
     coded: bool = False,
     target_size: int | None = None,
+    latency: float | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
@@ -87,6 +89,8 @@ def compress(
         coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
         target_size: bytes that the coded file may have: each layer gets as many bits, of `weights` at most, as lose least
             (`search.py`).
+        latency: milliseconds that a run may take on this machine with one thread: what int8 leaves of it is spent on layers
+            that are more exact in float32, as measured here (`timing.py`).
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
 
@@ -95,9 +99,9 @@ def compress(
         ModelError: the source is damaged, or computes values that are not numbers.
         UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
-        MemoryLimitError: the model cannot be made as small as `target_size`.
+        MemoryLimitError: the model cannot be made as small as `target_size`, or as quick as `latency`.
     """
-    _check(weights, max_drop, prune, target_size, metric=metric, method=method, effort=effort, io=io)
+    _check(weights, max_drop, prune, target_size, latency, metric=metric, method=method, effort=effort, io=io)
     target = target_path(output, model)
     source = read_source(model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
@@ -115,6 +119,9 @@ def compress(
         if target_size is not None:
             options["target_size"], coded = target_size, True
             settings = replace(settings, wanted=_bits_for_size(job, settings, target_size))
+        if latency is not None:
+            options["latency"] = latency
+            settings = replace(settings, spare=_time_to_spare(job, settings, latency))
         made = _quantise(job, settings, options, coded)
     _check_size(made.content, target_size)
     report = _report(job, made, weights, {**options, "coded": coded or weights == HALF})
@@ -218,6 +225,14 @@ def _bits_for_size(job: _Job, settings: Settings, target: int) -> dict[str, int]
     return search.bits_for_size(layers, target, size_of)
 
 
+def _time_to_spare(job: _Job, settings: Settings, latency: float) -> timing.Spare:
+    """What int8 leaves of the time that a run may take."""
+    quick = replace(settings, effort="fast", goal=-math.inf)
+    made = quantise(job.graph.copy(), job.data.calibration[: sensitivity.SAMPLES], quick)
+    to_integers(made.graph)
+    return timing.spare(made.reference, made.graph, latency)
+
+
 def _halve(job: _Job, provenance: Mapping[str, Any]) -> _Made:
     """The model in float32 with weights that fit into float16."""
     content, notes = halve(job.graph, job.source, job.facts, provenance)
@@ -246,7 +261,7 @@ def _report(job: _Job, made: _Made, weights: int, options: dict[str, Any]) -> Co
     )
 
 
-def _check(weights: int, max_drop: float, prune: float, target_size: int | None, **chosen: str) -> None:
+def _check(weights: int, max_drop: float, prune: float, target_size: int | None, latency: float | None, **chosen: str) -> None:
     known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO}
     for key, value in chosen.items():
         if value not in known[key]:
@@ -255,8 +270,10 @@ def _check(weights: int, max_drop: float, prune: float, target_size: int | None,
         raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8, or 16 for half floats and no integers")
     if weights == HALF and chosen["io"] == "int8":
         raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
-    if weights == HALF and target_size is not None:
-        raise UsageError("half floats have no bits to choose", "target_size is given", "weights=8, and it chooses")
+    if weights == HALF and (target_size, latency) != (None, None):
+        raise UsageError("half floats leave nothing to choose", "target_size or latency is given", "weights=8, and it chooses")
+    if latency is not None and not 0 < latency < math.inf:
+        raise UsageError(f"latency is {latency}", "", "milliseconds that a run may take")
     if target_size is not None and target_size < 1:
         raise UsageError(f"target_size is {target_size}", "", "bytes that the file may have")
     if not 0 <= prune <= MOST:

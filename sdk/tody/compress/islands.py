@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..convert.report import macs
 from ..convert.rewrite import first_output
 from . import place
 from .observe import Array, Probe, Sample
+from .timing import Spare
 
 GOAL = 18.0  # dB: below, what is wrong in an output is more than an eighth of what is right
 BUDGET = 0.15  # of the model's multiply-adds that may stay in float32
@@ -31,6 +33,7 @@ def islands(
     *,
     goal: float = GOAL,
     io_is_integer: bool = False,
+    spare: Spare | None = None,
 ) -> dict[str, str]:
     """Layers that shall stay in float32, with the reason.
 
@@ -45,15 +48,18 @@ def islands(
         choice: ranges for the graph without these islands.
         kept: what stays in float32 anyway.
         goal: in dB, the mean over the outputs.
+        spare: time that may be spent, instead of `BUDGET`, and without regard to a goal.
     """
     trial = _Trial(graph, samples[:SAMPLES], choice, io_is_integer)
     reached = [trial.sqnr(kept)]
     added: dict[str, str] = {}
     hopeless: set[str] = set()
-    left = BUDGET * macs(graph)
+    left = spare.left if spare else BUDGET * macs(graph)
+    goal = math.inf if spare else goal
     while reached[-1] < goal:
         integer = place.decide(graph, {**kept, **added}, io_is_integer).integer
-        costs = {y: cost for y, cost in _borders(graph, integer) if cost <= left and y not in hopeless}
+        prices = {y: spare.prices.get(y, 0.0) if spare else cost for y, cost in _borders(graph, integer)}
+        costs = {y: cost for y, cost in prices.items() if cost <= left and y not in hopeless}
         tried = {y: trial.sqnr({**kept, **added, y: REASON}) for y in costs}
         hopeless.update(y for y in tried if tried[y] < reached[-1] + GAIN)
         name = max(tried, key=lambda y: tried[y], default="")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert.graph import Graph
+from ..convert.graph import Graph, Node
 from ..convert.rewrite import first_output
 from ..run.agreement import decibels
 from . import place
@@ -20,6 +20,7 @@ from .heads import refine
 from .islands import GOAL, islands
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
+from .timing import Spare
 
 Array = NDArray[Any]
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
@@ -41,6 +42,7 @@ class Settings:
         io_is_integer: inputs and outputs are int8 too.
         goal: SQNR in dB of the worst output, below which layers at the borders of the model stay in float32 (`islands.py`).
         kept: first output of operators that stay in float32, with the reason.
+        spare: time for layers that are more exact in float32 (`timing.py`); None: a share of the work, if it brings the goal.
     """
 
     bits: int = 8
@@ -50,6 +52,7 @@ class Settings:
     goal: float = GOAL
     kept: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, int] = field(default_factory=dict)
+    spare: Spare | None = None
 
 
 @dataclass
@@ -98,7 +101,8 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     kept = {**_infinite(graph, spreads), **settings.kept}
     roles = place.decide(graph, kept, settings.io_is_integer)
     choice = place.choose(graph, roles.integer, spreads, settings.method)
-    found = islands(graph, samples, choice, kept, goal=settings.goal, io_is_integer=settings.io_is_integer)
+    bounds: dict[str, Any] = {"goal": settings.goal, "spare": settings.spare}
+    found = islands(graph, samples, choice, kept, io_is_integer=settings.io_is_integer, **bounds)
     if found:
         roles = place.decide(graph, {**kept, **found}, settings.io_is_integer)
         choice = place.choose(graph, roles.integer, spreads, settings.method)
@@ -106,7 +110,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
         fixed = refine(graph, samples, spreads, roles.integer, choice)
         roles = place.decide(graph, {**kept, **found}) if fixed else roles
         choice = place.choose(graph, roles.integer, spreads, settings.method, fixed) if fixed else choice
-    layers = [first_output(node) for node in place.linear_nodes(graph, roles.integer)]
+    layers = place.linear_nodes(graph, roles.integer)
     result = Quantised(
         graph=graph,
         reference=graph.copy(),
@@ -114,7 +118,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
         reasons={first_output(node): reason for node, reason in roles.reasons.items()},
         choice=choice,
         spreads=spreads,
-        bits={name: settings.wanted.get(name, settings.bits) for name in layers},
+        bits={first_output(node): _bits(node, settings) for node in layers},
     )
     place.quantise(graph, roles.integer, choice)
     seen_by_layers = [] if settings.effort == "fast" else samples
@@ -123,6 +127,11 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     quantise_weights(graph, result.reference, seen_by_layers, result.bits, stages=stages, progress=watch)
     result.sqnr_db = sqnr(result, samples[:_LOOKED_AT])
     return result
+
+
+def _bits(node: Node, settings: Settings) -> int:
+    """Of a layer's weights. Depthwise ones are few, and so few meet in a sum that their errors do not cancel: they keep 8."""
+    return settings.wanted.get(first_output(node), 8 if node.op == "dwconv" else settings.bits)
 
 
 def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:

@@ -12,8 +12,15 @@ import zoo
 
 import tody
 from tody import golden
+from tody.compress import place
+from tody.compress.islands import islands
+from tody.compress.observe import observe
 from tody.compress.search import bits_for_size, choose_bits
 from tody.compress.sensitivity import LayerSensitivity
+from tody.compress.timing import Spare
+from tody.convert.onnx import import_onnx
+from tody.convert.optimise import optimise
+from tody.convert.rewrite import first_output
 from tody.errors import MemoryLimitError, UsageError
 
 BITS = (8, 4, 3)
@@ -88,6 +95,28 @@ def test_a_file_of_the_size_that_was_asked(samples: np.ndarray, tmp_path: Path) 
     assert caught.value.exit_code == 5 and not (tmp_path / "tiny.tody").exists()
 
 
-def test_half_floats_have_no_bits_to_choose(samples: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="half"):
-        tody.compress(zoo.ic_resnet8(), samples, weights=16, target_size=50_000)
+def test_time_that_is_left_is_spent_on_exactness(samples: np.ndarray) -> None:
+    options = {"effort": "fast", "metric": "agreement", "force": True}
+    plain = tody.compress(zoo.ic_resnet8(), samples, **options)
+    report = tody.compress(zoo.ic_resnet8(), samples, latency=1e6, **options)
+    assert report.options["latency"] == 1e6 and len(report.islands) > len(plain.islands)
+    assert any("exact" in island.reason for island in report.islands)
+    with pytest.raises(MemoryLimitError, match="does not run in"):
+        tody.compress(zoo.ic_resnet8(), samples, latency=1e-6, **options)
+
+
+def test_what_is_spent_is_no_more_than_there_is(samples: np.ndarray) -> None:
+    graph = import_onnx(zoo.ic_resnet8())
+    optimise(graph)
+    place.prepare(graph)
+    inputs = [{graph.inputs[0]: sample[None]} for sample in samples[:4]]
+    choice = place.choose(graph, place.decide(graph, {}).integer, observe(graph, inputs))
+    prices = {first_output(node): 1.0 for node in graph.nodes}
+    found = [len(islands(graph, inputs, choice, {}, spare=Spare(prices, left))) for left in (0.5, 1.5, 3.5)]
+    assert found[0] == 0 and found[1] <= 1 and found[2] <= 3 and found[2] > 0
+
+
+def test_half_floats_leave_nothing_to_choose(samples: np.ndarray) -> None:
+    for wish in ({"target_size": 50_000}, {"latency": 1.0}):
+        with pytest.raises(UsageError, match="half"):
+            tody.compress(zoo.ic_resnet8(), samples, weights=16, **wish)
