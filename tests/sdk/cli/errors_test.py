@@ -125,7 +125,10 @@ def test_stream_that_is_unplugged(capsys: Capture, door: Path) -> None:
 def test_model_that_is_damaged_or_of_another_version(capsys: Capture, door: Path, tmp_path: Path, change: str) -> None:
     data = bytearray(door.read_bytes())
     if change in ("major", "minor"):
-        data[4 if change == "major" else 6] += 1
+        from tody.format import MAJOR, MINOR
+
+        at, known = (4, MAJOR) if change == "major" else (6, MINOR)
+        data[at] = known + 1
     elif change == "weights":
         from tody.format import read_header
 
