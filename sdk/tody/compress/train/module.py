@@ -79,12 +79,11 @@ class Executor(torch.nn.Module):  # type: ignore[misc]
         tensor: Tensor = getattr(self, self._keys[name])
         return tensor * getattr(self, self._masks[name]) if name in self._masks else tensor
 
-    def mask(self, masks: Mapping[str | None, Array]) -> None:
-        """Hold weights at zero: masks by the name of the value that a linear operator takes as its weights."""
+    def mask(self, masks: Mapping[str, Array]) -> None:
+        """Hold weights at zero where the mask of their constant is false."""
         for name, mask in masks.items():
-            source = self._source(name)
-            self._masks[source] = f"mask_{self._keys[source]}"
-            self.register_buffer(self._masks[source], torch.from_numpy(mask.astype(np.float32))[None])
+            self._masks[name] = f"mask_{self._keys[name]}"
+            self.register_buffer(self._masks[name], torch.from_numpy(mask.astype(np.float32))[None])
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of linear operators by the name of their constant."""

@@ -81,7 +81,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         self.data: Data = read_data(plain(data), self.facts["inputs"], self.facts.get("preprocess"), samples=samples)
         optimise(graph)
         self._original = graph.copy()
-        self._masks: dict[str, Array] = {}  # output of a layer -> which of its weights stay
+        self._sparse = False
         self._made: Quantised | None = None
         self.bits = 8 if any(value.quant for value in graph.values.values()) else 32
         self.pruning: Pruning | None = None
@@ -125,12 +125,11 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             UsageError: it is quantised already, or the fraction is out of bounds.
         """
         graph = self._float_graph("made sparse")
-        for node in graph.nodes:
-            weights = graph.values[node.inputs[1] or ""].data if node.op in LINEAR and node.op != "dwconv" else None
-            if weights is not None:
-                self._masks[first_output(node)] = sparsify(weights, fraction)
+        layers = [node for node in graph.nodes if node.op in LINEAR and node.op != "dwconv"]
+        weights = {node.inputs[1] or "": graph.values[node.inputs[1] or ""].data for node in layers}
         self.executor = Executor(graph)
-        self._mask()
+        self.executor.mask({name: sparsify(data, fraction) for name, data in weights.items() if data is not None})
+        self._sparse = True
 
     def quantise(self, weights: int = 8, method: str = "auto") -> None:
         """Put fake quantisation into the model as trained so far. Make a new optimiser afterwards.
@@ -154,16 +153,13 @@ class Student(torch.nn.Module):  # type: ignore[misc]
                 graph.values[name].quant = Quant(tuple(map(float, steps)))
         self.bits = weights
         self.executor = Executor(graph, {name: data for name, (_, data) in latent.items()}, weights)
-        self._mask()
+        if self._sparse:
+            self.executor.mask({name: data != 0 for name, (_, data) in latent.items()})
 
     def _float_graph(self, what: str) -> Graph:
         if self.bits < 32:
             raise UsageError(f"the student cannot be {what}", "it is quantised already", "do that before quantise()")
         return self.executor.write_back()
-
-    def _mask(self) -> None:
-        names = {first_output(node): node.inputs[1] for node in self.executor.graph.nodes if node.op in LINEAR}
-        self.executor.mask({names[y]: mask for y, mask in self._masks.items() if y in names})
 
     def content(self, coded: bool = False) -> bytes:
         """The bytes of the `.tody` file for the model as it is now, coded if wanted (docs/format.md)."""

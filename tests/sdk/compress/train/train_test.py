@@ -246,7 +246,7 @@ def test_the_integers_of_the_file_are_those_of_training(trained: Any) -> None:
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_module_and_the_runtime_agree(trained: Any, bits: int) -> None:
-    """Equal integers, but for ties that float32 sums decide otherwise: at most one in a hundred, by one step."""
+    """Equal outputs, but for ties that float32 sums decide otherwise: at most one in a hundred."""
     student = train.Student(trained, pictures(64)[0])
     student.quantise(bits)
     train.train(student, pictures(256), epochs=1)
@@ -255,9 +255,8 @@ def test_the_module_and_the_runtime_agree(trained: Any, bits: int) -> None:
     content = student.content()
     model = tody.load(content, threads=1)
     real = np.concatenate([model(each[None]) for each in x])
-    step = student.executor.write_back().values[student.executor.graph.producer()[student.executor.graph.outputs[0]].inputs[0]]
-    apart = np.rint((found - real) / step.quant.scales[0])
-    assert (apart != 0).mean() <= 0.01 and np.abs(apart).max() <= 1
+    apart = np.abs(found - real) / np.abs(real).max()
+    assert (apart > 1e-6).mean() <= 0.01 and apart.max() < 0.05
     most = max(int(np.abs(data).max()) for data in integers_in(_read(student)))
     assert most <= 2 ** (bits - 1) - 1
 
