@@ -25,7 +25,7 @@ Visit = Callable[[str, Array], None]
 Progress = Callable[[int], None]  # samples done
 
 HALF_BINS = 2048  # bins of a histogram on each side of zero
-FAINT = 0.01  # of the mean square of the strongest sample: as if no sample had less
+FAINT = 1e-7  # mean square of a sample beside that of the strongest: 70 dB below, nothing is meant any more
 SMALL = 1e-6  # a channel that is always zero is as good as this
 _MOST = 1 << 17  # elements of a value that one sample adds to its histogram
 
@@ -103,8 +103,8 @@ class Spread:
         counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero is between the two in the
             middle. Elements that are exactly zero are left out, because every quantisation keeps them. Each sample weighs the
             more the smaller its mean square is: an error counts by how large it is beside the sample's own values, so that one
-            sample with huge ones does not decide about all, and beside a hundredth of the strongest at least, so that neither
-            does one with next to none.
+            sample with huge ones does not decide about all. A faint sample counts as the strongest does, so that neither does
+            one with next to nothing in it.
         width: of a bin, a power of two.
         weights: how much an error of each channel matters to what consumes the value; None: all alike.
     """
@@ -154,15 +154,15 @@ class Spread:
         self.counts += np.bincount(index, each.reshape(-1), 2 * HALF_BINS) * self._weight(some)
 
     def _weight(self, array: Array) -> float:
-        """What the elements of one more sample count. When it is the strongest so far, those before it count less at once."""
+        """What the elements of one more sample count. Those before it count less at once if it shows that they are faint."""
         power = float(np.mean(np.square(array, dtype=np.float64)))
         if power > self._strongest:
             self._strongest = power
-            most = (self._samples - 1) / (FAINT * power)
-            if self._weights > most:
-                self.counts *= most / self._weights
-                self._weights = most
-        weight = 1 / max(power, FAINT * self._strongest, float(np.finfo(np.float32).tiny))
+            before = (self._samples - 1) / power
+            if self._weights > before / FAINT:
+                self.counts *= before / self._weights
+                self._weights = before
+        weight = 1 / (power if power > FAINT * self._strongest else self._strongest or 1.0)
         self._weights += weight
         return weight
 
