@@ -28,7 +28,7 @@ from .place import LINEAR
 Array = NDArray[Any]
 
 BALANCE = 0.5  # 0: factors serve the weights alone, 1: the activations alone
-RARE = 0.5  # what the widest sample of a channel counts for beside the typical one: some channels are seldom awake
+RARE = 0.1  # what the widest sample of a channel counts for beside the typical one: some channels are seldom awake
 LIMIT = 64.0  # of a factor, and of its inverse
 
 
