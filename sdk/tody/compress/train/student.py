@@ -46,7 +46,8 @@ Array = NDArray[Any]
 class Student(torch.nn.Module):  # type: ignore[misc]
     """A model to fine-tune: call it, take `parameters()`, write the loop you like, then `compile()`.
 
-    It begins in float32, or quantised if `quantise` is called. Batch normalisation is part of the weights already.
+    It begins as the model is: in float32 until `quantise` is called, or quantised if it came so. Batch normalisation is part of
+    the weights already.
 
     Args:
         model: path of an `.onnx` or `.tflite` file, an onnx.ModelProto, or a torch module, which is exported.
@@ -185,7 +186,7 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         force: bool = False,
         coded: bool = False,
     ) -> CompressReport:
-        """The `.tody` file, measured beside the float32 model that was given.
+        """The `.tody` file, measured beside the model that was given.
 
         Args:
             test: stacked inputs to measure with, and `labels`; None: what `data` has kept apart.
@@ -198,7 +199,9 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             AccuracyError: it loses more than `max_drop`.
         """
         data = self.data if test is None else self._measured_with(test)
-        before = load(self._finish(self._original.copy()), threads=1)
+        original = self._original.copy()
+        to_integers(original)  # of a model that was quantised when it came
+        before = load(self._finish(original), threads=1)
         content, layers, islands = self._build(coded)
         after = load(content, threads=1)
         options: dict[str, Any] = {"method": "training", "coded": coded}

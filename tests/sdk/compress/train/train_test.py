@@ -267,6 +267,35 @@ def _read(student: Any) -> Graph:
     return graph
 
 
+def test_a_model_that_is_quantised_already_is_trained_on() -> None:
+    net = Net(8)
+    scale, zero = net.number(0.05), net.constant(np.int8(-20))
+    x = net.op("DequantizeLinear", net.op("QuantizeLinear", net.input(1, 3, 8, 8), scale, zero), scale, zero)
+    integers = net.constant(net.random.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8))
+    steps = net.constant(net.random.uniform(0.001, 0.01, 8).astype(np.float32))
+    weights = net.op("DequantizeLinear", integers, steps, net.constant(np.zeros(8, np.int8)), axis=0)
+    y = net.op("Relu", net.op("Conv", x, weights, net.floats(8)))
+    y = net.op("DequantizeLinear", net.op("QuantizeLinear", y, scale, zero), scale, zero)
+    data = pictures(20)[0][:, :, :8, :8].repeat(3, 1)
+    student = train.Student(net.model(y), data)
+    assert student.bits == 8
+    before = student.content()
+    found = np.concatenate([tody.load(before)(each[None]) for each in data])
+    assert (np.abs(outputs_of(student, [data])[0] - found) > 1e-6).mean() <= 0.001
+
+    class Fainter(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.same = student.teacher()
+
+        def forward(self, x: Any) -> Any:
+            return 0.95 * self.same(x)
+
+    report = train.fine_tune(student, data, teacher=Fainter(), epochs=2, batch=5, rate=1e-3)
+    assert tody.load(report.content).precision == "int8" and report.content != before
+    assert report.accuracy.after > 0.9
+
+
 def test_any_loop_can_train_a_student(trained: Any) -> None:
     """What a user writes who wants the loop to himself."""
     x, y = map(torch.from_numpy, pictures(256))
