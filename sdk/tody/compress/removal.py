@@ -124,7 +124,7 @@ class _Surgery:
         source = source_of(old, self._old.values[y].shape)[self._mask(y)]
         at = (np.cumsum(stays.reshape(-1)) - 1)[source].reshape(self.shape(y))
         start = int(at.flat[0])
-        strides = [int(at.take(1, d).flat[0]) - start if extent > 1 else 0 for d, extent in enumerate(at.shape)]
+        strides = [int(at.take(1, d).flat[0]) - start if extent > 1 else 0 for d, extent in enumerate(self.shape(y))]
         view = views.View(self.shape(y), start, tuple(strides))
         node.attrs = {**node.attrs, **views.attributes(view)}
         if (source_of(node, at.shape) != at).any():
