@@ -137,6 +137,14 @@ typedef struct tody_dwconv_s8 {
     tody_layer_s8 layer;
 } tody_dwconv_s8;
 
+// What the results of a function of two int8 have in common: docs/format.md, `binary`.
+typedef struct tody_binary_s8 {
+    uint32_t fn2;  // TODY_FN2_ADD, SUB, MUL, MIN or MAX
+    int32_t x_zero, y_zero;
+    float x_scale, y_scale;  // MUL has the first alone; MIN and MAX need none of all this
+    tody_finish_s8 finish;
+} tody_binary_s8;
+
 typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
@@ -165,6 +173,13 @@ typedef struct tody_kernels {
     uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; they belong to gemm_s8
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
+    // z[i] = fn2(x[i], y[i]); z may be x or y.
+    void (*binary_s8)(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
+    // y[i] = table[x[i] + 128]; y may be x.
+    void (*lut_s8)(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
+    // For k < channels: sum[k] = a[0][k] + .. + a[taps - 1][k], or y[k] = the largest of these; taps is 1 to 2^24.
+    void (*sum_s8)(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
+    void (*max_s8)(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 } tody_kernels;
 
 // What a CPU can do. Bits are shared by all architectures; each sets its own.

@@ -27,6 +27,10 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
         k->gemm_s8_panels = set->gemm_s8_panels;
     }
     if (set->dwconv_s8) k->dwconv_s8 = set->dwconv_s8;
+    if (set->binary_s8) k->binary_s8 = set->binary_s8;
+    if (set->lut_s8) k->lut_s8 = set->lut_s8;
+    if (set->sum_s8) k->sum_s8 = set->sum_s8;
+    if (set->max_s8) k->max_s8 = set->max_s8;
 }
 
 tody_kernels tody_kernels_pick(uint32_t features, const char *limit) {

@@ -1,10 +1,12 @@
 // binary.c - functions of two elements, with broadcasting.
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "core/kernels.h"
 #include "nest.h"
 #include "quant.h"
 
-enum { REPEATED = 256 };  // floats of the buffer in which a short row is repeated
+enum { REPEATED = 256 };  // elements of the buffer in which a short row, or a single value, is repeated
 
 typedef struct job {
     const tody_kernels *kernels;
@@ -14,9 +16,7 @@ typedef struct job {
     const void *a, *b;
     void *y;
     tody_row row;
-    const float *scale;  // int8: multipliers
-    int32_t a_zero, b_zero;
-    tody_finish_s8 finish;
+    tody_binary_s8 s8;
 } job;
 
 static bool is_comparison(uint32_t fn) { return fn >= TODY_FN2_EQUAL && fn <= TODY_FN2_LESS_EQUAL; }
@@ -82,7 +82,7 @@ static bool is_short_row(const tody_nest *nest) {
 }
 
 // Rows [begin, end) of that kind, several in one call. begin may be inside of a row.
-static void run_short_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+static void run_short_rows_f32(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
     const uint32_t length = j->nest.shape[1], whole = REPEATED / length * length;
@@ -91,6 +91,17 @@ static void run_short_rows(const void *context, uint32_t begin, uint32_t end, ui
     for (uint32_t at = begin; at < end; at += whole) {
         j->kernels->binary_f32(j->fn, (const float *)j->a + at, 1, b, 1, (float *)j->y + at, tody_min_u32(end - at, whole),
                                tody_low(&j->clamp), tody_high(&j->clamp));
+    }
+}
+
+static void run_short_rows_s8(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    const uint32_t length = j->nest.shape[1], whole = REPEATED / length * length;
+    int8_t b[REPEATED];
+    for (uint32_t i = 0; i < whole; i++) b[i] = ((const int8_t *)j->b)[(begin + i) % length];
+    for (uint32_t at = begin; at < end; at += whole) {
+        j->kernels->binary_s8(&j->s8, (const int8_t *)j->a + at, b, (int8_t *)j->y + at, tody_min_u32(end - at, whole));
     }
 }
 
@@ -156,29 +167,39 @@ static void row_s32(const void *context, const ptrdiff_t offset[3], uint32_t at,
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s32(j->fn, *a, *b);
 }
 
-static int8_t apply_s8(const job *j, int8_t a, int8_t b) {
-    switch (j->fn) {
-        case TODY_FN2_MIN: return a < b ? a : b;
-        case TODY_FN2_MAX: return a > b ? a : b;
-        case TODY_FN2_MUL: return tody_finish((float)((a - j->a_zero) * (b - j->b_zero)) * j->scale[0], &j->finish);
-        default: break;
-    }
-    const float p = tody_scaled(a, j->a_zero, j->scale[0]), q = tody_scaled(b, j->b_zero, j->scale[1]);
-    return tody_finish(j->fn == TODY_FN2_ADD ? p + q : p - q, &j->finish);
-}
-
+// Steps are 1, or 0 for a single value, which is repeated; two single values make a row of one.
 static void row_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
     const job *j = context;
-    const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
+    const uint32_t inner = j->nest.rank - 1;
+    const bool a_runs = j->nest.stride[0][inner] != 0, b_runs = j->nest.stride[1][inner] != 0;
     const int8_t *a = (const int8_t *)j->a + offset[0], *b = (const int8_t *)j->b + offset[1];
-    int8_t *y = (int8_t *)j->y + at;
-    for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s8(j, *a, *b);
+    int8_t *y = (int8_t *)j->y + at, value[REPEATED];
+    if (a_runs == b_runs) {
+        j->kernels->binary_s8(&j->s8, a, b, y, count);
+        return;
+    }
+    memset(value, a_runs ? *b : *a, sizeof value);
+    for (uint32_t i = 0; i < count; i += REPEATED) {
+        const uint32_t some = tody_min_u32(count - i, REPEATED);
+        j->kernels->binary_s8(&j->s8, a_runs ? a + i : value, a_runs ? value : b + i, y + i, some);
+    }
 }
 
 static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
     tody_nest_walk(&j->nest, begin, end, j->row, j);
+}
+
+static tody_binary_s8 parameters_s8(const tody_call *call, const tody_tensor *a, const tody_tensor *b, const tody_tensor *y) {
+    const tody_binary_params *p = call->params;
+    tody_binary_s8 s8 = {.fn2 = p->fn, .x_zero = a->zero_point, .y_zero = b->zero_point};
+    s8.finish = tody_finish_of(&p->activation, y);
+    if (call->in_count < 3) return s8;
+    const tody_tensor scale = tody_in(call, 2);
+    s8.x_scale = ((const float *)scale.data)[0];
+    s8.y_scale = ((const float *)scale.data)[scale.count - 1];
+    return s8;
 }
 
 static void binary_run(const tody_call *call) {
@@ -191,20 +212,20 @@ static void binary_run(const tody_call *call) {
                .a = a.data,
                .b = b.data,
                .y = y.data,
-               .row = row_f32,
-               .scale = call->in_count > 2 ? tody_in(call, 2).data : NULL,
-               .a_zero = a.zero_point,
-               .b_zero = b.zero_point,
-               .finish = tody_finish_of(&p->activation, &y)};
+               .row = row_f32};
     tody_nest_broadcast(&job.nest, 0, &a);
     tody_nest_broadcast(&job.nest, 1, &b);
     tody_nest_simplify(&job.nest);
     if (a.dtype == TODY_BOOL) job.row = row_bool;
-    if (a.dtype == TODY_S8) job.row = row_s8;
     if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
     if (a.dtype == TODY_F32 && is_comparison(p->fn)) job.row = row_compare_f32;
-    bool short_rows = job.row == row_f32 && is_short_row(&job.nest);
-    tody_for_ranges(call, y.count, TODY_GRAIN, short_rows ? run_short_rows : run_range, &job);
+    tody_range range = job.row == row_f32 && is_short_row(&job.nest) ? run_short_rows_f32 : run_range;
+    if (a.dtype == TODY_S8) {
+        job.row = row_s8;
+        job.s8 = parameters_s8(call, &a, &b, &y);
+        if (is_short_row(&job.nest)) range = run_short_rows_s8;
+    }
+    tody_for_ranges(call, y.count, TODY_GRAIN, range, &job);
 }
 
 const tody_op tody_op_binary = {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "core/kernels.h"
+
 static float float_of(uint32_t bits) {
     float f;
     memcpy(&f, &bits, sizeof f);
@@ -35,14 +37,21 @@ static uint16_t to_half(float f) {
     return (uint16_t)(sign | ((a - (112u << 23)) >> 13));
 }
 
+static void dequantise(const int8_t *q, int32_t zero, float scale, float *f, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) f[i] = (float)(q[i] - zero) * scale;
+}
+
 void tody_load_f32(const tody_tensor *x, uint32_t at, uint32_t count, float *f) {
     const uint8_t *bytes = (const uint8_t *)x->data + at * tody_dtype_bytes(x->dtype);
     const void *data = bytes;
-    const float scale = x->scale_count ? x->scales[0] : 1.0f;
+    if (x->dtype == TODY_S8) {
+        dequantise(data, x->zero_point, x->scale_count ? x->scales[0] : 1.0f, f, count);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         switch (x->dtype) {
             case TODY_F32: f[i] = ((const float *)data)[i]; break;
-            case TODY_S8: f[i] = (float)(((const int8_t *)data)[i] - x->zero_point) * scale; break;
+            case TODY_S8: break;  // above
             case TODY_U8: f[i] = (float)bytes[i]; break;
             case TODY_S32: f[i] = (float)((const int32_t *)data)[i]; break;
             case TODY_BOOL: f[i] = bytes[i] ? 1.0f : 0.0f; break;
@@ -59,20 +68,21 @@ static int64_t hold(float f, int64_t lo, int64_t hi) {
     return f >= (float)hi ? hi : (int64_t)f;
 }
 
-static void quantise(const tody_kernels *kernels, const tody_tensor *y, float *f, int8_t *q, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) f[i] /= y->scales[0];
-    kernels->unary_f32(TODY_FN_ROUND, 0.0f, 0.0f, f, f, count);
+// NaN is taken as 0.
+static void quantise(const tody_tensor *y, const float *f, int8_t *q, uint32_t count) {
+    const float scale = y->scales[0];
+    const tody_finish_s8 finish = {(float)(INT8_MIN - y->zero_point), (float)(INT8_MAX - y->zero_point), y->zero_point};
     for (uint32_t i = 0; i < count; i++) {
-        const int64_t value = hold(f[i], INT16_MIN, INT16_MAX) + y->zero_point;
-        q[i] = (int8_t)(value < INT8_MIN ? INT8_MIN : value > INT8_MAX ? INT8_MAX : value);
+        const float p = f[i] / scale;
+        q[i] = tody_finish(p == p ? p : 0.0f, &finish);
     }
 }
 
-void tody_store_f32(const tody_kernels *kernels, const tody_tensor *y, uint32_t at, uint32_t count, float *f) {
+void tody_store_f32(const tody_tensor *y, uint32_t at, uint32_t count, const float *f) {
     uint8_t *bytes = (uint8_t *)y->data + at * tody_dtype_bytes(y->dtype);
     void *data = bytes;
     if (y->scale_count) {
-        quantise(kernels, y, f, data, count);
+        quantise(y, f, data, count);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {

@@ -77,6 +77,17 @@ static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_
     tody_nest_walk(&j->nest, begin, end, row, j);
 }
 
+// What transpose_b32 does, of bytes. The inner loop is the longer one.
+static void transpose_b8(const uint8_t *x, size_t x_stride, uint8_t *y, size_t y_stride, size_t rows, size_t cols) {
+    if (rows < cols) {
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++) y[j * y_stride + i] = x[i * x_stride + j];
+        return;
+    }
+    for (size_t j = 0; j < cols; j++)
+        for (size_t i = 0; i < rows; i++) y[j * y_stride + i] = x[i * x_stride + j];
+}
+
 // Transposing: the plane of the innermost dimension (its rows in x) and `column`, once for each element of the other
 // dimensions, in tiles, so that threads can share one plane.
 static void transpose_tile(const job *j, uint32_t plane, uint32_t row, uint32_t column) {
@@ -94,10 +105,15 @@ static void transpose_tile(const job *j, uint32_t plane, uint32_t row, uint32_t 
     }
     x += (ptrdiff_t)row * j->nest.stride[0][inner] + (ptrdiff_t)column;
     y += (ptrdiff_t)column * column_stride + (ptrdiff_t)row;
-    j->kernels->transpose_b32((const uint32_t *)(const void *)j->x + x, (size_t)j->nest.stride[0][inner],
-                              (uint32_t *)(void *)j->y + y, (size_t)column_stride,
-                              tody_min_u32(j->nest.shape[inner] - row, TILE_ROWS),
-                              tody_min_u32(j->nest.shape[j->column] - column, TILE_COLUMNS));
+    const size_t x_stride = (size_t)j->nest.stride[0][inner], to_stride = (size_t)column_stride;
+    const uint32_t rows = tody_min_u32(j->nest.shape[inner] - row, TILE_ROWS);
+    const uint32_t columns = tody_min_u32(j->nest.shape[j->column] - column, TILE_COLUMNS);
+    if (j->element_bytes == 1) {
+        transpose_b8(j->x + x, x_stride, j->y + y, to_stride, rows, columns);
+        return;
+    }
+    j->kernels->transpose_b32((const uint32_t *)(const void *)j->x + x, x_stride, (uint32_t *)(void *)j->y + y, to_stride, rows,
+                              columns);
 }
 
 static void run_tiles(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
@@ -127,7 +143,7 @@ static void copy_run(const tody_call *call) {
     for (uint32_t d = 0; d < y.rank; d++) job.nest.stride[0][d] = p->stride[d];
     tody_nest_simplify(&job.nest);
     job.column = find_column(&job.nest);
-    if (bytes != 4 || job.column == job.nest.rank) {
+    if ((bytes != 4 && bytes != 1) || job.column == job.nest.rank) {
         tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
         return;
     }

@@ -112,7 +112,7 @@ static void pad_run(const tody_call *call) {
     float value = p->value;
     const tody_tensor element = {
         .data = job.value, .dtype = y.dtype, .scales = y.scales, .scale_count = y.scale_count, .zero_point = y.zero_point};
-    tody_store_f32(call->kernels, &element, 0, 1, &value);
+    tody_store_f32(&element, 0, 1, &value);
     const size_t row_bytes = job.y_shape[job.rank - 1] * job.unit_bytes;
     const uint32_t rows = (uint32_t)(y.count * bytes / row_bytes);
     tody_for_ranges(call, rows, (uint32_t)(TODY_GRAIN * 4 / row_bytes) + 1, run_rows, &job);

@@ -43,7 +43,7 @@ static size_t workspace_bytes(uint32_t taps, uint32_t channels) {
 
 // The workspaces of all threads, then the pixel that stands for padding.
 static size_t pool_scratch(const tody_call *call) {
-    if (tody_in(call, 0).dtype == TODY_S8) return 0;
+    if (tody_in(call, 0).dtype == TODY_S8) return tody_pool_scratch_s8(call);
     const tody_pool_params *p = call->params;
     const uint32_t channels = tody_in(call, 0).shape[TODY_CHANNELS];
     uint64_t threads = (uint64_t)workspace_bytes(tody_taps(&p->window), channels) * tody_threads(call);

@@ -10,6 +10,7 @@ uint64_t tody_pool_count(const tody_slide *slide, uint32_t pixel, bool include_p
 
 // int8, of an operator whose float32 rules hold.
 tody_status tody_check_pool_s8(const tody_call *call);
+size_t tody_pool_scratch_s8(const tody_call *call);
 void tody_pool_s8(const tody_call *call);
 
 #endif

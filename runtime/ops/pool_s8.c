@@ -6,19 +6,28 @@
 #include "pool.h"
 #include "quant.h"
 
-enum { LANES = 64 };  // channels of a pixel that are summed together
+enum { POINTERS = 256 };  // of the windows of a block of pixels
 enum { X = 0, SCALE = 1 };
 
 typedef struct job {
+    const tody_kernels *kernels;
     tody_slide slide;
     const int8_t *outside;  // what the slide takes for padding, to be skipped
     int8_t *y;
+    uint8_t *scratch;  // the sums of all threads
+    size_t sums_bytes;
     int32_t x_zero;
     const float *scale;  // average: by the number of taps that count, less one
     tody_finish_s8 finish;
     uint32_t taps;
     bool include_pad;
 } job;
+
+static size_t sums_bytes(uint32_t channels) { return tody_scratch_bytes((uint64_t)channels * sizeof(uint32_t)); }
+
+size_t tody_pool_scratch_s8(const tody_call *call) {
+    return tody_scratch_bytes((uint64_t)sums_bytes(tody_in(call, X).shape[TODY_CHANNELS]) * tody_threads(call));
+}
 
 tody_status tody_check_pool_s8(const tody_call *call) {
     const tody_pool_params *p = call->params;
@@ -28,38 +37,68 @@ tody_status tody_check_pool_s8(const tody_call *call) {
     return tody_same_type(&x, &y) ? TODY_OK : TODY_ERR_DTYPE;
 }
 
-// Channels [first, first + lanes) of a pixel: the largest integer, -128 where no tap lies in the image.
-static void largest(const job *j, uint32_t pixel, uint32_t first, uint32_t lanes, int8_t *y) {
-    int8_t most[LANES];
-    memset(most, INT8_MIN, sizeof most);
-    for (uint32_t t = 0; t < j->taps; t++) {
-        const int8_t *x = tody_slide_tap(&j->slide, pixel, t);
-        if (x == j->outside) continue;
-        for (uint32_t c = 0; c < lanes; c++) most[c] = x[first + c] > most[c] ? x[first + c] : most[c];
+// Drop the taps outside of the image; how many are left.
+static uint32_t keep_inside(const job *j, const int8_t **a, uint32_t taps) {
+    uint32_t count = 0;
+    for (uint32_t t = 0; t < taps; t++) {
+        a[count] = a[t];
+        count += a[t] != j->outside;
     }
-    memcpy(y, most, lanes);
+    return count;
 }
 
-static void average(const job *j, uint32_t pixel, uint32_t first, uint32_t lanes, int8_t *y) {
-    uint32_t sum[LANES] = {0};
+// `sum` still has x_zero in it, `taps` times.
+static void finish(const job *j, uint32_t pixel, const uint32_t *sum, uint32_t taps) {
+    const uint32_t channels = j->slide.channels, zeros = taps * (uint32_t)j->x_zero;
+    const uint64_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
+    const float scale = j->scale[count ? count - 1 : 0];  // without a tap the sum is 0
+    int8_t *y = j->y + (size_t)pixel * channels;
+    for (uint32_t c = 0; c < channels; c++) y[c] = tody_finish((float)(int32_t)(sum[c] - zeros) * scale, &j->finish);
+}
+
+// A window that one call of the kernel can take.
+static void run_small(const job *j, uint32_t pixel, const int8_t **a, uint32_t *sum) {
+    const uint32_t channels = j->slide.channels, taps = keep_inside(j, a, j->taps);
+    int8_t *y = j->y + (size_t)pixel * channels;
+    if (j->scale) {
+        if (taps == 0) memset(sum, 0, channels * sizeof *sum);
+        if (taps > 0) j->kernels->sum_s8(a, taps, channels, sum);
+        finish(j, pixel, sum, taps);
+    } else if (taps > 0) {
+        j->kernels->max_s8(a, taps, channels, y);
+    } else {
+        memset(y, INT8_MIN, channels);
+    }
+}
+
+// A larger one, tap by tap.
+static void run_large(const job *j, uint32_t pixel, uint32_t *sum) {
+    const uint32_t channels = j->slide.channels;
+    int8_t *y = j->y + (size_t)pixel * channels;
+    memset(y, INT8_MIN, channels);
+    memset(sum, 0, channels * sizeof *sum);
     for (uint32_t t = 0; t < j->taps; t++) {
         const int8_t *x = tody_slide_tap(&j->slide, pixel, t);
         if (x == j->outside) continue;
-        for (uint32_t c = 0; c < lanes; c++) sum[c] += (uint32_t)(x[first + c] - j->x_zero);
+        for (uint32_t c = 0; c < channels; c++) {
+            sum[c] += (uint32_t)(x[c] - j->x_zero);
+            y[c] = x[c] > y[c] ? x[c] : y[c];
+        }
     }
-    const uint64_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
-    const float scale = j->scale[count ? count - 1 : 0];  // without a tap the sum is 0
-    for (uint32_t c = 0; c < lanes; c++) y[c] = tody_finish((float)(int32_t)sum[c] * scale, &j->finish);
+    if (j->scale) finish(j, pixel, sum, 0);
 }
 
 static void run_pixels(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
-    (void)thread;
     const job *j = context;
-    const uint32_t channels = j->slide.channels;
-    for (uint32_t pixel = begin; pixel < end; pixel++) {
-        int8_t *y = j->y + (size_t)pixel * channels;
-        for (uint32_t first = 0; first < channels; first += LANES) {
-            (j->scale ? average : largest)(j, pixel, first, tody_min_u32(channels - first, LANES), y + first);
+    uint32_t *sum = (uint32_t *)(void *)(j->scratch + thread * j->sums_bytes);
+    const void *a[POINTERS];
+    const uint32_t block = POINTERS / j->taps;
+    for (uint32_t pixel = begin; !block && pixel < end; pixel++) run_large(j, pixel, sum);
+    for (uint32_t first = begin; block && first < end; first += block) {
+        const uint32_t count = tody_min_u32(end - first, block);
+        tody_slide_gather(&j->slide, first, count, 1, j->taps, a);
+        for (uint32_t i = 0; i < count; i++) {
+            run_small(j, first + i, (const int8_t **)a + (size_t)i * j->taps, sum);
         }
     }
 }
@@ -69,9 +108,12 @@ void tody_pool_s8(const tody_call *call) {
     const tody_pool_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     job job = {
+        .kernels = call->kernels,
         .slide = tody_slide_over(&x, &y, &p->window, &outside),
         .outside = &outside,
         .y = y.data,
+        .scratch = call->scratch,
+        .sums_bytes = sums_bytes(x.shape[TODY_CHANNELS]),
         .x_zero = x.zero_point,
         .scale = p->kind == TODY_POOL_AVERAGE ? tody_in(call, SCALE).data : NULL,
         .finish = tody_finish_of(NULL, &y),

@@ -196,14 +196,38 @@ static void fold_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) 
     for (uint32_t c = 0; j->scale && c < columns; c++) y[c] = tody_finish((float)(int32_t)sum[c] * *j->scale, &j->finish);
 }
 
+// Mean or largest of the same, from TAPS rows at a time.
+static void fold_rows_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) {
+    const int8_t *rows[TAPS];
+    uint32_t sum[COLUMNS] = {0}, part[COLUMNS];
+    int8_t most[COLUMNS];
+    for (uint32_t c = 0; c < columns; c++) y[c] = INT8_MIN;
+    for (uint32_t first = 0; first < j->count; first += TAPS) {
+        const uint32_t taps = tody_min_u32(j->count - first, TAPS);
+        for (uint32_t t = 0; t < taps; t++) rows[t] = x + at(&j->reduced, first + t);
+        if (j->scale) {
+            j->kernels->sum_s8(rows, taps, columns, part);
+            for (uint32_t c = 0; c < columns; c++) sum[c] += part[c];
+        } else {
+            j->kernels->max_s8(rows, taps, columns, most);
+            for (uint32_t c = 0; c < columns; c++) y[c] = most[c] > y[c] ? most[c] : y[c];
+        }
+    }
+    const uint32_t zeros = j->count * (uint32_t)j->x_zero;
+    for (uint32_t c = 0; j->scale && c < columns; c++) {
+        y[c] = tody_finish((float)(int32_t)(sum[c] - zeros) * *j->scale, &j->finish);
+    }
+}
+
 static void run_s8(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
     const uint32_t length = j->kept.shape[j->kept.rank - 1], groups = tody_div_up(length, j->width);
+    void (*const fold)(const struct job *, const int8_t *, int8_t *, uint32_t) =
+        j->width > 1 && j->fn != TODY_REDUCE_MIN ? fold_rows_s8 : fold_s8;
     for (uint32_t i = begin; i < end; i++) {
         const uint32_t first = i % groups * j->width, result = i / groups * length + first;
-        fold_s8(j, (const int8_t *)j->x + at(&j->kept, result), (int8_t *)j->y + result,
-                tody_min_u32(length - first, j->width));
+        fold(j, (const int8_t *)j->x + at(&j->kept, result), (int8_t *)j->y + result, tody_min_u32(length - first, j->width));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "core/format.h"
 
 enum { GUARDS = 16, MAX_TERMS = 4096 };
 
@@ -163,13 +164,75 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     return result_same(&b);
 }
 
+// Lengths around the widths of vectors are as frequent as long ones.
+static uint32_t random_count(dice *r) { return 1 + random_below(r, random_below(r, 2) ? 40 : 600); }
+
+// The result may overwrite an operand.
+static bool check_binary(const tody_kernels *set, uint64_t seed) {
+    static const uint32_t functions[] = {TODY_FN2_ADD, TODY_FN2_SUB, TODY_FN2_MUL, TODY_FN2_MIN, TODY_FN2_MAX};
+    dice r = random_from(seed);
+    const tody_layer_s8 q = random_layer(&r);
+    const uint32_t count = random_count(&r), overwritten = random_below(&r, 3);  // 1: x, 2: y
+    tody_binary_s8 args = {functions[random_below(&r, 5)], q.x_zero, q.addend_zero, q.addend_scale, 0, q.finish};
+    args.y_scale = random_scale(&r, 4);
+    describe("fn2 %u count %u overwritten %u zeros %d %d %d", args.fn2, count, overwritten, args.x_zero, args.y_zero,
+             args.finish.zero);
+    const int8_t *x = bytes_take(&r, count, false), *y = bytes_take(&r, count, false);
+    const bytes b = result_take(&r, 1, count, count);
+    tody_kernels_portable.binary_s8(&args, x, y, b.want, count);
+    if (overwritten == 1) x = memcpy(b.got, x, count);
+    if (overwritten == 2) y = memcpy(b.got, y, count);
+    set->binary_s8(&args, x, y, b.got, count);
+    return result_same(&b);
+}
+
+static bool check_lut(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t count = random_count(&r), in_place = random_below(&r, 2);
+    describe("count %u in place %u", count, in_place);
+    const int8_t *table = bytes_take(&r, 256, false), *x = bytes_take(&r, count, false);
+    const bytes b = result_take(&r, 1, count, count);
+    tody_kernels_portable.lut_s8(table, x, b.want, count);
+    if (in_place) x = memcpy(b.got, x, count);
+    set->lut_s8(table, x, b.got, count);
+    return result_same(&b);
+}
+
+static bool check_sum(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t taps = 1 + random_below(&r, 40), channels = random_count(&r);
+    describe("taps %u channels %u", taps, channels);
+    const int8_t **a = rows_take(&r, taps, channels, random_below(&r, 4) == 0);
+    const bytes b = result_take(&r, 1, channels * sizeof(uint32_t), channels * sizeof(uint32_t));
+    tody_kernels_portable.sum_s8(a, taps, channels, (uint32_t *)(void *)b.want);
+    set->sum_s8(a, taps, channels, (uint32_t *)(void *)b.got);
+    return result_same(&b);
+}
+
+static bool check_max(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t taps = 1 + random_below(&r, 40), channels = random_count(&r);
+    describe("taps %u channels %u", taps, channels);
+    const int8_t **a = rows_take(&r, taps, channels, random_below(&r, 4) == 0);
+    const bytes b = result_take(&r, 1, channels, channels);
+    tody_kernels_portable.max_s8(a, taps, channels, b.want);
+    set->max_s8(a, taps, channels, b.got);
+    return result_same(&b);
+}
+
 // The fixed shapes of the benchmark: those of products.c.
 
 typedef struct timed {
     const tody_kernels *kernels;
     tody_gemm_s8 gemm;
     tody_dwconv_s8 dwconv;
+    tody_binary_s8 binary;
+    const int8_t *x, *y, **a;
+    int8_t *z;
+    uint32_t *sum;
 } timed;
+
+enum { LENGTH = 4096, TAPS = 9 };
 
 // 48 rows by as many panels as a full tile has, as an operator does it.
 static void run_gemm(void *context) {
@@ -185,22 +248,22 @@ static void run_gemm(void *context) {
 }
 
 static void bench_gemm(const tody_kernels *kernels) {
-    static const uint32_t shapes[][2] = {{48, 16}, {48, 64}, {48, 512}, {1, 512}};
+    static const uint32_t shapes[][3] = {{48, 1, 16}, {48, 9, 3}, {48, 1, 64}, {48, 1, 512}, {1, 1, 512}};  // rows, taps, depth
     const uint32_t cols = kernels->gemm_s8_panels * 16;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         dice r = random_from(i);
-        timed t = {.kernels = kernels,
-                   .gemm = {.rows = shapes[i][0], .cols = cols, .taps = 1, .depth = shapes[i][1], .c_stride = cols}};
+        const uint32_t rows = shapes[i][0], taps = shapes[i][1], depth = shapes[i][2];
+        timed t = {.kernels = kernels, .gemm = {.rows = rows, .cols = cols, .taps = taps, .depth = depth, .c_stride = cols}};
         memory_reset();
-        t.gemm.a = rows_take(&r, t.gemm.rows, t.gemm.depth + 64, false);  // off the fence: masked loads across it are slow
-        t.gemm.w_stride = t.gemm.depth * 16;
-        t.gemm.w = bytes_take(&r, t.gemm.depth * cols, false);
+        t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
+        t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
+        t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);
-        t.gemm.scale = scales_take(&r, 16, t.gemm.depth);
-        t.gemm.c = bytes_take(&r, t.gemm.rows * cols, false);
+        t.gemm.scale = scales_take(&r, 16, depth);
+        t.gemm.c = bytes_take(&r, (size_t)rows * cols, false);
         t.gemm.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
-        const double products = (double)cols * t.gemm.rows * t.gemm.depth;
-        printf("  %ux%ux%u %.1f GMAC/s", t.gemm.rows, cols, t.gemm.depth, products / time_of(run_gemm, &t) * 1e-9);
+        const double products = (double)cols * rows * taps * depth;
+        printf("  %ux%ux%ux%u %.1f GMAC/s", rows, cols, taps, depth, products / time_of(run_gemm, &t) * 1e-9);
     }
 }
 
@@ -231,8 +294,66 @@ static void bench_dwconv(const tody_kernels *kernels) {
     }
 }
 
+static void run_binary(void *context) {
+    const timed *t = context;
+    t->kernels->binary_s8(&t->binary, t->x, t->y, t->z, LENGTH);
+}
+
+static void run_lut(void *context) {
+    const timed *t = context;
+    t->kernels->lut_s8(t->y, t->x, t->z, LENGTH);
+}
+
+static void run_sum(void *context) {
+    const timed *t = context;
+    t->kernels->sum_s8(t->a, TAPS, 96, t->sum);
+}
+
+static void run_max(void *context) {
+    const timed *t = context;
+    t->kernels->max_s8(t->a, TAPS, 96, t->z);
+}
+
+static timed timed_rows(const tody_kernels *kernels) {
+    dice r = random_from(1);
+    timed t = {.kernels = kernels, .binary = {.x_scale = 0.5f, .y_scale = 0.25f, .finish = {-128, 127, 0}}};
+    t.x = bytes_take(&r, LENGTH, false);
+    t.y = bytes_take(&r, LENGTH, false);
+    t.z = bytes_take(&r, LENGTH, false);
+    t.a = rows_take(&r, TAPS, 96, false);
+    t.sum = memory_take(96 * sizeof *t.sum);
+    memset(t.sum, 0, 96 * sizeof *t.sum);
+    return t;
+}
+
+static void bench_binary(const tody_kernels *kernels) {
+    timed t = timed_rows(kernels);
+    printf("  add %.3f ns", time_of(run_binary, &t) * 1e9 / LENGTH);
+    t.binary.fn2 = TODY_FN2_MUL;
+    printf("  mul %.3f ns", time_of(run_binary, &t) * 1e9 / LENGTH);
+}
+
+static void bench_lut(const tody_kernels *kernels) {
+    timed t = timed_rows(kernels);
+    printf("  %.3f ns", time_of(run_lut, &t) * 1e9 / LENGTH);
+}
+
+static void bench_sum(const tody_kernels *kernels) {
+    timed t = timed_rows(kernels);
+    printf("  9 taps 96 channels %.3f ns/input", time_of(run_sum, &t) * 1e9 / (96 * TAPS));
+}
+
+static void bench_max(const tody_kernels *kernels) {
+    timed t = timed_rows(kernels);
+    printf("  9 taps 96 channels %.3f ns/input", time_of(run_max, &t) * 1e9 / (96 * TAPS));
+}
+
 const slot integer_slots[] = {
     {"gemm_s8", offsetof(tody_kernels, gemm_s8), check_gemm, bench_gemm},
     {"dwconv_s8", offsetof(tody_kernels, dwconv_s8), check_dwconv, bench_dwconv},
+    {"binary_s8", offsetof(tody_kernels, binary_s8), check_binary, bench_binary},
+    {"lut_s8", offsetof(tody_kernels, lut_s8), check_lut, bench_lut},
+    {"sum_s8", offsetof(tody_kernels, sum_s8), check_sum, bench_sum},
+    {"max_s8", offsetof(tody_kernels, max_s8), check_max, bench_max},
     {NULL, 0, NULL, NULL},
 };

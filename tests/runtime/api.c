@@ -64,6 +64,7 @@ static void check_pick(void) {
         expect(k.gemm_f32 && k.dwconv_f32 && k.max_pool_f32 && k.sum_pool_f32 && k.unary_f32 && k.binary_f32 && k.softmax_f32 &&
                    k.blend_f32 && k.transpose_b32 && k.moments_f32,
                "a picked set has every slot");
+        expect(k.gemm_s8 && k.dwconv_s8 && k.binary_s8 && k.lut_s8 && k.sum_s8 && k.max_s8, "and every slot of int8");
         expect(k.gemm_f32_rows >= 3 && k.gemm_f32_rows <= TODY_MAX_ROWS, "tile of a sane size");
         expect(k.gemm_s8_rows >= 1 && k.gemm_s8_rows <= TODY_MAX_ROWS, "tile of int8 of a sane size");
         expect(k.gemm_f32_panels >= 1 && k.gemm_f32_panels <= TODY_MAX_PANELS, "panels of a sane number");

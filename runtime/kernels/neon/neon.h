@@ -12,14 +12,18 @@ void tody_gemm_f32_neon(const tody_gemm_f32 *args);
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
+void tody_lut_s8_neon(const int8_t *table, const int8_t *x, int8_t *y, size_t count);  // AArch64 only
 
-// armv7/ only: compilers vectorise float32 for AArch64 by themselves.
+// armv7/ only: compilers vectorise these for AArch64 by themselves.
 void tody_max_pool_f32_neon(const tody_pool_f32 *args);
 void tody_sum_pool_f32_neon(const tody_pool_f32 *args);
 void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_binary_f32_neon(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                           float lo, float hi);
 void tody_blend_f32_neon(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
+void tody_binary_s8_neon(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
+void tody_sum_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
+void tody_max_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 
 // GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. GEMM_LANES: how many values of each row are loaded
 // at once; ARMv7 has no vfma by lane and no registers to spare. add_scaled: s + w * x, rounded once.

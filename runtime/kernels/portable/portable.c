@@ -20,4 +20,8 @@ const tody_kernels tody_kernels_portable = {
     .gemm_s8_panels = 1,
     .gemm_s8 = tody_portable_gemm_s8,
     .dwconv_s8 = tody_portable_dwconv_s8,
+    .binary_s8 = tody_portable_binary_s8,
+    .lut_s8 = tody_portable_lut_s8,
+    .sum_s8 = tody_portable_sum_s8,
+    .max_s8 = tody_portable_max_s8,
 };

@@ -18,5 +18,9 @@ void tody_portable_transpose_b32(const uint32_t *x, size_t x_stride, uint32_t *y
 void tody_portable_moments_f32(const float *x, size_t count, float mean, float sums[2]);
 void tody_portable_gemm_s8(const tody_gemm_s8 *args);
 void tody_portable_dwconv_s8(const tody_dwconv_s8 *args);
+void tody_portable_binary_s8(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
+void tody_portable_lut_s8(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
+void tody_portable_sum_s8(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
+void tody_portable_max_s8(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 
 #endif

@@ -18,6 +18,15 @@ static inline sums load_scale(const tody_gemm_s8 *g) {
 // x = a + 128 for `count` values, and x_zero + 128 behind them up to a multiple of 64.
 static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero, uint8_t *x) {
     const __m512i zero = _mm512_set1_epi8((char)x_zero), sign = _mm512_set1_epi8((char)0x80);
+    if (count <= 16) {
+        const __m128i some = _mm_mask_loadu_epi8(_mm512_castsi512_si128(zero), (__mmask16)((1u << count) - 1), a);
+        const __m128i shifted = _mm_xor_si128(some, _mm512_castsi512_si128(sign));
+        if (count <= 4)
+            _mm_storeu_si32(x, shifted);
+        else
+            _mm_storeu_si128((__m128i *)(void *)x, shifted);
+        return;
+    }
     for (uint32_t k = 0; k < count; k += 64) {
         const __mmask64 m = count - k < 64 ? ((__mmask64)1 << (count - k)) - 1 : ~(__mmask64)0;
         _mm512_storeu_si512(x + k, _mm512_xor_si512(_mm512_mask_loadu_epi8(zero, m, a + k), sign));

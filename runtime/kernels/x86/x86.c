@@ -20,6 +20,7 @@ const tody_kernels tody_kernels_avx2 = {
     .gemm_s8_panels = 1,
     .gemm_s8 = tody_gemm_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
+    .binary_s8 = tody_binary_s8_avx2,
 };
 
 const tody_kernels tody_kernels_avx512 = {
@@ -48,4 +49,5 @@ const tody_kernels tody_kernels_avx512vnni = {
     .gemm_s8_panels = 2,
     .gemm_s8 = tody_gemm_s8_avx512vnni,
     .dwconv_s8 = tody_dwconv_s8_avx512vnni,
+    .lut_s8 = tody_lut_s8_avx512vnni,
 };
