@@ -107,7 +107,8 @@ typedef struct tody_gemm_s8 {
     uint32_t rows;  // 1 .. gemm_s8_rows of the set
     uint32_t
         cols;  // 1 .. 16 * gemm_s8_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
-    uint32_t taps, depth;    // at least 1
+    uint32_t taps, depth;  // at least 1
+    uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
     const int8_t *const *a;  // taps * rows pointers to depth values each
     const int8_t *w;         // panels of taps * G * 64
     size_t w_stride;         // from one panel to the next

@@ -30,6 +30,7 @@ typedef struct tile {
     const void *const *a;
     uint32_t first, rows;
     uint32_t joined;  // taps of the operator in a tap of the kernel
+    uint32_t run;     // taps that are neighbours in memory, but were not joined
 } tile;
 
 // Rows of a full tile.
@@ -91,16 +92,23 @@ static bool in_runs(const tody_gemm *g, const void *const *a, uint32_t rows, uin
     return true;
 }
 
-// Pixels of a line are neighbours in memory: inside the image, the taps of a window's line are one longer tap, unless a panel
-// has gaps between them. Returns how many taps were joined and moves the pointers that are left together.
-static uint32_t join_taps(const tody_gemm *g, const void **a, uint32_t rows) {
+// Pixels of a line are neighbours in memory: inside the image, so are the taps of a window's line. How many are, or 1.
+static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows) {
     const size_t tap_bytes = g->depth * tody_dtype_bytes(g->dtype);
     uint32_t run = 1;
-    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return 1;
     while (run < g->taps && a[(size_t)run * rows] == (const uint8_t *)a[(size_t)(run - 1) * rows] + tap_bytes) run++;
-    if (run == 1 || g->taps % run != 0 || !in_runs(g, a, rows, run, tap_bytes)) return 1;
-    for (uint32_t t = run; t < g->taps; t += run) memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
-    return run;
+    return run > 1 && g->taps % run == 0 && in_runs(g, a, rows, run, tap_bytes) ? run : 1;
+}
+
+// The tile of rows from `first` on that the pointers are of. Neighbouring taps become one longer tap, whose pointers are moved
+// together, unless a panel has gaps between them.
+static tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
+    const uint32_t run = find_run(g, a, rows);
+    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return (tile){a, first, rows, 1, run};
+    for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
+        memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
+    }
+    return (tile){a, first, rows, run, 1};
 }
 
 static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tile *tiles) {
@@ -110,7 +118,7 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
         const uint32_t row = share(rows, t, count), some = share(rows, t + 1, count) - row;
         const void **mine = a + (size_t)row * g->taps;
         g->gather(g->source, first + row, some, mine);
-        tiles[t] = (tile){mine, first + row, some, join_taps(g, mine, some)};
+        tiles[t] = make_tile(g, mine, first + row, some);
     }
     return count;
 }
@@ -170,6 +178,7 @@ static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *til
         args.rows = t->rows;
         args.taps = g->taps / t->joined;
         args.depth = g->depth * t->joined;
+        args.run = t->run;
         args.a = (const int8_t *const *)t->a;
         args.c = (int8_t *)g->c + t->first * g->c_stride + column;
         args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;

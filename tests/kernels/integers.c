@@ -88,6 +88,21 @@ static bool result_same(const bytes *b) {
     return true;
 }
 
+// Now and then, let neighbouring taps be neighbours in memory: how many.
+static uint32_t make_runs(dice *r, tody_gemm_s8 *g) {
+    const uint32_t run = 1 + random_below(r, 4);
+    if (g->taps % run != 0) return 1;
+    const int8_t *const *values =
+        (const int8_t *const *)rows_take(r, (size_t)g->taps / run * g->rows, (size_t)g->depth * run, false);
+    const int8_t **a = memory_take((size_t)g->taps * g->rows * sizeof *a);
+    for (uint32_t i = 0; i < g->taps * g->rows; i++) {
+        const uint32_t tap = i / g->rows;
+        a[i] = values[tap / run * g->rows + i % g->rows] + (size_t)(tap % run) * g->depth;
+    }
+    g->a = a;
+    return run;
+}
+
 static const int8_t *forward(const int8_t *p, size_t count) { return p ? p + count : NULL; }
 
 // Portable, which takes one panel at a time.
@@ -112,14 +127,15 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->gemm_s8_rows), .taps = 1};
     const uint32_t panels = 1 + random_below(&r, set->gemm_s8_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
-    if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
-    g.depth = 1 + random_below(&r, random_below(&r, 2) ? 40 : MAX_TERMS / g.taps);
+    if (random_below(&r, 2)) g.taps = 1 + random_below(&r, random_below(&r, 4) ? 10 : 150);
+    g.depth = 1 + random_below(&r, random_below(&r, 2) ? 4 : MAX_TERMS / g.taps);
     g.layer = random_layer(&r);
     if (random_below(&r, 3) == 0) g.layer.w_zero = (int32_t)random_below(&r, 256) - 128;
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
     describe("rows %u cols %u taps %u depth %u addend %u gap %u zeros %d %d %d", g.rows, g.cols, g.taps, g.depth, addend, gap,
              g.layer.x_zero, g.layer.w_zero, g.layer.finish.zero);
     g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
+    g.run = make_runs(&r, &g);
     g.w_stride = (size_t)g.taps * ((g.depth + 3) / 4) * 64;
     g.w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
     if (random_below(&r, 2)) g.bias = bias_take(&r, (size_t)panels * 16);
@@ -256,6 +272,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         timed t = {.kernels = kernels, .gemm = {.rows = rows, .cols = cols, .taps = taps, .depth = depth, .c_stride = cols}};
         memory_reset();
         t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
+        t.gemm.run = 1;
         t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
         t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);

@@ -33,6 +33,27 @@ static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero,
     }
 }
 
+// All rows at once of a depth below 4, whose taps lie one after the other: x is spread so that each tap has four bytes.
+static bool load_runs(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
+    const __m512i lane = _mm512_set1_epi32(0x03020100),
+                  quad = _mm512_cvtepu8_epi32(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i from = _mm512_add_epi8(lane, _mm512_mullo_epi32(quad, all_s32((int32_t)g->depth * 0x01010101)));
+    const __mmask64 there = _mm512_cmplt_epu8_mask(lane, _mm512_set1_epi8((char)g->depth));
+    const __m512i zero = _mm512_set1_epi8((char)g->layer.x_zero), sign = _mm512_set1_epi8((char)0x80);
+    for (uint32_t t = 0, some; t < g->taps; t += some) {
+        const uint32_t within = t % g->run, left = g->run - within;
+        some = left < 16 ? left : 16;
+        const __mmask64 m = ((__mmask64)1 << (some * g->depth)) - 1;
+        const int8_t *const *a = g->a + (size_t)(t - within) * g->rows;
+        for (uint32_t i = 0; i < g->rows; i++) {
+            const __m512i bytes = _mm512_maskz_loadu_epi8(m, a[i] + within * g->depth);
+            const __m512i spread = _mm512_mask_permutexvar_epi8(zero, there, from, bytes);
+            _mm512_storeu_si512(x + i * room + t * 4, _mm512_xor_si512(spread, sign));
+        }
+    }
+    return true;
+}
+
 #include "gemm_s8_vnni.h"
 
 // An even number of rows, or one, is enough of a choice.
