@@ -345,24 +345,24 @@ static timed timed_rows(const tody_kernels *kernels) {
 
 static void bench_binary(const tody_kernels *kernels) {
     timed t = timed_rows(kernels);
-    printf("  add %.3f ns", time_of(run_binary, &t) * 1e9 / LENGTH);
+    printf("  add %.3f ns", time_of(run_binary, &t) * 1e9 / (double)LENGTH);
     t.binary.fn2 = TODY_FN2_MUL;
-    printf("  mul %.3f ns", time_of(run_binary, &t) * 1e9 / LENGTH);
+    printf("  mul %.3f ns", time_of(run_binary, &t) * 1e9 / (double)LENGTH);
 }
 
 static void bench_lut(const tody_kernels *kernels) {
     timed t = timed_rows(kernels);
-    printf("  %.3f ns", time_of(run_lut, &t) * 1e9 / LENGTH);
+    printf("  %.3f ns", time_of(run_lut, &t) * 1e9 / (double)LENGTH);
 }
 
 static void bench_sum(const tody_kernels *kernels) {
     timed t = timed_rows(kernels);
-    printf("  9 taps 96 channels %.3f ns/input", time_of(run_sum, &t) * 1e9 / (96 * TAPS));
+    printf("  9 taps 96 channels %.3f ns/input", time_of(run_sum, &t) * 1e9 / (double)(96 * TAPS));
 }
 
 static void bench_max(const tody_kernels *kernels) {
     timed t = timed_rows(kernels);
-    printf("  9 taps 96 channels %.3f ns/input", time_of(run_max, &t) * 1e9 / (96 * TAPS));
+    printf("  9 taps 96 channels %.3f ns/input", time_of(run_max, &t) * 1e9 / (double)(96 * TAPS));
 }
 
 const slot integer_slots[] = {

@@ -1,9 +1,9 @@
 // dwconv_s8.h - depthwise convolution of int8: columns of pixels are loaded once for all windows that they are in.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has PIXELS, of a strip; `total`, the sums of 16 channels of a pixel; `term`, operands of up to ROWS rows
-// of 16 channels; start_of and add_term; load_pixels and load_filter, which fill a term; all_zero, the term that stands for
-// padding; store_pixels.
+// The including file has PIXELS, of a strip; LOADS_PARTS, whether it loads parts of vectors quickly; `total`, the sums of 16
+// channels of a pixel; `term`, operands of up to ROWS rows of 16 channels; start_of, add_term and take_term; load_pixels and
+// load_filter, which fill a term; all_zero, the term that stands for padding; store_pixels.
 #ifndef TODY_X86_DWCONV_S8_H
 #define TODY_X86_DWCONV_S8_H
 
@@ -11,15 +11,17 @@
 
 enum { WHOLE = 16, LARGEST = 5, TERMS = LARGEST * ((LARGEST + ROWS - 1) / ROWS) };
 
-// 16 channels from k on, and what belongs to them.
+// 16 channels from k on, or as many as there are, and what belongs to them.
 typedef struct channels {
-    size_t k;
+    size_t k, count;
     total start;         // of every sum: the bias less what x_zero adds
     term filter[TERMS];  // column by column
 } channels;
 
 // Windows of size x size, `step` apart: PIXELS of them from `first` on, or as many as there are.
-INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, const uint32_t size, const uint32_t step) {
+INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, const uint32_t size, const uint32_t step,
+                  const bool whole) {
+    const size_t count = whole ? WHOLE : c->count;
     const uint32_t terms = (size + ROWS - 1) / ROWS, left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
     const uint32_t columns = (pixels - 1) * step + size;
     const int8_t *const *a = d->a + (size_t)first * step * size;
@@ -31,7 +33,7 @@ INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, co
         const int8_t *const *column = a + (size_t)(j < columns ? j : columns - 1) * size;
 #pragma GCC unroll 3
         for (uint32_t y = 0; y < terms; y++) {
-            const term x = load_pixels(column + y * ROWS, size - y * ROWS, c->k, WHOLE);
+            const term x = load_pixels(column + y * ROWS, size - y * ROWS, c->k, count);
 #pragma GCC unroll 8
             for (uint32_t p = 0; p < PIXELS; p++) {
                 if (j >= p * step && j - p * step < size) t[p] = add_term(t[p], x, c->filter[(j - p * step) * terms + y]);
@@ -40,25 +42,25 @@ INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, co
     }
 #pragma GCC unroll 8
     for (uint32_t p = 0; p < PIXELS; p++) all[p] = t[p];  // so that only a copy must be in memory
-    store_pixels(d, c->k, WHOLE, first, pixels, all);
+    store_pixels(d, c->k, count, first, pixels, all);
 }
 
 // Not inlined: one copy serves all sizes.
-static __attribute__((noinline)) channels prepare(const tody_dwconv_s8 *d, uint32_t size, size_t k) {
+static __attribute__((noinline)) channels prepare(const tody_dwconv_s8 *d, uint32_t size, size_t k, size_t count) {
     const uint32_t terms = (size + ROWS - 1) / ROWS;
     const term zero = all_zero(d);
-    channels c = {.k = k, .start = start_of(d, k, WHOLE)};
+    channels c = {.k = k, .count = count, .start = start_of(d, k, count)};
     for (uint32_t i = 0; i < size * terms; i++) {
         const uint32_t x = i / terms, y = i % terms * ROWS;
-        c.filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, WHOLE);
+        c.filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, count);
         c.start = take_term(c.start, zero, c.filter[i]);
     }
     return c;
 }
 
 INLINE void strips(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step, size_t k) {
-    const channels c = prepare(d, size, k);
-    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step);
+    const channels c = prepare(d, size, k, WHOLE);
+    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, true);
 }
 
 // One pixel under a window of any size.
@@ -90,9 +92,17 @@ INLINE void square(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t 
     rest(d, end);
 }
 
+// Fewer channels than 16, where parts of a vector are quickly loaded.
+INLINE void narrow(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step) {
+    const channels c = prepare(d, size, 0, d->channels);
+    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, false);
+}
+
 static inline void dwconv_s8(const tody_dwconv_s8 *d) {
     const uint32_t size = d->height == d->width ? d->width : 0, step = d->step;
-    if (size == 3 && step == 1)
+    if (size == 3 && step == 1 && d->channels < WHOLE && LOADS_PARTS)
+        narrow(d, 3, 1);
+    else if (size == 3 && step == 1)
         square(d, 3, 1);
     else if (size == 3 && step == 2)
         square(d, 3, 2);

@@ -20,11 +20,7 @@ static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero,
     const __m512i zero = _mm512_set1_epi8((char)x_zero), sign = _mm512_set1_epi8((char)0x80);
     if (count <= 16) {
         const __m128i some = _mm_mask_loadu_epi8(_mm512_castsi512_si128(zero), (__mmask16)((1u << count) - 1), a);
-        const __m128i shifted = _mm_xor_si128(some, _mm512_castsi512_si128(sign));
-        if (count <= 4)
-            _mm_storeu_si32(x, shifted);
-        else
-            _mm_storeu_si128((__m128i *)(void *)x, shifted);
+        _mm_storeu_si128((__m128i *)(void *)x, _mm_xor_si128(some, _mm512_castsi512_si128(sign)));
         return;
     }
     for (uint32_t k = 0; k < count; k += 64) {
@@ -33,22 +29,26 @@ static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero,
     }
 }
 
-// All rows at once of a depth below 4, whose taps lie one after the other: x is spread so that each tap has four bytes.
-static bool load_runs(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
-    const __m512i lane = _mm512_set1_epi32(0x03020100),
-                  quad = _mm512_cvtepu8_epi32(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    const __m512i from = _mm512_add_epi8(lane, _mm512_mullo_epi32(quad, all_s32((int32_t)g->depth * 0x01010101)));
-    const __mmask64 there = _mm512_cmplt_epu8_mask(lane, _mm512_set1_epi8((char)g->depth));
+// All taps of a depth below 4, as many at once as lie one after the other: spread so that each has four bytes.
+static bool load_short(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
+    const __m512i lane = _mm512_set1_epi32(0x03020100), depth = _mm512_set1_epi8((char)g->depth);
+    const __m512i tap = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i from = _mm512_add_epi8(lane, _mm512_mullo_epi32(tap, depth));
+    const __mmask64 there = _mm512_cmplt_epu8_mask(lane, depth);
     const __m512i zero = _mm512_set1_epi8((char)g->layer.x_zero), sign = _mm512_set1_epi8((char)0x80);
-    for (uint32_t t = 0, some; t < g->taps; t += some) {
+    for (uint32_t t = 0, taps; t < g->taps; t += taps) {
         const uint32_t within = t % g->run, left = g->run - within;
-        some = left < 16 ? left : 16;
-        const __mmask64 m = ((__mmask64)1 << (some * g->depth)) - 1;
         const int8_t *const *a = g->a + (size_t)(t - within) * g->rows;
-        for (uint32_t i = 0; i < g->rows; i++) {
+        taps = left < 16 ? left : 16;
+        const __mmask64 m = ((__mmask64)1 << (taps * g->depth)) - 1;
+        uint8_t *to = x + (size_t)t * 4;
+        for (uint32_t i = 0; i < g->rows; i++, to += room) {
             const __m512i bytes = _mm512_maskz_loadu_epi8(m, a[i] + within * g->depth);
-            const __m512i spread = _mm512_mask_permutexvar_epi8(zero, there, from, bytes);
-            _mm512_storeu_si512(x + i * room + t * 4, _mm512_xor_si512(spread, sign));
+            const __m512i spread = _mm512_xor_si512(_mm512_mask_permutexvar_epi8(zero, there, from, bytes), sign);
+            if (taps <= 4)
+                _mm_storeu_si128((__m128i *)(void *)to, _mm512_castsi512_si128(spread));
+            else
+                _mm512_storeu_si512(to, spread);
         }
     }
     return true;

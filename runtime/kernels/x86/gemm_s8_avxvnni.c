@@ -27,7 +27,7 @@ static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero,
 }
 
 // Without masks, loads would go beyond the memory of a row.
-static bool load_runs(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
+static bool load_short(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
     (void)g;
     (void)x;
     (void)room;

@@ -4,7 +4,7 @@
 // vpdpbusd multiplies unsigned by signed bytes. Rows of A are copied with 128 added, which is exact, and what that and x_zero
 // add to a sum is the same for all rows: (x_zero + 128) times the sum of the weights, taken off at the end.
 //
-// The including file has a vector_s8_*.h, ROWS, dot, load_shifted, load_runs, load_weights and load_scale.
+// The including file has a vector_s8_*.h, ROWS, dot, load_shifted, load_short, load_weights and load_scale.
 #ifndef TODY_X86_GEMM_S8_VNNI_H
 #define TODY_X86_GEMM_S8_VNNI_H
 
@@ -27,7 +27,7 @@ typedef struct place {
 // Not inlined, as finish_rows: one copy serves all tiles.
 static __attribute__((noinline)) uint32_t fill(const tody_gemm_s8 *g, place *at, shifted *to) {
     uint32_t groups = 0;
-    if (g->depth < 4 && g->run > 1 && g->taps <= GROUPS && at->tap == 0 && load_runs(g, to->x[0], ROOM)) {
+    if (g->depth < 4 && g->taps <= GROUPS && at->tap == 0 && load_short(g, to->x[0], ROOM)) {
         at->tap = g->taps;
         return g->taps;
     }
