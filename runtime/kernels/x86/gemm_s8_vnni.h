@@ -69,7 +69,7 @@ static __attribute__((noinline)) void finish_rows(const tody_gemm_s8 *g, sums *s
 // `rows` and `both`, whether there is a second vector, are constants after inlining. Rows beyond those of g give sums that
 // nobody takes.
 INLINE void tile(const tody_gemm_s8 *g, const uint32_t rows, const bool both) {
-    const integers zero = all_s32((g->layer.x_zero + 128) * 0x01010101);
+    const integers zero = all_s32((int32_t)((uint32_t)(g->layer.x_zero + 128) * 0x01010101u));
     sums s[ROWS], all[ROWS], zeros = {all_s32(0), all_s32(0)};
     shifted a;
     place at = {0, 0};
