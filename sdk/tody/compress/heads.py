@@ -11,7 +11,7 @@ has so many times the steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ from .ranges import Range
 
 Floats = NDArray[np.float64]
 
-MOST_PARTS = 8
-SAMPLES = 4
+LEAST_PARTS, MOST_PARTS = 4, 8  # the mean error says little of the few values that count: more steps than it asks for
+SAMPLES = 8
 BEYOND = 0.5  # of the width of what was seen of a channel, on each side: other samples give more
 USUAL = 4.0  # times what samples typically reach: no channel is kept beyond
 OWN = 0.25  # of the noise that arrives at a head may be added by its own rounding
@@ -34,11 +34,10 @@ _STEPS = 254  # of a part: from -127 to 127
 
 @dataclass
 class _Noise:
-    """Of the result of a head, per channel: summed squares of what arrives, and of what rounding adds."""
+    """Of the result of a head, for each sample the mean squares per channel of what arrives, and of what rounding adds."""
 
-    arriving: Floats | float = 0.0
-    own: Floats | float = 0.0
-    count: int = 0
+    arriving: list[Floats] = field(default_factory=list)
+    own: list[Floats] = field(default_factory=list)
 
 
 def refine(
@@ -47,7 +46,7 @@ def refine(
     """Rewrite, in place, the heads whose own rounding matters; the float function stays the same within what was seen.
 
     A head is a layer whose result only float32 operators take, or nobody. It is rewritten if rounding its result adds more than
-    `OWN` of the noise that is in it already, averaged over the channels.
+    `OWN` of the noise that is in it already, in the typical channel of the typical sample.
 
     Args:
         graph: float32, observed and with its roles chosen.
@@ -65,13 +64,14 @@ def refine(
     fixed: dict[str, Range] = {}
     for node in heads:
         seen, spread = noise[first_output(node)], spreads[first_output(node)]
-        if not seen.count or float(np.mean(seen.own > OWN * np.maximum(seen.arriving, 1e-30))) < 0.5:
+        arriving, own = np.median(seen.arriving, axis=0), np.median(seen.own, axis=0)
+        if np.median(own - OWN * arriving) <= 0:
             continue
         low, high = _limits(node, spread)
         width = np.maximum(high - low, max(float((high - low).max()) * 1e-3, 1e-12))
-        arriving = float(np.median(np.asarray(seen.arriving) / seen.count / np.square(width / 2)))
-        wanted = (2 / _STEPS) / np.sqrt(12 * OWN * max(arriving, 1e-12))
-        fixed.update(_rewrite(graph, node, (low + high) / 2, width / 2, int(np.clip(np.ceil(wanted), 1, MOST_PARTS))))
+        most = OWN * max(float(np.median(arriving / np.square(width / 2))), 1e-12)
+        wanted = 2 / _STEPS / np.sqrt(12 * most)
+        fixed.update(_rewrite(graph, node, (low + high) / 2, width / 2, int(np.clip(np.ceil(wanted), LEAST_PARTS, MOST_PARTS))))
     drop_dead(graph)
     return fixed
 
@@ -96,9 +96,8 @@ def _measure(
             if name in noise:
                 rows = array.reshape(-1, array.shape[-1])
                 quant, of = choice.quants[name], noise[name]
-                of.arriving = of.arriving + np.square(rows - right[name]).sum(axis=0)
-                of.own = of.own + np.square(quant.dequantise(quant.quantise(rows)) - rows.astype(np.float64)).sum(axis=0)
-                of.count += len(rows)
+                of.arriving.append(np.square(rows - right[name]).mean(axis=0))
+                of.own.append(np.square(quant.dequantise(quant.quantise(rows)) - rows.astype(np.float64)).mean(axis=0))
 
         exact.run(sample, keep)
         rounded.run(sample, compare)
