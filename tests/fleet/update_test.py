@@ -3,10 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from tody.fleet.documents import Desired, Release
 from tody.fleet.update import ANY, RULES, VALUES, Facts, decide
 
 WALK = [Facts(*facts) for facts in product(*VALUES.values())]
@@ -35,3 +39,11 @@ def test_what_must_never_happen(facts: Facts) -> None:
         assert (facts.stored, facts.tested) == ("yes", "passed")
     if action == "confirm":
         assert facts.health == "good"
+
+
+def test_the_documentation_is_the_table() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/update.md").read_text()
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if line.count("|") == 9]
+    assert rows[2:] == list(RULES)
+    keys = set(re.findall(r"`([a-z_]+)`", text))
+    assert {f.name for kind in (Release, Desired) for f in fields(kind)} <= keys
