@@ -17,26 +17,17 @@ from tody.convert.integers import to_integers
 from tody.convert.optimise import optimise
 from tody.convert.source import read_source
 
-# The least SQNR of any output in dB, with weights that are rounded to the nearest level.
+# One model of each kind, and the least SQNR of any output in dB, with weights that are rounded to the nearest level.
 LEAST = {
     "centerface": 17,
-    "efficientnet_lite0": 17,
     "ic_resnet8": 20,
-    "kws_dscnn": 20,
     "lstm": 30,
-    "mobilenet_v1": 20,
-    "mobilenet_v2": 17,
-    "mobilenet_v3_large": 14,
     "mobilenet_v3_small": 14,
-    "resnet18": 20,
-    "resnet50": 20,
     "shufflenet": 17,
     "squeezenet_1_1": 20,
     "ssdlite_mbv2_300": 14,
     "style_256": 14,
     "vit_tiny": 20,
-    "vww_mbv1_025": 17,
-    "yolov8n_320": 17,
 }
 
 
@@ -81,7 +72,7 @@ def fast(graph: Graph, inputs: list[dict[str, np.ndarray]], **settings: object) 
     return quantise(graph, inputs, Settings(effort="fast", **settings))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", LEAST)
 def test_models_of_all_families(name: str) -> None:
     graph = graph_of(name)
     exact, inputs = graph.copy(), samples(graph, 10)

@@ -1,0 +1,109 @@
+"""Where casts go: infinite pads, unequal concatenations, activations that are no clamps, heads, what stays float32."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+from net import Net
+
+from tody.compress import heads, place
+from tody.compress.observe import Probe, observe
+from tody.compress.quantise import Quantised, Settings, quantise
+from tody.convert.graph import Graph
+from tody.convert.integers import to_integers
+from tody.convert.optimise import optimise
+from tody.convert.source import read_source
+
+
+def graph_of(net: Net, *outputs: str) -> Graph:
+    graph = read_source(net.model(*outputs)).graph()
+    optimise(graph)
+    return graph
+
+
+def inputs(graph: Graph, count: int = 4) -> list[dict[str, np.ndarray]]:
+    shapes = {name: graph.values[name].shape for name in graph.inputs}
+    randoms = [np.random.default_rng(seed) for seed in range(count)]
+    return [{n: r.standard_normal(s).astype(np.float32) for n, s in shapes.items()} for r in randoms]
+
+
+def quantised(graph: Graph, **settings: object) -> Quantised:
+    return quantise(graph, inputs(graph), Settings(effort="fast", **settings))  # type: ignore[arg-type]
+
+
+def sqnr(a: Graph, b: Graph) -> float:
+    sample = inputs(a)[0]
+    x, y = (np.concatenate([v.reshape(-1) for v in Probe(g).run(sample).values()]).astype(np.float64) for g in (a, b))
+    return float(10 * np.log10(np.sum(x**2) / max(np.sum((x - y) ** 2), 1e-30)))
+
+
+def test_an_infinite_pad_reaches_no_range() -> None:
+    net = Net(1)
+    x = net.op("Relu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3))
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    y = net.op("Pad", x, net.constant(pads), net.constant(np.array(-np.inf, np.float32)))
+    y = net.op("MaxPool", y, kernel_shape=[3, 3], strides=[2, 2])
+    graph = graph_of(net, net.conv(y, 16, 8, 1))
+    exact, made = graph.copy(), quantised(graph)
+    assert all(abs(found.low) < 100 and found.high < 100 for found in made.choice.ranges.values())
+    integers = made.graph.copy()
+    to_integers(integers)
+    assert sqnr(exact, integers) > 25
+
+
+def test_a_concatenation_of_unequal_ranges_requantises_what_others_take_too() -> None:
+    net = Net(2)
+    x = net.input(1, 3, 16, 16)
+    small = net.op("Relu", net.conv(x, 3, 16, 1))
+    large = net.op("Mul", net.op("Relu", net.conv(x, 3, 16, 1)), net.number(100))
+    joined = net.conv(net.op("Concat", small, large, axis=1), 32, 8, 1)
+    graph = graph_of(net, joined, net.conv(small, 16, 8, 1))
+    place.prepare(graph)
+    roles, spreads = place.decide(graph, {}), observe(graph, inputs(graph))
+    choice = place.choose(graph, roles.integer, spreads)
+    concat = next(node for node in graph.nodes if node.op == "concat")
+    scales = [choice.quants[str(name)].scale for name in concat.inputs]
+    assert len(choice.recast) == 1 and max(scales) > 2 * min(scales)
+    place.quantise(graph, roles.integer, choice)
+    made = {name: graph.values[graph.producer()[str(name)].inputs[0] or ""].quant for name in concat.inputs}
+    assert len(set(made.values())) == 1  # of the integers that it joins
+
+
+def test_activations_that_are_no_clamps_become_tables() -> None:
+    net = Net(3)
+    x = net.conv(net.input(1, 3, 16, 16), 3, 16, 3)
+    graph = graph_of(net, net.conv(net.op("Mul", x, net.op("Sigmoid", x)), 16, 8, 1))
+    exact, made = graph.copy(), quantised(graph)
+    to_integers(made.graph)
+    assert [node.op for node in made.graph.nodes if node.op == "lut"]
+    assert sqnr(exact, made.graph) > 25
+
+
+def test_a_model_without_layers_stays_as_it_is() -> None:
+    net = Net(4)
+    graph = graph_of(net, net.op("Sigmoid", net.op("Add", net.input(1, 8), net.number(2))))
+    exact, made = graph.copy(), quantised(graph)
+    assert not made.integer and not made.bits and sqnr(exact, made.graph) > 100
+
+
+def test_kept_layers_stay_float32_and_are_told() -> None:
+    net = Net(5)
+    graph = graph_of(net, net.conv(net.op("Relu", net.conv(net.input(1, 3, 8, 8), 3, 8, 3)), 8, 8, 1))
+    names = [str(node.outputs[0]) for node in graph.nodes if node.op == "conv"]
+    made = quantised(graph, kept={names[0]: "asked for"}, goal=-np.inf)
+    assert names[0] not in made.integer and made.reasons[names[0]] == "asked for"
+
+
+def test_parts_of_a_head_sum_to_what_it_computed() -> None:
+    net = Net(6)
+    graph = graph_of(net, net.conv(net.op("Relu", net.conv(net.input(1, 3, 8, 8), 3, 8, 3)), 8, 6, 1))
+    exact = graph.copy()
+    head = [node for node in graph.nodes if node.op == "conv"][-1]
+    seen = observe(graph, inputs(graph))[str(head.outputs[0])]
+    low, high = heads._limits(head, seen)
+    fixed = heads._rewrite(graph, head, (low + high) / 2, (high - low) / 2, 4)
+    assert len(fixed) == 4 and sqnr(exact, graph) > 100
