@@ -108,6 +108,20 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float =
     return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], 2)
 
 
+def rescale(weights: Array, levels: Array, moments: Moments) -> Array:
+    """By how much to change the step of each output so that its levels serve best: least squares, [groups, outputs].
+
+    Args:
+        weights: in units of the old steps, [groups, outputs, columns].
+        levels: what became of them.
+        moments: of the layer's inputs.
+    """
+    made, gram = moments.split(levels.astype(np.float64)), moments.gram()
+    seen = moments.join(made @ gram)
+    own, wanted = (seen * levels).sum(-1), (seen * weights).sum(-1)
+    return np.asarray(np.where((own > 0) & (wanted > 0.5 * own) & (wanted < 2 * own), wanted / np.where(own > 0, own, 1), 1.0))
+
+
 def correct_bias(bias: Array, weights: Array, rounded: Array, moments: Moments) -> Array:
     """The bias with which the layer's mean outputs are those of the float32 model.
 

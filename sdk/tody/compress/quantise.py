@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ from .timing import Spare
 Array = NDArray[Any]
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
+SMALL = 0.03  # of a model's weights: the smallest layers, which keep 8 bits
 STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
 _LOOKED_AT = 8  # samples for the SQNR of every layer
 _KEPT = 1 << 15  # elements of a value that one sample adds to it
@@ -35,7 +37,8 @@ class Settings:
     """How to quantise.
 
     Attributes:
-        bits: of the weights, 2 to 8; `wanted` names layers, by their first output, that differ.
+        bits: of the weights, 2 to 8, but for the smallest layers (`_bits`).
+        wanted: bits of the weights of layers, by their first output, that differ.
         method: of `ranges.choose`.
         effort: "fast" rounds weights to the nearest level, "normal" so that the layer's result changes least, "best" runs the
             model anew for more of the layers.
@@ -118,7 +121,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
         reasons={first_output(node): reason for node, reason in roles.reasons.items()},
         choice=choice,
         spreads=spreads,
-        bits={first_output(node): _bits(node, settings) for node in layers},
+        bits=_bits(graph, layers, settings),
     )
     place.quantise(graph, roles.integer, choice)
     seen_by_layers = [] if settings.effort == "fast" else samples
@@ -129,9 +132,18 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     return result
 
 
-def _bits(node: Node, settings: Settings) -> int:
-    """Of a layer's weights. Depthwise ones are few, and so few meet in a sum that their errors do not cancel: they keep 8."""
-    return settings.wanted.get(first_output(node), 8 if node.op == "dwconv" else settings.bits)
+def _bits(graph: Graph, layers: Sequence[Node], settings: Settings) -> dict[str, int]:
+    """Of each layer's weights: 8 where that costs next to nothing and serves all the others, else as asked for.
+
+    Those are the smallest layers, which together hold `SMALL` of the weights, and depthwise ones: so few of their weights meet
+    in a sum that errors do not cancel.
+    """
+    sizes = {first_output(node): math.prod(graph.values[node.inputs[1] or ""].shape) for node in layers}
+    left, bits = SMALL * sum(sizes.values()), {}
+    for node in sorted(layers, key=lambda node: sizes[first_output(node)]):
+        left -= sizes[first_output(node)]
+        bits[first_output(node)] = 8 if left >= 0 or node.op == "dwconv" else settings.bits
+    return {name: settings.wanted.get(name, bits[name]) for name in map(first_output, layers)}
 
 
 def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
 from . import palette
-from .levels import DAMPING, Nearest, correct_bias, refit, round_weights, scales, uniform
+from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
@@ -175,16 +175,24 @@ def _quantise(graph: Graph, layer: _Layer) -> None:
     assert value.data is not None
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
-    step, nearest = _levels(fitted, layer, _floor(graph, layer))
-    target = fitted / step[..., None]
+    floor = _floor(graph, layer)
+    step, nearest = _levels(fitted, layer, floor)
+    levels = _rounded(fitted, step, nearest, moments)
+    if moments.count and layer.bits <= PALETTE_BITS:
+        better = step * rescale(fitted / step[..., None], levels, moments)
+        step = np.maximum(better, floor).astype(np.float32)
+        levels = _rounded(fitted, step, nearest, moments)
     if moments.count:
-        damping = DAMPING * moments.scarcity
-        levels = moments.join(round_weights(moments.split(target), moments.gram(), nearest, damping))
         for each in layer.nodes:
             _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
-    else:
-        levels = nearest(target)
     _store(graph, layer, from_matrices(node, levels.astype(np.int8), value.shape), step)
+
+
+def _rounded(weights: Array, step: Array, nearest: Nearest, moments: Moments) -> Array:
+    target = weights / step[..., None]
+    if not moments.count:
+        return nearest(target)
+    return moments.join(round_weights(moments.split(target), moments.gram(), nearest, DAMPING * moments.scarcity))
 
 
 def _levels(weights: Array, layer: _Layer, floor: Array) -> tuple[Array, Nearest]:

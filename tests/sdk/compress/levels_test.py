@@ -100,6 +100,17 @@ def test_fits_weights_to_the_inputs_they_will_see() -> None:
     assert np.abs(levels.refit(weights, moments) - weights).max() < np.abs(fitted - weights).max()
 
 
+def test_steps_fit_the_levels_that_were_chosen() -> None:
+    moments = seen(40, 400)
+    weights = np.random.default_rng(12).standard_normal((1, 6, 40)) * 3
+    found = levels.uniform(3)(weights)
+    factor = levels.rescale(weights, found, moments)[..., None]
+    best = cost(factor * found - weights, moments)
+    assert best <= min(cost(f * factor * found - weights, moments) for f in (0.98, 1.0, 1.02)) + 1e-9
+    assert best < cost(found - weights, moments)
+    assert (levels.rescale(weights, np.zeros_like(found), moments) == 1).all()
+
+
 def test_wide_layers_are_seen_in_blocks() -> None:
     moments = Moments(2, 5000)
     x = np.random.default_rng(7).standard_normal((2, 3, 5000)).astype(np.float32)
@@ -140,7 +151,7 @@ def test_kmeans_of_masses_far_apart() -> None:
     """Where sums lose the smaller of two masses, levels still are numbers of the range."""
     with np.errstate(all="raise"):
         found = palette.kmeans(np.geomspace(1e-30, 1e10, 255), 16)
-    assert (np.diff(found) > 0).all() and 0 <= found[0] and found[-1] == 254
+    assert (np.diff(found) > 0).all() and found[0] >= 0 and found[-1] == 254
 
 
 def test_kmeans_of_few_numbers_keeps_them() -> None:

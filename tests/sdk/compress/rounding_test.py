@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tody import golden
 from tody.compress import place
 from tody.compress.observe import Probe, observe
+from tody.compress.quantise import Settings, _bits
 from tody.compress.rounding import quantise_weights
 from tody.convert.graph import Graph
 from tody.convert.onnx import import_onnx
@@ -135,3 +136,15 @@ def test_dead_outputs_and_large_biases() -> None:
             assert value is not None and w is not None and a is not None
             assert (np.abs(value.reshape(-1)) / (np.array(w.scales) * a.scales[0]) < 2**31).all()
     assert noise(reference, graph, samples) < 1e-2
+
+
+def test_small_and_depthwise_layers_keep_8_bits() -> None:
+    net = Net(6)
+    x = net.op("Relu", net.conv(net.input(1, 3, 8, 8), 3, 4, 3))
+    x = net.op("Relu", net.conv(net.op("Relu", net.conv(x, 4, 48, 3)), 48, 48, 3, group=48))
+    reference = placed(net.model(net.conv(x, 48, 48, 3)), 1)[0]
+    layers = [node for node in reference.nodes if node.op in place.LINEAR]
+    bits = _bits(reference, layers, Settings(bits=4))
+    small, large, depthwise = (bits[first_output(layers[i])] for i in (0, 1, 2))
+    assert layers[2].op == "dwconv" and (small, large, depthwise) == (8, 4, 8)
+    assert _bits(reference, layers, Settings(bits=4, wanted={first_output(layers[0]): 3}))[first_output(layers[0])] == 3
