@@ -83,7 +83,8 @@ def load(path: Path, inputs: Sequence[Port]) -> dict[str, Any]:
     except (OSError, ValueError, EOFError, zlib.error) as e:
         if isinstance(e, UsageError):
             raise
-        raise UsageError(f"{path} cannot be read", str(e).splitlines()[0], "save arrays of numbers by numpy.savez") from e
+        why = "it is not a file of NumPy, or holds objects" if "pickle" in str(e) else str(e).splitlines()[0]
+        raise UsageError(f"{path} cannot be read", why, "save arrays of numbers by numpy.savez") from e
     except Exception as e:  # zipfile and NumPy raise classes of their own for damaged files
         raise UsageError(f"{path} cannot be read", f"{type(e).__name__}: {e}", "save arrays by numpy.savez") from e
 

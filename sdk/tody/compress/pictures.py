@@ -153,7 +153,7 @@ def _unusable(paths: list[Path], report: Progress) -> dict[Path, str]:
         report(i + 1, len(paths))
     if len(bad) > max(1, BAD_SHARE * len(paths)) or len(bad) == len(paths):
         raise _too_many_bad(bad, len(paths))
-    if len(seen) == 1 and len(paths) > 1:
+    if len(seen) == 1 and len(paths) - len(bad) > 1:
         raise UsageError(f"all {len(paths)} pictures are the same", str(paths[0]), "give pictures of what the model will see")
     return bad
 

@@ -80,6 +80,12 @@ def test_list_of_pictures(tmp_path: Path) -> None:
     assert len(read(tmp_path / "list.txt").calibration) == 4
 
 
+def test_list_with_one_picture_that_is_not_there(tmp_path: Path) -> None:
+    folder(tmp_path, "0.png")
+    (tmp_path / "list.txt").write_text("0.png\n1.png\n")
+    assert any("1 picture left out: 1.png" in note for note in read(tmp_path / "list.txt").notes)
+
+
 def test_bad_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     folder(tmp_path, *(f"{i:02}.png" for i in range(12)))
     (tmp_path / "00.png").write_bytes(b"no picture")
@@ -237,7 +243,8 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "labels of another length": (written("x.npz", x=STACK, labels=np.arange(8)), "stacks of different length"),
     "labels that are no numbers": (written("x.npz", x=STACK, labels=np.ones(9)), "labels of x.npz cannot be used"),
     "a damaged npz": (content("x.npz", b"PK\x03\x04 no more"), "cannot be read"),
-    "pickled objects": (written("x.npz", x=np.array([{}, {}], object)), "cannot be read"),
+    "pickled objects": (written("x.npz", x=np.array([{}, {}], object)), "cannot be read\n.*or holds objects"),
+    "text as npz": (content("x.npz", b"no arrays at all"), "cannot be read\n.*not a file of NumPy"),
     "no array": (lambda root: ["a"], "item 0 holds"),
     "a dict without the name": (lambda root: [{"x": STACK[0]}], "no array for input image"),
     "a ragged list": (lambda root: [STACK[0], STACK[0][..., :5]], "item 1 has shape"),
