@@ -123,9 +123,8 @@ def choose(families: Sequence[Family], work: Work, fraction: float) -> Ints:
                 best, rate, block = family, family.costs(some) / saved, some
         if best is None:
             most = (start - left) / start
-            raise UsageError(
-                f"{fraction:.0%} of the work cannot be pruned", f"at most {most:.0%} can go", "give a smaller fraction"
-            )
+            hint = "give a smaller fraction" if most >= 0.005 else "leave it out: this model has no channels that can go"
+            raise UsageError(f"{fraction:.0%} of the work cannot be pruned", f"at most {most:.0%} can go", hint)
         left -= work.saved(block)
         work.take(block)
         gone += block
