@@ -41,7 +41,7 @@ class Keyring:
         signing = _signing()
         path = self.folder / f"{name}.pem"
         if path.exists():
-            raise UsageError(f"there is a key {name} already", str(path), "to replace it: tody keys rotate")
+            raise UsageError(f"there is a key {name} already", str(path), "Repository.rotate replaces it")
         private = signing.Ed25519PrivateKey.generate()
         encryption = signing.serialization.BestAvailableEncryption(self._passphrase(_NEW))
         formats = signing.serialization.Encoding.PEM, signing.serialization.PrivateFormat.PKCS8

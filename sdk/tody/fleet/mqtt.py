@@ -56,12 +56,12 @@ class Address:
         if parts.scheme == "mqtt":
             if not _is_local(parts.hostname):
                 why = "anybody on the way could read and change what is said"
-                raise UsageError(f"{url} is not encrypted", why, "use mqtts://; tody broker init sets it up")
+                raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")
             return Address(parts.hostname, port)
         folder = identity or Path()
         files = (folder / "ca.crt", folder / "tody.crt", folder / "tody.key")
         if missing := [file.name for file in files if not file.is_file()]:
-            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "tody enroll makes one")
+            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "put them there")
         return Address(parts.hostname, port, files)
 
 
@@ -115,7 +115,7 @@ class Link:
             self._client.connect(self.address.host, self.address.port, keepalive=30, clean_start=True)
         except (OSError, ValueError) as e:
             where = f"{self.address.host}:{self.address.port}"
-            raise DeviceError(f"there is no broker at {where}", str(e), "is it running? tody broker run") from e
+            raise DeviceError(f"there is no broker at {where}", str(e), "is it running?") from e
         self._client.loop_start()
         try:
             self._wait(lambda: self._connected or self._refused, TIMEOUT)

@@ -70,7 +70,7 @@ def _keep(files: dict[str, bytes], sink: Sink) -> int:
         there = sink.read(list(lacking))
         if lost := [path for path, content in lacking.items() if there[path] != content]:
             why = f"{len(lost)} of {len(lacking)} files were taken and not kept, the first is {lost[0]}"
-            raise DeviceError("the broker does not keep what it takes", why, "does it allow 64 kB? tody broker check")
+            raise DeviceError("the broker does not keep what it takes", why, "does it allow messages of 64 kB?")
     return sum(map(len, lacking.values()))
 
 

@@ -115,7 +115,7 @@ class Repository:
         role = f"g-{group}"
         if group not in self.groups:
             raise UsageError(
-                f"there is no group {group}", f"there are {', '.join(self.groups) or 'none'}", "tody keys add GROUP"
+                f"there is no group {group}", f"there are {', '.join(self.groups) or 'none'}", "Repository.add_group makes one"
             )
         metadata = self._load(role)
         for release in releases:
@@ -247,7 +247,7 @@ class Repository:
             return "timestamp.json"
         files = [p.name for p in (self.folder / "metadata").glob(f"*.{role}.json") if p.name.split(".")[1] == role]
         if not files:
-            raise UsageError(f"{self.folder} holds no repository", "", "make one: tody keys init")
+            raise UsageError(f"{self.folder} holds no repository", "", "Repository.create makes one")
         return max(files, key=_version)
 
     def _load(self, role: str) -> Metadata[Any]:

@@ -33,7 +33,7 @@ class BrokerSource:
 
 
 class FolderSource:
-    """A folder that `tody push --to FOLDER` has written."""
+    """A folder that `publish.export` has written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

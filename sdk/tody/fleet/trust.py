@@ -146,7 +146,7 @@ def _told() -> Iterator[None]:
 
 
 HINTS = {
-    "expired": "the present model goes on; sign again: tody keeper, or tody push",
+    "expired": "the present model goes on; the repository has to be signed again",
     "bad-signature": "the metadata was changed on its way, or signed with a key that is not valid any more",
     "rollback": "someone replays old messages, or the repository was restored from an old backup",
 }
