@@ -167,7 +167,7 @@ static void row_s32(const void *context, const ptrdiff_t offset[3], uint32_t at,
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s32(j->fn, *a, *b);
 }
 
-// Steps are 1, or 0 for a single value, which is repeated; two single values make a row of one.
+// Steps are 1, or 0 for a single value, which is repeated.
 static void row_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
     const job *j = context;
     const uint32_t inner = j->nest.rank - 1;
@@ -175,7 +175,8 @@ static void row_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, 
     const int8_t *a = (const int8_t *)j->a + offset[0], *b = (const int8_t *)j->b + offset[1];
     int8_t *y = (int8_t *)j->y + at, value[REPEATED];
     if (a_runs == b_runs) {
-        j->kernels->binary_s8(&j->s8, a, b, y, count);
+        j->kernels->binary_s8(&j->s8, a, b, y, a_runs ? count : 1);
+        if (!a_runs) memset(y, y[0], count);
         return;
     }
     memset(value, a_runs ? *b : *a, sizeof value);

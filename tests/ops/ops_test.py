@@ -89,3 +89,22 @@ def test_every_function_has_a_case() -> None:
     assert functions == set(format.FUNCTIONS)
     functions2 = {c.values[0].params["fn"] for c in CASES if c.values[0].op == "binary" and not c.values[0].refuse}
     assert functions2 == set(format.FUNCTIONS2)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_single_values_fill_a_row(dtype: str) -> None:
+    """Both operands of `binary` may be 1 where the result is longer; a case takes the shape of y from its operands."""
+    file = format.File(weights=np.ones(32, "<f4").tobytes(), arena_bytes=1024)
+    quantised = {"scale_count": 1, "scales_at": 64} if dtype == "int8" else {}
+    for i, shape in enumerate([(3, 1), (1, 1), (3, 40)]):
+        file.tensors.append(format.Tensor(dtype, shape, "arena", 16 * i, **quantised))
+    file.tensors.append(format.Tensor("float32", (2,), "weights", 0))
+    inputs = [0, 1, *([3] if quantised else [])]
+    file.records = [format.Record("binary", inputs, [2], {"fn": "add"})]
+    file.inputs, file.outputs = [0, 1], [2]
+    for kernels in kernel_sets():
+        runtime = Runtime(format.write(file), kernels=kernels)
+        np.asarray(runtime.inputs[0])[...] = np.array([[1], [2], [3]])
+        np.asarray(runtime.inputs[1])[...] = 4
+        runtime.run()
+        assert np.array_equal(np.asarray(runtime.outputs[0]), np.repeat([[5], [6], [7]], 40, 1)), kernels
