@@ -15,6 +15,7 @@
 #define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u   // of each tensor in the arena
 #define TODY_PANEL 16u         // output channels in a panel of packed weights
+#define TODY_CHUNK 128u        // words in a chunk of weights in blocks
 #define TODY_GROUP_S8 4u       // int8 panels: input channels that lie side by side
 
 typedef struct tody_header {
@@ -38,12 +39,18 @@ typedef struct tody_header {
 
 enum { TODY_CODED = 1 };  // tody_header.flags: blocks follow the header, and decode to what follows the plain file's
 
-enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1 };  // tody_tensor_record.place
-enum { TODY_PLAIN = 0, TODY_PANELS = 1 };         // tody_tensor_record.pack
+enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1 };            // tody_tensor_record.place
+enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_record.pack
 
 // TODY_PANELS, float32: a tensor [G, N, T, K] (groups, output channels, taps, input channels) is stored as
 // [G][ceil(N/16)][T][K][16], one of [G, N] (a bias) as [G][ceil(N/16)][16]; what is missing of the last panel is zero.
 // int8: [G][ceil(N/16)][T][ceil(K/4)][16][4].
+//
+// TODY_BLOCKS: an int8 tensor [1, N, T, K] of which many blocks of four input channels are zero. Word t * ceil(K/4) + k/4 of a
+// row holds input channels k to k + 3 of tap t; words are cut into chunks of TODY_CHUNK. Four parts: int32 sums[N], of all
+// weights of an output channel; u32 starts[chunks * N + 1]: the blocks of chunk c and channel n are those from
+// starts[c * N + n] to the next one; u8 places[], the word of each block within its chunk, rising, and zeros up to a multiple
+// of 4; int8 w[][4].
 typedef struct tody_tensor_record {
     uint8_t dtype, rank, place, pack;
     uint32_t shape[6];     // unused dimensions are zero

@@ -8,13 +8,15 @@
 #ifndef TODY_KERNELS_H
 #define TODY_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows or gemm_s8_rows
-#define TODY_MAX_PANELS 2u  // no set has a larger gemm_f32_panels or gemm_s8_panels
+#define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
+#define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
+#define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels or gemm_s8_panels
 
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
@@ -146,6 +148,39 @@ typedef struct tody_binary_s8 {
     tody_finish_s8 finish;
 } tody_binary_s8;
 
+// Weights in blocks (TODY_BLOCKS of the file format): rows stand in the lanes of vectors, so that each block that is not zero
+// meets many of them. The values of a row in groups of four are words; `words` holds word p of row i at
+// (p * sparse_s8_rows + i) * 4, as its set likes it: with sparse_s8_shift added to each value.
+
+// For i < rows, k < count: value a[i][first + k] goes into word k / 4, x_zero to what the last word lacks.
+typedef struct tody_words_s8 {
+    uint32_t rows;          // 1 .. sparse_s8_rows of the set
+    uint32_t first, count;  // count is at least 1
+    const int8_t *const *a;
+    int32_t x_zero;
+    int8_t *words;  // of whole words for sparse_s8_rows rows, at a multiple of 64
+} tody_words_s8;
+
+// For i < rows, j < cols: sums[j][i] is what it was (`more`) or start[j], plus the sum over starts[j] <= b < starts[j + 1] of
+// word places[b] of row i times w[b], four products. Where there is a c, this is complete: c[i][j] is tody_result_s8 of it,
+// scale[j] and addend[i][j].
+typedef struct tody_sparse_s8 {
+    uint32_t rows, cols;  // 1 .. sparse_s8_rows of the set, 1 .. 16; scale is readable for 16
+    const int8_t *words;
+    const uint32_t *starts;  // cols + 1, rising
+    const uint8_t *places;
+    const int8_t *w;
+    bool more;
+    const int32_t *start;  // 16: what all sums of a channel begin with, what sparse_s8_shift and x_zero add to them taken off
+    int32_t *sums;         // [16][sparse_s8_rows]
+    const float *scale;
+    const int8_t *addend;  // or NULL; may be c
+    size_t addend_stride;
+    int8_t *c;  // or NULL
+    size_t c_stride;
+    tody_layer_s8 layer;
+} tody_sparse_s8;
+
 typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
@@ -181,6 +216,11 @@ typedef struct tody_kernels {
     // For k < channels: sum[k] = a[0][k] + .. + a[taps - 1][k], or y[k] = the largest of these; taps is 1 to 2^24.
     void (*sum_s8)(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
     void (*max_s8)(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
+
+    uint32_t sparse_s8_rows;  // of a full tile, at most TODY_MAX_SPARSE_ROWS; these belong together
+    int32_t sparse_s8_shift;
+    void (*words_s8)(const tody_words_s8 *args);
+    void (*sparse_s8)(const tody_sparse_s8 *args);
 } tody_kernels;
 
 // What a CPU can do. Bits are shared by all architectures; each sets its own.

@@ -6,6 +6,7 @@
 // in the arena do not overlap (results would be wrong, but stay in the arena), and what numbers the weights hold.
 #include <string.h>
 
+#include "blocks.h"
 #include "model.h"
 
 static tody_status check_versions(const tody_header *h, size_t file_bytes) {
@@ -59,7 +60,9 @@ static bool shape_sound(const tody_tensor_record *t) {
 
 static bool pack_sound(const tody_tensor_record *t) {
     if (t->pack == TODY_PLAIN) return true;
-    if (t->pack != TODY_PANELS || t->place != TODY_IN_WEIGHTS) return false;
+    if (t->place != TODY_IN_WEIGHTS) return false;
+    if (t->pack == TODY_BLOCKS) return t->rank == 4 && t->dtype == TODY_S8 && t->shape[0] == 1;
+    if (t->pack != TODY_PANELS) return false;
     if (t->rank == 4) return t->dtype == TODY_F32 || t->dtype == TODY_S8;
     return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32);
 }
@@ -79,9 +82,43 @@ static uint64_t tensor_bytes(const tody_tensor_record *t) {
     return count * tody_dtype_bytes((tody_dtype)t->dtype);
 }
 
+// Whether the blocks from starts[list] on have places that rise, within what chunk `chunk` has.
+static bool list_sound(const tody_blocks *b, size_t list, uint32_t chunk) {
+    uint32_t left = b->words - chunk * TODY_CHUNK, least = 0;
+    if (left > TODY_CHUNK) left = TODY_CHUNK;
+    for (uint32_t i = b->starts[list]; i < b->starts[list + 1]; i++) {
+        if (b->places[i] < least || b->places[i] >= left) return false;
+        least = b->places[i] + 1u;
+    }
+    return true;
+}
+
+// Whether weights that lie inside of the file have the size that their blocks imply, and every block is of a word that is
+// there.
+static bool blocks_sound(const tody_tensor_record *t, const tody_header *h) {
+    const uint32_t cols = t->shape[1];
+    const uint64_t words = t->shape[2] * round_up(t->shape[3], TODY_GROUP_S8) / TODY_GROUP_S8;
+    const uint64_t lists = round_up(words, TODY_CHUNK) / TODY_CHUNK * cols, fixed = 4 * (cols + lists + 1);
+    if (words > INT32_MAX || fixed > t->bytes) return false;
+    const uint32_t *data = (const uint32_t *)(const void *)((const uint8_t *)h + h->weights_at + t->at);
+    const uint64_t count = data[cols + lists];
+    if (fixed + round_up(count, 4) + 4 * count != t->bytes) return false;
+    const tody_blocks b = tody_blocks_of(data, cols, (uint32_t)words);
+    if (b.starts[0] != 0) return false;
+    for (uint64_t i = 0; i < lists; i++) {
+        if (b.starts[i + 1] < b.starts[i] || b.starts[i + 1] > count) return false;
+        if (!list_sound(&b, (size_t)i, (uint32_t)(i / cols))) return false;
+    }
+    return true;
+}
+
+static bool size_sound(const tody_tensor_record *t, const tody_header *h) {
+    return t->pack == TODY_BLOCKS ? blocks_sound(t, h) : tensor_bytes(t) == t->bytes;
+}
+
 // Output channels of a quantised tensor: those of its panels, else its last dimension.
 static uint32_t channels(const tody_tensor_record *t) {
-    if (t->pack == TODY_PANELS) return t->shape[0] * t->shape[1];
+    if (t->pack != TODY_PLAIN) return t->shape[0] * t->shape[1];
     return t->rank ? t->shape[t->rank - 1] : 1;
 }
 
@@ -108,8 +145,8 @@ static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
     for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
         if (t->reserved[i] != 0) return false;
     }
-    return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && tensor_bytes(t) == t->bytes &&
-           place_sound(t, h) && scales_sound(t, h);
+    return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
+           size_sound(t, h) && scales_sound(t, h);
 }
 
 static tody_status check_tensors(tody_model *model) {

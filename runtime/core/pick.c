@@ -31,6 +31,12 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
     if (set->lut_s8) k->lut_s8 = set->lut_s8;
     if (set->sum_s8) k->sum_s8 = set->sum_s8;
     if (set->max_s8) k->max_s8 = set->max_s8;
+    if (set->sparse_s8) {
+        k->sparse_s8 = set->sparse_s8;
+        k->words_s8 = set->words_s8;
+        k->sparse_s8_rows = set->sparse_s8_rows;
+        k->sparse_s8_shift = set->sparse_s8_shift;
+    }
 }
 
 tody_kernels tody_kernels_pick(uint32_t features, const char *limit) {

@@ -16,4 +16,20 @@ static inline int32_t tody_row_start_s8(const tody_gemm_s8 *g, uint32_t i) {
     return (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
 }
 
+// The words of a tile of `tile` rows, with `flip` exclusive-ored to each value: 0x80 adds 128 to it.
+static inline void tody_gather_words_s8(const tody_words_s8 *g, uint32_t tile, uint8_t flip) {
+    const uint32_t left = g->count % 4, flips = flip * 0x01010101u;
+    for (uint32_t i = 0; i < g->rows; i++) {
+        const int8_t *a = g->a[i] + g->first, *end = a + (g->count - left);
+        int8_t *to = g->words + (size_t)i * 4;
+        uint32_t word;
+        for (; a < end; a += 4, to += (size_t)tile * 4) {
+            memcpy(&word, a, sizeof word);
+            word ^= flips;
+            memcpy(to, &word, sizeof word);
+        }
+        for (uint32_t k = 0; left && k < 4; k++) to[k] = (int8_t)((uint8_t)(k < left ? a[k] : g->x_zero) ^ flip);
+    }
+}
+
 #endif

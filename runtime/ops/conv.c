@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gemm.h"
 #include "layer.h"
+#include "sparse.h"
 #include "window.h"
 
 enum { X = 0, W = 1 };
@@ -21,6 +22,7 @@ static tody_status conv_check(const tody_call *call) {
 
 static size_t pointer_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
+    if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
     return tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
 }
 
@@ -98,7 +100,10 @@ static void conv_run(const tody_call *call) {
     for (uint32_t g = 0; g < p->groups; g++) {
         tody_slide slide;
         const tody_gemm gemm = group(&job, g, &slide);
-        tody_gemm_run(call, &gemm);
+        if (w.pack == TODY_BLOCKS)
+            tody_sparse_run(call, &gemm);
+        else
+            tody_gemm_run(call, &gemm);
     }
 }
 

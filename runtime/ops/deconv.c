@@ -43,6 +43,7 @@ static tody_status deconv_check(const tody_call *call) {
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     tody_status status = tody_check_images(&p->window, &x, &y);
     if (!status) status = tody_check_filters(call, p, 0);
+    if (!status && tody_in(call, W).pack != TODY_PANELS) status = TODY_ERR_DTYPE;
     if (status) return status;
     for (uint32_t d = 0; d < 2; d++) {
         if (!size_ok(&p->window, d, x.shape[TODY_HEIGHT + d], y.shape[TODY_HEIGHT + d])) return TODY_ERR_SHAPE;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gemm.h"
 #include "layer.h"
+#include "sparse.h"
 
 enum { X = 0, W = 1 };
 
@@ -9,7 +10,7 @@ static tody_status dense_check(const tody_call *call) {
     const tody_dense_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     if (!tody_is_real(&x) || !tody_is_real(&y) || x.dtype != y.dtype) return TODY_ERR_DTYPE;
-    if (!tody_is_weights(&w, x.dtype, TODY_PANELS)) return TODY_ERR_DTYPE;
+    if (!tody_is_matrix(&w, x.dtype)) return TODY_ERR_DTYPE;
     if (x.rank == 0 || x.rank != y.rank) return TODY_ERR_SHAPE;
     for (uint32_t d = 0; d + 1 < x.rank; d++) {
         if (x.shape[d] != y.shape[d]) return TODY_ERR_SHAPE;
@@ -20,6 +21,7 @@ static tody_status dense_check(const tody_call *call) {
 
 static size_t dense_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
+    if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], 1);
     return tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
 }
 
@@ -49,7 +51,10 @@ static void dense_run(const tody_call *call) {
         .layer = tody_layer_of(call, 1, &p->activation),
         .pointers = (const void **)(void *)call->scratch,
     };
-    tody_gemm_run(call, &gemm);
+    if (w.pack == TODY_BLOCKS)
+        tody_sparse_run(call, &gemm);
+    else
+        tody_gemm_run(call, &gemm);
 }
 
 const tody_op tody_op_dense = {

@@ -63,10 +63,6 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
     for (uint32_t i = 0; i < rows; i++) a[i] = (const uint8_t *)m->data + (first + i) * m->stride_bytes;
 }
 
-// Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a
-// few rows left over, and may sum a lone row in another order, which only a product of one row shall get.
-static uint32_t share(uint32_t rows, uint32_t i, uint32_t count) { return (uint32_t)((uint64_t)rows * i / count); }
-
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
     const uint32_t together = most_panels(k, g->dtype);
     cut c = {.blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->depth)), .parts = 1};
@@ -115,7 +111,7 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     const tody_gemm *g = job->gemm;
     const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
     for (uint32_t t = 0; t < count; t++) {
-        const uint32_t row = share(rows, t, count), some = share(rows, t + 1, count) - row;
+        const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
         const void **mine = a + (size_t)row * g->taps;
         g->gather(g->source, first + row, some, mine);
         tiles[t] = make_tile(g, mine, first + row, some);
@@ -201,8 +197,8 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_gemm *g = job->gemm;
     const cut *c = &job->cut;
-    const uint32_t block = task / c->parts, first = share(g->rows, block, c->blocks);
-    const uint32_t rows = share(g->rows, block + 1, c->blocks) - first, together = most_panels(job->kernels, g->dtype);
+    const uint32_t block = task / c->parts, first = tody_share(g->rows, block, c->blocks);
+    const uint32_t rows = tody_share(g->rows, block + 1, c->blocks) - first, together = most_panels(job->kernels, g->dtype);
     const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
     const uint32_t column = panel * TODY_PANEL;
     void (*const run)(const struct job *, uint32_t, uint32_t, const tile *, uint32_t) = g->dtype == TODY_S8 ? run_s8 : run_f32;

@@ -16,7 +16,7 @@ typedef struct tody_gemm {
     uint32_t rows, cols, taps, depth;  // at least 1
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
     const void *source;                // given to gather
-    const void *w;                     // panels of 16 columns
+    const void *w;                     // panels of 16 columns; sparse.h: blocks
     size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
     const void *bias;                  // panels of float32 or int32, or NULL
     const void *addend;                // or NULL; may be c
@@ -29,6 +29,10 @@ typedef struct tody_gemm {
     tody_layer_s8 layer;
     const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to a pointer
 } tody_gemm;
+
+// Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a
+// few rows left over, and may sum a lone row in another order, which only a product of one row shall get.
+static inline uint32_t tody_share(uint32_t rows, uint32_t i, uint32_t count) { return (uint32_t)((uint64_t)rows * i / count); }
 
 // A matrix in rows, for tody_gather_matrix.
 typedef struct tody_matrix {

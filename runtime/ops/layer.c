@@ -9,10 +9,17 @@ bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack) {
     return dtype == TODY_F32 || w->zero_point == 0;  // scales are in the multipliers
 }
 
-// Whether t has a value for each output channel of w, packed as w is.
+bool tody_is_matrix(const tody_tensor *w, tody_dtype dtype) {
+    return tody_is_weights(w, dtype, TODY_PANELS) || tody_is_weights(w, dtype, TODY_BLOCKS);
+}
+
+// How values for each output channel of w are packed.
+static uint8_t channels_pack(const tody_tensor *w) { return w->pack == TODY_PLAIN ? TODY_PLAIN : TODY_PANELS; }
+
+// Whether t has a value for each output channel of w.
 static tody_status check_channels(const tody_tensor *t, const tody_tensor *w, tody_dtype dtype) {
-    if (t->dtype != dtype || t->pack != w->pack) return TODY_ERR_DTYPE;
-    const bool panels = w->pack == TODY_PANELS;
+    const bool panels = channels_pack(w) == TODY_PANELS;
+    if (t->dtype != dtype || t->pack != channels_pack(w)) return TODY_ERR_DTYPE;
     return tody_has_shape(t, panels ? 2 : 1, panels ? w->shape : w->shape + 1) ? TODY_OK : TODY_ERR_SHAPE;
 }
 
@@ -33,8 +40,8 @@ static tody_status check_addend(const tody_call *call, uint32_t addends, const t
 
 static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {
     const uint32_t at = TODY_LAYER_ADDEND + addends;
-    const bool panels = w->pack == TODY_PANELS, addend = has_addend(call, addends);
-    tody_status status = tody_check_multipliers(call, at, w->pack, panels ? 2 : 1, panels ? w->shape : w->shape + 1);
+    const bool panels = channels_pack(w) == TODY_PANELS, addend = has_addend(call, addends);
+    tody_status status = tody_check_multipliers(call, at, channels_pack(w), panels ? 2 : 1, panels ? w->shape : w->shape + 1);
     if (status) return status;
     if (addend) return tody_check_last_multipliers(call, at + 1, 1);
     return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;

@@ -13,6 +13,9 @@ enum { TODY_LAYER_BIAS = 2, TODY_LAYER_ADDEND = 3 };
 // Weights for an x of this dtype: their dtype and pack.
 bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack);
 
+// Weights of rows for an x of this dtype: panels, or of int8 blocks.
+bool tody_is_matrix(const tody_tensor *w, tody_dtype dtype);
+
 // Everything behind weights that are already sound, and the activation.
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f);
 

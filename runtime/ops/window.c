@@ -36,7 +36,7 @@ tody_status tody_check_window(const tody_window *window, const tody_tensor *x, c
 
 tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params, uint32_t addends) {
     const tody_tensor x = tody_in(call, 0), w = tody_in(call, 1), y = tody_out(call, 0);
-    if (!tody_is_weights(&w, x.dtype, TODY_PANELS)) return TODY_ERR_DTYPE;
+    if (!tody_is_matrix(&w, x.dtype)) return TODY_ERR_DTYPE;
     if (w.rank != 4 || w.shape[0] != params->groups || w.shape[2] != tody_taps(&params->window)) return TODY_ERR_SHAPE;
     if (x.shape[TODY_CHANNELS] != w.shape[0] * w.shape[3] || y.shape[TODY_CHANNELS] != w.shape[0] * w.shape[1])
         return TODY_ERR_SHAPE;

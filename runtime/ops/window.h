@@ -43,7 +43,7 @@ tody_status tody_check_window(const tody_window *window, const tody_tensor *x, c
 // The part of tody_check_window that knows nothing of the output's size.
 tody_status tody_check_images(const tody_window *window, const tody_tensor *x, const tody_tensor *y);
 
-// Input 1 is the panels [groups, N, taps, K] that fit x and y, and what follows is as layer.h says.
+// Input 1 is the panels or blocks [groups, N, taps, K] that fit x and y, and what follows is as layer.h says.
 tody_status tody_check_filters(const tody_call *call, const tody_conv_params *params, uint32_t addends);
 
 // Taps of a checked window.

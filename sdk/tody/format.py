@@ -20,12 +20,14 @@ Data = bytes | memoryview | mmap.mmap  # of a file
 
 MAGIC = b"TODY"
 MAJOR, MINOR = 1, 1
-PLAIN_MINOR = 0  # of a file that is not coded, so that older readers take it
+PLAIN_MINOR = 0  # of a file that is not coded and has no weights in blocks, so that older readers take it
 CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
 GROUP_S8 = 4
+CHUNK = 128  # words in a chunk of weights in blocks
+PACKS = ("plain", "panels", "blocks")
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
@@ -127,10 +129,11 @@ class Tensor:
     scale_count: int = 0
     scales_at: int = 0
     zero_point: int = 0
+    stored: int = 0  # bytes of weights in blocks, which depend on their content
 
     @property
     def bytes(self) -> int:
-        return tensor_bytes(self.dtype, self.shape, self.pack)
+        return self.stored or tensor_bytes(self.dtype, self.shape, self.pack)
 
 
 @dataclass
@@ -162,7 +165,7 @@ def align(value: int, to: int) -> int:
 
 
 def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int:
-    """Bytes a tensor takes in the arena or in the weights section."""
+    """Bytes a tensor takes in the arena or in the weights section, plain or in panels."""
     size = DTYPES[dtype][1].itemsize
     if pack == "plain":
         return math.prod(shape) * size
@@ -186,6 +189,20 @@ def pack_panels(data: NDArray[Any]) -> bytes:
         panels = panels.reshape(*panels.shape[:4], -1, GROUP_S8)
         return bytes(panels.transpose(0, 1, 3, 4, 2, 5).tobytes())
     return bytes(panels.transpose(0, 1, 3, 4, 2).tobytes())
+
+
+def pack_blocks(data: NDArray[Any]) -> bytes:
+    """Lay int8 weights [1, N, T, K] out as the blocks of four input channels that are not zero."""
+    columns, taps, depth = data.shape[1:]
+    blocks = np.pad(data[0], [(0, 0), (0, 0), (0, align(depth, GROUP_S8) - depth)]).reshape(columns, -1, GROUP_S8)
+    kept = blocks.any(-1)
+    chunks = [slice(at, at + CHUNK) for at in range(0, kept.shape[1], CHUNK)]
+    counts = np.concatenate([kept[:, chunk].sum(1) for chunk in chunks])
+    places = np.concatenate([np.nonzero(kept[:, chunk])[1] for chunk in chunks]).astype(np.uint8).tobytes()
+    weights = b"".join(blocks[:, chunk][kept[:, chunk]].tobytes() for chunk in chunks)
+    sums = data[0].sum((1, 2), dtype=np.int64).astype("<i4").tobytes()
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype("<u4").tobytes()
+    return sums + starts + places + b"\0" * (-len(places) % 4) + weights
 
 
 def _pack_params(op: Op, attrs: dict[str, Any]) -> bytes:
@@ -219,7 +236,7 @@ def _unpack_params(op: Op, data: bytes) -> dict[str, Any]:
 
 def _tensor_record(t: Tensor) -> bytes:
     shape = [*t.shape, *[0] * (MAX_RANK - len(t.shape))]
-    place, pack = ("arena", "weights").index(t.place), ("plain", "panels").index(t.pack)
+    place, pack = ("arena", "weights").index(t.place), PACKS.index(t.pack)
     quant = (t.scale_count, t.scales_at, t.zero_point)
     return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant)
 
@@ -274,7 +291,8 @@ def _write_plain(file: File) -> bytes:
             len(file.outputs),
         )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
-        return _HEADER.pack(MAGIC, MAJOR, PLAIN_MINOR, _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
+        minor = MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
+        return _HEADER.pack(MAGIC, MAJOR, minor, _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
 
     body = tensors + ops + io
     body += b"\0" * (weights_at - _HEADER.size - len(body))
@@ -400,9 +418,10 @@ def _read_sections(data: Data, header: Header) -> File:
     file = File(arena_bytes=header.arena_bytes)
     for i in range(header.tensor_count):
         dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)
-        shape, (at, _, scale_count, scales_at, zero_point) = tuple(rest[:rank]), rest[6:]
-        where = (("arena", "weights")[place], at, ("plain", "panels")[pack])
-        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point))
+        shape, (at, size, scale_count, scales_at, zero_point) = tuple(rest[:rank]), rest[6:]
+        where = (("arena", "weights")[place], at, PACKS[pack])
+        stored = size if where[2] == "blocks" else 0
+        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored))
     at = header.ops_at
     for _ in range(header.op_count):
         code, inputs, outputs, param_bytes = _OP.unpack_from(data, at)

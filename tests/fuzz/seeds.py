@@ -62,6 +62,12 @@ def int8_weights(*shape: int, pack: str = "panels", scales: int = 1) -> Weights:
     return Weights(RNG.integers(-128, 128, shape, np.int8), pack, scales)
 
 
+def sparse_weights(*shape: int) -> Weights:
+    weights = RNG.integers(-128, 128, shape, np.int8)
+    weights.reshape(-1, 4)[RNG.random(weights.size // 4) < 0.6] = 0
+    return Weights(weights, "blocks")
+
+
 def int32_bias(*shape: int, pack: str = "panels") -> Weights:
     return Weights(RNG.integers(-1000, 1000, shape).astype(np.int32), pack)
 
@@ -101,8 +107,10 @@ class Builder:
         return tensor
 
     def in_weights(self, operand: Weights) -> tf.Tensor:
-        at = self.store(tf.pack_panels(operand.data) if operand.pack == "panels" else operand.data.tobytes())
-        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", at, operand.pack)
+        pack = {"panels": tf.pack_panels, "blocks": tf.pack_blocks, "plain": np.ndarray.tobytes}[operand.pack]
+        data = pack(operand.data)
+        stored = len(data) if operand.pack == "blocks" else 0
+        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", self.store(data), operand.pack, stored=stored)
         if operand.scales:
             tensor.scale_count = operand.scales
             tensor.scales_at = self.store(np.full(operand.scales, 0.01, np.float32).tobytes())
@@ -240,6 +248,7 @@ def integers() -> dict[str, list[Step]]:
     deconv = [wide, int8_weights(2, 4, 9, 3), None, multipliers(2, 4, pack="panels")]
     dense = [rows, int8_weights(1, 18, 1, 10), int32_bias(1, 18), None, multipliers(1, 18, pack="panels")]
     grouped = [wide, int8_weights(3, 5, 4, 2), None, None, multipliers(3, 5, pack="panels")]
+    blocks = [quantised(3, 700), sparse_weights(1, 18, 1, 700), int32_bias(1, 18), quantised(3, 18), dense[4], addend]
     average, half = multipliers(9, near=0.2), Weights(np.full((5, 2), 1024, np.int32))
     table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
     return {
@@ -248,6 +257,14 @@ def integers() -> dict[str, list[Step]]:
         "s8_dwconv": one("dwconv", dwconv, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
         "s8_deconv": one("deconv", deconv, [quantised(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
         "s8_dense": one("dense", dense, [quantised(3, 18)]),
+        "s8_dense_blocks": one("dense", blocks, [quantised(3, 18)]),
+        "s8_conv_blocks": one(
+            "conv",
+            [same, sparse_weights(1, 20, 9, 20), None, None, m20],
+            [quantised(1, 6, 5, 20)],
+            **window(3, pad=1),
+            activation=relu,
+        ),
         "s8_matmul": one("matmul", [quantised(2, 5, 7), quantised(1, 7, 18, zero=4), multipliers(1)], [quantised(2, 5, 18)]),
         "s8_pool_max": one("pool", [same], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
         "s8_pool_average": one("pool", [same, average], [quantised(1, 3, 3, 20)], **window(3, 2, 1), kind="average"),

@@ -88,6 +88,10 @@ const tody_kernels tody_kernels_neon_dot = {
     .gemm_s8_rows = 8,
     .gemm_s8_panels = 1,
     .gemm_s8 = run,
+    .sparse_s8_rows = 32,
+    .sparse_s8_shift = 0,
+    .words_s8 = tody_words_s8_neon_dot,
+    .sparse_s8 = tody_sparse_s8_neon_dot,
 };
 
 #endif

@@ -24,4 +24,8 @@ const tody_kernels tody_kernels_portable = {
     .lut_s8 = tody_portable_lut_s8,
     .sum_s8 = tody_portable_sum_s8,
     .max_s8 = tody_portable_max_s8,
+    .sparse_s8_rows = 16,
+    .sparse_s8_shift = 0,
+    .words_s8 = tody_portable_words_s8,
+    .sparse_s8 = tody_portable_sparse_s8,
 };

@@ -22,5 +22,7 @@ void tody_portable_binary_s8(const tody_binary_s8 *args, const int8_t *x, const 
 void tody_portable_lut_s8(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
 void tody_portable_sum_s8(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
 void tody_portable_max_s8(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
+void tody_portable_words_s8(const tody_words_s8 *args);
+void tody_portable_sparse_s8(const tody_sparse_s8 *args);
 
 #endif

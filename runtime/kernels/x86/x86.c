@@ -21,6 +21,10 @@ const tody_kernels tody_kernels_avx2 = {
     .gemm_s8 = tody_gemm_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
     .binary_s8 = tody_binary_s8_avx2,
+    .sparse_s8_rows = 32,
+    .sparse_s8_shift = 0,
+    .words_s8 = tody_words_s8_avx2,
+    .sparse_s8 = tody_sparse_s8_avx2,
 };
 
 const tody_kernels tody_kernels_avx512 = {
@@ -40,6 +44,10 @@ const tody_kernels tody_kernels_avxvnni = {
     .gemm_s8_rows = 5,
     .gemm_s8_panels = 1,
     .gemm_s8 = tody_gemm_s8_avxvnni,
+    .sparse_s8_rows = 32,
+    .sparse_s8_shift = 128,
+    .words_s8 = tody_words_s8_avxvnni,
+    .sparse_s8 = tody_sparse_s8_avxvnni,
 };
 
 const tody_kernels tody_kernels_avx512vnni = {
@@ -50,4 +58,8 @@ const tody_kernels tody_kernels_avx512vnni = {
     .gemm_s8 = tody_gemm_s8_avx512vnni,
     .dwconv_s8 = tody_dwconv_s8_avx512vnni,
     .lut_s8 = tody_lut_s8_avx512vnni,
+    .sparse_s8_rows = 64,
+    .sparse_s8_shift = 128,
+    .words_s8 = tody_words_s8_avx512vnni,
+    .sparse_s8 = tody_sparse_s8_avx512vnni,
 };

@@ -19,7 +19,12 @@ void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx2(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 
+void tody_words_s8_avx2(const tody_words_s8 *args);
+void tody_sparse_s8_avx2(const tody_sparse_s8 *args);
+
 void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args);
+void tody_words_s8_avxvnni(const tody_words_s8 *args);
+void tody_sparse_s8_avxvnni(const tody_sparse_s8 *args);
 
 void tody_gemm_f32_avx512(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx512(const tody_dwconv_f32 *args);
@@ -30,5 +35,7 @@ void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const f
 void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
 void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args);
 void tody_lut_s8_avx512vnni(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
+void tody_words_s8_avx512vnni(const tody_words_s8 *args);
+void tody_sparse_s8_avx512vnni(const tody_sparse_s8 *args);
 
 #endif

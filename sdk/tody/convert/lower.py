@@ -11,6 +11,7 @@ from . import views
 from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
 from .rewrite import add_value
+from .sparse import sparse_weights
 
 
 def lower(graph: Graph) -> tuple[fmt.File, Plan]:
@@ -61,6 +62,7 @@ class _Tensors:
         self._weight_bytes = 0
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
+        self._sparse = sparse_weights(graph)
 
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""
@@ -69,9 +71,11 @@ class _Tensors:
             if len(value.shape) > fmt.MAX_RANK:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
-            place, at = ("weights", self._constant(value)) if value.constant else ("arena", self._where.at[name])
+            pack = "blocks" if name in self._sparse else value.pack
+            place, (at, size) = ("weights", self._constant(value, pack)) if value.constant else ("arena", (self._where.at[name], 0))
             self._indices[name] = len(self._file.tensors)
-            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, value.pack)
+            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack)
+            tensor.stored = size if pack == "blocks" else 0
             if value.quant is not None and not (value.constant and len(value.quant.scales) > 1):  # those are in multipliers
                 tensor.scale_count, tensor.zero_point = len(value.quant.scales), value.quant.zero_point
                 tensor.scales_at = self._scales_of(value.quant)
@@ -93,15 +97,17 @@ class _Tensors:
             self._scale_bytes += len(content)
         return self._scales[content]
 
-    def _constant(self, value: Value) -> int:
+    def _constant(self, value: Value, pack: str) -> tuple[int, int]:
+        """Where a constant stands, and how many bytes it takes there."""
         assert value.data is not None
         data = value.data.astype(fmt.DTYPES[value.dtype][1], copy=False)
-        content = fmt.pack_panels(data) if value.pack == "panels" else data.tobytes()
+        packed = {"panels": fmt.pack_panels, "blocks": fmt.pack_blocks}.get(pack)
+        content = packed(data) if packed else data.tobytes()
         gap = fmt.align(self._weight_bytes, fmt.WEIGHT_ALIGN) - self._weight_bytes
         at = self._weight_bytes + gap
         self._weights += [b"\0" * gap, content]
         self._weight_bytes = at + len(content)
-        return at
+        return at, len(content)
 
 
 def _record(node: Node, tensors: _Tensors) -> fmt.Record:
