@@ -10,7 +10,7 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 1u
+#define TODY_FORMAT_MINOR 2u
 #define TODY_NONE 0xFFFFFFFFu  // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u   // of each tensor in the arena

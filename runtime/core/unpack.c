@@ -94,7 +94,7 @@ static bool at_header(tody_unpack *u) {
     u->weights_crc = h.weights_crc;
     u->kind = coded;
     u->block_left = TODY_HEADER_BYTES;
-    if (coded) h.minor = 0;
+    if (coded) h.minor--;
     h.flags = h.coded_bytes = 0;
     memcpy(u->hold, &h, sizeof h);
     return enter(u, PLAIN_HEADER);

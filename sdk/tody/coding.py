@@ -232,7 +232,7 @@ def encode(file: fmt.File, plain: bytes) -> bytes:
     blocks = b"".join(map(_block, _join(_pieces(file, plain))))
     header = fmt.read_header(plain)
     size = HEADER + len(blocks)
-    return header._replace(minor=fmt.MINOR, flags=fmt.CODED, coded_bytes=size).pack() + blocks
+    return header._replace(minor=header.minor + 1, flags=fmt.CODED, coded_bytes=size).pack() + blocks
 
 
 def blocks(data: fmt.Data) -> Iterator[tuple[int, int, int]]:

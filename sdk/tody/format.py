@@ -19,8 +19,9 @@ from .errors import ModelError
 Data = bytes | memoryview | mmap.mmap  # of a file
 
 MAGIC = b"TODY"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 PLAIN_MINOR = 0  # of a file that is not coded and has no weights in blocks, so that older readers take it
+BLOCKS_MINOR = 1  # of one that has; a coded file has one more than its plain file
 CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
@@ -193,16 +194,16 @@ def pack_panels(data: NDArray[Any]) -> bytes:
 
 def pack_blocks(data: NDArray[Any]) -> bytes:
     """Lay int8 weights [1, N, T, K] out as the blocks of four input channels that are not zero."""
-    columns, taps, depth = data.shape[1:]
+    columns, _, depth = data.shape[1:]
     blocks = np.pad(data[0], [(0, 0), (0, 0), (0, align(depth, GROUP_S8) - depth)]).reshape(columns, -1, GROUP_S8)
-    kept = blocks.any(-1)
+    kept: NDArray[np.bool_] = np.any(blocks != 0, axis=-1)
     chunks = [slice(at, at + CHUNK) for at in range(0, kept.shape[1], CHUNK)]
     counts = np.concatenate([kept[:, chunk].sum(1) for chunk in chunks])
     places = np.concatenate([np.nonzero(kept[:, chunk])[1] for chunk in chunks]).astype(np.uint8).tobytes()
     weights = b"".join(blocks[:, chunk][kept[:, chunk]].tobytes() for chunk in chunks)
     sums = data[0].sum((1, 2), dtype=np.int64).astype("<i4").tobytes()
     starts = np.concatenate([[0], np.cumsum(counts)]).astype("<u4").tobytes()
-    return sums + starts + places + b"\0" * (-len(places) % 4) + weights
+    return bytes(sums + starts + places + b"\0" * (-len(places) % 4) + weights)
 
 
 def _pack_params(op: Op, attrs: dict[str, Any]) -> bytes:
@@ -291,7 +292,7 @@ def _write_plain(file: File) -> bytes:
             len(file.outputs),
         )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
-        minor = MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
+        minor = BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
         return _HEADER.pack(MAGIC, MAJOR, minor, _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
 
     body = tensors + ops + io

@@ -130,7 +130,7 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("header.magic", b"TOBY", "MAGIC"),
     ("header.major", 0, "VERSION"),
     ("header.major", 2, "VERSION"),
-    ("header.minor", 2, "VERSION"),
+    ("header.minor", 3, "VERSION"),
     ("header.header_bytes", 124, "HEADER"),
     ("header.header_bytes", 132, "HEADER"),
     ("header.flags", 1, "CODED"),

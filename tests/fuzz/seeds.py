@@ -110,7 +110,9 @@ class Builder:
         pack = {"panels": tf.pack_panels, "blocks": tf.pack_blocks, "plain": np.ndarray.tobytes}[operand.pack]
         data = pack(operand.data)
         stored = len(data) if operand.pack == "blocks" else 0
-        tensor = tf.Tensor(str(operand.data.dtype), operand.data.shape, "weights", self.store(data), operand.pack, stored=stored)
+        tensor = tf.Tensor(
+            str(operand.data.dtype), operand.data.shape, "weights", self.store(data), operand.pack, stored=stored
+        )
         if operand.scales:
             tensor.scale_count = operand.scales
             tensor.scales_at = self.store(np.full(operand.scales, 0.01, np.float32).tobytes())

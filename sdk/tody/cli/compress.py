@@ -27,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"
     )
     parser.add_argument(
+        "--sparsity", type=threshold, default=0.0, metavar="F", help="share of the weights that become zero, in blocks of four"
+    )
+    parser.add_argument(
         "--target-size",
         type=file_size,
         metavar="SIZE",
@@ -84,6 +87,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             target,
             weights=args.weights,
             prune=args.prune,
+            sparsity=args.sparsity,
             max_drop=args.max_drop,
             force=args.force,
             metric=args.metric,

@@ -21,6 +21,7 @@ from ..convert.lower import lower
 from ..convert.optimise import optimise
 from ..convert.rewrite import first_output
 from ..convert.source import Source, read_source
+from ..convert.sparse import sparse_weights
 from ..errors import MemoryLimitError, UsageError
 from ..run.model import Model, load
 from . import place, ranges, search, sensitivity, timing
@@ -36,6 +37,7 @@ from .report import BINS, CompressReport, Island, Layer
 from .samples import Data
 
 IO = ("float32", "int8")
+SPARSEST = 0.9  # share of the weights that may become zero
 HALF = 16  # bits: weights that are not integers
 PROVENANCE = 400  # bytes, about: what the metadata says of a compression
 PRUNE_SAMPLES = 32  # to see which channels the others can stand in for
@@ -55,6 +57,7 @@ def compress(
     samples: int = SAMPLES,
     io: str = "float32",
     prune: float = 0.0,
+    sparsity: float = 0.0,
     coded: bool = False,
     target_size: int | None = None,
     latency: float | None = None,
@@ -86,6 +89,8 @@ def compress(
         io: dtype of the model's float inputs and outputs in the file. "int8": of those that integers are made of, or that are
             made of integers; the others are noted.
         prune: share of the multiply-adds that goes with whole channels, 0 to 0.9 (`prune.py`); training afterwards helps.
+        sparsity: share of the blocks of 1x4 weights that become zero, 0 to 0.9, in each layer that is faster without them
+            (`convert/sparse.py`); from 0.5 on that pays in time.
         coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
         target_size: bytes that the coded file may have: each layer gets as many bits, of `weights` at most, as lose least
             (`search.py`).
@@ -101,6 +106,7 @@ def compress(
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
         MemoryLimitError: the model cannot be made as small as `target_size`, or as quick as `latency`.
     """
+    _check_sparsity(sparsity, weights)
     _check(weights, max_drop, prune, target_size, latency, metric=metric, method=method, effort=effort, io=io)
     target = target_path(output, model)
     source = read_source(model)
@@ -115,7 +121,9 @@ def compress(
         made = _halve(job, {"weights": weights, **options, **job.data.as_dict()})
     else:
         options = {"method": method, "effort": effort, "io": io, "prune": prune}
-        settings = Settings(weights, method, effort, io == "int8")
+        if sparsity:
+            options["sparsity"] = sparsity
+        settings = Settings(weights, method, effort, io == "int8", sparsity=sparsity)
         if target_size is not None:
             options["target_size"], coded = target_size, True
             settings = replace(settings, wanted=_bits_for_size(job, settings, target_size))
@@ -203,6 +211,8 @@ def _quantise(job: _Job, settings: Settings, options: Mapping[str, Any], coded: 
     feeds = verify.feeds(graph, facts.get("preprocess"))
     provenance = {"weights": settings.bits, **options, **job.data.as_dict()}
     content = finish(lower(graph)[0], job.source, facts, feeds, {"compressed": provenance}, coded)
+    if sparse := len(sparse_weights(graph)):
+        graph.notes.append(f"{sparse} layers store only the blocks of weights that are not zero")
     return _Made(content, layers_of(made), islands_of(graph, made, refused), graph.notes)
 
 
@@ -259,6 +269,13 @@ def _report(job: _Job, made: _Made, weights: int, options: dict[str, Any]) -> Co
         notes=[*job.notes, *made.notes],
         content=made.content,
     )
+
+
+def _check_sparsity(sparsity: float, weights: int) -> None:
+    if not 0 <= sparsity <= SPARSEST:
+        raise UsageError(f"sparsity is {sparsity}", "it is the share of the weights that become zero", f"0 to {SPARSEST}")
+    if weights == HALF and sparsity:
+        raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")
 
 
 def _check(weights: int, max_drop: float, prune: float, target_size: int | None, latency: float | None, **chosen: str) -> None:

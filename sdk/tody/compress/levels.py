@@ -83,7 +83,9 @@ def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
     return moments.join(old + change.transpose(0, 2, 1))
 
 
-def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float = DAMPING, passes: int = 3) -> Array:
+def round_weights(
+    target: Array, gram: Array, nearest: Nearest, damping: float = DAMPING, passes: int = 3, kept: Array | None = None
+) -> Array:
     """Levels that are close to `target` as the layer's outputs see it.
 
     Args:
@@ -92,6 +94,7 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float =
         nearest: the level of each weight.
         damping: part of the mean of the diagonal that is added to it, so that directions that were not seen count too.
         passes: of coordinate descent behind the first rounding; ends early when nothing moves.
+        kept: which weights are not to be 0, as `target`; the others make up for those that are. None: all.
 
     Returns:
         Levels as `nearest` gives them, float32, [blocks, outputs, columns].
@@ -100,10 +103,11 @@ def round_weights(target: Array, gram: Array, nearest: Nearest, damping: float =
     each = np.arange(len(gram))[:, None, None]
     damped = _damped(gram, damping)[each, order[:, :, None], order[:, None, :]]
     wanted = np.take_along_axis(target.astype(np.float32), order[:, None, :], 2)
-    levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest)
+    mask = np.ones_like(wanted) if kept is None else np.take_along_axis(kept.astype(np.float32), order[:, None, :], 2)
+    levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest, mask)
     damped = damped.astype(np.float32)
     for _ in range(passes):
-        if not _descend(levels, wanted, damped, nearest):
+        if not _descend(levels, wanted, damped, nearest, mask):
             break
     return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], 2)
 
@@ -142,17 +146,18 @@ def _damped(gram: Array, part: float) -> Array:
     return damped
 
 
-def _feed_back(target: Array, factor: Array, nearest: Nearest) -> Array:
+def _feed_back(target: Array, factor: Array, nearest: Nearest, mask: Array) -> Array:
     """Round columns from the last to the first, each after it has made up for the errors of those before.
 
     Args:
         factor: the lower Cholesky factor of the covariance.
+        mask: 0 where a level is to be 0, else 1.
     """
     levels, owed = np.empty_like(target), np.zeros_like(target)
     for stop in range(target.shape[2], 0, -_BLOCK):
         start = max(0, stop - _BLOCK)
         for j in range(stop - 1, start - 1, -1):
-            levels[:, :, j] = nearest(target[:, :, j] - owed[:, :, j] / factor[:, j, j, None])
+            levels[:, :, j] = mask[:, :, j] * nearest(target[:, :, j] - owed[:, :, j] / factor[:, j, j, None])
             error = levels[:, :, j] - target[:, :, j]
             owed[:, :, start:j] += error[:, :, None] * factor[:, None, j, start:j]
         errors = levels[:, :, start:stop] - target[:, :, start:stop]
@@ -160,7 +165,7 @@ def _feed_back(target: Array, factor: Array, nearest: Nearest) -> Array:
     return levels
 
 
-def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest) -> bool:
+def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest, mask: Array) -> bool:
     """One pass over all columns in place; returns whether a level changed."""
     slope = (levels - target) @ gram
     moved = False
@@ -171,7 +176,7 @@ def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest) -> boo
         local = slope[:, :, start:stop].copy()
         for j in range(stop - start):
             old = levels[:, :, start + j]
-            new = nearest(old - local[:, :, j] / near[:, j, j, None])
+            new = mask[:, :, start + j] * nearest(old - local[:, :, j] / near[:, j, j, None])
             change = new - old
             if change.any():
                 levels[:, :, start + j] = new

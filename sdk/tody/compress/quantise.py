@@ -45,6 +45,7 @@ class Settings:
         io_is_integer: inputs and outputs are int8 too.
         goal: SQNR in dB of the worst output, below which layers at the borders of the model stay in float32 (`islands.py`).
         kept: first output of operators that stay in float32, with the reason.
+        sparsity: of `quantise_weights`.
         spare: time for layers that are more exact in float32 (`timing.py`); None: a share of the work, if it brings the goal.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     goal: float = GOAL
     kept: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, int] = field(default_factory=dict)
+    sparsity: float = 0.0
     spare: Spare | None = None
 
 
@@ -127,7 +129,9 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     seen_by_layers = [] if settings.effort == "fast" else samples
     stages = STAGES[settings.effort]
     watch = partial(tell, "rounding")
-    quantise_weights(graph, result.reference, seen_by_layers, result.bits, stages=stages, progress=watch)
+    quantise_weights(
+        graph, result.reference, seen_by_layers, result.bits, stages=stages, sparsity=settings.sparsity, progress=watch
+    )
     result.sqnr_db = sqnr(result, samples[:_LOOKED_AT])
     return result
 

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
+from ..convert.sparse import gains_from_blocks
 from . import palette
 from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
+from .sparsity import sparsify
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]  # sample runs done, and in all
@@ -56,6 +58,7 @@ def quantise_weights(
     bits: Mapping[str, int],
     *,
     stages: int = 4,
+    sparsity: float = 0.0,
     progress: Progress | None = None,
 ) -> None:
     """Turn float32 weights into int8 constants with a cast behind them, and correct the biases.
@@ -66,6 +69,8 @@ def quantise_weights(
         samples: calibration inputs; none: weights are rounded to the nearest level, biases stay.
         bits: output of a layer (one of `place.LINEAR`, with constant weights) -> bits of its weights, 2 to 8. Others stay.
         stages: how often the model runs anew with what was quantised so far.
+        sparsity: share of the blocks of 1x4 weights that become 0, in each layer that is faster without them
+            (`convert/sparse.py`). Blocks that are 0 stay 0 in any case.
         progress: called after each pair of runs.
     """
     layers = _layers(graph, bits)
@@ -81,7 +86,7 @@ def quantise_weights(
             if progress:
                 progress(done, len(parts) * len(samples))
         for layer in part:
-            _quantise(graph, layer)
+            _quantise(graph, layer, sparsity)
     drop_dead(graph)
 
 
@@ -168,31 +173,46 @@ def _look(part: list[_Layer], float_probe: Probe, probe: Probe, sample: Sample, 
     probe.run(sample, visit)
 
 
-def _quantise(graph: Graph, layer: _Layer) -> None:
+def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
     """Replace the weights of a layer by int8 ones, and its biases."""
     node, moments = layer.nodes[0], layer.moments
     value = graph.values[node.inputs[1] or ""]
     assert value.data is not None
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
+    kept = _kept(graph, layer, weights, sparsity)
     floor = _floor(graph, layer)
-    step, nearest = _levels(fitted, layer, floor)
-    levels = _rounded(fitted, step, nearest, moments)
+    step, nearest = _levels(fitted * kept, layer, floor)
+    levels = _rounded(fitted, step, nearest, moments, kept)
     if moments.count and layer.bits <= PALETTE_BITS:
         better = step * rescale(fitted / step[..., None], levels, moments)
         step = np.maximum(better, floor).astype(np.float32)
-        levels = _rounded(fitted, step, nearest, moments)
+        levels = _rounded(fitted, step, nearest, moments, kept)
     if moments.count:
         for each in layer.nodes:
             _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
     _store(graph, layer, from_matrices(node, levels.astype(np.int8), value.shape), step)
 
 
-def _rounded(weights: Array, step: Array, nearest: Nearest, moments: Moments) -> Array:
+def _kept(graph: Graph, layer: _Layer, weights: Array, sparsity: float) -> Array:
+    """Which weights are not to be 0, as `weights`: all but those of blocks that are 0 or matter least to the outputs."""
+    shape = graph.values[layer.nodes[0].inputs[1] or ""].shape
+    if len(shape) != 4:  # of dwconv
+        return np.ones(weights.shape, bool)
+    strength = weights
+    if layer.moments.count:
+        strength = weights * np.sqrt(layer.moments.power() + DAMPING * layer.moments.power().mean())[:, None, :]
+    wanted = sparsity if all(gains_from_blocks(graph, node) for node in layer.nodes) else 0.0
+    kept = sparsify(strength.reshape(shape), wanted) & sparsify(weights.reshape(shape), 0.0)
+    return kept.reshape(weights.shape)
+
+
+def _rounded(weights: Array, step: Array, nearest: Nearest, moments: Moments, kept: Array) -> Array:
     target = weights / step[..., None]
     if not moments.count:
-        return nearest(target)
-    return moments.join(round_weights(moments.split(target), moments.gram(), nearest, DAMPING * moments.scarcity))
+        return nearest(target) * kept
+    split, damping = moments.split, DAMPING * moments.scarcity
+    return moments.join(round_weights(split(target), moments.gram(), nearest, damping, kept=split(kept)))
 
 
 def _levels(weights: Array, layer: _Layer, floor: Array) -> tuple[Array, Nearest]:

@@ -21,7 +21,7 @@ def sparsify(weights: NDArray[Any], fraction: float) -> NDArray[np.bool_]:
         fraction: of the blocks of each layer that shall be zero, 0 to 0.95.
 
     Returns:
-        A mask of the same shape, equal within each block.
+        A mask of the same shape, equal within each block. Blocks that are zero already go in any case.
 
     Raises:
         UsageError: the fraction is out of bounds.
@@ -33,4 +33,5 @@ def sparsify(weights: NDArray[Any], fraction: float) -> NDArray[np.bool_]:
     strength = np.square(padded).reshape(*weights.shape[:-1], -1, BLOCK).sum(-1)
     gone = np.zeros(strength.size, bool)
     gone[np.argsort(strength, axis=None, kind="stable")[: int(fraction * strength.size)]] = True
+    gone |= strength.reshape(-1) == 0
     return ~np.repeat(gone.reshape(strength.shape), BLOCK, axis=-1)[..., :depth]

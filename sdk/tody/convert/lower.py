@@ -72,7 +72,9 @@ class _Tensors:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             pack = "blocks" if name in self._sparse else value.pack
-            place, (at, size) = ("weights", self._constant(value, pack)) if value.constant else ("arena", (self._where.at[name], 0))
+            place, (at, size) = (
+                ("weights", self._constant(value, pack)) if value.constant else ("arena", (self._where.at[name], 0))
+            )
             self._indices[name] = len(self._file.tensors)
             tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack)
             tensor.stored = size if pack == "blocks" else 0

@@ -13,11 +13,12 @@ from ..format import GROUP_S8
 from .graph import Graph, Node
 from .rewrite import first_output
 
-# Where blocks are faster than panels on a CPU with dot products (decision 0006). Rows fill the lanes of a vector there, and what
-# it takes to bring them into place is shared by all output channels.
-DENSITY = 0.5  # of blocks that are not zero, at most
+# Where blocks are faster than panels on a CPU with dot products (decision 0006). Rows fill the lanes of a vector there, and
+# what it takes to bring them into place is shared by all output channels.
+DENSITY = 0.55  # of blocks that are not zero, at most
 ROWS = 16  # of the layer's output, at least
 COLUMNS = 32  # output channels, at least
+DEPTH = 8  # input channels, at least
 
 
 def density(weights: NDArray[Any]) -> float:
@@ -36,9 +37,17 @@ def sparse_weights(graph: Graph) -> set[str]:
     return {name for name, pays in found.items() if pays}
 
 
-def _pays(graph: Graph, node: Node) -> bool:
-    weights = graph.values[node.inputs[1] or ""]
-    if node.op not in ("conv", "dense") or weights.dtype != "int8" or weights.data is None or weights.shape[0] != 1:
+def gains_from_blocks(graph: Graph, node: Node) -> bool:
+    """Whether an operator is faster where few of its blocks are not zero."""
+    shape = graph.values[node.inputs[1] or ""].shape if node.op in ("conv", "dense") else ()
+    if len(shape) != 4 or shape[0] != 1:
         return False
     rows = math.prod(graph.values[first_output(node)].shape[:-1])
-    return rows >= ROWS and weights.shape[1] >= COLUMNS and density(weights.data) <= DENSITY
+    return rows >= ROWS and shape[1] >= COLUMNS and shape[3] >= DEPTH
+
+
+def _pays(graph: Graph, node: Node) -> bool:
+    weights = graph.values[node.inputs[1] or ""]
+    if weights.dtype != "int8" or weights.data is None or not gains_from_blocks(graph, node):
+        return False
+    return density(weights.data) <= DENSITY
