@@ -1,6 +1,7 @@
 """Files of every released format version open, run, and give the answers that were recorded in them. They are never remade.
 
-They were converted from models of tests/models/zoo.py when their format was new; 1.1 is coded. Add a folder for a new version.
+They were converted from models of tests/models/zoo.py when their format was new; 1.1 is coded, 1.2 too, with
+weights in blocks. Add a folder for a new version.
 """
 
 # SPDX-License-Identifier: Apache-2.0
