@@ -13,7 +13,7 @@ from ..format import GROUP_S8
 from .graph import Graph, Node
 from .rewrite import first_output
 
-# Where blocks are faster than panels on a CPU with dot products (decision 0006). Rows fill the lanes of a vector there, and
+# Where blocks are faster than panels on a CPU with dot products (decision 0007). Rows fill the lanes of a vector there, and
 # what it takes to bring them into place is shared by all output channels.
 DENSITY = 0.55  # of blocks that are not zero, at most
 ROWS = 16  # of the layer's output, at least
