@@ -188,7 +188,7 @@ def test_sensitive_layers_keep_more() -> None:
 
 def test_a_model_without_removable_channels_says_so() -> None:
     graph = graph_of(zoo.lstm())
-    with pytest.raises(UsageError, match="at most 0% can go\n.*no channels that can go"):
+    with pytest.raises(UsageError, match=r"at most 0% can go\n.*no channels that can go"):
         prune(graph, 0.3)
 
 
