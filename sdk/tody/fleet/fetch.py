@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import TodyError, TrustError
 from .chunks import chunk, cut
@@ -38,17 +38,9 @@ def fetch(release: Release, store: Store, source: Source, progress: Progress = l
 
 def _by_delta(release: Release, base: str, delta: Delta, store: Store, source: Source, progress: Progress) -> None:
     _bring(delta.chunks, store, source, progress)
-    packed = b"".join(_chunks(delta.chunks, store))
+    packed = b"".join(store.sound_chunk(part.sha256) for part in delta.chunks)
     old = b"".join(store.disk.read(f"models/{base}.tody"))
     store.add_model(release.model, apply_delta(old, packed, release.bytes))
-
-
-def _chunks(chunks: Sequence[Chunk], store: Store) -> Iterator[bytes]:
-    for part in chunks:
-        content = store.chunk(part.sha256)
-        if content is None:
-            raise TrustError(f"chunk {part.sha256[:12]} is missing or damaged", "it was there before", "it is fetched again")
-        yield content
 
 
 def _reuse(release: Release, store: Store) -> None:

@@ -19,6 +19,7 @@ from ..errors import MissingExtraError, TrustError, UsageError
 from .disk import FolderDisk, put
 from .documents import Desired, Release, encode, name, parse_release
 from .keys import Keyring, Signer
+from .trust import SIGNED_AT
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ROOTS, ROOT_THRESHOLD = 3, 2
 DAYS = {"root": 730, "targets": 365, "group": 365, "online": 30}
 ONLINE = "online"  # the key of snapshot and timestamp: all that a keeper needs
-SIGNED_AT = "signed"  # in the timestamp: devices take it for their clock's floor
 
 
 class Repository:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .documents import sha256
+
 STARTS = 3  # of a model on trial, before it counts as one that crashes
 KEPT_FAILURES = 16
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def decode(content: bytes) -> State | None:
 
 def _parse(facts: dict[str, Any]) -> State:
     floors = Floors(**{name: _count(value) for name, value in facts["floors"].items()})
-    failed = {_model(sha): Failure(str(f["code"]), _count(f["generation"])) for sha, f in facts["failed"].items()}
-    active, previous, trial = (None if facts[key] is None else _model(facts[key]) for key in ("active", "previous", "trial"))
+    failed = {sha256(sha): Failure(str(f["code"]), _count(f["generation"])) for sha, f in facts["failed"].items()}
+    active, previous, trial = (None if facts[key] is None else sha256(facts[key]) for key in ("active", "previous", "trial"))
     starts, security = _count(facts["starts"]), _count(facts["security"])
     return State(_count(facts["sequence"]), floors, active, previous, trial, starts, security, failed)
 
@@ -148,10 +148,4 @@ def _parse(facts: dict[str, Any]) -> State:
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is not a count")
-    return value
-
-
-def _model(value: Any) -> str:
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise ValueError(f"{value!r} is not a SHA-256")
     return value

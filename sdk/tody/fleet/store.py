@@ -126,11 +126,16 @@ class Store:
         Raises:
             TrustError: a chunk is missing or damaged, or together they are not the model.
         """
-        self.add_model(model, map(self._sound_chunk, chunks))
+        self.add_model(model, map(self.sound_chunk, chunks))
         for chunk in dict.fromkeys(chunks):
             discard(self.disk, f"chunks/{chunk}")
 
-    def _sound_chunk(self, chunk: str) -> bytes:
+    def sound_chunk(self, chunk: str) -> bytes:
+        """A chunk that must be here.
+
+        Raises:
+            TrustError: it is missing or damaged.
+        """
         content = self.chunk(chunk)
         if content is None:
             raise TrustError(f"chunk {chunk[:12]} is missing or damaged", "it was there before", "it will be fetched again")

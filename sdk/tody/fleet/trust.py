@@ -20,7 +20,7 @@ from .store import Store
 
 MOST = {"root": 64 << 10, "timestamp": 16 << 10, "snapshot": 1 << 20, "targets": 4 << 20}  # bytes
 MOST_DOCUMENT = 16 << 20
-SIGNED_AT = "signed"
+SIGNED_AT = "signed"  # a field of the timestamp: when it was signed, in seconds since 1970
 Get = Callable[[str, int], "bytes | None"]
 
 
