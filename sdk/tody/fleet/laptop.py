@@ -1,10 +1,10 @@
 """The folder of a fleet on a laptop: what belongs to it, and where its keys, its repository and its broker are.
 
-    fleet.json      the fleet's name, its broker, its groups and devices
-    keys/           signing keys, each encrypted (keys.py)
-    repository/     what has been signed (repository.py)
-    broker/         the broker's configuration, if it was made here
-    id/             ca.crt, tody.crt, tody.key: who the laptop is to the broker
+fleet.json      the fleet's name, its broker, its groups and devices
+keys/           signing keys, each encrypted (keys.py)
+repository/     what has been signed (repository.py)
+broker/         the broker's configuration, if it was made here
+id/             ca.crt, tody.crt, tody.key: who the laptop is to the broker
 """
 
 # SPDX-License-Identifier: Apache-2.0
