@@ -17,11 +17,14 @@ from .store import Store
 Progress = Callable[[int, int], None]
 
 
-def fetch(release: Release, store: Store, source: Source, progress: Progress = lambda done, total: None) -> None:
+def fetch(
+    release: Release, store: Store, source: Source, progress: Progress = lambda done, total: None, window: int = WINDOW
+) -> None:
     """Put the release's model into the store: by a delta from a model that is here, or from the chunks that are not.
 
     Args:
         progress: called with the bytes that are here, and those of all.
+        window: how many chunks are asked for at once; what is in flight is lost when the connection breaks.
 
     Raises:
         TrustError: what was brought is not what was signed.
@@ -30,14 +33,16 @@ def fetch(release: Release, store: Store, source: Source, progress: Progress = l
     for base, delta in release.deltas.items():
         if base in store.state.wanted and store.has_model(base):
             with contextlib.suppress(TrustError):
-                return _by_delta(release, base, delta, store, source, progress)
+                return _by_delta(release, base, delta, store, source, progress, window)
     _reuse(release, store)
-    _bring(release.chunks, store, source, progress)
+    _bring(release.chunks, store, source, progress, window)
     return store.assemble(release.model, [part.sha256 for part in release.chunks])
 
 
-def _by_delta(release: Release, base: str, delta: Delta, store: Store, source: Source, progress: Progress) -> None:
-    _bring(delta.chunks, store, source, progress)
+def _by_delta(
+    release: Release, base: str, delta: Delta, store: Store, source: Source, progress: Progress, window: int
+) -> None:
+    _bring(delta.chunks, store, source, progress, window)
     packed = b"".join(store.sound_chunk(part.sha256) for part in delta.chunks)
     old = b"".join(store.disk.read(f"models/{base}.tody"))
     store.add_model(release.model, apply_delta(old, packed, release.bytes))
@@ -55,14 +60,14 @@ def _reuse(release: Release, store: Store) -> None:
                     lacking.discard(name)
 
 
-def _bring(chunks: Sequence[Chunk], store: Store, source: Source, progress: Progress) -> None:
+def _bring(chunks: Sequence[Chunk], store: Store, source: Source, progress: Progress, size: int) -> None:
     """Read what is not here yet, a window at a time."""
     total = sum(part.bytes for part in chunks)
     lacking = list({part.sha256: part for part in chunks if store.chunk(part.sha256) is None}.values())
     left = sum(part.bytes for part in lacking)
     progress(total - left, total)
-    for i in range(0, len(lacking), WINDOW):
-        window = lacking[i : i + WINDOW]
+    for i in range(0, len(lacking), size):
+        window = lacking[i : i + size]
         found = source.read([f"blob/{part.sha256}" for part in window])
         for part in window:
             content = found[f"blob/{part.sha256}"]

@@ -77,22 +77,32 @@ class Link:
         client: the client id; a device's own name.
         probe: a topic that only this client writes and may read.
         will: topic and payload of the message that the broker publishes, retained, when the connection is lost.
+        up: called in the connection's thread whenever there is a connection again.
     """
 
-    def __init__(self, address: Address, client: str, probe: str, will: tuple[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        client: str,
+        probe: str,
+        will: tuple[str, bytes] | None = None,
+        up: Callable[[], None] = lambda: None,
+    ) -> None:
         try:
             from paho.mqtt import client as paho
             from paho.mqtt.enums import CallbackAPIVersion
             from paho.mqtt.subscribeoptions import SubscribeOptions
         except ImportError as e:
             raise MissingExtraError("paho-mqtt", "fleet") from e
-        self._paho, self._options, self.address, self._probe = paho, SubscribeOptions(qos=1), address, probe
+        self._paho, self._options, self.address, self._probe = paho, SubscribeOptions, address, probe
         self._changed = threading.Condition()
         self._seen: dict[str, bytes] = {}
         self._handlers: dict[str, Handler] = {}
+        self._unsure: set[str] = set()  # what is listened to with QoS 0
         self._connected = False
         self._refused = ""  # why the broker hung up, the last time
         self._losses = 0
+        self._up = up
         self._reading = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
@@ -125,6 +135,11 @@ class Link:
             self._client.loop_stop()
             raise
         return self
+
+    def start(self) -> None:
+        """Begin to connect, and do not wait: `is_connected` tells. It is tried again and again until `__exit__`."""
+        self._client.connect_async(self.address.host, self.address.port, keepalive=30, clean_start=True)
+        self._client.loop_start()
 
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
@@ -196,13 +211,18 @@ class Link:
             finally:
                 self._client.unsubscribe([topic for topic in (*topics, self._probe) if topic not in self._handlers])
 
-    def listen(self, topic: str, handler: Handler) -> None:
-        """Call a function, in the connection's thread, with every message of a topic (which may hold wildcards) from now on."""
+    def listen(self, topic: str, handler: Handler, qos: int = 1) -> None:
+        """Call a function, in the connection's thread, with every message of a topic (which may hold wildcards) from now on.
+
+        With QoS 0 a message may be lost, but brokers hand out more of what a wildcard finds retained.
+        """
         self._handlers[topic] = handler
+        if qos == 0:
+            self._unsure.add(topic)
         self._subscribe([topic])
 
     def _subscribe(self, topics: Sequence[str]) -> None:
-        self._client.subscribe([(topic, self._options) for topic in topics])
+        self._client.subscribe([(topic, self._options(qos=0 if topic in self._unsure else 1)) for topic in topics])
 
     def _wait(self, done: Callable[[], object], timeout: float) -> None:
         """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
@@ -229,6 +249,8 @@ class Link:
             self._changed.notify_all()
         if self._connected and self._handlers:
             self._subscribe(list(self._handlers))
+        if self._connected:
+            self._up()
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
