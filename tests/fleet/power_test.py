@@ -265,3 +265,15 @@ def test_state_files_that_were_tampered_with_are_refused() -> None:
         b"{}",
     ):
         assert decode(sha256(wrong).encode() + b"\n" + wrong + b"\n") is None
+
+
+def test_what_failed_is_not_tried_again_before_another_rollout_begins() -> None:
+    """A pause and its end raise the generation, and are no reason to try a bad model again."""
+    attempts = {Wish(C, 2, begun=2): 1, Wish(C, 5, begun=2): 1, Wish(C, 6): 2, Wish(C, 7, begun=7): 3}
+    disk, world = first_disk(), story()
+    tested: list[str] = []
+    world.test = lambda model: tested.append(model) or "failed-test"  # type: ignore[method-assign,func-returns-value]
+    for wish, count in attempts.items():
+        world.wishes = [wish]
+        live(disk, world)
+        assert len(tested) == count

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tody.fleet.documents import Desired, Wave
+from tody.fleet.reports import result, result_code
 from tody.fleet.rollout import asked_of, own_wave, plan_waves, position, turn, watched_by
 
 MODEL, OTHER = "a" * 64, "b" * 64
@@ -72,6 +73,22 @@ def test_pins_and_splits() -> None:
     asked = [asked_of(desired, device) for device in DEVICES]
     assert asked[7] == "c" * 64 and 110 < asked.count(OTHER) < 190 and asked.count(MODEL) + asked.count(OTHER) == 499
     assert turn(Desired("garden", 1, MODEL, pins={"x": OTHER}, waves=(Wave(0.0, ("y",)), Wave(1.0))), "x", {}) == "now"
+
+
+def test_devices_that_run_another_model_are_not_waited_for() -> None:
+    waves = plan_waves(MODEL, DEVICES)
+    desired = Desired("garden", 1, MODEL, split=(OTHER, 0.5), pins={waves[0].watch[0]: "c" * 64}, waves=waves)
+    for model in (MODEL, OTHER):
+        same = {device for device in DEVICES if asked_of(desired, device) == model}
+        last = max(same, key=lambda device: position(MODEL, device))
+        assert set(watched_by(desired, last)) == same - {last}
+        assert turn(desired, last, dict.fromkeys(same, "ok")) == "now"
+        assert turn(desired, last, dict.fromkeys(set(DEVICES) - same, "failed-test")) == "later"
+
+
+def test_results_of_an_earlier_rollout_do_not_count() -> None:
+    assert result_code(result("failed-test", 5, 3), begun=4) is None
+    assert result_code(result("failed-test", 5, 4), begun=4) == "failed-test"
 
 
 def test_positions_are_spread_evenly() -> None:

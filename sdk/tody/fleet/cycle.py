@@ -23,8 +23,10 @@ class Wish:
     Attributes:
         model: SHA-256 of the model's file; None: nothing is asked.
         generation: of the desired state.
+        begun: the generation in which its rollout began: what was given up since then is not tried again. None: this one.
         security: the release's floor.
         allowed, turn: as in `tody.fleet.update.Facts`; whether the model failed before the cycle knows by itself.
+        keep: other models whose files are still needed.
     """
 
     model: str | None = None
@@ -32,6 +34,8 @@ class Wish:
     security: int = 0
     allowed: str = "yes"
     turn: str = "now"
+    begun: int | None = None
+    keep: tuple[str, ...] = ()
 
 
 class World(Protocol):
@@ -103,7 +107,7 @@ class Cycle:
             self._tidy = False
             self._act(self.action, wish)
         elif facts.desired == "active" and facts.trial == "none" and not self._tidy:
-            self.store.tidy()
+            self.store.tidy(wish.keep)
             self._tidy = True
         return self.action
 
@@ -119,7 +123,8 @@ class Cycle:
         allowed = wish.allowed
         if model is not None and allowed == "yes":
             below = wish.generation < state.floors.generation or wish.security < state.floors.security
-            allowed = "rollback" if below else "failed" if state.has_failed(model, wish.generation) else "yes"
+            begun = wish.generation if wish.begun is None else wish.begun
+            allowed = "rollback" if below else "failed" if state.has_failed(model, begun) else "yes"
         trial = "none" if state.trial is None else "desired" if state.trial == model else "other"
         self._health = "pending" if state.trial is None else self.world.health()
         return Facts(

@@ -95,6 +95,7 @@ class Desired:
 
     Attributes:
         generation: counts the changes; a device refuses one below what it has seen.
+        begun: the generation in which this rollout began: what devices reported or gave up before does not count.
         model: SHA-256 of the release for everybody, but for those below.
         split: (model, share): that share of the devices gets another model, to compare the two.
         shadow: (model, share): it runs beside the current one on that share of the frames, and only its agreement is reported.
@@ -106,6 +107,7 @@ class Desired:
         need: the share of the watched devices of the waves before that must have reported.
         health: must hold at the end of the window.
         window_s: seconds that a model is on trial.
+        history: the models that everybody ran before, newest first: where a roll-back leads.
     """
 
     group: str
@@ -121,6 +123,8 @@ class Desired:
     need: float = 0.5
     health: tuple[Rule, ...] = ()
     window_s: float = 60.0
+    begun: int = 0
+    history: tuple[str, ...] = ()
 
 
 def encode(document: Release | Desired) -> bytes:
@@ -229,6 +233,8 @@ def _desired(facts: dict[str, Any]) -> Desired:
         need=_share(facts["need"]),
         health=tuple(rule(f"{r['metric']}{r['relation']}{_number(r['limit'], -1e12, 1e12):f}") for r in facts["health"]),
         window_s=_number(facts["window_s"], 0, 86400 * 30),
+        begun=_count(facts["begun"]),
+        history=tuple(map(sha256, facts["history"])),
     )
 
 

@@ -64,15 +64,20 @@ def result(code: str, time: int, generation: int) -> bytes:
     return _json({"code": code, "time": time, "generation": generation})
 
 
-def result_code(payload: bytes | None) -> str | None:
-    """The code in a result that another device has written, or None if there is none or it is not sound."""
+def result_code(payload: bytes | None, begun: int = 0) -> str | None:
+    """The code in a result that another device has written; None if there is none, or it is not sound.
+
+    Args:
+        begun: the generation in which the rollout began: a result of an earlier one does not count.
+    """
     if not payload or len(payload) > MOST_BYTES:
         return None
     try:
-        code = json.loads(payload)["code"]
+        facts = json.loads(payload)
+        code, generation = facts["code"], facts["generation"]
+        return code if code in CODES and generation >= begun else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return code if code in CODES else None
 
 
 def _json(facts: dict[str, Any]) -> bytes:

@@ -58,9 +58,17 @@ def own_wave(desired: Desired, device: str) -> int:
 
 
 def watched_by(desired: Desired, device: str) -> list[str]:
-    """The devices whose results this one must know before it begins: those of its wave and of the waves before."""
+    """The devices whose results this one must know before it begins: those of its wave and of the waves before.
+
+    Devices of which another model is asked, by a pin or a split, have nothing to say about this one.
+    """
     waves = desired.waves[: own_wave(desired, device) + 1]
-    return [other for wave in waves for other in wave.watch if other != device]
+    return [other for wave in waves for other in _peers(desired, device, wave)]
+
+
+def _peers(desired: Desired, device: str, wave: Wave) -> list[str]:
+    model = asked_of(desired, device)
+    return [other for other in wave.watch if other != device and asked_of(desired, other) == model]
 
 
 def turn(desired: Desired, device: str, results: Mapping[str, str]) -> str:
@@ -78,6 +86,6 @@ def turn(desired: Desired, device: str, results: Mapping[str, str]) -> str:
     failures = sum(code != "ok" for code in seen)
     if failures >= desired.halt_failures and failures > desired.halt_share * len(seen):
         return "halted"
-    before = [other for wave in desired.waves[: own_wave(desired, device)] for other in wave.watch]
+    before = [other for wave in desired.waves[: own_wave(desired, device)] for other in _peers(desired, device, wave)]
     reported = sum(other in finals for other in before)
     return "now" if reported >= desired.need * len(before) else "later"
