@@ -8,8 +8,10 @@ everything that was retained. That is how brokers behave, not what MQTT promises
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ WINDOW = 8  # topics of one SUBSCRIBE: no broker takes fewer
 TIMEOUT = 15.0  # seconds for what a broker should do at once
 GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
 PORTS = {"mqtt": 1883, "mqtts": 8883}
+AUTHORITY, CERTIFICATE, KEY = "ca.crt", "tody.crt", "tody.key"  # files of an identity
 Handler = Callable[[str, bytes], None]
 
 
@@ -46,27 +49,50 @@ class Address:
         Raises:
             UsageError: the URL is none, a file is missing, or a broker beyond this machine would be spoken to in the clear.
         """
-        parts = urlsplit(url if "//" in url else f"mqtts://{url}")
-        if parts.scheme not in PORTS or not parts.hostname:
-            raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
         try:
-            port = parts.port or PORTS[parts.scheme]
+            parts = urlsplit(url if "//" in url else f"mqtts://{url}")
+            host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
         except ValueError as e:
-            raise UsageError(f"{url!r} has no sound port", str(e), "mqtts://HOST:8883") from e
+            raise UsageError(f"{url!r} has no sound host or port", str(e), "mqtts://HOST:8883") from e
+        if parts.scheme not in PORTS or not host:
+            raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
         if parts.scheme == "mqtt":
-            if not _is_local(parts.hostname):
+            if not is_local(host):
                 why = "anybody on the way could read and change what is said"
                 raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")
-            return Address(parts.hostname, port)
+            return Address(host, port)
         folder = identity or Path()
-        files = (folder / "ca.crt", folder / "tody.crt", folder / "tody.key")
+        files = (folder / AUTHORITY, folder / CERTIFICATE, folder / KEY)
         if missing := [file.name for file in files if not file.is_file()]:
             raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "put them there")
-        return Address(parts.hostname, port, files)
+        return Address(host, port, files)
+
+    def context(self) -> ssl.SSLContext | None:
+        """What a connection is encrypted with: the broker must have a certificate of the authority for this very host.
+
+        Raises:
+            DeviceError: the files are damaged, or do not belong together.
+        """
+        if not self.tls:
+            return None
+        authority, certificate, key = self.tls
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(authority)
+            context.load_cert_chain(certificate, key)
+        except (OSError, ValueError) as e:  # ssl's own errors are among them
+            what = f"the certificate in {certificate.parent} cannot be used"
+            raise DeviceError(what, str(e), "are its files of one enrolment? enrol again: tody enroll") from e
+        return context
 
 
-def _is_local(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+def is_local(host: str) -> bool:
+    """Whether a host is this machine for certain, whatever a name server says."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Link:
@@ -109,9 +135,8 @@ class Link:
         self._client.on_message = self._on_message
         self._client.on_socket_open = _without_delay
         self._client.reconnect_delay_set(1, 60)
-        if address.tls:
-            authority, certificate, key = map(str, address.tls)
-            self._client.tls_set(authority, certificate, key)
+        if context := address.context():
+            self._client.tls_set_context(context)
         if will:
             self._client.will_set(will[0], will[1], qos=1, retain=True)
 
@@ -124,8 +149,7 @@ class Link:
         try:
             self._client.connect(self.address.host, self.address.port, keepalive=30, clean_start=True)
         except (OSError, ValueError) as e:
-            where = f"{self.address.host}:{self.address.port}"
-            raise DeviceError(f"there is no broker at {where}", str(e), "is it running?") from e
+            raise _unreachable(self.address, e) from e
         self._client.loop_start()
         try:
             self._wait(lambda: self._connected or self._refused, TIMEOUT)
@@ -266,6 +290,16 @@ class Link:
         for pattern, handler in self._handlers.items():
             if self._paho.topic_matches_sub(pattern, message.topic):
                 handler(message.topic, message.payload)
+
+
+def _unreachable(address: Address, error: Exception) -> DeviceError:
+    where = f"{address.host}:{address.port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "is it the right address, and the broker's certificate for this name? tody broker init --host makes one"
+        return DeviceError(f"the broker at {where} is not the fleet's", error.verify_message, hint)
+    if isinstance(error, ssl.SSLError):
+        return DeviceError(f"no encrypted connection to {where}", str(error), "does the broker speak TLS on this port?")
+    return DeviceError(f"there is no broker at {where}", str(error), "is it running?")
 
 
 def _without_delay(client: Any, data: Any, sock: Any) -> None:
