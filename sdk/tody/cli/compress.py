@@ -69,6 +69,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs (default: float32)"
     )
     parser.add_argument("--coded", action="store_true", help="store the file coded: smaller, decoded when it is opened")
+    parser.add_argument(
+        "--like", metavar="EARLIER", help="float model of the release before: its steps are kept, so that an update is small"
+    )
     parser.add_argument("--report", metavar="PAGE.html", help="write the report as a page with plots, too")
     add_source(parser)
     add_facts(parser)
@@ -98,6 +101,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             coded=args.coded,
             target_size=args.target_size,
             latency=args.latency,
+            like=args.like,
             progress=stages,
             **facts(args),
         )

@@ -28,11 +28,12 @@ from . import place, ranges, search, sensitivity, timing
 from .borders import integer_borders
 from .data import SAMPLES, read_data
 from .halves import halve
+from .like import check_alike, follow
 from .measure import METRICS, choose_metric, cost, latency, measure
 from .place import LINEAR
 from .prune import MOST
 from .prune import prune as remove_channels
-from .quantise import STAGES, Quantised, Report, Settings, quantise
+from .quantise import STAGES, Quantised, Report, Settings, quantise, sqnr
 from .report import BINS, CompressReport, Island, Layer
 from .samples import Data
 
@@ -61,6 +62,7 @@ def compress(
     coded: bool = False,
     target_size: int | None = None,
     latency: float | None = None,
+    like: str | os.PathLike[str] | Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
@@ -96,6 +98,8 @@ def compress(
             (`search.py`).
         latency: milliseconds that a run may take on this machine with one thread: what int8 leaves of it is spent on layers
             that are more exact in float32, as measured here (`timing.py`).
+        like: an earlier model of the same structure, in float as `model` is: its ranges, factors, steps and rounding are used
+            again, so that devices which have it, compressed with the same data and arguments, need few bytes for this one.
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
 
@@ -108,9 +112,13 @@ def compress(
     """
     _check_sparsity(sparsity, weights)
     _check(weights, max_drop, prune, target_size, latency, metric=metric, method=method, effort=effort, io=io)
+    if like is not None:
+        _check_like(weights, prune, sparsity, target_size, latency)
     target = target_path(output, model)
     source = read_source(model)
-    graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
+    fixed = {k: tuple(v) for k, v in (shapes or {}).items()}
+    graph = source.graph(fixed, constants)
+    earlier = None if like is None else read_source(like).graph(fixed, constants)
     told: dict[str, Any] = {"labels": labels, "preprocess": preprocess, "score": score, "iou": iou}
     facts = describe(source, graph, decoder=decoder, name=name, licence=licence, **told)
     job = _prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))
@@ -130,7 +138,7 @@ def compress(
         if latency is not None:
             options["latency"] = latency
             settings = replace(settings, spare=_time_to_spare(job, settings, latency))
-        made = _quantise(job, settings, options, coded)
+        made = _quantise(job, settings, options, coded, earlier)
     _check_size(made.content, target_size)
     report = _report(job, made, weights, {**options, "coded": coded or weights == HALF})
     report.judge(max_drop, force)
@@ -200,9 +208,16 @@ def _prune(job: _Job, fraction: float) -> list[str]:
     return [f"{100 * done.fraction:.1f} % of the multiply-adds were pruned, in {len(done.layers)} layers", *kept]
 
 
-def _quantise(job: _Job, settings: Settings, options: Mapping[str, Any], coded: bool) -> _Made:
-    """The model in int8."""
-    made = quantise(job.graph, job.data.calibration, settings, job.tell)
+def _quantise(job: _Job, settings: Settings, options: Mapping[str, Any], coded: bool, earlier: Graph | None = None) -> _Made:
+    """The model in int8, in the steps of an earlier one if there is one."""
+    if earlier is None:
+        made = quantise(job.graph, job.data.calibration, settings, job.tell)
+    else:
+        optimise(earlier)
+        check_alike(earlier, job.graph)
+        made = quantise(earlier, job.data.calibration, settings, job.tell)
+        follow(made, job.graph, settings.io_is_integer)
+        made.sqnr_db = sqnr(made, job.data.calibration)
     graph, facts = made.graph.copy(), job.facts
     graph.notes = []
     refused = to_integers(graph)
@@ -297,6 +312,12 @@ def _check(weights: int, max_drop: float, prune: float, target_size: int | None,
         raise UsageError(f"prune is {prune}", "it is the share of the work that goes", f"0 to {MOST}")
     if not 0 <= max_drop <= 1:
         raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
+
+
+def _check_like(weights: int, prune: float, sparsity: float, target_size: int | None, latency: float | None) -> None:
+    if weights not in (7, 8) or prune or sparsity or (target_size, latency) != (None, None):
+        why = "palettes, channels, blocks and bits are chosen anew for every model"
+        raise UsageError("like goes with plain int8 only", why, "leave out --weights, --prune and the like, or --like")
 
 
 def _check_size(content: bytes, target: int | None) -> None:

@@ -32,7 +32,7 @@ RARE = 0.1  # what the widest sample of a channel counts for beside the typical 
 LIMIT = 64.0  # of a factor, and of its inverse
 
 
-def equalise(graph: Graph, spreads: Mapping[str, Spread], balance: float = BALANCE) -> int:
+def equalise(graph: Graph, spreads: Mapping[str, Spread], balance: float = BALANCE) -> Array:
     """Scale the weights and biases of a float32 graph's layers, in place.
 
     Args:
@@ -41,11 +41,22 @@ def equalise(graph: Graph, spreads: Mapping[str, Spread], balance: float = BALAN
         balance: 0 to 1, see above.
 
     Returns:
-        How many layers got other weights.
+        The factors, for `rescale`.
     """
     classes = _Classes(graph)
     factors = _factors(graph, classes, spreads, balance)
-    return sum(_scale(graph, classes, node, factors) for node in graph.nodes)
+    _scale_layers(graph, classes, factors)
+    return factors
+
+
+def rescale(graph: Graph, factors: Array) -> None:
+    """Scale a graph's layers in place by the factors of another one, which differs from it in constants alone."""
+    _scale_layers(graph, _Classes(graph), factors)
+
+
+def _scale_layers(graph: Graph, classes: _Classes, factors: Array) -> None:
+    for node in graph.nodes:
+        _scale(graph, classes, node, factors)
 
 
 class _Classes:
@@ -256,15 +267,15 @@ def _columns(graph: Graph, classes: _Classes, node: Node) -> tuple[Array, Array]
     return own, (size / np.where(whole > 0, whole, 1)).max(axis=(1, 2)).reshape(-1)
 
 
-def _scale(graph: Graph, classes: _Classes, node: Node, factors: Array) -> bool:
+def _scale(graph: Graph, classes: _Classes, node: Node, factors: Array) -> None:
     """Put the factors of a layer's input and output into its weights and bias."""
     if not classes.scalable(node):
-        return False
+        return
     taken, made = classes.channels(first_input(node)), classes.channels(first_output(node))
     assert taken is not None and made is not None
     s, t = factors[taken], factors[made]
     if (s == 1).all() and (t == 1).all():
-        return False
+        return
     for i, name in enumerate(node.inputs[1:3], 1):
         if name is None:
             continue
@@ -272,7 +283,6 @@ def _scale(graph: Graph, classes: _Classes, node: Node, factors: Array) -> bool:
         assert value.data is not None
         factor = 1 / t.reshape(value.shape) if i == 2 else _weight_factor(node, value.shape, s, t)
         node.inputs[i] = add_constant(graph, f"{name}:equal", (value.data * factor).astype(np.float32), value.pack)
-    return True
 
 
 def _weight_factor(node: Node, shape: tuple[int, ...], s: Array, t: Array) -> Array:

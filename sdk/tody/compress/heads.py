@@ -40,13 +40,23 @@ class _Noise:
     own: list[Floats] = field(default_factory=list)
 
 
-def refine(
-    graph: Graph, samples: Sequence[Sample], spreads: Mapping[str, Spread], integer: set[Node], choice: place.Choice
-) -> dict[str, Range]:
-    """Rewrite, in place, the heads whose own rounding matters; the float function stays the same within what was seen.
+@dataclass(frozen=True)
+class Head:
+    """A layer that shall be rewritten as centre + half * the sum of `parts` parts; centre and half are by channel."""
 
-    A head is a layer whose result only float32 operators take, or nobody. It is rewritten if rounding its result adds more than
-    `OWN` of the noise that is in it already, in the typical channel of the typical sample.
+    at: int  # of the graph's nodes
+    centre: Floats
+    half: Floats
+    parts: int
+
+
+def coarse_heads(
+    graph: Graph, samples: Sequence[Sample], spreads: Mapping[str, Spread], integer: set[Node], choice: place.Choice
+) -> list[Head]:
+    """The heads whose own rounding matters.
+
+    A head is a layer whose result only float32 operators take, or nobody. Its rounding matters if it adds more than `OWN` of
+    the noise that is in the result already, in the typical channel of the typical sample.
 
     Args:
         graph: float32, observed and with its roles chosen.
@@ -54,14 +64,11 @@ def refine(
         spreads: of its values.
         integer: its int8 operators.
         choice: their ranges.
-
-    Returns:
-        The ranges that the parts must have, by value.
     """
     users = graph.consumers()
     heads = [n for n in place.linear_nodes(graph, integer) if integer.isdisjoint(users.get(first_output(n), []))]
     noise = _measure(graph, [first_output(n) for n in heads], samples[:SAMPLES], integer, choice)
-    fixed: dict[str, Range] = {}
+    found = []
     for node in heads:
         seen, spread = noise[first_output(node)], spreads[first_output(node)]
         arriving, own = np.median(seen.arriving, axis=0), np.median(seen.own, axis=0)
@@ -71,7 +78,20 @@ def refine(
         width = np.maximum(high - low, max(float((high - low).max()) * 1e-3, 1e-12))
         most = OWN * max(float(np.median(arriving / np.square(width / 2))), 1e-12)
         wanted = 2 / _STEPS / np.sqrt(12 * most)
-        fixed.update(_rewrite(graph, node, (low + high) / 2, width / 2, int(np.clip(np.ceil(wanted), LEAST_PARTS, MOST_PARTS))))
+        parts = int(np.clip(np.ceil(wanted), LEAST_PARTS, MOST_PARTS))
+        found.append(Head(graph.nodes.index(node), (low + high) / 2, width / 2, parts))
+    return found
+
+
+def rewrite(graph: Graph, heads: Sequence[Head]) -> dict[str, Range]:
+    """Rewrite these heads in place; the float function stays the same within what was seen.
+
+    Returns:
+        The ranges that the parts must have, by value.
+    """
+    fixed: dict[str, Range] = {}
+    for node, head in [(graph.nodes[head.at], head) for head in heads]:
+        fixed.update(_rewrite(graph, node, head.centre, head.half, head.parts))
     drop_dead(graph)
     return fixed
 

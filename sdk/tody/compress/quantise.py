@@ -17,7 +17,7 @@ from ..convert.rewrite import first_output
 from ..run.agreement import decibels
 from . import place
 from .equalise import equalise
-from .heads import refine
+from .heads import Head, coarse_heads, rewrite
 from .islands import GOAL, islands
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
@@ -72,6 +72,8 @@ class Quantised:
         choice: ranges and quantisations by value.
         spreads: what was seen of the reference's values.
         bits: first output of each layer with int8 weights -> their bits.
+        factors: that `equalise` scaled the layers by.
+        heads: that were rewritten.
         sqnr_db: of the first output of each operator, with everything before it quantised too.
     """
 
@@ -82,6 +84,8 @@ class Quantised:
     choice: place.Choice
     spreads: dict[str, Spread]
     bits: dict[str, int]
+    factors: Array
+    heads: list[Head]
     sqnr_db: dict[str, float] = field(default_factory=dict)
 
 
@@ -101,7 +105,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     count = len(samples)
     place.prepare(graph, settings.io_is_integer)
     seen = observe(graph, samples, progress=lambda done: tell("observing", done, 2 * count))
-    equalise(graph, seen)
+    factors = equalise(graph, seen)
     spreads = observe(graph, samples, consumer_weights(graph), lambda done: tell("observing", count + done, 2 * count))
     kept = {**_infinite(graph, spreads), **settings.kept}
     roles = place.decide(graph, kept, settings.io_is_integer)
@@ -111,8 +115,10 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     if found:
         roles = place.decide(graph, {**kept, **found}, settings.io_is_integer)
         choice = place.choose(graph, roles.integer, spreads, settings.method)
+    heads: list[Head] = []
     if not settings.io_is_integer:
-        fixed = refine(graph, samples, spreads, roles.integer, choice)
+        heads = coarse_heads(graph, samples, spreads, roles.integer, choice)
+        fixed = rewrite(graph, heads)
         roles = place.decide(graph, {**kept, **found}) if fixed else roles
         choice = place.choose(graph, roles.integer, spreads, settings.method, fixed) if fixed else choice
     layers = place.linear_nodes(graph, roles.integer)
@@ -124,6 +130,8 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
         choice=choice,
         spreads=spreads,
         bits=_bits(graph, layers, settings),
+        factors=factors,
+        heads=heads,
     )
     place.quantise(graph, roles.integer, choice)
     seen_by_layers = [] if settings.effort == "fast" else samples
@@ -132,7 +140,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     quantise_weights(
         graph, result.reference, seen_by_layers, result.bits, stages=stages, sparsity=settings.sparsity, progress=watch
     )
-    result.sqnr_db = sqnr(result, samples[:_LOOKED_AT])
+    result.sqnr_db = sqnr(result, samples)
     return result
 
 
@@ -161,13 +169,13 @@ def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:
 
 
 def sqnr(quantised: Quantised, samples: Sequence[Sample]) -> dict[str, float]:
-    """How far every value of the quantised model is from the float one's, in dB of power, on these samples."""
+    """How far every value of the quantised model is from the float one's, in dB of power, on the first few samples."""
     exact, rounded = Probe(quantised.reference), Probe(quantised.graph)
     real = {name: f"{name}{place.REAL}" for name in quantised.choice.quants}
     named = {real.get(name, name): name for name in quantised.spreads}
     power: dict[str, float] = {}
     noise: dict[str, float] = {}
-    for sample in samples:
+    for sample in samples[:_LOOKED_AT]:
         kept: dict[str, Array] = {}
 
         def keep(name: str, array: Array, kept: dict[str, Array] = kept) -> None:
