@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Keyring:
         signing = _signing()
         path = self.folder / f"{name}.pem"
         if path.exists():
-            raise UsageError(f"there is a key {name} already", str(path), "Repository.rotate replaces it")
+            raise UsageError(f"there is a key {name} already", str(path), "tody keys rotate replaces it")
         private = signing.Ed25519PrivateKey.generate()
         encryption = signing.serialization.BestAvailableEncryption(self._passphrase(_NEW))
         formats = signing.serialization.Encoding.PEM, signing.serialization.PrivateFormat.PKCS8
@@ -69,6 +70,14 @@ class Keyring:
             why = "the passphrase is wrong, or the file is damaged"
             raise TrustError(f"the key {name} does not open", why, "", "passphrase") from e
         return signing.signer(private)
+
+    def replace(self, name: str, by: str) -> None:
+        """Give a key the name of another one, whose file is kept as `<name>.<time>.old`."""
+        path = self.folder / f"{name}.pem"
+        if path.exists():
+            path.rename(path.with_suffix(f".{time.time_ns()}.old"))
+        self._disk.rename(f"{by}.pem", path.name)
+        self._disk.sync_folder(".")
 
     def _passphrase(self, purpose: str) -> bytes:
         if not self._known:

@@ -3,26 +3,27 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import DeviceError, UsageError
-from .disk import FolderDisk, put
+from .archive import TIMESTAMP, Archive
+from .disk import FolderDisk, discard, put
 from .mqtt import WINDOW, Link
-from .repository import Repository
 from .source import BrokerSource, FolderSource
 from .topics import Topics
 
 Progress = Callable[[int, int], None]
-TIMESTAMP = "meta/timestamp.json"
+META_TIMESTAMP = f"meta/{TIMESTAMP}"
 
 
 class Sink(Protocol):
     """Where the files of a repository go, and where they can be read back."""
 
-    def read(self, paths: list[str]) -> dict[str, bytes | None]: ...
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]: ...
     def write(self, files: dict[str, bytes]) -> None: ...
+    def remove(self, paths: Sequence[str]) -> None: ...
 
 
 class BrokerSink(BrokerSource):
@@ -30,6 +31,9 @@ class BrokerSink(BrokerSource):
 
     def write(self, files: dict[str, bytes]) -> None:
         self._link.publish_all([(self._topics.repository(path), content) for path, content in files.items()])
+
+    def remove(self, paths: Sequence[str]) -> None:
+        self._link.publish_all([(self._topics.repository(path), b"") for path in paths])
 
 
 class FolderSink(FolderSource):
@@ -41,16 +45,29 @@ class FolderSink(FolderSource):
             disk.make_folder(path.rpartition("/")[0])
             put(disk, path, [content])
 
+    def remove(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            discard(FolderDisk(self._folder), path)
 
-def publish(repository: Repository, sink: Sink, progress: Progress = lambda done, total: None) -> int:
+
+def publish(archive: Archive, sink: Sink, progress: Progress = lambda done, total: None) -> int:
     """Bring a sink up to date; returns the bytes that it lacked.
 
     Raises:
         DeviceError: the sink did not keep what it was given; devices then still see the old state.
     """
-    files = {f"blob/{sha256}": content for sha256, content in repository.blobs()}
-    files |= {f"meta/{file}": content for file, content in repository.metadata().items()}
-    timestamp = {TIMESTAMP: files.pop(TIMESTAMP)}
+    return upload(archive, sink, progress) + flip(archive, sink)
+
+
+def upload(archive: Archive, sink: Sink, progress: Progress = lambda done, total: None) -> int:
+    """All but the timestamp; returns the bytes that the sink lacked. Devices go on to see the old state.
+
+    Raises:
+        DeviceError: the sink did not keep what it was given.
+        TrustError: a file of the repository is damaged or gone.
+    """
+    files = {f"blob/{sha256}": content for sha256, content in archive.blobs()}
+    files |= {f"meta/{file}": content for file, content in archive.metadata().items() if file != TIMESTAMP}
     total, done, sent = sum(map(len, files.values())), 0, 0
     paths = list(files)
     for i in range(0, len(paths), WINDOW):
@@ -58,7 +75,25 @@ def publish(repository: Repository, sink: Sink, progress: Progress = lambda done
         sent += _keep(window, sink)
         done += sum(map(len, window.values()))
         progress(done, total)
-    return sent + _keep(timestamp, sink)
+    return sent
+
+
+def flip(archive: Archive, sink: Sink) -> int:
+    """Exchange the timestamp: from now on devices see what was uploaded. Returns its bytes, or 0 if it was there.
+
+    Raises:
+        DeviceError: the sink did not keep it.
+    """
+    return _keep({META_TIMESTAMP: archive.timestamp}, sink)
+
+
+def sweep(archive: Archive, sink: Sink) -> int:
+    """Remove what nothing names any more from a sink; returns how many files."""
+    paths = [f"blob/{sha256}" for sha256 in archive.strays()] + [f"meta/{file}" for file in archive.superseded()]
+    there = sink.read(paths)
+    left = [path for path in paths if there[path] is not None]
+    sink.remove(left)
+    return len(left)
 
 
 def _keep(files: dict[str, bytes], sink: Sink) -> int:
@@ -79,7 +114,7 @@ def ring(link: Link, topics: Topics, group: str, generation: int) -> None:
     link.publish(topics.doorbell(group), b'{"generation":%d}' % generation, retain=True)
 
 
-def export(repository: Repository, folder: Path) -> int:
+def export(archive: Archive, folder: Path, progress: Progress = lambda done, total: None) -> int:
     """Write everything that devices read into a folder; returns the bytes that it lacked.
 
     Raises:
@@ -89,4 +124,4 @@ def export(repository: Repository, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise UsageError(f"{folder} cannot be written", e.strerror or str(e), "name a folder that can be") from e
-    return publish(repository, FolderSink(folder))
+    return publish(archive, FolderSink(folder), progress)

@@ -1,35 +1,30 @@
-"""The fleet's TUF repository in a folder of the laptop: who may sign what, and what has been signed.
-
-    metadata/<n>.<role>.json, metadata/timestamp.json    signed metadata; every version is kept
-    blobs/<sha256>                                       documents and chunks of models
-
-Files here are the truth; a broker is a cache of them (publish.py). TUF: https://theupdateframework.io, read by python-tuf.
-"""
+"""The fleet's TUF repository in a folder of the laptop: who may sign what, and signing it (archive.py reads it)."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtraError, TrustError, UsageError
-from .disk import FolderDisk, put
-from .documents import Desired, Release, encode, name, parse_release
+from ..errors import UsageError
+from .archive import Archive
+from .disk import put
+from .documents import Desired, Release, encode, name
 from .keys import Keyring, Signer
 from .trust import SIGNED_AT
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata
 
-ROOTS, ROOT_THRESHOLD = 3, 2
+ROOT_KEYS, ROOT_THRESHOLD = ("root-1", "root-2", "root-3"), 2
 DAYS = {"root": 730, "targets": 365, "group": 365, "online": 30}
 ONLINE = "online"  # the key of snapshot and timestamp: all that a keeper needs
+NEXT = "-next"  # of the name of a key that is about to replace another
 
 
-class Repository:
+class Repository(Archive):
     """Opened with the keys that are needed for what is done; reading needs none.
 
     Args:
@@ -39,19 +34,8 @@ class Repository:
     """
 
     def __init__(self, folder: Path, keys: Keyring, now: Any = lambda: datetime.now(timezone.utc)) -> None:
-        try:
-            import tuf.api.metadata
-        except ImportError as e:
-            raise MissingExtraError("tuf", "fleet") from e
-        self._tuf: Any = tuf.api.metadata
+        super().__init__(folder)
         self.keys, self._now = keys, now
-        self.folder, self._disk = folder, FolderDisk(folder)
-        for part in ("metadata", "blobs"):
-            self._disk.make_folder(part)
-
-    @property
-    def exists(self) -> bool:
-        return (self.folder / "metadata" / "1.root.json").is_file()
 
     def create(self) -> None:
         """Make all keys and sign an empty repository: root 2 of 3, targets, and one online key for snapshot and timestamp.
@@ -63,7 +47,7 @@ class Repository:
             raise UsageError(f"{self.folder} holds a repository already", "", "name another folder")
         tuf = self._tuf
         root = tuf.Root(expires=self._expires("root"), consistent_snapshot=True)
-        roots = [self.keys.create(f"root-{i + 1}") for i in range(ROOTS)]
+        roots = [self.keys.create(key) for key in ROOT_KEYS]
         for signer in roots:
             root.add_key(signer.public_key, "root")
         root.roles["root"].threshold = ROOT_THRESHOLD
@@ -101,13 +85,13 @@ class Repository:
         self._sign_next("targets", targets, [self.keys.signer("targets-1")], "targets")
         self.sign_online()
 
-    @property
-    def groups(self) -> list[str]:
-        delegations = self._load("targets").signed.delegations
-        return sorted(role.removeprefix("g-") for role in (delegations.roles if delegations else ()))
-
-    def sign_documents(self, group: str, releases: Sequence[Release], desired: Desired | None) -> None:
+    def sign_documents(
+        self, group: str, releases: Sequence[Release], desired: Desired | None, drop: Iterable[str] = ()
+    ) -> None:
         """Sign releases and the desired state of a group, and a new snapshot and timestamp.
+
+        Args:
+            drop: models whose releases are signed no longer.
 
         Raises:
             UsageError: there is no such group, or its key is not here.
@@ -115,20 +99,20 @@ class Repository:
         role = f"g-{group}"
         if group not in self.groups:
             raise UsageError(
-                f"there is no group {group}", f"there are {', '.join(self.groups) or 'none'}", "Repository.add_group makes one"
+                f"there is no group {group}", f"there are {', '.join(self.groups) or 'none'}", "tody keys add GROUP makes one"
             )
         metadata = self._load(role)
+        for model in drop:
+            metadata.signed.targets.pop(f"release/{group}/{model}.json", None)
         for release in releases:
             self._target(metadata, f"release/{group}/{release.model}.json", encode(release))
         if desired is not None:
             self._target(metadata, f"desired/{group}.json", encode(desired))
         self._sign_next(role, metadata, [self.keys.signer(role)], "group")
+        targets = self._load("targets")
+        if self._half_gone(targets, "targets") and "targets-1" in self.keys.names():
+            self._sign_next("targets", targets, [self.keys.signer("targets-1")], "targets")
         self.sign_online()
-
-    def document(self, group: str, path: str) -> bytes | None:
-        """A signed document as it stands here, or None."""
-        target = self._load(f"g-{group}").signed.targets.get(path) if group in self.groups else None
-        return self.blob(target.hashes["sha256"]) if target else None
 
     def sign_online(self) -> None:
         """A new snapshot and a new timestamp. Also what a keeper does, before the old ones expire."""
@@ -136,7 +120,7 @@ class Repository:
         snapshot = self._load("snapshot")
         roles = ["targets", *(f"g-{group}" for group in self.groups)]
         meta = {f"{role}.json": tuf.MetaFile(self._load(role).signed.version) for role in roles}
-        if meta != snapshot.signed.meta or self._half_gone(snapshot):
+        if meta != snapshot.signed.meta or self._half_gone(snapshot, "online"):
             snapshot.signed.meta = meta
             self._sign_next("snapshot", snapshot, [signer], "online")
         timestamp = self._load("timestamp")
@@ -144,119 +128,67 @@ class Repository:
         timestamp.signed.unrecognized_fields[SIGNED_AT] = self._seconds()
         self._sign_next("timestamp", timestamp, [signer], "online")
 
+    @property
+    def signed_at(self) -> int:
+        """When the timestamp was signed, in seconds since 1970."""
+        return int(self._load("timestamp").signed.unrecognized_fields.get(SIGNED_AT, 0))
+
     def rotate(self, role: str) -> str:
-        """Replace the key of `targets`, `online` or a group by a new one; returns the new key's name. The old one is void.
+        """Replace the key of `targets`, `online`, a group or one root key (`root-2`) by a new one; the old one is void.
+
+        The old key need not be here: it may be lost, or in the wrong hands.
+
+        Returns:
+            the identifier of the new key.
 
         Raises:
             UsageError: there is no such role, or a key that has to sign is not here.
         """
-        old = ONLINE if role == ONLINE else "targets-1" if role == "targets" else f"g-{role}"
-        if role not in (ONLINE, "targets", *self.groups):
-            raise UsageError(f"no key belongs to {role!r}", f"online, targets, {', '.join(self.groups)} have one", "")
-        retired = self.folder_of_keys / f"{old}.pem"
-        former = self.keys.signer(old)
-        retired.rename(retired.with_suffix(f".{former.public_key.keyid[:8]}.old"))
-        signer = self.keys.create(old)
-        if role in (ONLINE, "targets"):
-            self._replace_in_root(("snapshot", "timestamp") if role == ONLINE else ("targets",), former, signer)
+        names = {ONLINE: ONLINE, "targets": "targets-1", **{group: f"g-{group}" for group in self.groups}}
+        names |= {root: root for root in ROOT_KEYS}
+        if role not in names:
+            raise UsageError(f"no key belongs to {role!r}", f"there are {', '.join(names)}", "name one of them")
+        key = names[role]
+        others = [self.keys.signer(root) for root in self._roots_here(key)] if role not in self.groups else []
+        above = self.keys.signer("targets-1") if role in self.groups else None
+        signer = self.keys.create(f"{key}{NEXT}")
+        if above:
+            self._replace_in_targets(key, signer, above)
         else:
-            self._replace_in_targets(old, former, signer)
+            self._replace_in_root(key, signer, others)
+        self.keys.replace(key, f"{key}{NEXT}")
         self.sign_online()
         keyid: str = signer.public_key.keyid
         return keyid
 
-    @property
-    def folder_of_keys(self) -> Path:
-        return self.keys.folder
-
-    def _replace_in_root(self, roles: tuple[str, ...], former: Signer, signer: Signer) -> None:
-        root = self._load("root")
-        for role in roles:
-            root.signed.revoke_key(former.public_key.keyid, role)
-            root.signed.add_key(signer.public_key, role)
-        self._sign_next("root", root, self._root_signers(), "root")
-        for role in roles:
-            if role == "targets":
-                self._sign_next("targets", self._load("targets"), [signer], "targets")
-            elif role == "snapshot":
-                self._sign_next("snapshot", self._load("snapshot"), [signer], "online")
-
-    def _replace_in_targets(self, role: str, former: Signer, signer: Signer) -> None:
-        targets = self._load("targets")
-        targets.signed.revoke_key(former.public_key.keyid, role)
-        targets.signed.add_key(signer.public_key, role)
-        self._sign_next("targets", targets, [self.keys.signer("targets-1")], "targets")
-        self._sign_next(role, self._load(role), [signer], "group")
-
-    def _root_signers(self) -> list[Signer]:
-        here = [name for name in self.keys.names() if name.startswith("root-")]
+    def _roots_here(self, but: str) -> list[str]:
+        here = [root for root in ROOT_KEYS if root in self.keys.names() and root != but]
         if len(here) < ROOT_THRESHOLD:
-            why = f"{len(here)} of the root keys are here"
+            why = f"of the root keys {', '.join(here) or 'none'} can sign"
             raise UsageError(f"{ROOT_THRESHOLD} root keys must sign", why, "bring them back from where you keep them")
-        return [self.keys.signer(name) for name in here]
+        return here
 
-    def add_blob(self, content: bytes) -> str:
-        """Keep a document or a chunk; returns its SHA-256."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        if self.blob(sha256) is None:
-            put(self._disk, f"blobs/{sha256}", [content])
-        return sha256
+    def _replace_in_root(self, key: str, signer: Signer, others: Sequence[Signer]) -> None:
+        root = self._load("root")
+        roles = {ONLINE: ("snapshot", "timestamp"), "targets-1": ("targets",)}.get(key, ("root",))
+        for role in roles:
+            staying = {other.public_key.keyid for other in others} if role == "root" else set()
+            for former in set(root.signed.roles[role].keyids) - staying:
+                root.signed.revoke_key(former, role)
+            root.signed.add_key(signer.public_key, role)
+        self._sign_next("root", root, [*others, signer] if "root" in roles else others, "root")
+        if "targets" in roles:
+            self._sign_next("targets", self._load("targets"), [signer], "targets")
+        elif "snapshot" in roles:
+            self._sign_next("snapshot", self._load("snapshot"), [signer], "online")
 
-    def blob(self, sha256: str) -> bytes | None:
-        """A document or chunk, or None if it is not here or damaged."""
-        path = self.folder / "blobs" / sha256
-        content = path.read_bytes() if path.is_file() else b""
-        return content if hashlib.sha256(content).hexdigest() == sha256 else None
-
-    def blobs(self) -> Iterator[tuple[str, bytes]]:
-        """All documents and chunks that the signed documents name.
-
-        Raises:
-            TrustError: one of them is damaged or gone.
-        """
-        wanted: dict[str, None] = {}
-        for group in self.groups:
-            for path, target in sorted(self._load(f"g-{group}").signed.targets.items()):
-                wanted[target.hashes["sha256"]] = None
-                if path.startswith("release/"):
-                    release = parse_release(self._sound_blob(target.hashes["sha256"]))
-                    parts = [*release.chunks, *(part for delta in release.deltas.values() for part in delta.chunks)]
-                    wanted.update(dict.fromkeys(part.sha256 for part in parts))
-        return ((sha256, self._sound_blob(sha256)) for sha256 in wanted)
-
-    def _sound_blob(self, sha256: str) -> bytes:
-        content = self.blob(sha256)
-        if content is None:
-            raise TrustError(f"blob {sha256[:12]} is damaged or gone", str(self.folder), "push the model again")
-        return content
-
-    def metadata(self) -> dict[str, bytes]:
-        """All current metadata and every root, by file name: what devices may ask for. `timestamp.json` is the last."""
-        folder = self.folder / "metadata"
-        roots = sorted((path.name for path in folder.glob("*.root.json")), key=_version)
-        current = [self._latest(role) for role in ("targets", *(f"g-{group}" for group in self.groups), "snapshot")]
-        return {file: (folder / file).read_bytes() for file in [*roots, *current, "timestamp.json"]}
-
-    @property
-    def root(self) -> bytes:
-        """The newest root: what a device is given when it is enrolled."""
-        return (self.folder / "metadata" / self._latest("root")).read_bytes()
-
-    def _latest(self, role: str) -> str:
-        if role == "timestamp":
-            return "timestamp.json"
-        files = [p.name for p in (self.folder / "metadata").glob(f"*.{role}.json") if p.name.split(".")[1] == role]
-        if not files:
-            raise UsageError(f"{self.folder} holds no repository", "", "Repository.create makes one")
-        return max(files, key=_version)
-
-    def _load(self, role: str) -> Metadata[Any]:
-        path = self.folder / "metadata" / self._latest(role)
-        try:
-            loaded: Metadata[Any] = self._tuf.Metadata.from_bytes(path.read_bytes())
-        except Exception as e:
-            raise TrustError(f"{path} is damaged", str(e), "restore it from your backup", "malformed") from e
-        return loaded
+    def _replace_in_targets(self, role: str, signer: Signer, above: Signer) -> None:
+        targets = self._load("targets")
+        for former in list(targets.signed.delegations.roles[role].keyids):
+            targets.signed.revoke_key(former, role)
+        targets.signed.add_key(signer.public_key, role)
+        self._sign_next("targets", targets, [above], "targets")
+        self._sign_next(role, self._load(role), [signer], "group")
 
     def _target(self, metadata: Metadata[Any], path: str, content: bytes) -> None:
         self.add_blob(content)
@@ -276,8 +208,8 @@ class Repository:
         file = "timestamp.json" if role == "timestamp" else f"{signed.version}.{role}.json"
         put(self._disk, f"metadata/{file}", [metadata.to_bytes(JSONSerializer(compact=True))])
 
-    def _half_gone(self, metadata: Metadata[Any]) -> bool:
-        return bool(metadata.signed.expires - self._now() < timedelta(days=DAYS["online"] / 2))
+    def _half_gone(self, metadata: Metadata[Any], kind: str) -> bool:
+        return bool(metadata.signed.expires - self._now() < timedelta(days=DAYS[kind] / 2))
 
     def _expires(self, kind: str) -> datetime:
         at: datetime = self._now() + timedelta(days=DAYS[kind])
@@ -285,7 +217,3 @@ class Repository:
 
     def _seconds(self) -> int:
         return int(self._now().timestamp())
-
-
-def _version(file: str) -> int:
-    return int(file.split(".")[0])
