@@ -140,14 +140,19 @@ def request(store: Path, device: str) -> bytes:
         raise DeviceError(f"{path} is damaged", str(e), "remove it, and enrol the device with a new key") from e
 
 
-def accept(store: Path, content: bytes) -> Enrolment:
+def accept(store: Path, content: bytes, device: str | None = None) -> Enrolment:
     """Install an enrolment once everything in it has been proved. One that is there is replaced only by one of the same device.
+
+    Args:
+        device: whose enrolment it has to be, if the caller knows.
 
     Raises:
         TrustError: it is not sound, or not for this device: the certificate is not for its key.
         UsageError: the device belongs to another fleet, or it has no key yet.
     """
     enrolment = Enrolment.parse(content)
+    if device not in (None, enrolment.device.device):
+        raise UsageError(f"the enrolment is of {enrolment.device.device}, not of {device}", "", "name the right file")
     _prove_root(enrolment.root.encode())
     if (store / IDENTITY / FILE).is_file():
         now = load_device(store)

@@ -3,6 +3,7 @@
 fleet.json      the fleet's name, its broker, its groups and devices
 keys/           signing keys, each encrypted (keys.py)
 repository/     what has been signed (repository.py)
+authority/      who issues certificates (certificates.py)
 broker/         the broker's configuration, if it was made here
 id/             ca.crt, tody.crt, tody.key: who the laptop is to the broker
 """
@@ -77,6 +78,11 @@ class Laptop:
     @property
     def topics(self) -> Topics:
         return Topics(self.fleet)
+
+    @property
+    def authority(self) -> Path:
+        """The folder of the certificate authority."""
+        return self.folder / "authority"
 
     @property
     def identity(self) -> Path:

@@ -1,0 +1,111 @@
+"""tody broker: configure a safe one, run it, and find out what a broker is good for."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from .arguments import count
+from .laptop import add_fleet, add_passphrase, asker, laptop
+from .output import Output
+
+NAME = "broker"
+HELP = "configure a safe MQTT broker (init), run it (run), or test any (check)"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    _init_arguments(parts.add_parser("init", help="write the configuration of a mosquitto that only the fleet may use"))
+    _run_arguments(parts.add_parser("run", help="run it; --demo runs one without TLS, for this machine alone"))
+
+
+def _init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="of the broker; otherwise broker/ in the fleet's folder"
+    )
+    text = "name or address by which devices reach the broker; may be given again, the first is what devices are told"
+    parser.add_argument("--host", action="append", metavar="NAME", help=text + "; otherwise this machine's name")
+    parser.add_argument(
+        "--port", type=count, help="for devices (8883); the dashboard's are the next one, and 9001 for this machine"
+    )
+    parser.add_argument("--local-port", type=count, help="of the dashboard's listener for this machine alone (9001)")
+    text = "who may look at the fleet: dashboard, or dashboard-NAME; may be given again"
+    parser.add_argument("--dashboard", action="append", metavar="NAME", help=text)
+    text = "the plugin persist-sqlite of mosquitto 2.1, if the broker's machine has it"
+    parser.add_argument("--sqlite", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--again", action="store_true", help="write what is there anew: configuration, certificate, passwords")
+    _shared(parser)
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="what init has written; otherwise the fleet's")
+    parser.add_argument(
+        "--demo", action="store_true", help="without TLS and keys, on this machine alone, and forgetting everything"
+    )
+    parser.add_argument(
+        "--listen", default="127.0.0.1", metavar="HOST", help="demo: 127.0.0.1, and nothing beyond this machine"
+    )
+    parser.add_argument("--port", type=count, default=1883, help="demo: 1883")
+    parser.add_argument("--websockets", type=count, default=0, metavar="PORT", help="demo: for the dashboard (mosquitto only)")
+    _shared(parser)
+
+
+def _shared(parser: argparse.ArgumentParser) -> None:
+    add_fleet(parser)
+    add_passphrase(parser)
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    return {"init": _init, "run": _run}[args.part](args, out)
+
+
+def _init(args: argparse.Namespace, out: Output) -> int:
+    import socket
+
+    from ..errors import UsageError
+    from ..fleet.broker import CONFIGURATION, Setup, init
+    from ..fleet.certificates import Authority
+
+    fleet = laptop(args)
+    folder: Path = args.folder or fleet.folder / "broker"
+    if (folder / CONFIGURATION).exists() and not args.again:
+        why = "clients of the old one would have to be told of the new one"
+        raise UsageError(f"{folder} holds a broker already", why, "--again writes it anew; devices keep their certificates")
+    hosts = tuple(args.host or [socket.getfqdn()])
+    with fleet.locked():
+        authority = Authority(fleet.authority, asker(args))
+        url = init(fleet, authority, folder, Setup(hosts, _ports(args), tuple(args.dashboard or ["dashboard"]), args.sqlite))
+    out.data({"fleet": fleet.fleet, "broker": url, "folder": str(folder), "hosts": hosts})
+    out.line(f"{folder}: a broker for the fleet {fleet.fleet}, at {url}")
+    out.note(f"next: tody broker run {shlex.quote(str(folder))}, here, or on the broker's machine with a copy of the folder")
+    return 0
+
+
+def _ports(args: argparse.Namespace) -> Any:
+    from ..fleet.broker import PORTS, Ports
+
+    port = args.port or PORTS["mqtts"]
+    return Ports(port, port + 1, args.local_port or PORTS["ws"])
+
+
+def _run(args: argparse.Namespace, out: Output) -> int:
+    from ..fleet import running
+
+    if args.demo:
+        with running.demo(args.listen, args.port, args.websockets) as (name, process):
+            out.data({"broker": f"mqtt://{args.listen}:{args.port}", "program": name, "demo": True})
+            out.line(
+                f"demo broker ({name}) on mqtt://{args.listen}:{args.port}: no TLS, no keys, forgets everything; Ctrl-C ends it"
+            )
+            return process.wait()
+    folder = args.folder or laptop(args).folder / "broker"
+    with running.configured(folder) as process:
+        out.data({"folder": str(folder), "program": "mosquitto", "demo": False})
+        out.line(f"mosquitto runs as {folder} says; Ctrl-C ends it")
+        return process.wait()
