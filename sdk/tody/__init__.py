@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .compress.compress import compress as compress
     from .convert.convert import convert as convert
     from .errors import TodyError as TodyError
+    from .fleet.follow import follow as follow
     from .run.classify import Classifier as Classifier
     from .run.detect import Detector as Detector
     from .run.detections import Detections as Detections
@@ -35,6 +36,7 @@ _HOMES = {
     "__version__": "_runtime",
     "compress": "compress.compress",
     "convert": "convert.convert",
+    "follow": "fleet.follow",
     "load": "run.model",
 }
 
@@ -52,6 +54,7 @@ __all__ = [
     "compress",
     "convert",
     "errors",
+    "follow",
     "load",
     "train",
 ]

@@ -14,7 +14,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,10 +161,15 @@ class Link:
             raise
         return self
 
-    def start(self) -> None:
-        """Begin to connect, and do not wait: `is_connected` tells. It is tried again and again until `__exit__`."""
+    @contextmanager
+    def patient(self) -> Iterator[Link]:
+        """A context that does not wait for the connection: `is_connected` tells. It is tried again and again."""
         self._client.connect_async(self.address.host, self.address.port, keepalive=30, clean_start=True)
         self._client.loop_start()
+        try:
+            yield self
+        finally:
+            self.__exit__()
 
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
@@ -182,10 +188,10 @@ class Link:
         message = self._client.publish(topic, payload, qos=1, retain=retain)
         self._delivered([message], timeout)
 
-    def publish_all(self, messages: Sequence[tuple[str, bytes]], timeout: float = TIMEOUT) -> None:
-        """Publish many retained messages; `publish` says how."""
+    def publish_all(self, messages: Sequence[tuple[str, bytes]], timeout: float = TIMEOUT, *, retain: bool = True) -> None:
+        """Publish many messages in their order; `publish` says how."""
         for i in range(0, len(messages), 16):  # more at once only wait in our own queue
-            sent = [self._client.publish(topic, payload, qos=1, retain=True) for topic, payload in messages[i : i + 16]]
+            sent = [self._client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages[i : i + 16]]
             self._delivered(sent, timeout)
 
     def _delivered(self, messages: Sequence[Any], timeout: float) -> None:

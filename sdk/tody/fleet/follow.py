@@ -1,0 +1,225 @@
+"""A detector for camera scripts whose model is the one that the store runs: exchanged between two frames when that changes.
+
+The agent decides which model runs and writes it into the store. A script follows: a thread watches the store's state, loads
+the new model beside the old one, and exchanges them when it is warm. A record tells the agent what became of it (health.py).
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import TodyError
+from ..run.agreement import is_detector
+from ..run.classify import Classifier
+from ..run.detect import Detector
+from ..run.detections import Detections
+from ..run.model import load
+from . import health
+from .device import default_store
+from .shadow import FILE as SHADOW
+from .shadow import Shadow, asked
+from .state import State, decode
+from .store import COPIES
+
+TICK = 0.1  # seconds between two looks at the store
+TRIAL_PERIOD, PERIOD = 1.0, 10.0  # seconds between two records; rarer without a trial, for flash memory wears out
+KEPT = 300  # latencies that the median is taken of
+
+
+class _Used:
+    """A loaded model, and what it was measured to do since it is in use."""
+
+    def __init__(self, model: str, look: Any) -> None:
+        self.model, self.look = model, look
+        self.since = time.monotonic()
+        self.frames = self.errors = 0
+        self.ms: deque[float] = deque(maxlen=KEPT)
+
+
+class Followed:
+    """Call it with frames, as a Detector or Classifier. Use it as a context, so that the agent knows when the script ends.
+
+    Args:
+        store: the device's store; None: where it lies by default.
+        threads: as `tody.load` takes it.
+        options: as Detector takes them: score, iou, limit, labels.
+
+    Attributes:
+        model: SHA-256 of the model in use, None before the first one came.
+        fault: why the model that should be used is not.
+    """
+
+    def __init__(self, store: str | os.PathLike[str] | None = None, threads: int | None = None, **options: Any) -> None:
+        self._store = Path(store) if store is not None else default_store()
+        self._threads, self._options = threads, options
+        self._run, self._boot = secrets.token_hex(6), health.boot()
+        self._used: _Used | None = None
+        self._shadow: Shadow | None = None
+        self._unloadable: str | None = None
+        self.fault = ""
+        self._trial = False
+        self._seen: object = None
+        self._due = 0.0
+        self._end = threading.Event()
+        self._follow()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="tody-follow")
+        self._thread.start()
+
+    @property
+    def model(self) -> str | None:
+        return self._used.model if self._used else None
+
+    def __call__(self, frame: Any) -> Any:
+        """What the model in use finds in a frame: Detections, or labels of a classifier.
+
+        Before the first model has come, nothing is found.
+
+        Raises:
+            UsageError: the frame is none.
+        """
+        used = self._used
+        if used is None:
+            height, width = np.shape(frame)[:2]
+            return Detections([], [], [], size=(width, height))
+        start = time.perf_counter()
+        try:
+            found = used.look(frame)
+        except Exception:
+            used.errors += 1
+            raise
+        used.ms.append((time.perf_counter() - start) * 1e3)
+        used.frames += 1
+        if self._shadow:
+            self._shadow.offer(frame, found)
+        return found
+
+    def __enter__(self) -> Followed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End, and say so."""
+        self._end.set()
+        self._thread.join()
+        if self._shadow:
+            self._shadow.close()
+        self._tell("closed")
+
+    def record(self, state: str = "running") -> health.Record:
+        """What this process tells the agent."""
+        used, now = self._used, time.monotonic()
+        facts: dict[str, Any] = {"unloadable": self._unloadable, "fault": self.fault}
+        if used:
+            ms = sorted(used.ms)
+            facts |= {"model": used.model, "seconds": now - used.since, "frames": used.frames, "errors": used.errors}
+            if ms:
+                facts |= {"latency_ms": ms[len(ms) // 2], "latency_p95_ms": ms[min(len(ms) - 1, len(ms) * 95 // 100)]}
+        if self._shadow:
+            facts["shadow"] = self._shadow.facts()
+        return health.Record(self._run, self._boot, now, state, **facts)
+
+    def _watch(self) -> None:
+        while not self._end.wait(TICK):
+            self._follow()
+            if time.monotonic() >= self._due:
+                self._tell("running")
+
+    def _follow(self) -> None:
+        """Look whether the store's state has changed, and do as it says."""
+        seen = [_stamp(self._store / name) for name in (*COPIES, SHADOW)]
+        if seen == self._seen:
+            return
+        self._seen = seen
+        state = read_state(self._store)
+        self._trial = state.trial is not None
+        self._unloadable, self.fault = None, ""
+        if state.running is None:
+            self._used = None
+        elif state.running != self.model:
+            self._exchange(state.running)
+        self._follow_shadow()
+        self._tell("running")
+
+    def _exchange(self, model: str) -> None:
+        self._tell("loading", model)
+        try:
+            look = self._load(model)
+        except (TodyError, OSError, MemoryError) as e:
+            self._unloadable, self.fault = model, str(e).split("\n")[0][:300]
+        else:
+            self._used = _Used(model, look)
+
+    def _load(self, model: str) -> Detector | Classifier:
+        """A detector or classifier that has run once: the first inference reads the weights from the disk."""
+        loaded = load(self._store / "models" / f"{model}.tody", self._threads)
+        if is_detector(loaded.meta):
+            look: Detector | Classifier = Detector(loaded, **self._options)
+        else:
+            look = Classifier(loaded)
+        look.model.run()
+        return look
+
+    def _follow_shadow(self) -> None:
+        part = asked(self._store)
+        model, beside = part[0] if part else None, self.model
+        if self._shadow and (model, beside) != (self._shadow.model, self._shadow.beside):
+            self._shadow.close()
+            self._shadow = None
+        if part and beside and part[0] != beside and self._shadow is None:
+            try:
+                self._shadow = Shadow(part[0], self._load(part[0]), beside, part[1])
+            except (TodyError, OSError, MemoryError):
+                return
+
+    def _tell(self, state: str, loading: str | None = None) -> None:
+        """Write the record. A disk that is full is no reason to stop looking."""
+        self._due = time.monotonic() + (TRIAL_PERIOD if self._trial else PERIOD)
+        record = self.record(state)
+        if loading:
+            record = health.Record(self._run, self._boot, record.at, state, loading)
+        try:
+            health.write(self._store, record)
+        except OSError:
+            return
+
+
+def follow(store: str | os.PathLike[str] | None = None, threads: int | None = None, **options: Any) -> Followed:
+    """A detector that follows the fleet: `Followed` says what it takes.
+
+    Example:
+        with tody.follow() as detect, tody.Camera(0) as camera:
+            for frame in camera:
+                print(detect(frame))
+    """
+    return Followed(store, threads, **options)
+
+
+def read_state(store: Path) -> State:
+    """The state in a store that another process uses."""
+    found = []
+    for name in COPIES:
+        try:
+            found.append(decode((store / name).read_bytes()))
+        except OSError:
+            continue
+    return max((state for state in found if state), key=lambda state: state.sequence, default=State())
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Differs whenever a file was replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_ino, status.st_mtime_ns)

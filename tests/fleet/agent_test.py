@@ -1,0 +1,175 @@
+"""Real agents on real brokers: a first model, updates, bad models that go back, power of the laptop off."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tuf")
+pytest.importorskip("paho.mqtt")
+pytest.importorskip("cryptography")
+from agents import Home, agent, command, environment, runs, variant, wait_until
+from brokers import BROKERS, free_port, running
+from fleets import release
+from transport_test import TOPICS, link
+
+from tody.fleet.documents import rule
+from tody.fleet.follow import read_state
+from tody.fleet.health import read
+from tody.fleet.needs import lacking
+from tody.fleet.publish import export
+
+
+@pytest.fixture(params=BROKERS)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    with running(request.param, tmp_path) as url:
+        yield Home(tmp_path, url)
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Home]:
+    """A fleet on mosquitto."""
+    with running("mosquitto", tmp_path) as url:
+        yield Home(tmp_path, url)
+
+
+def test_first_model_update_and_a_bad_one(home: Home, door: Path) -> None:
+    good = door.read_bytes()
+    store = home.enrol()
+    with agent(store):
+        first = home.ask(good)
+        wait_until(lambda: runs(store, first))
+        second = home.ask(variant(good, "second"))
+        wait_until(lambda: runs(store, second))
+        bad = home.ask(variant(good, "bad", spoil=True))
+        assert wait_until(lambda: read_state(store).failed.get(bad)).code == "failed-test"
+        assert runs(store, second)
+        wait_until(lambda: home.result(bad) == "failed-test")
+        assert home.result(second) == "ok" and home.told("online")["online"] is True
+        report = wait_until(lambda: (told := home.told("report")).get("code") == "failed-test" and told)
+        assert report["model"] == second and report["asked"] == bad and "golden" in report["why"]
+    assert home.told("online")["online"] is False
+
+
+def test_health_that_does_not_hold_goes_back_with_the_laptop_off(quiet: Home, door: Path) -> None:
+    good, store = door.read_bytes(), quiet.enrol()
+    with agent(store, "--source", "fake://door?live=1&frames=0&fps=30&size=160x120"):
+        first = quiet.ask(good, health=(rule("fps>5"), rule("error_rate<=0")), window_s=2.0)
+        wait_until(lambda: runs(store, first))
+        second = quiet.ask(variant(good, "second"), health=(rule("fps>1000"),), window_s=1.0)
+        wait_until(lambda: read_state(store).failed.get(second))
+        assert runs(store, first) and read_state(store).failed[second].code == "failed-health"
+        wait_until(lambda: "fps is" in quiet.told("report")["why"])
+        wait_until(lambda: (record := read(store)) and record.model == first)
+
+
+def test_budgets_of_latency_and_memory_are_kept(quiet: Home, door: Path) -> None:
+    good, store = door.read_bytes(), quiet.enrol()
+    with agent(store):
+        slow = quiet.ask(variant(good, "slow"), {"latency_ms": 1e-6})
+        wait_until(lambda: quiet.result(slow) == "failed-latency")
+        large = quiet.ask(variant(good, "large"), {"memory_bytes": 10})
+        wait_until(lambda: quiet.result(large) == "failed-memory")
+        assert read_state(store).running is None
+        fine = quiet.ask(variant(good, "fine"), {"latency_ms": 1e4, "memory_bytes": 1 << 30})
+        wait_until(lambda: runs(store, fine))
+
+
+@pytest.mark.parametrize("needs", [{"format": "9.0"}, {"ops": ("conv", "telepathy")}])
+def test_what_the_device_cannot_have_is_refused(quiet: Home, door: Path, needs: dict[str, object]) -> None:
+    store = quiet.enrol()
+    with agent(store):
+        model = quiet.ask(door.read_bytes(), needs)
+        wait_until(lambda: quiet.result(model) == "refused-needs")
+        assert read_state(store).running is None and not list((store / "chunks").iterdir())
+
+
+def test_memory_and_disk_are_looked_at_first(tmp_path: Path) -> None:
+    wanted = release(format="1.0", arena_bytes=1000)
+    rooms = [(999, 1 << 30, "refused-needs"), (1000, 100, "refused-space"), (None, 1 << 30, None), (1000, 1 << 30, None)]
+    for memory, disk, code in rooms:
+        found = lacking(wanted, tmp_path, False, lambda memory=memory: memory, lambda path, disk=disk: disk)
+        assert (found[0] if found else None) == code
+    assert lacking(wanted, tmp_path, True, lambda: 1000, lambda path: 0) is None
+
+
+def test_an_agent_that_starts_without_a_broker_waits_for_it(tmp_path: Path, door: Path) -> None:
+    port = free_port()
+    home = Home(tmp_path, f"mqtt://127.0.0.1:{port}")
+    store = home.enrol()
+    with agent(store) as process:
+        time.sleep(1.0)
+        assert process.poll() is None
+        with running("mosquitto", tmp_path, port):
+            model = home.ask(door.read_bytes())
+            wait_until(lambda: runs(store, model))
+
+
+def test_from_a_stick_once_without_a_broker(tmp_path: Path, door: Path) -> None:
+    home = Home(tmp_path, f"mqtt://127.0.0.1:{free_port()}")
+    store = home.enrol()
+    model = home.ask(door.read_bytes(), publishing=False)
+    export(home.repository, tmp_path / "stick")
+    done = subprocess.run(
+        command(store, "--stick", str(tmp_path / "stick"), "--once"), env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert runs(store, model) and "nothing left to do" in done.stdout
+
+
+def test_two_agents_do_not_share_a_store(quiet: Home) -> None:
+    store = quiet.enrol()
+    with agent(store):
+        wait_until(lambda: quiet.told("online").get("online"))
+        second = subprocess.run(command(store), env=environment(), capture_output=True, text=True)
+        assert second.returncode == 6 and "another agent uses" in second.stderr
+
+
+def test_a_self_test_that_is_killed_or_hangs_is_a_crash(quiet: Home, door: Path) -> None:
+    store = quiet.enrol()
+    with agent(store, "--test-time", "0.01"):
+        model = quiet.ask(door.read_bytes())
+        wait_until(lambda: quiet.result(model) == "failed-crash")
+        assert "did not end" in wait_until(lambda: quiet.told("report")["why"])
+    assert read_state(store).running is None
+
+
+def test_the_will_tells_of_a_device_that_vanished(quiet: Home) -> None:
+    with agent(quiet.enrol()) as process:
+        wait_until(lambda: quiet.told("online").get("online"))
+        process.send_signal(signal.SIGKILL)
+        wait_until(lambda: quiet.told("online").get("online") is False)
+
+
+def test_damage_on_the_way_is_told_and_survived(quiet: Home, door: Path) -> None:
+    store = quiet.enrol()
+    model = quiet.ask(door.read_bytes())
+    spoilt = TOPICS.repository(f"blob/{quiet.release(door.read_bytes()).chunks[0].sha256}")
+    with link(quiet.url) as mqtt:
+        mqtt.publish(spoilt, b"!" * 300, retain=True)
+    with agent(store):
+        wait_until(lambda: quiet.result(model) == "refused-signature")
+        assert quiet.told("report")["why"].startswith("wrong-hash")
+        quiet.publish()
+        with link(quiet.url) as mqtt:
+            mqtt.publish(TOPICS.command("door"), b'{"do":"look"}')
+        wait_until(lambda: runs(store, model))
+
+
+def test_commands_that_are_none_do_nothing(quiet: Home, door: Path) -> None:
+    store = quiet.enrol()
+    with agent(store) as process:
+        model = quiet.ask(door.read_bytes())
+        wait_until(lambda: runs(store, model))
+        with link(quiet.url) as mqtt:
+            for junk in (b"", b"[]", b"{", b'{"do":"rm -rf"}', b'{"do":' + b"[" * 200, b"\xff" * 70000, b'{"do":"restart"}'):
+                mqtt.publish(TOPICS.command("door"), junk)
+                mqtt.publish(TOPICS.doorbell("garden"), junk)
+        time.sleep(0.5)
+        assert process.poll() is None and runs(store, model)
