@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 
 from ..errors import DeviceError, MissingExtraError, UsageError
 
-WINDOW = 8  # topics of one SUBSCRIBE: no broker takes fewer
+FILTERS = 8  # of one SUBSCRIBE: no broker takes fewer
+WINDOW = FILTERS - 1  # topics that are read at once: the probe is one, too
 TIMEOUT = 15.0  # seconds for what a broker should do at once
 GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -129,11 +130,12 @@ class Link:
         self._connected = False
         self._refused = ""  # why the broker hung up, the last time
         self._losses = 0
+        self._denied: dict[int, str] = {}  # why the broker took a message and threw it away, by its number
         self._up = up
         self._reading = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
-        self._client.on_message = self._on_message
+        self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
         self._client.on_socket_open = _without_delay
         self._client.reconnect_delay_set(1, 60)
         if context := address.context():
@@ -175,6 +177,11 @@ class Link:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def drop(self) -> None:
+        """Lose the connection as a bad link would, without a word to the broker: to test what comes of it."""
+        if (sock := self._client.socket()) is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+
     @property
     def is_connected(self) -> bool:
         return self._connected
@@ -206,6 +213,8 @@ class Link:
             if not taken:
                 why = self._refused or "it is gone, or the link is bad"
                 raise DeviceError("the broker did not take a message", why, "is it larger than the broker allows? try again")
+            if why := self._denied.pop(message.mid, ""):
+                raise DeviceError("the broker does not allow a message", why, "does this client have the right to that topic?")
 
     def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1 without waiting; kept in memory while there is no connection."""
@@ -252,7 +261,9 @@ class Link:
         self._subscribe([topic])
 
     def _subscribe(self, topics: Sequence[str]) -> None:
-        self._client.subscribe([(topic, self._options(qos=0 if topic in self._unsure else 1)) for topic in topics])
+        options = [(topic, self._options(qos=0 if topic in self._unsure else 1)) for topic in topics]
+        for i in range(0, len(options), FILTERS):
+            self._client.subscribe(options[i : i + FILTERS])
 
     def _wait(self, done: Callable[[], object], timeout: float) -> None:
         """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
@@ -288,6 +299,12 @@ class Link:
             self._losses += 1
             self._refused = str(reason) if reason.is_failure else ""
             self._changed.notify_all()
+
+    def _on_publish(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._denied[number] = str(reason)
+        else:
+            self._denied.pop(number, None)  # numbers are used again
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         with self._changed:
