@@ -12,7 +12,9 @@ from typing import NoReturn, Protocol
 
 from ..errors import MemoryLimitError, TodyError, UsageError
 from . import (
+    agent,
     bench,
+    broker,
     cameras,
     check,
     classify,
@@ -21,11 +23,16 @@ from . import (
     convert,
     detect,
     doctor,
+    enroll,
     evaluate,
+    fleet,
     info,
+    keeper,
+    keys,
     models,
     overview,
     profile,
+    push,
     run,
     sensitivity,
 )
@@ -57,6 +64,13 @@ COMMANDS: tuple[Command, ...] = (
     evaluate,
     models,
     cameras,
+    keys,
+    broker,
+    enroll,
+    push,
+    fleet,
+    keeper,
+    agent,
     doctor,
     completion,
 )

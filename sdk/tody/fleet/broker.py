@@ -136,7 +136,7 @@ def access(topics: Topics, dashboards: Sequence[str] = ("dashboard",)) -> str:
         f"readwrite {prefix}/ro/+/%u",
         f"readwrite {prefix}/d/%u/up/+",
         f"read {prefix}/d/%u/down/+",
-        "write homeassistant/+/%u/config",
+        "read homeassistant/status",
         "write homeassistant/+/%u/+/config",
     ]
     lines = [
