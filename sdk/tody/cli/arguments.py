@@ -105,6 +105,22 @@ def threshold(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """5% or 0.05: above 0, at most 1."""
+    value = _number(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 5% or 0.05")
+    return value
+
+
+def seconds(text: str) -> float:
+    """90s, 15m, 2h or 90 as seconds."""
+    value = _number(text.rstrip("smh")) * {"m": 60, "h": 3600}.get(text[-1:], 1)
+    if not 0.0 < value <= 30 * 86400 or len(text) - len(text.rstrip("smh")) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 15m or 2h")
+    return value
+
+
 def positive(text: str) -> float:
     """A number above 0."""
     value = _number(text)

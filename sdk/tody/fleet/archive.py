@@ -59,6 +59,14 @@ class Archive:
         delegations = self._load("targets").signed.delegations
         return sorted(role.removeprefix("g-") for role in (delegations.roles if delegations else ()))
 
+    def roles(self) -> list[tuple[str, int, list[str], str]]:
+        """Of every role: name, how many must sign, the identifiers of its keys, and until when what it signed is valid."""
+        root, targets = self._load("root").signed, self._load("targets").signed
+        delegated = targets.delegations.roles if targets.delegations else {}
+        found = {**root.roles, **(delegated or {})}
+        until = {role: self._load(role).signed.expires for role in found}
+        return [(role, about.threshold, list(about.keyids), f"{until[role]:%Y-%m-%d}") for role, about in found.items()]
+
     def metadata(self) -> dict[str, bytes]:
         """All current metadata and every root, by file name: what devices may ask for. `timestamp.json` is the last."""
         folder = self.folder / "metadata"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,8 @@ class Keyring:
         path = self.folder / f"{name}.pem"
         if path.exists():
             raise UsageError(f"there is a key {name} already", str(path), "tody keys rotate replaces it")
+        if not self._known and self.names():
+            self.signer(self.names()[0])  # one passphrase for all: a slip would show only when the key is needed
         private = signing.Ed25519PrivateKey.generate()
         encryption = signing.serialization.BestAvailableEncryption(self._passphrase(_NEW))
         formats = signing.serialization.Encoding.PEM, signing.serialization.PrivateFormat.PKCS8
@@ -88,12 +91,21 @@ class Keyring:
 
 
 def passphrase_from_environment(purpose: str) -> str:
-    """What TODY_PASSPHRASE holds, or else what the user types."""
+    """What TODY_PASSPHRASE holds, or else what the user types: a new one twice.
+
+    Raises:
+        UsageError: nobody is there to type, or the two are not equal.
+    """
     if "TODY_PASSPHRASE" in os.environ:
         return os.environ["TODY_PASSPHRASE"]
     from getpass import getpass
 
-    return getpass(f"{purpose}: ")
+    if not sys.stdin.isatty():
+        raise UsageError("a passphrase is needed", "there is no terminal to ask", "TODY_PASSPHRASE, or --passphrase-file")
+    typed = getpass(f"{purpose}: ")
+    if purpose == _NEW and getpass("again: ") != typed:
+        raise UsageError("the two passphrases are not equal", "", "try again")
+    return typed
 
 
 class _signing:

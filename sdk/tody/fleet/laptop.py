@@ -14,13 +14,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError, UsageError
+from .archive import Archive
 from .disk import FolderDisk, put
 from .documents import name
 from .keys import Keyring
@@ -95,6 +97,11 @@ class Laptop:
     def keyring(self, ask: Ask) -> Keyring:
         return Keyring(self.folder / "keys", ask)
 
+    @property
+    def archive(self) -> Archive:
+        """The repository to read: without keys."""
+        return Archive(self.folder / "repository")
+
     def repository(self, ask: Ask) -> Repository:
         """The repository; `ask` is called for the passphrase when a key has to be opened."""
         return Repository(self.folder / "repository", self.keyring(ask))
@@ -128,20 +135,39 @@ class Laptop:
             os.close(handle)
 
 
-def create(folder: Path | None, fleet: str, broker: str = "") -> Laptop:
-    """A new fleet's folder, without keys yet.
+def make(folder: Path | None, fleet: str, ask: Ask, groups: Sequence[str] = (), broker: str = "") -> Laptop:
+    """A new fleet: its folder, its keys, its groups. An interruption leaves nothing.
+
+    Args:
+        folder: to be made; None: the usual place.
+        ask: called for the passphrase of the new keys.
 
     Raises:
-        UsageError: the name is none, or there is a fleet in the folder.
+        UsageError: a name or the URL is none, or there is something in the folder.
     """
     try:
         folder = folder or fleets() / name(fleet)
-        laptop = Laptop(folder, name(fleet), broker)
+        part = folder.with_name(f".{folder.name}.part")
+        made = Laptop(part, name(fleet), broker, {name(group): {} for group in groups})
     except ValueError as e:
-        raise UsageError(f"a fleet cannot be called {fleet!r}", str(e), "home, or farm-2") from e
-    if (folder / FILE).exists():
-        raise UsageError(f"{folder} holds a fleet already", "its keys would be lost", "name another folder with --fleet-dir")
-    return laptop
+        raise UsageError(f"{fleet!r} or one of its groups cannot be called so", str(e), "home, or farm-2") from e
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", "a fleet's keys could be lost", "name another folder with --fleet-dir")
+    if broker:
+        Address.check(broker)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        repository = made.repository(ask)
+        repository.create()
+        for group in made.groups:
+            repository.add_group(group)
+        made.save()
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return replace(made, folder=folder)
 
 
 def fleets() -> Path:

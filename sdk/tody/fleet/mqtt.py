@@ -51,6 +51,22 @@ class Address:
         Raises:
             UsageError: the URL is none, a file is missing, or a broker beyond this machine would be spoken to in the clear.
         """
+        scheme, host, port = Address.check(url)
+        if scheme == "mqtt":
+            return Address(host, port)
+        folder = identity or Path()
+        files = (folder / AUTHORITY, folder / CERTIFICATE, folder / KEY)
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "put them there")
+        return Address(host, port, files)
+
+    @staticmethod
+    def check(url: str) -> tuple[str, str, int]:
+        """Scheme, host and port of a broker's URL.
+
+        Raises:
+            UsageError: as `parse`, but for the files.
+        """
         try:
             parts = urlsplit(url if "//" in url else f"mqtts://{url}")
             host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
@@ -58,16 +74,10 @@ class Address:
             raise UsageError(f"{url!r} has no sound host or port", str(e), "mqtts://HOST:8883") from e
         if parts.scheme not in PORTS or not host:
             raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
-        if parts.scheme == "mqtt":
-            if not is_local(host):
-                why = "anybody on the way could read and change what is said"
-                raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")
-            return Address(host, port)
-        folder = identity or Path()
-        files = (folder / AUTHORITY, folder / CERTIFICATE, folder / KEY)
-        if missing := [file.name for file in files if not file.is_file()]:
-            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "put them there")
-        return Address(host, port, files)
+        if parts.scheme == "mqtt" and not is_local(host):
+            why = "anybody on the way could read and change what is said"
+            raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")
+        return parts.scheme, host, port
 
     def context(self) -> ssl.SSLContext | None:
         """What a connection is encrypted with: the broker must have a certificate of the authority for this very host.

@@ -76,13 +76,15 @@ class Repository(Archive):
         delegations = targets.signed.delegations or tuf.Delegations(keys={}, roles={})
         if role in (delegations.roles or {}):
             raise UsageError(f"there is a group {group} already", "", "")
+        above = self.keys.signer("targets-1")
+        self.keys.signer(ONLINE)
         signer = self.keys.create(role)
         paths = [f"desired/{group}.json", f"release/{group}/*"]
         delegations.roles[role] = tuf.DelegatedRole(role, [], 1, True, paths=paths)
         targets.signed.delegations = delegations
         targets.signed.add_key(signer.public_key, role)
         self._write(role, tuf.Targets(expires=self._expires("group")), [signer])
-        self._sign_next("targets", targets, [self.keys.signer("targets-1")], "targets")
+        self._sign_next("targets", targets, [above], "targets")
         self.sign_online()
 
     def sign_documents(

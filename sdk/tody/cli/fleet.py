@@ -1,0 +1,52 @@
+"""tody fleet: what groups of devices shall run, and how they are."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import steering
+from .laptop import add_fleet
+from .output import Output
+
+NAME = "fleet"
+HELP = "pause, resume and roll back what a group runs, pin a device, compare two models; see how the devices are"
+
+
+class Part(NamedTuple):
+    """A verb below `tody fleet`."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Output], int]
+
+
+PARTS = {
+    "devices": Part("list the devices that are known; --forget one", steering.devices_arguments, steering.devices),
+    "releases": Part("list the models that a group can run", steering.group_argument, steering.releases),
+    "pause": Part("no device begins an update from now on", steering.change_arguments, steering.pause),
+    "resume": Part("go on with a rollout that was paused", steering.change_arguments, steering.resume),
+    "rollback": Part("everybody returns to the model before, at once", steering.change_arguments, steering.rollback),
+    "pin": Part("one device runs this release, whatever is pushed", steering.pin_arguments, steering.pin),
+    "unpin": Part("a device runs what its group does", steering.unpin_arguments, steering.unpin),
+    "split": Part("a share of the devices runs another release, to compare the two", steering.split_arguments, steering.split),
+    "shadow": Part("a release runs beside the present one and is only compared", steering.split_arguments, steering.shadow),
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    for name, part in PARTS.items():
+        about = part.help[0].upper() + part.help[1:] + "."
+        below = parts.add_parser(name, help=part.help, description=about, allow_abbrev=False)
+        part.arguments(below)
+        add_fleet(below)
+        below.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
+        )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    return PARTS[args.part].run(args, out)
