@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import steering
+from . import seeing, steering
 from .laptop import add_fleet
 from .output import Output
 
@@ -24,6 +24,9 @@ class Part(NamedTuple):
 
 
 PARTS = {
+    "status": Part("how the devices and rollouts are", seeing.status_arguments, seeing.status),
+    "watch": Part("the same, again and again", seeing.watch_arguments, seeing.watch),
+    "dashboard": Part("the same as a page in a browser", seeing.dashboard_arguments, seeing.dashboard),
     "devices": Part("list the devices that are known; --forget one", steering.devices_arguments, steering.devices),
     "releases": Part("list the models that a group can run", steering.group_argument, steering.releases),
     "pause": Part("no device begins an update from now on", steering.change_arguments, steering.pause),

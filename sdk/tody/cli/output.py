@@ -32,6 +32,11 @@ class Output:
         if not self.as_json:
             print(_visible(text), flush=True)
 
+    def clear(self) -> None:
+        """Begin again at the top, if a person looks at a terminal."""
+        if not self.as_json and sys.stdout.isatty():
+            print("\x1b[H\x1b[2J", end="")
+
     def data(self, value: dict[str, Any]) -> None:
         """An object for programs; nothing without --json."""
         if self.as_json:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from .certificates import DAYS, Authority
 from .disk import FolderDisk, put
-from .laptop import CLIENT, Laptop
+from .laptop import CLIENT, VIEWER, Laptop
 from .mqtt import AUTHORITY, CERTIFICATE, KEY
 from .topics import Topics
 
@@ -145,6 +145,7 @@ def access(topics: Topics, dashboards: Sequence[str] = ("dashboard",)) -> str:
     ]
     users = {
         CLIENT: [f"readwrite {prefix}/#", "readwrite homeassistant/#"],
+        VIEWER: [f"read {prefix}/#"],
         "keeper": [f"read {prefix}/#", f"readwrite {prefix}/repo/#", f"readwrite {prefix}/g/+/desired"],
         "homeassistant": [f"read {prefix}/d/#", f"read {prefix}/ro/#", "readwrite homeassistant/#"],
         "telegraf": [f"read {prefix}/d/#", f"read {prefix}/ro/#"],
@@ -195,6 +196,7 @@ def init(laptop: Laptop, authority: Authority, folder: Path, setup: Setup) -> st
         put(disk, file, [content])
     hand_over(authority, folder)
     issue_identity(authority, CLIENT, laptop.identity)
+    issue_identity(authority, VIEWER, laptop.identity / VIEWER)
     _write_dashboards(laptop, passwords, setup)
     laptop.broker = f"mqtts://{_bracketed(setup.hosts[0])}:{setup.ports.mqtts}"
     laptop.save()

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import time
 from collections.abc import Callable
 
-from .mqtt import WINDOW, Link
+from .laptop import CLIENT, VIEWER, Laptop
+from .mqtt import WINDOW, Address, Link
 from .overview import Overview
 
 Progress = Callable[[int, int], None]
@@ -63,3 +65,32 @@ class Gatherer:
             self._waiting.put_nowait((topic, payload, self._now()))
         except queue.Full:
             return
+
+
+def overview_of(fleet: Laptop) -> Overview:
+    """What the laptop itself knows of its fleet: the devices, and what was signed for them."""
+    overview = Overview(fleet.topics, fleet.devices)
+    refresh(overview, fleet, b"")
+    return overview
+
+
+def refresh(overview: Overview, fleet: Laptop, before: bytes) -> bytes:
+    """See what has been signed since a state of the repository; returns its newest, for the next call."""
+    archive = fleet.archive
+    if archive.exists and archive.timestamp != before:
+        signed = [(archive.desired(group), archive.releases(group)) for group in archive.groups]
+        overview.desired = {desired.group: desired for desired, _ in signed if desired}
+        overview.releases = {release.model: release for _, releases in signed for release in releases}
+    return archive.timestamp
+
+
+def viewer(fleet: Laptop) -> Link:
+    """A connection that only looks, not opened yet.
+
+    Raises:
+        UsageError: no broker is known, or its address cannot be used.
+    """
+    own = fleet.identity / VIEWER
+    if not own.is_dir():  # a broker that asks for no certificates, or that somebody else has set up
+        return fleet.link(CLIENT if fleet.broker.startswith("mqtts") else f"{VIEWER}-{secrets.token_hex(4)}")
+    return Link(Address.parse(fleet.broker, own), VIEWER, fleet.topics.up(VIEWER, "probe"))

@@ -1,0 +1,174 @@
+// MQTT 3.1.1 over WebSockets, as much as a reader needs: connect, subscribe, receive with QoS 0 and 1, ping, come back.
+// It cannot publish: what is shown here is changed by the signing commands only.
+// SPDX-License-Identifier: Apache-2.0
+"use strict";
+
+const WINDOW = 8; // topics of one SUBSCRIBE: no broker takes fewer
+const MOST_PACKET = 8 << 20; // bytes
+const KEEP_ALIVE = 20; // seconds
+const DELAYS = [1, 2, 4, 8, 15]; // seconds before the next try to connect
+const REFUSALS = ["", "it speaks another MQTT", "it refuses the client's name", "it is not ready", "wrong user or password",
+  "not authorized"];
+const CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, SUBSCRIBE = 8, SUBACK = 9, UNSUBSCRIBE = 10, PINGREQ = 12;
+const PINGRESP = 13;
+const encoder = new TextEncoder(), decoder = new TextDecoder();
+
+class Mqtt {
+  // connected() after every connection, message(topic, bytes, isRetained), closed(why, seconds until the next try).
+  constructor(url, user, password, {connected, message, closed}) {
+    Object.assign(this, {url, user, password, connected, message, closed});
+    this.tries = 0;
+    this.packet = 0;
+    this.open();
+    setInterval(() => this.watch(), 1000 * KEEP_ALIVE / 2);
+    addEventListener("online", () => this.again());
+  }
+
+  open() {
+    this.timer = 0;
+    this.rest = new Uint8Array(0);
+    this.waiting = new Map(); // packet number -> [resolve, reject]; "ping" as well
+    this.why = "";
+    this.heard = Date.now();
+    const socket = this.socket = new WebSocket(this.url, "mqtt");
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.send(CONNECT, 0, this.greeting());
+    socket.onmessage = (event) => socket === this.socket && this.receive(new Uint8Array(event.data));
+    socket.onclose = () => socket === this.socket && this.lost();
+  }
+
+  lost() {
+    this.ready = false;
+    for (const [, reject] of this.waiting.values()) reject(new Error("the connection broke"));
+    this.waiting.clear();
+    const delay = DELAYS[Math.min(this.tries++, DELAYS.length - 1)];
+    this.closed(this.why || "the broker cannot be reached", delay);
+    this.timer = setTimeout(() => this.open(), 1000 * delay);
+  }
+
+  again() { // at once, if it waits for the next try
+    if (!this.timer) return;
+    clearTimeout(this.timer);
+    this.open();
+  }
+
+  hangUp(why) {
+    this.why = why;
+    this.socket.close();
+    this.socket.onclose = null; // a dead link would answer late
+    this.lost();
+  }
+
+  watch() { // notices a link that died without a word
+    if (!this.ready) return;
+    if (Date.now() - this.heard > 1500 * KEEP_ALIVE) this.hangUp("the broker does not answer");
+    else this.send(PINGREQ, 0, []);
+  }
+
+  greeting() {
+    const name = "page-" + crypto.getRandomValues(new Uint32Array(2)).join("-");
+    const flags = 2 | (this.user ? 128 : 0) | (this.password ? 64 : 0); // 2: a clean session
+    const words = [name, ...[this.user, this.password].filter(Boolean)].map(text);
+    return [...text("MQTT"), 4, flags, 0, KEEP_ALIVE * 2, ...words.flatMap((word) => [...word])];
+  }
+
+  send(kind, flags, body) {
+    if (this.socket.readyState !== WebSocket.OPEN) return;
+    const length = [];
+    let rest = body.length;
+    do length.push(rest & 127 | (rest > 127 ? 128 : 0)); while (rest >>= 7);
+    this.socket.send(new Uint8Array([kind << 4 | flags, ...length, ...body]));
+  }
+
+  answer(key) {
+    return new Promise((resolve, reject) => this.waiting.set(key, [resolve, reject]));
+  }
+
+  // Go on hearing of these topics, which may hold wildcards. Rejects when the broker refuses one.
+  async subscribe(topics, qos) {
+    for (let i = 0; i < topics.length; i += WINDOW) {
+      const id = this.number();
+      this.send(SUBSCRIBE, 2, [...id, ...topics.slice(i, i + WINDOW).flatMap((topic) => [...text(topic), qos])]);
+      const codes = await this.answer(id[0] << 8 | id[1]);
+      if (codes.includes(128)) throw new Error("the broker does not let this page read");
+    }
+  }
+
+  // Have what is retained at these exact topics sent once, a few at a time. done(how many) after each window.
+  async read(topics, done) {
+    for (let i = 0; i < topics.length; i += WINDOW) {
+      const window = topics.slice(i, i + WINDOW);
+      await this.subscribe(window, 1);
+      await this.fence();
+      this.send(UNSUBSCRIBE, 2, [...this.number(), ...window.flatMap((topic) => [...text(topic)])]);
+      done(i + window.length);
+    }
+  }
+
+  fence() { // brokers answer in order: when the ping comes back, so has what was asked for before
+    const answered = this.answer("ping");
+    this.send(PINGREQ, 0, []);
+    return answered;
+  }
+
+  number() {
+    this.packet = this.packet % 65535 + 1;
+    return [this.packet >> 8, this.packet & 255];
+  }
+
+  receive(bytes) {
+    this.heard = Date.now();
+    const all = new Uint8Array(this.rest.length + bytes.length);
+    all.set(this.rest);
+    all.set(bytes, this.rest.length);
+    let at = 0;
+    for (let end; (end = packetEnd(all, at)) && end.at <= all.length; at = end.at) {
+      this.handle(all[at] >> 4, all[at] & 15, all.subarray(end.body, end.at));
+    }
+    const next = packetEnd(all, at);
+    if (next && next.at - at > MOST_PACKET) return this.hangUp("the broker sent a message that is too large");
+    this.rest = all.slice(at);
+  }
+
+  handle(kind, flags, body) {
+    if (kind === CONNACK) this.welcomed(body[1]);
+    else if (kind === PUBLISH) this.received(flags, body);
+    else if (kind === SUBACK) this.resolve(body[0] << 8 | body[1], [...body.subarray(2)]);
+    else if (kind === PINGRESP) this.resolve("ping");
+  }
+
+  welcomed(code) {
+    if (code) return this.hangUp(`the broker says no: ${REFUSALS[code] || "code " + code}`);
+    this.ready = true;
+    this.tries = 0;
+    this.connected();
+  }
+
+  received(flags, body) {
+    const qos = flags >> 1 & 3, end = 2 + (body[0] << 8 | body[1]);
+    if (qos) this.send(PUBACK, 0, [body[end], body[end + 1]]);
+    this.message(decoder.decode(body.subarray(2, end)), body.subarray(qos ? end + 2 : end), (flags & 1) === 1);
+  }
+
+  resolve(key, value) {
+    const found = this.waiting.get(key);
+    this.waiting.delete(key);
+    if (found) found[0](value);
+  }
+}
+
+function text(string) {
+  const bytes = encoder.encode(string);
+  return [bytes.length >> 8, bytes.length & 255, ...bytes];
+}
+
+// Where the packet at this place has its body and its end; null: not known yet.
+function packetEnd(bytes, at) {
+  let length = 0;
+  for (let i = 0; i < 4; i++) {
+    if (at + 1 + i >= bytes.length) return null;
+    length |= (bytes[at + 1 + i] & 127) << 7 * i;
+    if (bytes[at + 1 + i] < 128) return {body: at + 2 + i, at: at + 2 + i + length};
+  }
+  return {body: at + 5, at: Infinity}; // no length is that long: refused as too large
+}
