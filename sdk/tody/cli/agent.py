@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--poll", type=positive, default=900.0, metavar="S", help="look at least so often, in seconds (900)")
     parser.add_argument("--test-time", type=positive, metavar="S", help="longest self-test of a model, in seconds (180)")
     parser.add_argument("--threads", type=count, metavar="N", help="threads of the models (default: as many as there are CPUs)")
+    parser.add_argument("--homeassistant", action="store_true", help="announce the device to Home Assistant")
     for word in ("fleet", "device", "group"):
         parser.add_argument(f"--{word}", metavar="NAME", help=f"the {word} (default: as enrolled)")
     parser.add_argument("--broker", metavar="URL", help="mqtts://HOST, or mqtt://localhost (default: as enrolled)")
@@ -31,7 +32,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     store = args.store or device.default_store()
     who = device.load_device(store, fleet=args.fleet, device=args.device, group=args.group, broker=args.broker)
-    given = {"poll_s": args.poll, "source": args.source, "stick": args.stick, "threads": args.threads}
+    words = ("source", "stick", "threads", "homeassistant")
+    given = {"poll_s": args.poll, **{word: getattr(args, word) for word in words}}
     if args.test_time:
         given["test_s"] = args.test_time
 

@@ -18,15 +18,18 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._runtime import __version__
 from ..errors import DeviceError, MissingExtraError, TodyError
 from .budget import TIMEOUT as TEST
 from .camera_process import CameraProcess
 from .cycle import Cycle
 from .device import Device, load_root
 from .disk import FolderDisk
+from .homeassistant import HomeAssistant
 from .mqtt import TIMEOUT, Link
 from .reports import presence
 from .rollout import watched_by
+from .sender import Sender
 from .store import Store
 from .world import FleetWorld
 
@@ -49,6 +52,7 @@ class Options:
         stick: a folder with an exported repository.
         poll_s, test_s: seconds between looks, and for a self-test.
         threads: of the models.
+        homeassistant: announce the device to Home Assistant.
     """
 
     source: str | None = None
@@ -56,6 +60,7 @@ class Options:
     poll_s: float = POLL
     test_s: float = TEST
     threads: int | None = None
+    homeassistant: bool = False
 
 
 STANDARD = Options()
@@ -109,7 +114,7 @@ class Agent:
         """
         with locked(self._folder), self._present():
             world, cycle = self._begin()
-            with self._camera_process() as camera:
+            with self._telemetry(), self._camera_process() as camera:
                 if once:
                     self._wake.wait(TIMEOUT if self._options.stick is None else 1.0)
                 while not self._stopped:
@@ -144,7 +149,13 @@ class Agent:
 
     def _camera_process(self) -> CameraProcess | nullcontext[None]:
         source = self._options.source
-        return CameraProcess(self._folder, source, self._options.threads, self._say) if source else nullcontext()
+        name, threads = self._device.device, self._options.threads
+        return CameraProcess(self._folder, source, name, threads, self._say) if source else nullcontext()
+
+    def _telemetry(self) -> Sender:
+        topics, name = self._device.topics, self._device.device
+        entities = HomeAssistant(topics, name, __version__) if self._options.homeassistant else None
+        return Sender(self._folder, self._link, topics, name, entities, note=self._say)
 
     def _turn(self, world: FleetWorld, cycle: Cycle, camera: CameraProcess | None) -> float:
         """Look if it is time, act, tell; returns the seconds until the next turn."""

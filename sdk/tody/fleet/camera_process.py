@@ -22,12 +22,13 @@ class CameraProcess:
     Args:
         store: the device's store, whose model it uses.
         source: what a Camera opens.
+        camera: its name in events.
         threads: of the model.
         say: called with lines for the log.
     """
 
-    def __init__(self, store: Path, source: str, threads: int | None, say: Callable[[str], None]) -> None:
-        order = {"store": str(store), "source": source, "threads": threads}
+    def __init__(self, store: Path, source: str, camera: str, threads: int | None, say: Callable[[str], None]) -> None:
+        order = {"store": str(store), "source": source, "threads": threads, "camera": camera}
         self._command = [sys.executable, "-m", "tody.fleet.camera_worker", json.dumps(order)]
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 from ..camera import Camera
 from ..errors import TodyError
@@ -20,14 +21,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, who then ends this process
     try:
-        with follow(order["store"], order["threads"]) as look, Camera(order["source"]) as camera:
+        with follow(order["store"], order["threads"], order["camera"]) as look, Camera(order["source"]) as camera:
+            dropped = 0
             for frame in camera:
                 if ended.is_set() or os.getppid() != parent:  # the agent is gone
                     break
-                try:
-                    look(frame)
-                except TodyError:  # counted as an error of the model
-                    continue
+                missed, dropped = camera.dropped - dropped, camera.dropped
+                with suppress(TodyError):  # counted as an error of the model
+                    look(frame, missed)
     except TodyError as e:
         print(e, file=sys.stderr)
         return e.exit_code

@@ -25,10 +25,12 @@ from ..run.detections import Detections
 from ..run.model import load
 from . import health
 from .device import default_store
+from .names import read_names
 from .shadow import FILE as SHADOW
 from .shadow import Shadow, asked
 from .state import State, decode
 from .store import COPIES
+from .telemetry import Telemetry
 
 TICK = 0.1  # seconds between two looks at the store
 TRIAL_PERIOD, PERIOD = 1.0, 10.0  # seconds between two records; rarer without a trial, for flash memory wears out
@@ -51,6 +53,7 @@ class Followed:
     Args:
         store: the device's store; None: where it lies by default.
         threads: as `tody.load` takes it.
+        camera: its name in events; None: nothing is measured for the agent to send but health.
         options: as Detector takes them: score, iou, limit, labels.
 
     Attributes:
@@ -58,7 +61,13 @@ class Followed:
         fault: why the model that should be used is not.
     """
 
-    def __init__(self, store: str | os.PathLike[str] | None = None, threads: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        camera: str | None = "camera",
+        **options: Any,
+    ) -> None:
         self._store = Path(store) if store is not None else default_store()
         self._threads, self._options = threads, options
         self._run, self._boot = secrets.token_hex(6), health.boot()
@@ -70,6 +79,7 @@ class Followed:
         self._seen: object = None
         self._due = 0.0
         self._end = threading.Event()
+        self._telemetry = _telemetry(self._store, camera)
         self._follow()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="tody-follow")
         self._thread.start()
@@ -78,10 +88,13 @@ class Followed:
     def model(self) -> str | None:
         return self._used.model if self._used else None
 
-    def __call__(self, frame: Any) -> Any:
+    def __call__(self, frame: Any, dropped: int = 0) -> Any:
         """What the model in use finds in a frame: Detections, or labels of a classifier.
 
         Before the first model has come, nothing is found.
+
+        Args:
+            dropped: frames that the camera gave and nobody looked at since the last call, for the metrics.
 
         Raises:
             UsageError: the frame is none.
@@ -95,9 +108,14 @@ class Followed:
             found = used.look(frame)
         except Exception:
             used.errors += 1
+            if self._telemetry:
+                self._telemetry.error()
             raise
-        used.ms.append((time.perf_counter() - start) * 1e3)
+        seconds = time.perf_counter() - start
+        used.ms.append(seconds * 1e3)
         used.frames += 1
+        if self._telemetry:
+            self._telemetry.frame(frame, found, seconds, dropped)
         if self._shadow:
             self._shadow.offer(frame, found)
         return found
@@ -114,6 +132,8 @@ class Followed:
         self._thread.join()
         if self._shadow:
             self._shadow.close()
+        if self._telemetry:
+            self._telemetry.__exit__()
         self._tell("closed")
 
     def record(self, state: str = "running") -> health.Record:
@@ -159,6 +179,8 @@ class Followed:
             self._unloadable, self.fault = model, str(e).split("\n")[0][:300]
         else:
             self._used = _Used(model, look)
+            if self._telemetry:
+                self._telemetry.use(model, read_names(self._store).get(model, (None, ""))[0])
 
     def _load(self, model: str) -> Detector | Classifier:
         """A detector or classifier that has run once: the first inference reads the weights from the disk."""
@@ -194,7 +216,9 @@ class Followed:
             return
 
 
-def follow(store: str | os.PathLike[str] | None = None, threads: int | None = None, **options: Any) -> Followed:
+def follow(
+    store: str | os.PathLike[str] | None = None, threads: int | None = None, camera: str | None = "camera", **options: Any
+) -> Followed:
     """A detector that follows the fleet: `Followed` says what it takes.
 
     Example:
@@ -202,7 +226,17 @@ def follow(store: str | os.PathLike[str] | None = None, threads: int | None = No
             for frame in camera:
                 print(detect(frame))
     """
-    return Followed(store, threads, **options)
+    return Followed(store, threads, camera, **options)
+
+
+def _telemetry(store: Path, camera: str | None) -> Telemetry | None:
+    """Telemetry that is running; none if the disk does not allow it, for that is no reason not to look."""
+    if camera is None:
+        return None
+    try:
+        return Telemetry(store, camera).__enter__()
+    except OSError:
+        return None
 
 
 def read_state(store: Path) -> State:

@@ -24,6 +24,7 @@ from .documents import encode as encode_document
 from .fetch import fetch
 from .health import Health
 from .mqtt import WINDOW, Link
+from .names import add_names, read_names
 from .needs import lacking
 from .reports import Report, result_code
 from .rollout import asked_of, turn, watched_by
@@ -141,8 +142,9 @@ class FleetWorld:
         release = self._release(asked_of(desired, self.device.device))
         beside = self._release(desired.shadow[0]) if desired.shadow else None
         stored = self._store.has_model(release.model)
-        self._remember(desired)
-        return Wanted(desired, release, beside, lacking(release, self._folder, stored), self._turn(desired, release.model))
+        wanted = Wanted(desired, release, beside, lacking(release, self._folder, stored), self._turn(desired, release.model))
+        self._remember(wanted)
+        return wanted
 
     def _release(self, model: str) -> Release:
         release = parse_release(self._trust.document(f"release/{self.device.group}/{model}.json"))
@@ -159,8 +161,9 @@ class FleetWorld:
         codes = {other: result_code(found[topic], desired.begun) for other, topic in topics.items()}
         return turn(desired, self.device.device, {other: code for other, code in codes.items() if code})
 
-    def _remember(self, desired: Desired) -> None:
-        content = encode_document(desired)
+    def _remember(self, wanted: Wanted) -> None:
+        add_names(self._folder, wanted.releases.values(), self._store.state.wanted)
+        content = encode_document(wanted.desired)
         path = self._folder / CONDITIONS
         if not path.is_file() or path.read_bytes() != content:
             put(FolderDisk(self._folder), CONDITIONS, [content])
@@ -256,14 +259,14 @@ class FleetWorld:
         """Tell where the device stands, and how far it came with the model that is asked for."""
         state, wanted, record = self._store.state, self.wanted, self.watch.record()
         asked = wanted.release if wanted else None
-        running = asked if asked and asked.model == state.running else None
+        version, name = read_names(self._folder).get(state.running or "", (None, ""))
         code, why = self._standing(wanted, action)
         report = Report(
             device=self.device.device,
             group=self.device.group,
             model=state.running,
-            version=running.version if running else None,
-            name=running.name if running else "",
+            version=version,
+            name=name,
             trial=state.trial is not None,
             previous=state.active if state.trial else state.previous,
             asked=asked.model if asked else None,
