@@ -85,13 +85,13 @@ class Tracker:
         """
         if not self._tracks and not len(found):
             return []
+        gone = [track for track in self._tracks if not 0 <= now - track.seen <= self._patience]
+        self._tracks = [track for track in self._tracks if 0 <= now - track.seen <= self._patience]
+        events = self._ends(gone)
         matched, free = self._match(found)
         tracks = [_seen(track, found, matched[i], now) if i in matched else track for i, track in enumerate(self._tracks)]
-        gone = [track for track in tracks if not 0 <= now - track.seen <= self._patience]
-        tracks = [track for track in tracks if 0 <= now - track.seen <= self._patience]
-        tracks += [_begun(found, row, now) for row in free[: max(0, MOST_TRACKS - len(tracks))]]
-        self._tracks = tracks
-        return [*self._ends(gone), *(event for track in tracks if (event := self._news(track, now)))]
+        self._tracks = tracks + [_begun(found, row, now) for row in free[: MOST_TRACKS - len(tracks)]]
+        return events + [event for track in self._tracks if (event := self._news(track, now))]
 
     def end(self) -> list[Event]:
         """The camera stops: everything ends."""

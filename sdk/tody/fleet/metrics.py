@@ -85,7 +85,8 @@ def _bounded(labels: Counter[str]) -> dict[str, int]:
     if len(labels) <= MOST_LABELS:
         return dict(labels)
     other = PREFIX + OTHER
-    kept = {key: count for key, count in labels.most_common(MOST_LABELS - 1) if key != other}
+    named = Counter({key: count for key, count in labels.items() if key != other})
+    kept = dict(named.most_common(MOST_LABELS - 1))
     return kept | {other: labels.total() - sum(kept.values())}
 
 

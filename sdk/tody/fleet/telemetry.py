@@ -172,25 +172,28 @@ class Telemetry:
             drifts = {f"{kind}_drift": None if (v := drift.index(kind)) is None else round(v, 4) for kind in BINS}
             sample = {"time": round(self._now(), 3), **board_sample(version), **done.sample(tick), **drifts}
             self._pending.append((METRICS, sample))
-        self._put(drift if done is not None else None)
+            self._save(drift, close)
+        self._put()
 
-    def _put(self, drift: Drift | None) -> None:
+    def _save(self, drift: Drift, close: bool) -> None:
+        """Write the reference, now and then while it is learned, and when it has been."""
+        has_changed = drift.model and drift.learned < self._learn + 2 * self._period
+        if has_changed and (close or not drift.is_learning or self._tick() - self._saved >= SAVE):
+            try:
+                put(self._disk, DRIFT_FILE, [drift.encode()])
+                self._saved = self._tick()
+            except OSError as e:
+                self._note(f"the reference of drift cannot be written: {e}")
+
+    def _put(self) -> None:
         try:
             for kind in (EVENT, METRICS):
                 if bodies := [body for other, body in self._pending if other == kind]:
                     self._outbox.add(kind, bodies)
                     self._pending = [entry for entry in self._pending if entry[0] != kind]
-            if drift is not None and self._is_worth_saving(drift):
-                put(self._disk, DRIFT_FILE, [drift.encode()])
-                self._saved = self._tick()
         except OSError as e:
             self._note(f"telemetry cannot be written: {e}")
             self._shorten()
-
-    def _is_worth_saving(self, drift: Drift) -> bool:
-        """Now and then while it is learned, and when it has been."""
-        has_changed = bool(drift.model) and drift.learned < self._learn + 2 * self._period
-        return has_changed and (not drift.is_learning or self._tick() - self._saved >= SAVE)
 
     def _shorten(self) -> None:
         """Keep memory bounded while the disk is full: the two oldest of a kind become one."""
