@@ -68,7 +68,7 @@ def owner(args: argparse.Namespace, out: Output) -> Iterator[Owner]:
     from ..fleet.signing import Owner
 
     with out.stages() as stages:
-        yield Owner(laptop(args), asker(args), args.to, stages, out.note)
+        yield Owner(laptop(args), asker(args), getattr(args, "to", None), stages, out.note)
 
 
 def the_group(args: argparse.Namespace) -> str:

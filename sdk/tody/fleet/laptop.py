@@ -158,6 +158,7 @@ def make(folder: Path | None, fleet: str, ask: Ask, groups: Sequence[str] = (), 
         Address.check(broker)
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700)
     try:
         repository = made.repository(ask)
         repository.create()
