@@ -65,6 +65,17 @@ def scales(weights: Array, bits: int, power: Array | None = None, floor: float |
     return best
 
 
+def short_steps(steps: Array, unit: float) -> Array:
+    """Steps near these whose multipliers, `unit` times the step, have 8 significant bits or nearly so: they are coded in half.
+
+    A step that is off by 2^-9 costs nothing, because the weights are rounded after it was chosen.
+    """
+    if unit == 0:
+        return steps
+    fraction, exponent = np.frexp(steps.astype(np.float64) * unit)
+    return np.asarray(np.ldexp(np.rint(fraction * 256) / 256, exponent) / unit, np.float32)
+
+
 def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
     """Weights that give the float32 model's outputs on the quantised model's inputs: ridge regression towards the old ones.
 

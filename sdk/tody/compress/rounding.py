@@ -22,7 +22,7 @@ from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
 from ..convert.sparse import gains_from_blocks
 from . import palette
-from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, uniform
+from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, short_steps, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
@@ -181,12 +181,13 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
     kept = _kept(graph, layer, weights, sparsity)
-    floor = _floor(graph, layer)
+    floor, unit = _floor(graph, layer), _unit(graph, node)
     step, nearest = _levels(fitted * kept, layer, floor)
+    step = short_steps(step, unit)
     levels = _rounded(fitted, step, nearest, moments, kept)
     if moments.count and layer.bits <= PALETTE_BITS:
         better = step * rescale(fitted / step[..., None], levels, moments)
-        step = np.maximum(better, floor).astype(np.float32)
+        step = short_steps(np.maximum(better, floor).astype(np.float32), unit)
         levels = _rounded(fitted, step, nearest, moments, kept)
     if moments.count:
         for each in layer.nodes:
@@ -234,6 +235,14 @@ def _floor(graph: Graph, layer: _Layer) -> Array:
         if quant is not None:
             floors.append(np.abs(_bias(graph, node, (layer.groups, -1))) / (_BIAS_RANGE * quant.scales[0]))
     return np.asarray(np.maximum.reduce(np.broadcast_arrays(*floors)))
+
+
+def _unit(graph: Graph, node: Node) -> float:
+    """What a layer's multipliers are to the steps of its weights: input step / output step; 0 if it has none of these."""
+    source, users = graph.producer().get(first_input(node)), graph.consumers().get(first_output(node), [])
+    taken = None if source is None or source.op != "cast" else graph.values[first_input(source)].quant
+    made = next((q for user in users if user.op == "cast" and (q := graph.values[first_output(user)].quant)), None)
+    return 0.0 if taken is None or made is None else taken.scale / made.scale
 
 
 def _bias(graph: Graph, node: Node, shape: tuple[int, ...]) -> Array:

@@ -199,3 +199,12 @@ def test_rows_times_matrices_is_the_layer(op: str, attrs: Any, weights: Any, tak
     found = rows(node, x, matrix.shape[0], made, places) @ matrix.transpose(0, 2, 1)
     wanted = y.reshape(-1, made[-1])[places]
     np.testing.assert_allclose(found.transpose(1, 0, 2).reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_short_steps_are_near_and_give_multipliers_of_few_bits() -> None:
+    steps = np.random.default_rng(1).uniform(1e-4, 1e-1, (2, 500)).astype(np.float32)
+    short = levels.short_steps(steps, 0.37)
+    np.testing.assert_allclose(short, steps, rtol=2**-8)
+    low = (short.astype(np.float64) * 0.37).astype(np.float32).view(np.uint32) & 0xFFFF
+    assert np.isin(low, [0, 1, 0xFFFF]).all() and (low == 0).mean() > 0.6
+    assert (levels.short_steps(steps, 0.0) == steps).all()

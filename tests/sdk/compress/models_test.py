@@ -15,6 +15,7 @@ pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 
 import tody
+from tody import format
 from tody.compress import compress
 
 MODELS, DATA = (Path(os.environ.get(name, "")) for name in ("TODY_MODELS", "TODY_DATA"))
@@ -43,3 +44,4 @@ def test_a_classifier_keeps_its_classes() -> None:
         metric="agreement",
     )
     assert report.accuracy.agreement.argmax is not None and report.accuracy.agreement.argmax >= 0.95
+    assert len(format.write(format.read(report.content), coded=True)) <= 0.23 * report.before.file_bytes
