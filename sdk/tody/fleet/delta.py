@@ -66,7 +66,26 @@ def _steps(old: bytes, new: bytes) -> Iterator[tuple[_Step, bytes]]:
             kind = ADD if part.dtype in ("int8", "uint8") else XOR
             yield _Step(kind, twin.at, size), _difference(kind, before, own)
         else:
-            yield _Step(DATA, 0, size), own
+            yield from _edited(before, own, twin.at if twin else 0)
+
+
+def _edited(before: bytes, own: bytes, at: int) -> Iterator[tuple[_Step, bytes]]:
+    """A stretch that begins and ends as the old one does, which lies at `at`: a name or a number in it has changed."""
+    head = _alike(before, own)
+    tail = _alike(before[head:][::-1], own[head:][::-1])
+    if head:
+        yield _Step(COPY, at, head), b""
+    if middle := own[head : len(own) - tail]:
+        yield _Step(DATA, 0, len(middle)), middle
+    if tail:
+        yield _Step(COPY, at + len(before) - tail, tail), b""
+
+
+def _alike(a: bytes, b: bytes) -> int:
+    """How many bytes at the front are the same."""
+    size = min(len(a), len(b))
+    differ = np.flatnonzero(np.frombuffer(a, np.uint8, size) != np.frombuffer(b, np.uint8, size))
+    return int(differ[0]) if differ.size else size
 
 
 def apply_delta(old: bytes, delta: bytes, size: int) -> Iterator[bytes]:
