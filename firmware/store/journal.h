@@ -15,7 +15,7 @@ typedef enum tody_slot_state {
     TODY_SLOT_EMPTY = 0,
     TODY_SLOT_LOADING = 1,    // an upload began; `written` bytes of it are safe
     TODY_SLOT_READY = 2,      // has been compared with its SHA-256
-    TODY_SLOT_TRIAL = 3,      // runs after a start, `boots` times more, unless it is confirmed
+    TODY_SLOT_TRIAL = 3,      // runs after a start, `boots` times more where another model could run
     TODY_SLOT_CONFIRMED = 4,  // runs after a start
     TODY_SLOT_FAILED = 5,     // was on trial and not confirmed: runs only when asked for
 } tody_slot_state;

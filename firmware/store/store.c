@@ -45,29 +45,47 @@ bool tody_store_sound(const tody_store *store, uint32_t slot) {
     return memcmp(digest, s->sha256, sizeof digest) == 0;
 }
 
-// Use up one start of a trial, or end it. False: it is not to run.
-static bool start_trial(tody_store *store, uint32_t slot) {
+// Use up one start of a trial. False: none is left, or the flash failed.
+static bool use_start(tody_store *store) {
     tody_record next = store->journal.now;
-    if (next.boots == 0) {
-        next.slots[slot].state = TODY_SLOT_FAILED;
-        tody_journal_write(&store->journal, &next, TODY_RECORD_BACK);
-        return false;
-    }
+    if (next.boots == 0) return false;
     next.boots--;
     return tody_journal_write(&store->journal, &next, TODY_RECORD_TRIAL);
 }
 
-uint32_t tody_store_start(tody_store *store) {
-    static const tody_slot_state order[] = {TODY_SLOT_TRIAL, TODY_SLOT_CONFIRMED, TODY_SLOT_READY};
-    store->running = TODY_NO_SLOT;
-    for (uint32_t i = 0; i < sizeof order / sizeof *order; i++) {
-        for (uint32_t slot = 0; slot < TODY_SLOTS; slot++) {
-            if (slot_of(store, slot)->state != order[i] || !may_run(store, slot)) continue;
-            if (order[i] == TODY_SLOT_TRIAL && !start_trial(store, slot)) continue;
-            if (tody_store_sound(store, slot)) return store->running = slot;
-        }
+// Another model runs: a trial has ended.
+static void end_trial(tody_store *store) {
+    tody_record next = store->journal.now;
+    bool any = false;
+    for (uint32_t i = 0; i < TODY_SLOTS; i++) {
+        if (next.slots[i].state != TODY_SLOT_TRIAL) continue;
+        next.slots[i].state = TODY_SLOT_FAILED;
+        any = true;
     }
-    return TODY_NO_SLOT;
+    if (any) tody_journal_write(&store->journal, &next, TODY_RECORD_BACK);
+}
+
+// Run a slot if it has this state and is sound.
+static bool start_slot(tody_store *store, uint32_t slot, tody_slot_state state) {
+    if (slot_of(store, slot)->state != state || !may_run(store, slot) || !tody_store_sound(store, slot)) return false;
+    store->running = slot;
+    return true;
+}
+
+static bool start_any(tody_store *store, tody_slot_state state) {
+    return start_slot(store, 0, state) || start_slot(store, 1, state);
+}
+
+uint32_t tody_store_start(tody_store *store) {
+    store->running = TODY_NO_SLOT;
+    if (start_any(store, TODY_SLOT_TRIAL) && use_start(store)) return store->running;
+    const uint32_t trial = store->running;
+    if (start_any(store, TODY_SLOT_CONFIRMED) || start_any(store, TODY_SLOT_READY)) {
+        end_trial(store);
+    } else {
+        store->running = trial;  // rather than nothing
+    }
+    return store->running;
 }
 
 static uint32_t running_state(const tody_store *store) {

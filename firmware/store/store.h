@@ -40,8 +40,8 @@ typedef struct tody_store {
 
 void tody_store_open(tody_store *store, const tody_flash *flash);
 
-// Choose what runs: a trial that has starts left (it has one less then), else the confirmed one, else one that is ready.
-// Each only if its bytes are sound and its security is not below the floor. Sets `running`.
+// Choose what runs: a trial that has starts left (it has one less then), else the confirmed one, else one that is ready, else
+// the trial all the same. Each only if its bytes are sound and its security is not below the floor. Sets `running`.
 uint32_t tody_store_start(tody_store *store);
 
 // Where a slot begins in the flash.

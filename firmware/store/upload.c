@@ -4,7 +4,7 @@
 
 #include "store.h"
 
-#define PROGRESS 16384u  // so many bytes at most are sent again after a power cut, or one erase block
+#define PROGRESS_BLOCKS 4u  // so many erase blocks at most are sent again after a power cut
 
 static bool same_file(const tody_slot *slot, uint32_t bytes, const uint8_t sha256[32]) {
     return slot->state != TODY_SLOT_EMPTY && slot->bytes == bytes && memcmp(slot->sha256, sha256, sizeof slot->sha256) == 0;
@@ -62,11 +62,12 @@ static bool put_page(tody_store *store) {
     return true;
 }
 
-// Note at the end of an erase block, now and then, that all before it is safe.
+// Note now and then, at the end of an erase block, that all before it is safe.
 static bool note_progress(tody_store *store) {
     tody_record record = store->journal.now;
     tody_slot *slot = &record.slots[store->target];
-    if (store->page_at % store->journal.flash->erase_bytes != 0 || store->page_at - slot->written < PROGRESS) return true;
+    const uint32_t block = store->journal.flash->erase_bytes;
+    if (store->page_at - slot->written < PROGRESS_BLOCKS * block) return true;
     slot->written = store->page_at;
     return tody_journal_write(&store->journal, &record, TODY_RECORD_BEGIN);
 }

@@ -1,0 +1,96 @@
+"""The store of the firmware, in a simulated flash under the sanitizers: power cuts everywhere, decay, and planted bugs."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE = ROOT / "firmware" / "store"
+SOURCES = [*STORE.glob("*.c"), ROOT / "firmware" / "sim" / "cut.c"]
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+LEAST_STATES = 5000
+
+pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+
+# Name: file, what stands there, what the bug makes of it. Each must be noticed by rules.c or power.c.
+BUGS = {
+    "no check of records": ("journal.c", "if (memcmp(check, record->check, sizeof check) != 0) return false;", ""),
+    "oldest record wins": ("journal.c", "record.sequence > journal->now.sequence &&", "!journal->now.sequence &&"),
+    "erases the block it stands on": (
+        "journal.c",
+        "place_at(flash, journal->block ^ 1, 0)",
+        "place_at(flash, journal->block, 0)",
+    ),
+    "trusts an erasure that was cut off": (
+        "journal.c",
+        "journal->now.sequence ? used[journal->block] : places(flash)",
+        "used[0]",
+    ),
+    "sees a torn record as free": ("journal.c", "return bytes == 0;", "return bytes < 64;"),
+    "floor kept once": ("journal.c", "? 2 : 1;", "? 1 : 1;"),
+    "runs without a checksum": ("store.c", "|| !tody_store_sound(store, slot)) return false;", ") return false;"),
+    "a trial never ends": ("store.c", "next.boots--;", ""),
+    "trial not durable": (
+        "store.c",
+        "if (!tody_journal_write(&store->journal, &next, TODY_RECORD_TRIAL)) return TODY_STORE_FLASH;",
+        "",
+    ),
+    "runs what is older than the floor": ("store.c", "&& s->security >= store->journal.now.floor", ""),
+    "writes into what runs": ("store.c", "return slot != store->running && ", "return "),
+    "writes into what a trial falls back to": (
+        "store.c",
+        "== TODY_SLOT_TRIAL && fallback)",
+        "== TODY_SLOT_TRIAL && !fallback)",
+    ),
+    "roll-back not durable": ("store.c", "next.slots[store->running].state = TODY_SLOT_FAILED;", ""),
+    "done without a checksum": ("upload.c", "const bool sound = tody_store_sound(store, target);", "const bool sound = true;"),
+    "done before the last page": ("upload.c", "if (store->filled && !put_page(store)) return TODY_STORE_FLASH;", ""),
+    "no erasure": ("upload.c", "!flash->erase(flash->self, at)", "!at"),
+    "goes on behind what is safe": ("upload.c", "slot->written = store->page_at;", "slot->written = store->page_at + block;"),
+    "takes old files": ("upload.c", "if (security < store->journal.now.floor) return TODY_STORE_OLD;", ""),
+}
+
+
+def compiled(program: str, folder: Path, sources: list[Path], flags: list[str]) -> Path:
+    out = folder / program
+    command = ["gcc", *WARNINGS, *flags, f"-I{ROOT}", f"-I{ROOT / 'firmware'}"]
+    command += [str(path) for path in (ROOT / "tests" / "firmware" / f"{program}.c", *sources, "-o", out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_rules(tmp_path: Path) -> None:
+    done = run(compiled("rules", tmp_path, SOURCES, SANITIZERS))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_power_cuts(tmp_path: Path) -> None:
+    done = run(compiled("power", tmp_path, SOURCES, SANITIZERS), "1", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.fullmatch(r"(\d+) states\n", done.stdout)
+    assert found and int(found[1]) >= LEAST_STATES
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_planted_bug(name: str, tmp_path: Path) -> None:
+    file, right, wrong = BUGS[name]
+    text = (STORE / file).read_text()
+    assert text.count(right) == 1, f"{file} has changed: plant {name!r} anew"
+    planted = tmp_path / file
+    planted.write_text(text.replace(right, wrong).replace('#include "', f'#include "{STORE}/'))
+    sources = [planted, *(path for path in SOURCES if path.name != file)]
+    relaxed = ["-O1", "-Wno-error"]
+    noticed = run(compiled("rules", tmp_path, sources, relaxed)).returncode != 0
+    assert noticed or run(compiled("power", tmp_path, sources, relaxed), "1", "40").returncode != 0
