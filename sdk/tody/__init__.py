@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .compress.compress import compress as compress
     from .convert.convert import convert as convert
     from .errors import TodyError as TodyError
+    from .flash.device import Device as Device
     from .fleet.follow import follow as follow
     from .run.classify import Classifier as Classifier
     from .run.detect import Detector as Detector
@@ -30,6 +31,7 @@ _HOMES = {
     "Classifier": "run.classify",
     "Detections": "run.detections",
     "Detector": "run.detect",
+    "Device": "flash.device",
     "Model": "run.model",
     "Screen": "camera.screen",
     "TodyError": "errors",
@@ -47,6 +49,7 @@ __all__ = [
     "Classifier",
     "Detections",
     "Detector",
+    "Device",
     "Model",
     "Screen",
     "TodyError",

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..flash.device import Device
     from ..run.model import Model
 
 
@@ -144,6 +145,31 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     """How to run: threads and kernels."""
     parser.add_argument("--threads", type=count, metavar="N", help="threads (default: as many as there are CPUs, at most 4)")
     parser.add_argument("--kernels", metavar="NAME", help="kernel set, as tody doctor lists them (default: the best here)")
+
+
+def add_on(parser: argparse.ArgumentParser) -> None:
+    """On another device than this machine."""
+    parser.add_argument(
+        "--on", metavar="ADDRESS", help="on this device, where the model was flashed: serial:auto, socket://.., .."
+    )
+
+
+def open_device(args: argparse.Namespace, model: Model) -> Device:
+    """The device that --on names, on which this very file runs."""
+    import hashlib
+    from pathlib import Path
+
+    from .. import format
+    from ..flash.device import Device, check_same
+    from ..models import find
+
+    device = Device(args.on)
+    try:
+        check_same(device, model, hashlib.sha256(format.plain(Path(find(args.model)).read_bytes())).digest(), args.model)
+    except BaseException:
+        device.close()
+        raise
+    return device
 
 
 def open_model(args: argparse.Namespace, verify: bool = False) -> Model:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import add_model, count, positive
+from .arguments import add_model, add_on, count, open_device, open_model, positive
 from .output import Output, table
 
 NAME = "bench"
@@ -19,7 +19,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads of every runtime (default 1)")
     parser.add_argument("--seconds", type=positive, default=2.0, metavar="S", help="time for each runtime (default 2)")
     parser.add_argument("--against", default="", metavar="A,B", help="other runtimes: all, or names such as onnxruntime,ncnn")
+    add_on(parser)
     parser.add_argument("--source", metavar="FILE.onnx", help="the model that was converted; others read it")
+
+
+def _on_device(args: argparse.Namespace, out: Output) -> int:
+    """Runs for --seconds, timed by the device's own clock."""
+    import statistics
+    import time
+
+    model = open_model(args)
+    with open_device(args, model) as device:
+        board, end, runs = device.info.board, time.monotonic() + args.seconds, [device.run_once() / 1e3]
+        while time.monotonic() < end:
+            runs.append(device.run_once() / 1e3)
+    median, least = statistics.median(runs), min(runs)
+    out.line(f"{model.name} on {board}: {median:.2f} ms, least {least:.2f} ms, {len(runs)} run{'s' * (len(runs) > 1)}")
+    out.data({"model": model.name, "board": board, "median_ms": median, "min_ms": least, "runs": len(runs)})
+    return 0
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -27,6 +44,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from ..models import find
     from ..run.bench import bench
 
+    if args.on:
+        return _on_device(args, out)
     if args.source and not Path(args.source).is_file():
         raise UsageError(f"there is no file {args.source}", "other runtimes read the source model", "check the path")
     against = [name for name in args.against.split(",") if name]

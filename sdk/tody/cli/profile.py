@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from .arguments import add_model, add_runtime, count, open_model
+from .arguments import add_model, add_on, add_runtime, count, open_device, open_model
 from .output import Output, table
+
+if TYPE_CHECKING:
+    from ..run.model import Model
 
 NAME = "profile"
 HELP = "show the time of every operator of a model"
@@ -16,12 +20,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--runs", type=count, default=50, metavar="N", help="runs of which the median is taken (default 50)")
     parser.add_argument("--top", type=count, metavar="N", help="only the N operators that take longest, slowest first")
+    add_on(parser)
     add_runtime(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     model = open_model(args)
     out.line(model.describe())
+    if args.on:
+        return _on_device(args, model, out)
     for port in model.inputs:
         model.input(port.name)[...] = 0
     rows = model.profile(args.runs)
@@ -37,4 +44,20 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.line(f"{total:.3f} ms in all, median of {args.runs} runs")
     facts = {"model": model.name, "kernels": model.runtime.kernels, "threads": model.runtime.threads, "runs": args.runs}
     out.data({**facts, "total_ms": total, "operators": [r.as_dict() for r in rows]})
+    return 0
+
+
+def _on_device(args: argparse.Namespace, model: Model, out: Output) -> int:
+    with open_device(args, model) as device:
+        board, layers = device.info.board, device.profile()
+    total = max(1, sum(layer.us for layer in layers))
+    rows = list(enumerate(layers))
+    if args.top:
+        rows = sorted(rows, key=lambda r: -r[1].us)[: args.top]
+    cells = [(i, layer.name, f"{layer.us / 1e3:.3f}", f"{100 * layer.us / total:.1f}%") for i, layer in rows]
+    for line in table(("#", "OPERATOR", "MS", "SHARE"), cells):
+        out.line(line)
+    out.line(f"{total / 1e3:.3f} ms in all on {board}, one run")
+    operators = [{"index": i, "op": layer.name, "ms": layer.us / 1e3} for i, layer in rows]
+    out.data({"model": model.name, "board": board, "total_ms": total / 1e3, "operators": operators})
     return 0

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import add_model, add_runtime, open_model
+from .arguments import add_model, add_on, add_runtime, open_device, open_model
 from .output import Output, table
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--input", action="append", default=[], metavar="[NAME=]FILE.npy", help="an input; those not given are random (seed 1)"
     )
     parser.add_argument("--output", metavar="FOLDER", help="write every output as NAME.npy")
+    add_on(parser)
     add_runtime(parser)
 
 
@@ -52,14 +53,23 @@ def _inputs(model: Model, given: list[str]) -> dict[str, Any]:
     return arrays
 
 
+def _run(model: Model, args: argparse.Namespace) -> tuple[Any, float]:
+    """What the model gives, here or on a device, and the milliseconds that it took there."""
+    inputs = _inputs(model, args.input)
+    if args.on:
+        with open_device(args, model) as device:
+            return device.run(model, inputs), device.last_run_us / 1e3
+    start = time.perf_counter()
+    result = model(inputs)
+    return result, (time.perf_counter() - start) * 1e3
+
+
 def run(args: argparse.Namespace, out: Output) -> int:
     import numpy as np
 
     model = open_model(args)
     out.line(model.describe())
-    start = time.perf_counter()
-    result = model(_inputs(model, args.input))
-    ms = (time.perf_counter() - start) * 1e3
+    result, ms = _run(model, args)
     outputs: dict[str, Any] = result if isinstance(result, dict) else {model.outputs[0].name: result}
     if args.output:
         folder = Path(args.output)

@@ -139,7 +139,7 @@ class Model:
                 "give each thread its own model.clone()",
             )
         try:
-            self._fill(inputs)
+            self.fill(inputs)
             self.runtime.run()
             if len(self._out) == 1:
                 return np.array(self._out[0])
@@ -228,7 +228,8 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {self.describe()}>"
 
-    def _fill(self, inputs: Inputs) -> None:
+    def fill(self, inputs: Inputs) -> None:
+        """Write arrays into the memory of the inputs, as a call does, without running."""
         if isinstance(inputs, Mapping):
             self._fill_by_name(inputs)
         elif len(self._in) == 1:

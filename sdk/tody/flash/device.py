@@ -1,0 +1,347 @@
+"""A device on a line: what it is, its slots, the model that runs there."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DeviceError, MemoryLimitError, ModelError, UsageError
+from . import golden
+from .address import parse
+from .client import IMAGE, OS, READ, TODY, WRITE, Client, Refused
+from .fits import Info
+from .transport import connect
+
+if TYPE_CHECKING:
+    from ..run.model import Inputs, Model, Outputs
+    from .flash import Report, Step
+
+_ECHO, _RESET, _PARAMS = 0, 5, 6
+_STATE, _ERASE = 0, 5
+_INFO, _OPS, _SLOTS, _BLOCKS = 0, 1, 2, 3
+_INPUT, _RUN, _OUTPUT, _GOLDEN, _PROFILE = 5, 6, 7, 8, 9
+_ACTIVATE, _CONFIRM, _BACK, _NEED = 10, 11, 12, 13
+
+_OVERHEAD = 12  # of a packet: length, header, CRC
+_UNKNOWN_BUFFER = 256  # where a device does not say how large a packet may be
+_BLOCKS_AT_ONCE = 256
+_RUN_SECONDS = 120.0
+_OPEN_SECONDS = 30.0
+_UNSUPPORTED, _MODEL = 8, 256
+_FITS = {13: "arena and scratch do not fit into its RAM", 7: "it lacks an operator"}  # by tody_status, without its sign
+_OPENS = {
+    3: "its runtime does not know the file's version", 5: "a checksum of the file does not match",
+    11: "an operator is not defined there for this dtype", 15: "the file is coded",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of the places for a model on a device.
+
+    Attributes:
+        state: empty, loading, broken, ready, trial or confirmed.
+        running: its model is the one that runs.
+        file_bytes, sha256, security: of the file in it; sha256 is b"" where there is none.
+    """
+
+    index: int
+    state: str
+    running: bool
+    file_bytes: int
+    sha256: bytes
+    security: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "sha256": self.sha256.hex()}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator and its time on the device."""
+
+    name: str
+    us: int
+
+
+class Device:
+    """A device that speaks SMP. Use it as a context manager, or close it.
+
+    Args:
+        address: "serial:auto", "serial:/dev/ttyACM0", "socket://host:port", "smp+udp://host" or "fake://board".
+        on_text: is given each line of text that the device prints.
+
+    Raises:
+        UsageError: the address is none.
+        DeviceError: nothing is there, it is busy, or does not answer.
+        MissingExtraError: pyserial is not installed.
+    """
+
+    def __init__(self, address: str = "serial:auto", on_text: Callable[[str], None] | None = None) -> None:
+        self.address = parse(address)
+        self.line = connect(self.address)
+        self.client = Client(self.line, on_text)
+        self.last_run_us = 0  # of the last `run`, by its own clock
+        self._limit = 0
+
+    @cached_property
+    def info(self) -> Info:
+        """What it says of itself.
+
+        Raises:
+            DeviceError: it does not run tody.
+        """
+        try:
+            facts = self.client.ask(TODY, READ, _INFO, {}, "what the device is")
+            version, board, cpu, kernels = (str(facts[k]) for k in ("v", "board", "cpu", "kern"))
+            newest, slot, arena, buffer, uptime, boots = (int(facts[k]) for k in ("fmt", "slot", "arena", "buf", "up", "boots"))
+            names = (version, divmod(newest, 256), board, cpu, kernels)
+            return Info(*names, slot, arena, buffer, uptime, boots, bool(facts["safe"]))
+        except Refused as e:
+            if e.rc != _UNSUPPORTED:
+                raise
+            what, why = f"{self.address} does not run tody", "it speaks SMP, but knows none of tody's commands"
+            raise DeviceError(what, why, "flash firmware of tody first, or use --any to upload without checks") from e
+        except (KeyError, TypeError, ValueError) as e:
+            raise DeviceError(f"{self.address} answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
+
+    @cached_property
+    def runs_tody(self) -> bool:
+        """Whether it knows tody's own commands; other devices that speak SMP can be uploaded to, no more."""
+        self.limit()
+        try:
+            return bool(self.info)
+        except DeviceError as e:
+            if isinstance(e.__cause__, Refused):
+                return False
+            raise
+
+    def limit(self) -> int:
+        """Bytes of CBOR that fit into a message, as it says."""
+        if not self._limit:
+            try:
+                size = self.client.ask(OS, READ, _PARAMS, {}, "how large a message may be").get("buf_size")
+            except Refused:
+                size = None
+            self._limit = max(size if isinstance(size, int) else _UNKNOWN_BUFFER, 128) - _OVERHEAD
+        return min(self._limit, 1 << 15)
+
+    def echo(self, text: str) -> str:
+        return str(self.client.ask(OS, WRITE, _ECHO, {"d": text}, "echo").get("r"))
+
+    def reset(self) -> None:
+        """Start it anew."""
+        self.client.ask(OS, WRITE, _RESET, {}, "reset")
+
+    def operators(self) -> list[str]:
+        """Names of the operators it has."""
+        names: list[str] = []
+        while True:
+            answer = self._ask(READ, _OPS, {"off": len(names)}, "list the operators")
+            found = [str(n) for n in answer.get("ops", [])]
+            names += found
+            if not found or len(names) >= int(answer.get("n", 0)):
+                return names
+
+    def slots(self) -> list[Slot]:
+        """Its slots; of a device without tody, those of its images."""
+        if not self.runs_tody:
+            images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images").get("images", [])
+            return [_image(i) for i in images if isinstance(i, dict)]
+        found = self._ask(READ, _SLOTS, {}, "list the slots").get("slots", [])
+        return [_slot(s) for s in found if isinstance(s, dict)]
+
+    def running(self) -> Slot | None:
+        """The slot whose model runs."""
+        return next((s for s in self.slots() if s.running), None)
+
+    def erase(self, slot: int) -> None:
+        """Empty a slot whose model does not run."""
+        self.client.ask(IMAGE, WRITE, _ERASE, {"slot": slot}, "erase the slot", 40.0)
+
+    def activate(self, slot: int) -> None:
+        """Let the model of a slot run, on trial: it stays for good once `confirm` is called.
+
+        Raises:
+            MemoryLimitError: it does not fit. The model before runs on.
+            ModelError: the runtime there does not open the file. The model before runs on.
+        """
+        try:
+            self._ask(WRITE, _ACTIVATE, {"slot": slot}, "activate the model", _OPEN_SECONDS)
+        except Refused as e:
+            if e.rc < _MODEL:
+                raise
+            status, hint = e.rc - _MODEL, "the model before runs on; tody info MODEL says what it needs"
+            if status in _FITS:
+                raise MemoryLimitError("the device cannot run the model", _FITS[status], hint) from e
+            raise ModelError("the device does not open the model", _OPENS.get(status, f"status -{status}"), hint) from e
+
+    def confirm(self) -> None:
+        """Keep the model that runs."""
+        self._ask(WRITE, _CONFIRM, {}, "confirm the model", 5.0)
+
+    def back(self) -> None:
+        """Let the model before run again."""
+        before = self.running()
+        try:
+            self.client.ask(TODY, WRITE, _BACK, {}, "go back to the model before", _OPEN_SECONDS, once=True)
+        except DeviceError:
+            if self.running() == before:  # else only its answer was lost
+                raise
+
+    def checksums(self, slot: int, count: int) -> tuple[list[int], int]:
+        """CRC-32 of the first so many blocks of a slot, and the bytes of a block."""
+        found: list[int] = []
+        block = 0
+        while len(found) < count or not block:
+            n = min(_BLOCKS_AT_ONCE, count - len(found))
+            values = {"slot": slot, "off": len(found) * block, "n": n}
+            answer = self._ask(READ, _BLOCKS, values, "checksums of a slot", 5.0)
+            crc, block = bytes(answer.get("crc", b"")), int(answer.get("block", 0))
+            if len(crc) != 4 * n or not 16 <= block <= 1 << 16:
+                raise DeviceError(f"{self.address} answers nonsense", "checksums are missing", "update its firmware")
+            found += np.frombuffer(crc, ">u4").tolist()
+        return found, block
+
+    def run(self, model: Model, inputs: Inputs) -> Outputs:
+        """Run the model that runs there on arrays.
+
+        Args:
+            model: the same model on this machine, for names, shapes and dtypes.
+            inputs: as `Model.__call__` takes them.
+
+        Returns:
+            what `Model.__call__` returns.
+        """
+        model.fill(inputs)
+        for i in range(len(model.inputs)):
+            self.write_input(i, model.input(i).tobytes())
+        self.run_once()
+        outputs = {p.name: np.frombuffer(self.read_output(i), p.dtype).reshape(p.shape) for i, p in enumerate(model.outputs)}
+        return outputs if len(outputs) > 1 else outputs[model.outputs[0].name]
+
+    def write_input(self, index: int, data: bytes) -> None:
+        room = self.limit() - 32
+        for at in range(0, len(data), room):
+            self._ask(WRITE, _INPUT, {"i": index, "off": at, "data": data[at : at + room]}, "take an input")
+
+    def run_once(self) -> int:
+        """One inference; microseconds that it took there."""
+        self.last_run_us = int(self._ask(WRITE, _RUN, {}, "run the model", _RUN_SECONDS).get("us", 0))
+        return self.last_run_us
+
+    def read_output(self, index: int) -> bytes:
+        data = b""
+        while True:
+            answer = self._ask(READ, _OUTPUT, {"i": index, "off": len(data)}, "give an output")
+            piece = answer.get("data")
+            if not isinstance(piece, bytes) or not piece:
+                raise DeviceError(f"{self.address} answers nonsense", "an output is cut off", "update its firmware")
+            data += piece
+            if len(data) >= int(answer.get("n", 0)):
+                return data
+
+    def profile(self) -> list[Layer]:
+        """The time of each operator in one run."""
+        layers: list[Layer] = []
+        while True:
+            answer = self._ask(READ, _PROFILE, {"op": len(layers)}, "time an operator", _RUN_SECONDS)
+            layers.append(Layer(str(answer.get("name")), int(answer.get("us", 0))))
+            if len(layers) >= int(answer.get("n", 0)):
+                return layers
+
+    def self_test(self, data: bytes, name: str = "the model") -> float | None:
+        """Run the golden inputs of the model that runs there.
+
+        Args:
+            data: its plain file.
+
+        Returns:
+            the largest relative error; None: the file carries no golden outputs.
+
+        Raises:
+            AccuracyError: an output differs by more than the file allows.
+        """
+        plan = golden.plan(data)
+        if plan is None:
+            return None
+        for fill in plan.fills:
+            self._ask(WRITE, _INPUT, fill._asdict(), "make a golden input", _OPEN_SECONDS)
+        self.run_once()
+        worst = 0.0
+        for c in plan.compares:
+            values = {"i": c.i, "off": c.off, "n": c.n, "stride": c.stride}
+            worst = max(worst, golden.error(c, self._ask(WRITE, _GOLDEN, values, "compare an output", 5.0), name))
+        return worst
+
+    def need(self) -> dict[str, int]:
+        """Bytes of arena and scratch, and the number of inputs, outputs and operators, of the model that runs there."""
+        return {k: int(v) for k, v in self._ask(READ, _NEED, {}, "what the model needs").items()}
+
+    def logs(self, seconds: float = math.inf) -> Iterator[str]:
+        """Lines of text that the device prints, for so long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            event = self.line.receive(min(left, 1.0))
+            if isinstance(event, str):
+                yield event
+
+    def flash(self, path: str, **options: Any) -> Report:
+        """Bring a model into a slot, test it there and let it run: `tody.flash.flash.steps` lists the options."""
+        from .flash import flash
+
+        return flash(self, path, **options)
+
+    def flashing(self, path: str, **options: Any) -> Iterator[Step]:
+        """The same by iteration: how far it is, every time that something has happened."""
+        from .flash import steps
+
+        return steps(self, path, **options)
+
+    def close(self) -> None:
+        self.line.close()
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _ask(self, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0) -> dict[str, Any]:
+        return self.client.ask(TODY, op, command, values, name, work)
+
+
+def _slot(facts: dict[str, Any]) -> Slot:
+    try:
+        sha = bytes(facts["sha"])
+        state, numbers = str(facts["state"]), [int(facts[k]) for k in ("slot", "bytes", "sec")]
+    except (KeyError, TypeError, ValueError) as e:
+        raise DeviceError("the device answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
+    return Slot(numbers[0], state, bool(facts.get("run")), numbers[1], sha if any(sha) else b"", numbers[2])
+
+
+def _image(facts: dict[str, Any]) -> Slot:
+    """A slot of a device without tody."""
+    state = "confirmed" if facts.get("confirmed") else "trial" if facts.get("pending") else "ready"
+    sha = facts.get("hash", b"")
+    return Slot(int(facts.get("slot", 0)), state, bool(facts.get("active")), 0, sha if isinstance(sha, bytes) else b"", 0)
+
+
+def check_same(device: Device, model: Model, sha256: bytes, name: str) -> None:
+    """Raise UsageError unless the model that runs on a device is this file."""
+    running = device.running()
+    if running is None:
+        raise UsageError(
+            f"no model runs on {device.address}", "none was flashed, or none could be opened", f"tody flash {name}"
+        )
+    if running.sha256 != sha256:
+        raise UsageError(
+            f"another model than {model.name} runs on {device.address}", "its SHA-256 differs", f"tody flash {name}"
+        )

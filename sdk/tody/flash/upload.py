@@ -1,0 +1,118 @@
+"""Bring a file into a slot: in pieces that the line can carry, on from where it was cut off, without what is there already."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import hashlib
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..errors import DeviceError, TrustError
+from . import cbor
+from .blocks import Copy
+from .client import IMAGE, PATIENCE, TODY, WRITE, Client, Refused, Silent
+
+ERASE_SECONDS = 40.0  # a whole slot, on the slowest flash
+HASH_SECONDS = 30.0  # the device reads the slot back and hashes it
+_SMALLEST = 32  # bytes in a piece
+_FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
+_UPLOAD, _COPY = 1, 4
+_BAD_STATE, _CORRUPT = 6, 9
+_RESTARTS = 5
+
+
+class Upload:
+    """One upload. `steps` does it and says from time to time how far it is.
+
+    Args:
+        client: the line to the device.
+        data: the file.
+        limit: bytes that a message may have, without header.
+        base: the slot that `copies` stand in.
+        copies: what the device shall take from there.
+    """
+
+    def __init__(self, client: Client, data: bytes, limit: int, base: int = 0, copies: Sequence[Copy] = ()) -> None:
+        self.client, self.data, self.limit, self.base, self.copies = client, data, limit, base, list(copies)
+        self.at = 0
+        self.resumed = 0  # bytes that were there when it began
+        self._sha = hashlib.sha256(data).digest()
+        self._starts = [c.at for c in self.copies]
+        self._size = limit
+
+    def steps(self) -> Iterator[int]:
+        """Bytes that are there, after each piece.
+
+        Raises:
+            TrustError: the device holds other bytes at the end.
+            DeviceError: it refused, or is gone.
+        """
+        self.at = self._begin()
+        self.resumed = self.at if self.at > _FIRST else 0
+        yield self.at
+        restarts = 0
+        while self.at < len(self.data):
+            try:
+                self.at = self._next()
+            except Refused as e:
+                if e.rc != _BAD_STATE or restarts == _RESTARTS:
+                    raise _explained(e) from e
+                restarts += 1  # it was reset meanwhile: it knows from its journal how far it was
+                self.at = self._begin()
+            yield self.at
+
+    def _begin(self) -> int:
+        """Announce the file, which has the slot erased unless it holds a part of this file. Returns where to go on."""
+        values = {"image": 0, "len": len(self.data), "off": 0, "sha": self._sha, "data": self.data[:_FIRST]}
+        try:
+            return self._offset(self.client.ask(IMAGE, WRITE, _UPLOAD, values, "begin the upload", ERASE_SECONDS))
+        except Refused as e:
+            raise _explained(e) from e
+
+    def _next(self) -> int:
+        """Send the piece that comes next, smaller ones where the line loses them. Returns where to go on."""
+        begin = time.monotonic()
+        while True:
+            group, command, values, count = self._piece()
+            last = self.at + count == len(self.data)
+            try:
+                work = HASH_SECONDS if last else 1.0 if command == _COPY else 0.0
+                answer = self.client.ask(group, WRITE, command, values, "take a piece of the file", work, once=True)
+            except Silent:
+                if time.monotonic() - begin > PATIENCE + (HASH_SECONDS if last else 0.0):
+                    raise
+                self._size = max(_SMALLEST, self._size // 2)
+                continue
+            self._size = min(self.limit, self._size + max(8, self._size // 8))
+            return self._offset(answer)
+
+    def _piece(self) -> tuple[int, int, dict[str, Any], int]:
+        """Group, command and values of a message for what comes next, and how many bytes that is."""
+        i = bisect_right(self._starts, self.at) - 1
+        into = self.at - self._starts[i] if i >= 0 else 0
+        if i >= 0 and into < self.copies[i].size:
+            copy = self.copies[i]
+            values = {"slot": self.base, "from": copy.source + into, "off": self.at, "n": copy.size - into}
+            return TODY, _COPY, values, copy.size - into
+        end = self._starts[i + 1] if i + 1 < len(self.copies) else len(self.data)
+        room = min(self._size, self.limit) - len(cbor.encode({"off": self.at, "data": b""})) - 2
+        piece = self.data[self.at : min(end, self.at + max(room, 1))]
+        return IMAGE, _UPLOAD, {"off": self.at, "data": piece}, len(piece)
+
+    def _offset(self, answer: dict[str, Any]) -> int:
+        off = answer.get("off")
+        if answer.get("match") is False:
+            raise _explained(Refused("compare the SHA-256", _CORRUPT))
+        if not isinstance(off, int) or not 0 <= off <= len(self.data):
+            raise DeviceError(
+                "the upload failed", f"the device wants byte {off!r} next", "press its reset button and try again"
+            )
+        return off
+
+
+def _explained(error: Refused) -> Exception:
+    if error.rc == _CORRUPT:
+        return TrustError("the device does not hold the bytes that were sent", "its SHA-256 differs", "flash once more")
+    return error
