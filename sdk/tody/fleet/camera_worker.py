@@ -8,11 +8,27 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 from ..camera import Camera
+from ..camera.camera import kind_of
+from ..camera.source import Image
 from ..errors import TodyError
 from .follow import follow
+
+
+STILLS = 5.0  # pictures a second of a source that names no rate
+
+
+def paced(camera: Camera) -> Iterator[Image]:
+    """A clip stands for a camera: its frames at the rate at which they were taken."""
+    step, due = 1 / (camera.fps or STILLS), time.monotonic()
+    for frame in camera:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due, time.monotonic() - step) + step
+        yield frame
 
 
 def main() -> int:
@@ -21,9 +37,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, who then ends this process
     try:
-        with follow(order["store"], order["threads"], order["camera"]) as look, Camera(order["source"]) as camera:
+        loop = kind_of(order["source"]) in ("clip", "pictures")
+        with follow(order["store"], order["threads"], order["camera"]) as look, Camera(order["source"], loop=loop) as camera:
             dropped = 0
-            for frame in camera:
+            for frame in camera if camera.live else paced(camera):
                 if ended.is_set() or os.getppid() != parent:  # the agent is gone
                     break
                 missed, dropped = camera.dropped - dropped, camera.dropped

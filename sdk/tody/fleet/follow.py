@@ -43,7 +43,7 @@ class _Used:
     def __init__(self, model: str, look: Any) -> None:
         self.model, self.look = model, look
         self.since = time.monotonic()
-        self.frames = self.errors = 0
+        self.frames = self.seen = self.errors = 0
         self.ms: deque[float] = deque(maxlen=KEPT)
 
 
@@ -114,6 +114,7 @@ class Followed:
         seconds = time.perf_counter() - start
         used.ms.append(seconds * 1e3)
         used.frames += 1
+        used.seen += len(found) > 0
         if self._telemetry:
             self._telemetry.frame(frame, found, seconds, dropped)
         if self._shadow:
@@ -142,7 +143,8 @@ class Followed:
         facts: dict[str, Any] = {"unloadable": self._unloadable, "fault": self.fault}
         if used:
             ms = sorted(used.ms)
-            facts |= {"model": used.model, "seconds": now - used.since, "frames": used.frames, "errors": used.errors}
+            facts |= {"model": used.model, "seconds": now - used.since, "frames": used.frames, "seen": used.seen}
+            facts["errors"] = used.errors
             if ms:
                 facts |= {"latency_ms": ms[len(ms) // 2], "latency_p95_ms": ms[min(len(ms) - 1, len(ms) * 95 // 100)]}
         if self._shadow:

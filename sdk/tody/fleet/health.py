@@ -35,6 +35,7 @@ class Record:
         state: "loading" (a model, and nothing has come of it yet), "running" or "closed".
         model: that it uses, or is loading.
         seconds, frames, errors: since it uses this model.
+        seen: frames in which it found anything.
         latency_ms, latency_p95_ms: of a frame, of the last few hundred; None before the first.
         unloadable: the model that it should use and could not load, and `fault`: why.
         shadow: agreement with a candidate beside it (shadow.py).
@@ -47,6 +48,7 @@ class Record:
     model: str | None = None
     seconds: float = 0.0
     frames: int = 0
+    seen: int = 0
     errors: int = 0
     latency_ms: float | None = None
     latency_p95_ms: float | None = None
@@ -63,6 +65,8 @@ class Record:
             found["fps"] = self.frames / self.seconds
         if tried:
             found["error_rate"] = self.errors / tried
+        if self.frames:
+            found["seen"] = self.seen / self.frames
         latencies = {"latency_ms": self.latency_ms, "latency_p95_ms": self.latency_p95_ms}
         return found | {key: value for key, value in latencies.items() if value is not None}
 
