@@ -18,7 +18,6 @@ from ..camera.source import Image
 from ..errors import TodyError
 from .follow import follow
 
-
 STILLS = 5.0  # pictures a second of a source that names no rate
 
 
