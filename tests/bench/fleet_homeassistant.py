@@ -1,7 +1,8 @@
-"""A real Home Assistant discovers a device: python tests/bench/fleet_homeassistant.py PYTHON, an interpreter that has homeassistant.
+"""A real Home Assistant discovers a device: python tests/bench/fleet_homeassistant.py PYTHON
 
-Needs mosquitto. Home Assistant's MQTT integration runs in that interpreter, as it does in an installation: it reads the
-discovery messages with its own schemas and renders their templates. What it then shows is compared with what the device sent.
+PYTHON is an interpreter that has homeassistant (pip; tried with 2024.3.3 and janus, and with 2025.4.4); mosquitto is needed too.
+Home Assistant's MQTT integration runs in that interpreter as it does in an installation: it reads the discovery messages with
+its own schemas, and renders their templates. What it then shows is compared with what the device sent.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -14,12 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PERIOD = 1.0
+DEVICE, MODEL, NEXT = "pi1", "a" * 64, "b" * 64
 
 
 async def consume(folder: str, port: int) -> None:
@@ -37,48 +39,87 @@ async def consume(folder: str, port: int) -> None:
     hass.config.skip_pip = True
     hass.config.components |= {"http", "file_upload"}  # what it serves pages with: not of interest here
     await hass.async_start()
-    facts: dict[str, Any] = {"version": 1, "minor_version": 1, "data": {"broker": "127.0.0.1", "port": port}}
-    needed = {"domain": "mqtt", "title": "mqtt", "options": {}, "source": "user", "unique_id": None, "discovery_keys": {}}
-    facts |= needed | {"subentries_data": ()}
-    while True:
-        try:
-            entry = config_entries.ConfigEntry(**facts)
-            break
-        except TypeError as e:  # older versions know fewer
-            facts.pop(str(e).split("'")[1])
-    await hass.config_entries.async_add(entry)
-    from homeassistant.helpers import device_registry
-
+    await hass.config_entries.async_add(entry(config_entries.ConfigEntry, port))
     while True:
         await asyncio.sleep(0.5)
-        devices = [device.name for device in device_registry.async_get(hass).devices.values()]
         states = {s.entity_id: {"state": s.state, **s.attributes} for s in hass.states.async_all()}
-        print(json.dumps({"states": states, "devices": devices}, default=str), flush=True)
+        print(json.dumps(states, default=str), flush=True)
+
+
+def entry(kind: Any, port: int) -> Any:
+    """What the page "add the integration MQTT" would make."""
+    facts: dict[str, Any] = {"version": 1, "minor_version": 1, "data": {"broker": "127.0.0.1", "port": port}}
+    facts |= {"domain": "mqtt", "title": "mqtt", "options": {}, "source": "user", "unique_id": None}
+    facts |= {"discovery_keys": {}, "subentries_data": ()}
+    while True:
+        try:
+            return kind(**facts)
+        except TypeError as e:  # older versions know fewer
+            facts.pop(str(e).split("'")[1])
 
 
 class Seen:
-    """What Home Assistant shows, newest first."""
+    """What Home Assistant shows."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def until(self, what: str, true: Callable[[dict[str, Any]], Any], seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until this is true of the states of its entities."""
         end = time.monotonic() + seconds
         states: dict[str, Any] = {}
-        while time.monotonic() < end and self._process.stdout:
-            line = self._process.stdout.readline()
-            if not line:
-                break
-            if line.startswith("{"):
-                states = json.loads(line)["states"]
-                try:
-                    if true(states):
-                        print(f"ok: {what}", flush=True)
-                        return states
-                except (KeyError, ValueError):  # not there yet, or without a number
-                    pass
-        print(json.dumps(states, indent=1))
-        raise SystemExit(f"not seen: {what}")
+        while time.monotonic() < end and self._process.stdout and (line := self._process.stdout.readline()):
+            states = json.loads(line) if line.startswith("{") else {}
+            try:
+                if true(states):
+                    print(f"ok: {what}", flush=True)
+                    return states
+            except (KeyError, ValueError):  # not there yet, or without a number
+                continue
+        raise SystemExit(f"not seen: {what}\n{json.dumps(states, indent=1)}")
+
+
+@contextmanager
+def home(python: str, folder: str, port: int) -> Iterator[Seen]:
+    """Home Assistant, for as long as the context lasts."""
+    with open(Path(folder) / "homeassistant.log", "w+") as log:
+        command = [python, __file__, "consume", folder, str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            yield Seen(process)
+        finally:
+            process.kill()
+            process.wait()
+            log.seek(0)
+            print(f"Home Assistant's log: {log.read()[-3000:] or 'empty'}", flush=True)
+
+
+@contextmanager
+def camera(folder: str, scene: dict[str, int]) -> Iterator[None]:
+    """A camera process: 30 frames a second of so many things."""
+    import numpy as np
+
+    from tody.fleet.telemetry import Telemetry
+    from tody.run.detections import Detections
+
+    ended, picture = threading.Event(), np.full((480, 640, 3), 90, np.uint8)
+    with Telemetry(Path(folder), period=1.0) as telemetry:
+        telemetry.use(MODEL, 3)
+
+        def look() -> None:
+            while not ended.wait(1 / 30):
+                count = scene["things"]
+                boxes = [[10 + 100 * i, 10, 90 + 100 * i, 90] for i in range(count)]
+                found = Detections(boxes, [0.9] * count, range(count), size=(640, 480), classes=("person", 'a "dog"'))
+                telemetry.frame(picture, found, 0.02)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def compare(states: dict[str, Any]) -> None:
@@ -95,68 +136,36 @@ def compare(states: dict[str, Any]) -> None:
 def produce(python: str) -> None:
     """The device's half, and the comparison."""
     sys.path.insert(0, str(HERE.parent / "fleet"))
-    import numpy as np
     from brokers import running
 
     from tody.fleet.homeassistant import HomeAssistant
     from tody.fleet.mqtt import Address, Link
     from tody.fleet.reports import Report, presence
     from tody.fleet.sender import Sender
-    from tody.fleet.telemetry import Telemetry
     from tody.fleet.topics import Topics
-    from tody.run.detections import Detections
 
-    topics, device = Topics("home"), "pi1"
-    online, report = topics.up(device, "online"), topics.up(device, "report")
+    topics, scene = Topics("home"), {"things": 2}
+    online, report = topics.up(DEVICE, "online"), topics.up(DEVICE, "report")
+    told = Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=MODEL)
     with tempfile.TemporaryDirectory() as folder, running("mosquitto", Path(folder)) as url:
-        port = int(url.rpartition(":")[2])
-        log = open(Path(folder) / "homeassistant.log", "w+")
-        home = subprocess.Popen(
-            [python, __file__, "consume", folder, str(port)], stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        seen = Seen(home)
-        scene = {"things": 2}
-
-        def look(telemetry: Telemetry, ended: threading.Event) -> None:
-            picture = np.full((480, 640, 3), 90, np.uint8)
-            while not ended.wait(1 / 30):
-                count = scene["things"]
-                boxes = [[10 + 100 * i, 10, 90 + 100 * i, 90] for i in range(count)]
-                found = Detections(boxes, [0.9] * count, range(count), size=(640, 480), classes=("person", 'a "dog"'))
-                telemetry.frame(picture, found, 0.02)
-
-        try:
-            address, will = Address.parse(url), (online, presence(False, int(time.time())))
-            with Link(address, device, topics.up(device, "probe"), will) as link:
-                link.publish(online, presence(True, int(time.time())), retain=True)
-                told = Report(device, "garden", model="a" * 64, version=3, name="door", asked="a" * 64)
-                link.publish(report, told.encode(), retain=True)
-                with Sender(Path(folder), link, topics, device, HomeAssistant(topics, device, "1.0")):
-                    with Telemetry(Path(folder), period=PERIOD) as telemetry:
-                        telemetry.use("a" * 64, 3)
-                        ended = threading.Event()
-                        camera = threading.Thread(target=look, args=(telemetry, ended))
-                        camera.start()
-                        seen.until("a sensor has its number", lambda s: 20 < float(s["sensor.pi1_frame_rate"]["state"]) < 35)
-                        states = seen.until("a thing is there", lambda s: s["binary_sensor.pi1_person"]["state"] == "on")
-                        compare(states)
-                        scene["things"] = 0
-                        seen.until("it has gone", lambda s: s["binary_sensor.pi1_person"]["state"] == "off")
-                        seen.until("its end is an event", lambda s: s["event.pi1_detection"]["event_type"] == "end")
-                        told = Report(device, "garden", model="a" * 64, version=3, name="door", asked="b" * 64)
-                        link.publish(report, told.encode(), retain=True)
-                        states = seen.until("an update is offered", lambda s: s["update.pi1_model"]["state"] == "on")
-                        assert states["update.pi1_model"]["latest_version"] == "model bbbbbbbb"
-                        ended.set()
-                        camera.join()
+        will = online, presence(False, int(time.time()))
+        entities = HomeAssistant(topics, DEVICE, "1.0")
+        with home(python, folder, int(url.rpartition(":")[2])) as seen:
+            with Link(Address.parse(url), DEVICE, topics.up(DEVICE, "probe"), will) as link:
+                link.publish_all([(online, presence(True, int(time.time()))), (report, told.encode())])
+                with Sender(Path(folder), link, topics, DEVICE, entities), camera(folder, scene):
+                    seen.until("a sensor has its number", lambda s: 20 < float(s["sensor.pi1_frame_rate"]["state"]) < 35)
+                    compare(seen.until("a thing is there", lambda s: s["binary_sensor.pi1_person"]["state"] == "on"))
+                    scene["things"] = 0
+                    seen.until("it has gone", lambda s: s["binary_sensor.pi1_person"]["state"] == "off")
+                    seen.until("its end is an event", lambda s: s["event.pi1_detection"]["event_type"] == "end")
+                    told = Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=NEXT)
+                    link.publish(report, told.encode(), retain=True)
+                    states = seen.until("an update is offered", lambda s: s["update.pi1_model"]["state"] == "on")
+                    assert states["update.pi1_model"]["latest_version"] == "model bbbbbbbb"
                 link._client._sock.close()  # the device loses its link without a word
                 link._client.loop_stop()
                 seen.until("the will makes it unavailable", lambda s: s["sensor.pi1_frame_rate"]["state"] == "unavailable", 90)
-        finally:
-            home.kill()
-            home.wait()
-            log.seek(0)
-            print(f"Home Assistant's log: {log.read()[-6000:] or 'empty'}", flush=True)
 
 
 if __name__ == "__main__":
