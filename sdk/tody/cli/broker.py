@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ HELP = "configure a safe MQTT broker (init), run it (run), or test any (check)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True, help="tody broker PART --help says more")
     _init_arguments(parts.add_parser("init", help="write the configuration of a mosquitto that only the fleet may use"))
     _run_arguments(parts.add_parser("run", help="run it; --demo runs one without TLS, for this machine alone"))
+    _check_arguments(
+        parts.add_parser("check", help="try what a broker must be able to do, and attack it with stolen certificates")
+    )
 
 
 def _init_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +57,16 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _shared(parser)
 
 
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "url", nargs="?", help="mqtts://HOST or mqtt://localhost; otherwise the fleet's, with clients made for it"
+    )
+    parser.add_argument("--identity", type=Path, metavar="DIR", help="with a URL: ca.crt, tody.crt and tody.key of a device")
+    parser.add_argument("--other", type=Path, metavar="DIR", help="of a second device, which the first one attacks")
+    parser.add_argument("--fleet", metavar="NAME", help="with a URL: whose topics are used (check)", default="check")
+    _shared(parser)
+
+
 def _shared(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     add_passphrase(parser)
@@ -62,7 +76,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return {"init": _init, "run": _run}[args.part](args, out)
+    return {"init": _init, "run": _run, "check": _check}[args.part](args, out)
 
 
 def _init(args: argparse.Namespace, out: Output) -> int:
@@ -109,3 +123,52 @@ def _run(args: argparse.Namespace, out: Output) -> int:
         out.data({"folder": str(folder), "program": "mosquitto", "demo": False})
         out.line(f"mosquitto runs as {folder} says; Ctrl-C ends it")
         return process.wait()
+
+
+def _check(args: argparse.Namespace, out: Output) -> int:
+    from tempfile import TemporaryDirectory
+
+    from ..errors import DeviceError, TrustError
+    from ..fleet.attacks import attacks
+    from ..fleet.conformance import BAD, UNTRIED, Finding, conformance
+
+    found: list[Finding] = []
+    with TemporaryDirectory() as folder:
+        bench, party = _parties(args, Path(folder))
+        for finding in chain(conformance(bench), attacks(party) if party else ()):
+            found.append(finding)
+            out.data(vars(finding))
+            out.line(f"{finding.outcome:9}  {finding.name:34}  {finding.detail}".rstrip())
+    if not party:
+        why = (
+            "a second identity is needed: --other"
+            if args.identity
+            else "it asks nobody who he is; that is for one machine alone"
+        )
+        out.note(f"attacks were not tried: {why}")
+    bad = {finding.kind for finding in found if finding.outcome == BAD}
+    untried = sum(finding.outcome == UNTRIED for finding in found)
+    out.note(f"{len(found)} checks, {sum(f.outcome == BAD for f in found)} bad, {untried} not tried")
+    return TrustError.exit_code if "attack" in bad else DeviceError.exit_code if bad else 0
+
+
+def _parties(args: argparse.Namespace, folder: Path) -> tuple[Any, Any]:
+    """Who tries the broker, and who takes part in the attacks, if they can be tried."""
+    from ..fleet.attacks import THIEF, Party, gather
+    from ..fleet.certificates import common_name
+    from ..fleet.conformance import Bench
+    from ..fleet.mqtt import CERTIFICATE, Address
+    from ..fleet.topics import Topics
+
+    if not args.url:
+        fleet = laptop(args)
+        with fleet.locked():
+            party = gather(fleet, asker(args), folder)
+        return party.thief, party
+    benches = []
+    for identity in filter(None, (args.identity, args.other)):
+        address = Address.parse(args.url, identity)
+        benches.append(Bench(address, Topics(args.fleet), common_name((identity / CERTIFICATE).read_bytes())))
+    if not benches:
+        return Bench(Address.parse(args.url), Topics(args.fleet), THIEF), None
+    return benches[0], Party(benches[0], benches[1], {}) if len(benches) == 2 else None

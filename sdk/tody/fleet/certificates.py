@@ -163,6 +163,20 @@ class Authority:
         return int(self._now().timestamp())
 
 
+def common_name(certificate: bytes) -> str:
+    """The name in a certificate, PEM.
+
+    Raises:
+        UsageError: it is none.
+        MissingExtraError: the package cryptography is not installed.
+    """
+    x509 = _X509()
+    try:
+        return str(next(attribute.value for attribute in x509.load(certificate).subject))
+    except (ValueError, StopIteration) as e:
+        raise UsageError("the certificate is damaged", str(e), "enrol again: tody enroll") from e
+
+
 def _client(text: str) -> str:
     try:
         return name(text)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # the laptop's side; a device has neither
 
 FORMAT = "tody enrolment 1"
 MOST_BYTES = 256 << 10
-# Names of clients that are no devices: a device of such a name would have its rights. "dashboard-..." is taken, too.
-SERVICES = ("laptop", "keeper", "dashboard", "homeassistant", "telegraf")
+# Names of clients that are no devices: a device of such a name would have its rights. So are "dashboard-..." and "tody-...".
+SERVICES = ("laptop", "watch", "keeper", "dashboard", "homeassistant", "telegraf")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Enrolment:
 
 def is_service(client: str) -> bool:
     """Whether a name belongs to what is no device."""
-    return client in SERVICES or client.startswith("dashboard-")
+    return client in SERVICES or client.startswith(("dashboard-", "tody-"))
 
 
 def device_name(text: str) -> str:

@@ -189,7 +189,7 @@ class Link:
 
     def drop(self) -> None:
         """Lose the connection as a bad link would, without a word to the broker: to test what comes of it."""
-        if (sock := self._client.socket()) is not None:
+        if isinstance(sock := self._client.socket(), socket.socket):
             sock.shutdown(socket.SHUT_RDWR)
 
     @property
