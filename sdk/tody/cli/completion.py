@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .output import Output
@@ -33,21 +34,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verbs(parser: argparse.ArgumentParser) -> list[Verb]:
-    """The parser's tree, flattened to two levels."""
+    """The parser's tree, flattened to two levels: a verb has the options of all its parts."""
     verbs = []
     (sub,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     helps = {choice.dest: choice.help or "" for choice in sub._choices_actions}
     for name, child in sub.choices.items():
-        options: list[tuple[str, str, tuple[str, ...]]] = []
+        options: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         words: list[str] = []
-        for action in child._actions:
+        for action in _actions(child):
             choices = tuple(str(c) for c in action.choices or ())
             if action.option_strings:
-                options.append((action.option_strings[-1], action.help or "", choices))
+                option = action.option_strings[-1]
+                options.setdefault(option, (option, action.help or "", choices))
             else:
                 words += choices
-        verbs.append(Verb(name, helps.get(name, ""), tuple(options), tuple(words)))
+        verbs.append(Verb(name, helps.get(name, ""), tuple(options.values()), tuple(words)))
     return verbs
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Those of a parser and of the parsers below it."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                yield from _actions(part)
 
 
 def bash(verbs: list[Verb]) -> str:

@@ -18,7 +18,7 @@ HELP = "make the keys of a fleet and its groups, replace one that is lost or sto
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+    parts = parser.add_subparsers(dest="part", metavar="PART", required=True, help="tody keys PART --help says more")
     for name, part in PARTS.items():
         about = part.help[0].upper() + part.help[1:] + "."
         below = parts.add_parser(name, help=part.help, description=about, allow_abbrev=False)

@@ -43,20 +43,20 @@ def devices_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def pin_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("device", metavar="DEVICE")
+    parser.add_argument("device", metavar="DEVICE", help="as tody fleet devices lists it")
     parser.add_argument("release", metavar="RELEASE", help="its version, the beginning of its SHA-256, or its file")
-    parser.add_argument("--group", help="of a device that is not in the list")
+    parser.add_argument("--group", metavar="GROUP", help="of a device that is not in the list")
     sign_arguments(parser)
 
 
 def unpin_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("device", metavar="DEVICE")
-    parser.add_argument("--group", help="of a device that is not in the list")
+    parser.add_argument("device", metavar="DEVICE", help="as tody fleet devices lists it")
+    parser.add_argument("--group", metavar="GROUP", help="of a device that is not in the list")
     sign_arguments(parser)
 
 
 def split_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("group", metavar="GROUP")
+    parser.add_argument("group", metavar="GROUP", help="of devices (tody keys show)")
     parser.add_argument("release", metavar="RELEASE", help="its version, the beginning of its SHA-256, its file; or off")
     parser.add_argument("share", nargs="?", type=share, default=0.5, metavar="SHARE", help="such as 10%% (50%%)")
     sign_arguments(parser)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tody.cli.completion import _actions
 from tody.cli.main import COMMANDS, build_parser, main
 from tody.cli.output import Progress, size_text, table
 
@@ -243,11 +244,20 @@ def test_completion_knows_every_command(capsys: Capture, shell: str, tmp_path: P
         subprocess.run([shell, "-n", "script"], check=True, cwd=tmp_path)
 
 
+COMPLETIONS = (
+    ("tody det", {"detect"}),
+    ("tody convert --fit s", {"stretch"}),
+    ("tody models g", {"get"}),
+    ("tody fleet unp", {"unpin"}),
+    ("tody fleet pause --pass", {"--passphrase-file"}),
+)
+
+
 def test_completion_completes(tmp_path: Path, capsys: Capture) -> None:
     if not shutil.which("bash"):
         pytest.skip("no bash")
     (tmp_path / "script").write_text(says(capsys, "completion", "bash"))
-    for words, expected in (("tody de", {"detect"}), ("tody convert --fit s", {"stretch"}), ("tody models g", {"get"})):
+    for words, expected in COMPLETIONS:
         typed = words.split(" ")
         code = f"source ./script; COMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _tody; echo ${{COMPREPLY[@]}}"
         done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -258,7 +268,7 @@ def test_every_option_has_help() -> None:
     parser = build_parser()
     (verbs,) = (a for a in parser._actions if a.dest == "verb")
     for name, verb in verbs.choices.items():  # type: ignore[union-attr]
-        for action in verb._actions:
+        for action in _actions(verb):
             assert action.help, f"tody {name} {action.dest}"
 
 
