@@ -115,8 +115,8 @@ class Agent:
         with locked(self._folder), self._present():
             world, cycle = self._begin()
             with self._telemetry(), self._camera_process() as camera:
-                if once:
-                    self._wake.wait(TIMEOUT if self._options.stick is None else 1.0)
+                if once and self._options.stick is None:
+                    self._wake.wait(TIMEOUT)
                 while not self._stopped:
                     self._wake.clear()
                     pause = self._turn(world, cycle, camera)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -93,9 +94,26 @@ def read(store: Path) -> Record | None:
     """The newest record, or None if there is none that is sound."""
     try:
         with open(store / FILE, "rb") as file:
-            return Record(**json.loads(file.read(MOST_BYTES)))
+            return _sound(Record(**json.loads(file.read(MOST_BYTES))))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
+
+
+def _sound(record: Record) -> Record:
+    """The record, if its values are of the kinds that they must be. Raises ValueError if not."""
+    texts = (record.run, record.boot, record.state, record.fault)
+    names = (record.model, record.unloadable)
+    numbers = (record.at, record.seconds, record.frames, record.seen, record.errors)
+    latencies = (record.latency_ms, record.latency_p95_ms)
+    is_sound = all(isinstance(text, str) for text in texts) and all(name is None or isinstance(name, str) for name in names)
+    is_sound = is_sound and all(map(_is_number, numbers)) and all(ms is None or _is_number(ms) for ms in latencies)
+    if not is_sound or not (record.shadow is None or isinstance(record.shadow, dict)):
+        raise ValueError("a value is of another kind")
+    return record
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Health:

@@ -40,6 +40,8 @@ class Trust:
         self._folder, self._root, self._get, self._store, self._now = folder, root, get, store, now
         self._updater: Any = None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.glob("tmp*"):  # what python-tuf had not renamed when power failed
+            left.unlink()
 
     def refresh(self) -> None:
         """Bring the metadata up to date, prove it, and raise the floors.
