@@ -1,8 +1,8 @@
 """A real Home Assistant discovers a device: python tests/bench/fleet_homeassistant.py PYTHON
 
-PYTHON is an interpreter that has homeassistant (pip; tried with 2024.3.3 and janus, and with 2025.4.4); mosquitto is needed too.
-Home Assistant's MQTT integration runs in that interpreter as it does in an installation: it reads the discovery messages with
-its own schemas, and renders their templates. What it then shows is compared with what the device sent.
+PYTHON is an interpreter that has homeassistant (tried: 2024.3.3 with janus, 2025.4.4); mosquitto is needed too.
+Home Assistant's MQTT integration runs in it as it does in an installation: it reads the discovery messages with its own
+schemas, and renders their templates. What it then shows is compared with what the device sent.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,34 +139,39 @@ def produce(python: str) -> None:
     sys.path.insert(0, str(HERE.parent / "fleet"))
     from brokers import running
 
-    from tody.fleet.homeassistant import HomeAssistant
     from tody.fleet.mqtt import Address, Link
-    from tody.fleet.reports import Report, presence
-    from tody.fleet.sender import Sender
+    from tody.fleet.reports import presence
     from tody.fleet.topics import Topics
 
-    topics, scene = Topics("home"), {"things": 2}
-    online, report = topics.up(DEVICE, "online"), topics.up(DEVICE, "report")
-    told = Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=MODEL)
+    topics = Topics("home")
     with tempfile.TemporaryDirectory() as folder, running("mosquitto", Path(folder)) as url:
-        will = online, presence(False, int(time.time()))
-        entities = HomeAssistant(topics, DEVICE, "1.0")
+        will = topics.up(DEVICE, "online"), presence(False, int(time.time()))
+        link = Link(Address.parse(url), DEVICE, topics.up(DEVICE, "probe"), will)
         with home(python, folder, int(url.rpartition(":")[2])) as seen:
-            with Link(Address.parse(url), DEVICE, topics.up(DEVICE, "probe"), will) as link:
-                link.publish_all([(online, presence(True, int(time.time()))), (report, told.encode())])
-                with Sender(Path(folder), link, topics, DEVICE, entities), camera(folder, scene):
-                    seen.until("a sensor has its number", lambda s: 20 < float(s["sensor.pi1_frame_rate"]["state"]) < 35)
-                    compare(seen.until("a thing is there", lambda s: s["binary_sensor.pi1_person"]["state"] == "on"))
-                    scene["things"] = 0
-                    seen.until("it has gone", lambda s: s["binary_sensor.pi1_person"]["state"] == "off")
-                    seen.until("its end is an event", lambda s: s["event.pi1_detection"]["event_type"] == "end")
-                    told = Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=NEXT)
-                    link.publish(report, told.encode(), retain=True)
-                    states = seen.until("an update is offered", lambda s: s["update.pi1_model"]["state"] == "on")
-                    assert states["update.pi1_model"]["latest_version"] == "model bbbbbbbb"
-                link._client._sock.close()  # the device loses its link without a word
-                link._client.loop_stop()
-                seen.until("the will makes it unavailable", lambda s: s["sensor.pi1_frame_rate"]["state"] == "unavailable", 90)
+            live(link, topics, folder, seen)
+            seen.until("the will makes it unavailable", lambda s: s["sensor.pi1_frame_rate"]["state"] == "unavailable", 90)
+
+
+def live(link: Any, topics: Any, folder: str, seen: Seen) -> None:
+    """The device comes, sees things, sees them go, is asked to update, and loses its link without a word."""
+    from tody.fleet.homeassistant import HomeAssistant
+    from tody.fleet.reports import Report, presence
+    from tody.fleet.sender import Sender
+
+    scene, report = {"things": 2}, Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=MODEL)
+    with link, Sender(Path(folder), link, topics, DEVICE, HomeAssistant(topics, DEVICE, "1.0")), camera(folder, scene):
+        online, topic = topics.up(DEVICE, "online"), topics.up(DEVICE, "report")
+        link.publish_all([(online, presence(True, int(time.time()))), (topic, report.encode())])
+        seen.until("a sensor has its number", lambda s: 20 < float(s["sensor.pi1_frame_rate"]["state"]) < 35)
+        compare(seen.until("a thing is there", lambda s: s["binary_sensor.pi1_person"]["state"] == "on"))
+        scene["things"] = 0
+        seen.until("it has gone", lambda s: s["binary_sensor.pi1_person"]["state"] == "off")
+        seen.until("its end is an event", lambda s: s["event.pi1_detection"]["event_type"] == "end")
+        link.publish(topic, replace(report, asked=NEXT).encode(), retain=True)
+        states = seen.until("an update is offered", lambda s: s["update.pi1_model"]["state"] == "on")
+        assert states["update.pi1_model"]["latest_version"] == "model bbbbbbbb"
+        link._client._sock.close()
+        link._client.loop_stop()
 
 
 if __name__ == "__main__":

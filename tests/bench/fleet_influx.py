@@ -98,9 +98,8 @@ def check(url: str) -> None:
             query = query.replace(word, value)
         (result,) = ask(url, "query", db="tody", q=query)["results"]
         series = result.get("series", [])
-        print(
-            f"{title}: {len(series)} series, {sum(len(s['values']) for s in series)} rows: {series[0]['columns'] if series else result}"
-        )
+        rows, columns = sum(len(s["values"]) for s in series), series[0]["columns"] if series else []
+        print(f"{title}: {len(series)} series, {rows} rows of {', '.join(columns)}")
         assert series or title == "Temperature", "a machine may have no thermometer"
 
 
