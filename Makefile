@@ -24,7 +24,7 @@ install: $(VENV)/bin/python  ## make .venv and install tody into it, with everyt
 $(VENV)/bin/python:
 	@python3 -m venv $(VENV)
 
-demo:  ## find faces in a real clip, from nothing, in under three minutes
+demo:  ## from nothing, in under three minutes: find faces in a real clip, then send the model to two devices
 	@examples/demo/run
 
 test:  ## set this machine up, then run every check and test there is

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import cv2
+import fleet
 import numpy as np
 
 import tody
@@ -72,6 +73,7 @@ def main() -> None:
     print(f"  .venv/bin/tody detect {model.stem} {clip} --web :8080")
     print(f"  .venv/bin/tody detect {model.stem} 0 --web :8080        # your own camera")
     print(f"  .venv/bin/tody profile {model.stem} --top 10")
+    fleet.main(model, clip)
 
 
 if __name__ == "__main__":

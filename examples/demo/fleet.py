@@ -1,0 +1,150 @@
+"""The demo, second part: two devices on this machine get the model over the air, and refuse a bad one by themselves.
+
+Every command that is run is shown as one would type it. The devices are agents like any other; what stands for their cameras
+is the clip of the first part. All files are in demo/fleet.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from tody import format
+from tody.fleet.rollout import position
+from tody.fleet.running import program
+
+FOLDER = Path("demo/fleet")
+DEVICES = ("door", "garden")
+GROUP = "cameras"
+CANARY = 0.5  # of the devices try a model first
+
+
+class Fleet:
+    """The commands of a laptop with a fleet of its own, and programs that run beside them."""
+
+    def __init__(self, port: int, websockets: int) -> None:
+        self.port, self.websockets = port, websockets
+        here = {"XDG_CONFIG_HOME": str(FOLDER.resolve() / "laptop"), "TODY_PASSPHRASE": "only for this demo"}
+        self._environment = {**os.environ, **here}
+
+    def run(self, *words: str) -> int:
+        """Show a command, run it, return its exit code."""
+        print(f"\n$ tody {shlex.join(words)}", flush=True)
+        return subprocess.run(self._command(words), env=self._environment, check=False).returncode
+
+    @contextlib.contextmanager
+    def beside(self, *words: str, log: IO[str]) -> Iterator[None]:
+        """A program that runs until the context is left."""
+        print(f"\n$ tody {shlex.join(words)} &", flush=True)
+        process = subprocess.Popen(self._command(words), env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def must(self, *words: str) -> None:
+        if code := self.run(*words):
+            raise SystemExit(f"that should have worked, and ended with {code}; what the devices said is in {FOLDER}")
+
+    def facts(self, *words: str) -> Any:
+        """What a command prints for other programs."""
+        print(f"\n$ tody --json {shlex.join(words)}", flush=True)
+        done = subprocess.run(self._command(("--json", *words)), env=self._environment, capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    def _command(self, words: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "tody", *words]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def blind(model: Path) -> Path:
+    """The same model with a threshold that nothing reaches: all its own tests pass, and it sees nothing.
+
+    Where a device stands in a rollout follows from the model's hash. This one is made such that not both come first.
+    """
+    file, path = format.read(model.read_bytes()), FOLDER / "blind.tody"
+    for hundredths in range(9900, 10000):
+        file.meta["score"] = hundredths / 10000
+        path.write_bytes(format.write(file))
+        release = hashlib.sha256(path.read_bytes()).hexdigest()
+        if max(position(release, device) for device in DEVICES) >= CANARY:
+            return path
+    raise AssertionError("a hundred hashes in a row were the wrong way round")
+
+
+def updates(fleet: Fleet, model: Path) -> None:
+    """The good model, the bad one, and what became of both."""
+    canary = ("--canary", f"{CANARY:.0%}", "--window", "3s", "--health", "fps>5", "--health", "seen>0.5", "--wait", "--yes")
+    print("\n--- a model for both: first to one half, and when that is well, to the other")
+    fleet.must("push", str(model), GROUP, *canary)
+    print("\n--- a bad model: its threshold is wrong, so it sees nothing. Nobody stops it but the devices")
+    if fleet.run("push", str(blind(model)), GROUP, *canary) == 0:
+        raise SystemExit("the bad model was taken")
+    print("\n--- the device that tried it went back by itself; the other never asked for it")
+    fleet.must("fleet", "status")
+    print("\n--- their telemetry")
+    for device in fleet.facts("fleet", "status")["devices"]:
+        print(f"{device['name']}: {json.dumps(device['metrics'])}")
+
+
+def dashboard(fleet: Fleet) -> None:
+    """Say where it is; keep it there while somebody looks."""
+    url = f"ws://127.0.0.1:{fleet.websockets}"
+    if not program():
+        print("\nThe dashboard needs a broker with WebSockets: sudo apt install mosquitto")
+    elif sys.stdin.isatty():
+        with (FOLDER / "dashboard.log").open("w") as log, fleet.beside("fleet", "dashboard", "--url", url, log=log):
+            with contextlib.suppress(KeyboardInterrupt, EOFError):
+                input("\nThe dashboard is at http://127.0.0.1:8090 while the devices run. Enter ends the demo. ")
+    else:
+        fleet.must("fleet", "dashboard", "--url", url, "--out", str(FOLDER / "dashboard.html"))
+        print("In a terminal, the demo waits here: the dashboard is then at http://127.0.0.1:8090")
+
+
+def main(model: Path, clip: Path) -> None:
+    """Run the second part with a converted detector and a clip."""
+    if not program() and not find_spec("iotcore"):
+        print("\n\nThe second part, updates over the air, needs a broker: sudo apt install mosquitto")
+        return
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    start = time.monotonic()
+    fleet = Fleet(free_port(), free_port())
+    print("\n\nThe same model, over the air: a broker, a laptop and two devices, all on this machine.")
+    with contextlib.ExitStack() as running:
+        words = ["broker", "run", "--demo", "--port", str(fleet.port)]
+        words += ["--websockets", str(fleet.websockets)] if program() else []
+        running.enter_context(fleet.beside(*words, log=running.enter_context((FOLDER / "broker.log").open("w"))))
+        fleet.must("keys", "init", "demo", "--group", GROUP, "--broker", f"mqtt://localhost:{fleet.port}")
+        for device in DEVICES:
+            store = FOLDER / device
+            fleet.must("enroll", device, "--store", str(store))
+            log = running.enter_context((FOLDER / f"{device}.log").open("w"))
+            running.enter_context(
+                fleet.beside("agent", "--store", str(store), "--source", str(clip), "--threads", "1", "--poll", "2", log=log)
+            )
+        updates(fleet, model)
+        dashboard(fleet)
+    print(
+        f"\nThat took {time.monotonic() - start:.0f} seconds. What the devices said is in {FOLDER}/*.log. docs/update.md says how"
+    )
+    print("to do the same with a Pi and a broker that only your devices may use.")
