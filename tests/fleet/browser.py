@@ -114,7 +114,12 @@ def browser(folder: Path) -> Iterator[Browser]:
 
     command = [program, *FLAGS, f"--user-data-dir={folder / 'chromium'}"]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=connect, close_fds=False, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=connect,
+        close_fds=False,
+        start_new_session=True,
     )
     os.close(to_read)
     os.close(back_write)

@@ -239,7 +239,7 @@ class Overview:
         code = self.result(device) or device.code
         if kind_of(code) in ("failed", "refused"):
             runs = f"it runs {self.title(device)}" if device.model else "it runs no model"
-            alert(kind_of(code), f"{code}: {device.why}; {runs}" if device.why else f"{code}: {runs}")
+            alert(kind_of(code), f"{code}: {device.why}; {runs}" if device.why else f"{code}; {runs}")
         desired = self.desired.get(device.group or "")
         if desired and device.observed is not None and device.observed < desired.generation and device.online:
             alert("behind", f"it has seen generation {device.observed} of {desired.generation}")

@@ -7,10 +7,12 @@ const WINDOW = 8; // topics of one SUBSCRIBE: no broker takes fewer
 const MOST_PACKET = 8 << 20; // bytes
 const KEEP_ALIVE = 20; // seconds
 const DELAYS = [1, 2, 4, 8, 15]; // seconds before the next try to connect
+const LASTING = 10; // seconds after which a connection counts as a good one
 const REFUSALS = ["", "it speaks another MQTT", "it refuses the client's name", "it is not ready", "wrong user or password",
   "not authorized"];
 const CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, SUBSCRIBE = 8, SUBACK = 9, UNSUBSCRIBE = 10, PINGREQ = 12;
 const PINGRESP = 13;
+const TWICE = "the connection breaks again and again: does another page use the same name? Each needs its own";
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 class Mqtt {
@@ -27,7 +29,8 @@ class Mqtt {
   open() {
     this.timer = 0;
     this.rest = new Uint8Array(0);
-    this.waiting = new Map(); // packet number -> [resolve, reject]; "ping" as well
+    this.waiting = new Map(); // packet number -> [resolve, reject]
+    this.pings = []; // the same for each ping, in order
     this.why = "";
     this.heard = Date.now();
     const socket = this.socket = new WebSocket(this.url, "mqtt");
@@ -38,9 +41,11 @@ class Mqtt {
   }
 
   lost() {
+    const lasted = this.ready ? (Date.now() - this.since) / 1000 : 0;
+    if (lasted > LASTING) this.tries = 0;
+    if (this.ready) this.why ||= this.tries > 1 ? TWICE : "the connection broke";
     this.ready = false;
-    for (const [, reject] of this.waiting.values()) reject(new Error("the connection broke"));
-    this.waiting.clear();
+    for (const [, reject] of [...this.waiting.values(), ...this.pings]) reject(new Error("the connection broke"));
     const delay = DELAYS[Math.min(this.tries++, DELAYS.length - 1)];
     this.closed(this.why || "the broker cannot be reached", delay);
     this.timer = setTimeout(() => this.open(), 1000 * delay);
@@ -62,14 +67,14 @@ class Mqtt {
   watch() { // notices a link that died without a word
     if (!this.ready) return;
     if (Date.now() - this.heard > 1500 * KEEP_ALIVE) this.hangUp("the broker does not answer");
-    else this.send(PINGREQ, 0, []);
+    else this.fence().catch(() => {}); // that it broke is told elsewhere
   }
 
   greeting() {
     const name = "page-" + crypto.getRandomValues(new Uint32Array(2)).join("-");
-    const flags = 2 | (this.user ? 128 : 0) | (this.password ? 64 : 0); // 2: a clean session
-    const words = [name, ...[this.user, this.password].filter(Boolean)].map(text);
-    return [...text("MQTT"), 4, flags, 0, KEEP_ALIVE * 2, ...words.flatMap((word) => [...word])];
+    const flags = this.user ? 128 | 64 | 2 : 2; // user, password, a clean session
+    const words = this.user ? [name, this.user, this.password] : [name];
+    return [...text("MQTT"), 4, flags, 0, KEEP_ALIVE * 2, ...words.flatMap(text)];
   }
 
   send(kind, flags, body) {
@@ -80,16 +85,12 @@ class Mqtt {
     this.socket.send(new Uint8Array([kind << 4 | flags, ...length, ...body]));
   }
 
-  answer(key) {
-    return new Promise((resolve, reject) => this.waiting.set(key, [resolve, reject]));
-  }
-
   // Go on hearing of these topics, which may hold wildcards. Rejects when the broker refuses one.
   async subscribe(topics, qos) {
     for (let i = 0; i < topics.length; i += WINDOW) {
       const id = this.number();
       this.send(SUBSCRIBE, 2, [...id, ...topics.slice(i, i + WINDOW).flatMap((topic) => [...text(topic), qos])]);
-      const codes = await this.answer(id[0] << 8 | id[1]);
+      const codes = await new Promise((...ends) => this.waiting.set(id[0] << 8 | id[1], ends));
       if (codes.includes(128)) throw new Error("the broker does not let this page read");
     }
   }
@@ -106,9 +107,8 @@ class Mqtt {
   }
 
   fence() { // brokers answer in order: when the ping comes back, so has what was asked for before
-    const answered = this.answer("ping");
     this.send(PINGREQ, 0, []);
-    return answered;
+    return new Promise((...ends) => this.pings.push(ends));
   }
 
   number() {
@@ -133,14 +133,14 @@ class Mqtt {
   handle(kind, flags, body) {
     if (kind === CONNACK) this.welcomed(body[1]);
     else if (kind === PUBLISH) this.received(flags, body);
-    else if (kind === SUBACK) this.resolve(body[0] << 8 | body[1], [...body.subarray(2)]);
-    else if (kind === PINGRESP) this.resolve("ping");
+    else if (kind === SUBACK) this.acknowledged(body[0] << 8 | body[1], [...body.subarray(2)]);
+    else if (kind === PINGRESP) this.pings.shift()?.[0]();
   }
 
   welcomed(code) {
     if (code) return this.hangUp(`the broker says no: ${REFUSALS[code] || "code " + code}`);
     this.ready = true;
-    this.tries = 0;
+    this.since = Date.now();
     this.connected();
   }
 
@@ -150,10 +150,10 @@ class Mqtt {
     this.message(decoder.decode(body.subarray(2, end)), body.subarray(qos ? end + 2 : end), (flags & 1) === 1);
   }
 
-  resolve(key, value) {
-    const found = this.waiting.get(key);
-    this.waiting.delete(key);
-    if (found) found[0](value);
+  acknowledged(id, codes) {
+    const found = this.waiting.get(id);
+    this.waiting.delete(id);
+    found?.[0](codes);
   }
 }
 

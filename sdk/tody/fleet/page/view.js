@@ -17,6 +17,24 @@ const $ = (id) => document.getElementById(id);
 function start() {
   if (!settings.fleet) return show("link", "this page has no settings: tody fleet dashboard fills them in", "bad");
   const fleet = seen.fleet = new Fleet(settings.fleet, settings.devices || {});
+  $("fleet").textContent = document.title = `${settings.fleet} · tody`;
+  $("filter").addEventListener("input", (event) => mark("filter", event.target.value.trim().toLowerCase()));
+  $("more").addEventListener("click", () => showMore({rows: most.rows + 10 * ROWS}));
+  $("all-alerts").addEventListener("click", () => showMore({told: Infinity}));
+  addEventListener("resize", draw);
+  setInterval(draw, 5000); // times pass
+  alone(() => connect(fleet));
+}
+
+// A broker lets each name in once: of two tabs with the same one, the second waits for the first to be closed.
+function alone(go) {
+  if (!settings.user || !navigator.locks) return go();
+  mark("link", "another tab shows this fleet: this one goes on when that is closed");
+  return navigator.locks.request(`tody ${settings.fleet} ${settings.user}`, () => new Promise(go));
+}
+
+function connect(fleet) {
+  mark("link", "connecting");
   const url = new URL(settings.url, location.href).href.replace(/^http/, "ws");
   seen.mqtt = new Mqtt(url, settings.user, settings.password, {
     connected: () => begin().catch((error) => mark("link", `connected, but ${error.message}`)),
@@ -30,13 +48,6 @@ function start() {
     Object.assign(fleet, {desired, releases, expires});
     draw();
   });
-  $("fleet").textContent = document.title = `${settings.fleet} · tody`;
-  $("filter").addEventListener("input", (event) => mark("filter", event.target.value.trim().toLowerCase()));
-  $("more").addEventListener("click", () => showMore({rows: most.rows + 10 * ROWS}));
-  $("all-alerts").addEventListener("click", () => showMore({told: Infinity}));
-  addEventListener("resize", draw);
-  setInterval(draw, 5000); // times pass
-  draw();
 }
 
 async function begin() {
