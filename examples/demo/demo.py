@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 
 import cv2
-import fleet
 import numpy as np
 
+import fleet
 import tody
 from tody import models
 from tody.packages import Package, fetch

@@ -112,9 +112,11 @@ def dashboard(fleet: Fleet) -> None:
     if not program():
         print("\nThe dashboard needs a broker with WebSockets: sudo apt install mosquitto")
     elif sys.stdin.isatty():
-        with (FOLDER / "dashboard.log").open("w") as log, fleet.beside("fleet", "dashboard", "--url", url, log=log):
-            with contextlib.suppress(KeyboardInterrupt, EOFError):
-                input("\nThe dashboard is at http://127.0.0.1:8090 while the devices run. Enter ends the demo. ")
+        with contextlib.ExitStack() as running:
+            log = running.enter_context((FOLDER / "dashboard.log").open("w"))
+            running.enter_context(fleet.beside("fleet", "dashboard", "--url", url, log=log))
+            running.enter_context(contextlib.suppress(KeyboardInterrupt, EOFError))
+            input("\nThe dashboard is at http://127.0.0.1:8090 while the devices run. Enter ends the demo. ")
     else:
         fleet.must("fleet", "dashboard", "--url", url, "--out", str(FOLDER / "dashboard.html"))
         print("In a terminal, the demo waits here: the dashboard is then at http://127.0.0.1:8090")
@@ -144,7 +146,5 @@ def main(model: Path, clip: Path) -> None:
             )
         updates(fleet, model)
         dashboard(fleet)
-    print(
-        f"\nThat took {time.monotonic() - start:.0f} seconds. What the devices said is in {FOLDER}/*.log. docs/update.md says how"
-    )
-    print("to do the same with a Pi and a broker that only your devices may use.")
+    print(f"\nThat took {time.monotonic() - start:.0f} seconds. What the devices said is in {FOLDER}/*.log.")
+    print("docs/update.md says how to do the same with a Pi, and a broker that only your devices may use.")
