@@ -70,7 +70,10 @@ static void end_line(tody_link *link) {
     if (crc16(message, bytes) != u16(message + bytes)) return;
     const uint32_t answer = tody_smp_answer(link, bytes);
     if (answer) tody_frame_send(link, answer);
-    if (answer && link->reset) link->app->reset(link->app->self);
+    if (answer && link->reset) {
+        link->reset = false;
+        link->app->reset(link->app->self);
+    }
 }
 
 static void begin_line(tody_link *link, uint8_t second) {

@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "tests" / "fuzz"
 MUTATIONS = 20_000
 CODED_MUTATIONS = 20_000
+MESSAGES = 50_000
 
 
 def run(*command: object) -> str:
@@ -61,3 +62,11 @@ def test_damaged_coded_files_are_refused_however_they_arrive(programs: Path, tmp
         (tmp_path / f"{name}.coded").write_bytes(data)
     told = run(programs / "unpack", CODED_MUTATIONS, 1, *sorted(tmp_path.glob("*.coded")))
     assert re.match(rf"{CODED_MUTATIONS} coded files: \d{{4}}", told), told  # those without damage, at least
+
+
+def test_a_device_answers_hostile_messages(programs: Path, tmp_path: Path) -> None:
+    for name in ("softmax", "copy_transpose"):
+        (tmp_path / f"{name}.tody").write_bytes(seeds.models()[name])
+    told = run(programs / "link", MESSAGES, 1, *sorted(tmp_path.glob("*.tody")))
+    answers, refusals, uploads = map(int, re.findall(r"(\d+) (?:answers|of them|uploads)", told))
+    assert answers > MESSAGES / 2 and refusals < answers and uploads > 100, told
