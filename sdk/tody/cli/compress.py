@@ -24,6 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=count, default=8, metavar="BITS", help="2 to 8 (default 8), or 16: half floats, no int8"
     )
     parser.add_argument(
+        "--arithmetic",
+        choices=("auto", "int8", "float32"),
+        default="auto",
+        help="default: int8, or float32 with short weights where int8 loses too much",
+    )
+    parser.add_argument(
         "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"
     )
     parser.add_argument(
@@ -89,6 +95,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             args.data,
             target,
             weights=args.weights,
+            arithmetic=args.arithmetic,
             prune=args.prune,
             sparsity=args.sparsity,
             max_drop=args.max_drop,

@@ -20,6 +20,7 @@ from .samples import Arrays, Data, Files, Pictures, Progress, Samples
 METRICS = ("auto", "map", "top1", "agreement")
 # Without labels, so many times --max-drop may disagree: a box or class that changes sides of a threshold is no error yet.
 PATIENCE = {"map": 1.0, "top1": 1.0, "cosine": 1.0, "argmax": 5.0, "boxes": 10.0}
+TELLING = 0.02  # mAP of the float model: below, the labels are not of what it finds, and losing all would be no loss
 SECONDS, ROUNDS = 0.5, 9  # of inference for each model when latency is measured, and runs, at least
 
 
@@ -54,6 +55,16 @@ class Accuracy:
         is not yet a wrong one: classes may change for 5 times, boxes for 10 times that share (`PATIENCE`).
         """
         return max_drop * PATIENCE[self.agreement.kind if self.metric == "agreement" else self.metric]
+
+    def is_kept(self, max_drop: float, moved: float) -> bool:
+        """Whether no more than `max_drop` allows is lost, and boxes stay where they are if there are no labels to judge them.
+
+        Args:
+            moved: share of the boxes that may overlap less than `tody.run.match.SAME`, or be found by one model alone.
+        """
+        boxes = self.agreement.boxes
+        stay = self.metric != "agreement" or boxes is None or boxes.same >= 1 - moved
+        return stay and self.drop <= self.allowed(max_drop)
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -182,6 +193,9 @@ def measure(before: Model, after: Model, data: Data, metric: str, progress: Prog
         data: of `read_data`.
         metric: of `choose_metric`.
         progress: called with samples done and in all.
+
+    Returns:
+        the accuracy; by agreement where the float model's mAP is below `TELLING`.
     """
     samples, report = data.measuring, progress or (lambda done, total: None)
     iou = None if "iou" in before.meta else IOU
@@ -197,6 +211,8 @@ def measure(before: Model, after: Model, data: Data, metric: str, progress: Prog
         report(i + 1, len(samples))
     agreement = comparison.result()
     one, two, figures = score.result(agreement)
+    if metric == "map" and one < TELLING:
+        return Accuracy("agreement", 1.0, agreement.score, len(samples), agreement, {"map": (one, two)})
     return Accuracy(metric, one, two, len(samples), agreement, figures)
 
 

@@ -50,8 +50,7 @@ def page(report: CompressReport) -> str:
 
 
 def _head(report: CompressReport) -> str:
-    bits = "float16 weights" if report.weights == 16 else f"{report.weights}-bit weights"
-    options = ", ".join([bits, *(f"{key} {value}" for key, value in report.options.items())])
+    options = ", ".join([f"weights: {report.kind}", *(f"{key} {value}" for key, value in report.options.items())])
     data = f"{report.data.get('calibration')} {report.data.get('kind')} to calibrate, {report.data.get('measuring')} to measure"
     source = f"from {report.source}; " if report.source else ""
     return (

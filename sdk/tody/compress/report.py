@@ -81,7 +81,7 @@ class CompressReport:
     Attributes:
         name: of the model.
         source: file name of the source.
-        weights: bits of the weights: 2 to 8, or 16.
+        weights: bits of the weights: 2 to 8, or 16; in float32 arithmetic so many significant ones.
         options: what was asked for besides: method, effort, prune, io.
         data: what calibrated and measured (`Data.as_dict`).
         before, after: size, memory and latency of the float model and of the compressed one.
@@ -92,6 +92,7 @@ class CompressReport:
         decoder: name of the decoder, if any.
         notes: what was assumed and what the user should know.
         content: the bytes of the `.tody` file.
+        arithmetic: "int8", or "float32" where all of it computes in that.
     """
 
     name: str
@@ -108,11 +109,19 @@ class CompressReport:
     decoder: str = ""
     notes: list[str] = field(default_factory=list)
     content: builtins.bytes = field(default=b"", repr=False)
+    arithmetic: str = "int8"
 
     @property
     def bytes(self) -> builtins.bytes:
         """The `.tody` file."""
         return self.content
+
+    @property
+    def kind(self) -> str:
+        """What the weights are, in words."""
+        if self.weights == 16:
+            return "float16"
+        return f"{self.weights} significant bits, in float32" if self.arithmetic == "float32" else f"{self.weights} bit"
 
     @property
     def worst_layers(self) -> list[Layer]:
@@ -166,7 +175,7 @@ class CompressReport:
         before, after = self.before, self.after
         rows = [
             ("model", self.name),
-            ("weights", "float16" if self.weights == 16 else f"{self.weights} bit"),
+            ("weights", self.kind),
             ("options", ", ".join(f"{key} {value}" for key, value in self.options.items())),
             ("data", self._data()),
             ("file", f"{size(before.file_bytes)} -> {size(after.file_bytes)}, {_share(after.file_bytes, before.file_bytes)}"),
@@ -197,10 +206,17 @@ class CompressReport:
             rows.append((METRIC_NAMES[accuracy.metric], f"{self._lost()} on {accuracy.samples} samples"))
         return rows + [("agreement", line) for line in agreement_lines(accuracy)]
 
+    @property
+    def loss(self) -> str:
+        """What the model gives, and in which size and time, in words."""
+        ms = "" if self.after.latency_ms is None else f", {self.after.latency_ms:.2f} ms"
+        return f"gives {self._lost()} in {size(self.after.file_bytes)}{ms}"
+
     def _lost(self) -> str:
         a = self.accuracy
         if a.metric == "agreement":
-            return f"{KIND_NAMES[a.agreement.kind]} {a.after:.4f}"
+            same = f", {a.agreement.boxes.same:.4f} at the same place" if a.agreement.boxes else ""
+            return f"{KIND_NAMES[a.agreement.kind]} {a.after:.4f}{same}"
         return f"{METRIC_NAMES[a.metric]} {a.before:.4f} -> {a.after:.4f} ({-100 * a.drop:+.2f} points)"
 
 
@@ -209,7 +225,8 @@ def agreement_lines(accuracy: Accuracy) -> list[str]:
     found, lines = accuracy.agreement, []
     if found.boxes:
         b = found.boxes
-        lines.append(f"boxes: F1 {b.f1:.4f}, overlap {b.iou:.3f} on average; {b.before} found before, {b.after} after")
+        where = f"{b.same:.4f} at the same place, overlap {b.iou:.3f} on average"
+        lines.append(f"boxes: F1 {b.f1:.4f}, {where}; {b.before} found before, {b.after} after")
     if found.argmax is not None:
         lines.append(f"the same class for {100 * found.argmax:.1f} % of {found.samples} samples")
     ranked = sorted(found.outputs, key=lambda o: o.sqnr_db)

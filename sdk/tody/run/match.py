@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .detections import Detections
 
 OVERLAP = 0.5  # IoU from which two boxes of a class are the same thing
+SAME = 0.95  # IoU from which nobody sees that one of them moved
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class BoxAgreement:
         iou: mean overlap of the pairs; 0 where there are none.
         least: smallest overlap of a pair.
         before, after: boxes that each found, at the first model's own threshold.
+        same: as f1, of the pairs that overlap by at least `SAME`.
     """
 
     f1: float
@@ -29,6 +31,7 @@ class BoxAgreement:
     least: float
     before: int
     after: int
+    same: float = 0.0
 
 
 def match(before: Detections, after: Detections) -> list[float]:
@@ -77,4 +80,6 @@ class BoxSums:
         if not boxes:
             return None
         mean = float(np.mean(pairs)) if pairs else 0.0
-        return BoxAgreement(2 * len(pairs) / boxes, mean, min(pairs, default=0.0), self.counts[0], self.counts[1])
+        same = 2 * sum(pair >= SAME for pair in pairs) / boxes
+        before, after = self.counts
+        return BoxAgreement(2 * len(pairs) / boxes, mean, min(pairs, default=0.0), before, after, same)

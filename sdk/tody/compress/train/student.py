@@ -25,9 +25,9 @@ from ...convert.source import read_source
 from ...errors import UsageError
 from ...run.model import load
 from ..arrays import LABELS, by_name
-from ..compress import islands_of, layers_of
 from ..data import SAMPLES, read_data
 from ..levels import scales
+from ..made import islands_of, layers_of
 from ..measure import choose_metric, cost, measure
 from ..moments import matrices
 from ..place import INTEGERS, Choice

@@ -1,0 +1,97 @@
+"""A model that is about to be compressed, with its data, and how what became of it is measured."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..convert import verify
+from ..convert.finish import finish
+from ..convert.graph import Graph
+from ..convert.lower import lower
+from ..convert.optimise import optimise
+from ..convert.source import Source
+from ..errors import UsageError
+from ..run.model import Model, load
+from .data import read_data
+from .made import Made
+from .measure import choose_metric, cost, latency, measure
+from .quantise import Report
+from .report import CompressReport
+from .samples import Data
+
+
+@dataclass
+class Job:
+    """A float model that is about to be compressed.
+
+    Attributes:
+        graph: optimised.
+        facts: of `describe`.
+        data: to calibrate and to measure with.
+        metric: that is measured.
+        before: the float model.
+        tell: takes progress.
+        notes: for the report.
+    """
+
+    source: Source
+    graph: Graph
+    facts: dict[str, Any]
+    data: Data
+    metric: str
+    before: Model
+    tell: Report
+    notes: list[str]
+
+
+def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samples: int, metric: str, tell: Report) -> Job:
+    """Read the data, choose the metric, optimise the graph, and compile the float model."""
+    found = read_data(
+        data,
+        facts["inputs"],
+        facts.get("preprocess"),
+        samples=samples,
+        progress=lambda done, total: tell("reading data", done, total),
+    )
+    metric = choose_metric(facts, found, metric)
+    feeds = verify.feeds(graph, facts.get("preprocess"))
+    optimise(graph)
+    _check_source(graph, facts["name"])
+    before = load(finish(lower(graph.copy())[0], source, facts, feeds), threads=1)
+    return Job(source, graph, facts, found, metric, before, tell, [*graph.notes, *found.notes])
+
+
+def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> CompressReport:
+    """Measure the compressed model beside the float one."""
+    after = load(made.content, threads=1)
+    accuracy = measure(job.before, after, job.data, job.metric, lambda done, total: job.tell("measuring", done, total))
+    times = latency([job.before, after])
+    notes = [*job.notes, *made.notes]
+    if accuracy.metric != job.metric:
+        notes.append(f"the float model's mAP is {accuracy.figures['map'][0]:.4f}: the labels are of something else")
+    return CompressReport(
+        name=job.facts["name"],
+        source=job.source.file,
+        weights=weights,
+        options=options,
+        data=job.data.as_dict(),
+        before=cost(job.before, times[0]),
+        after=cost(after, times[1]),
+        accuracy=accuracy,
+        layers=made.layers,
+        islands=made.islands,
+        decoder=job.facts.get("decoder", {}).get("name", ""),
+        notes=notes,
+        content=made.content,
+        arithmetic=made.arithmetic,
+    )
+
+
+def _check_source(graph: Graph, name: str) -> None:
+    if any(value.quant for value in graph.values.values()):
+        hint = "tody convert takes it as it is; to compress, give the float model that it was made of"
+        raise UsageError(f"{name} is quantised already", "its integers would be rounded twice", hint)
+    if any(0 in value.shape for name, value in graph.values.items() if name in graph.inputs):
+        raise UsageError(f"{name} has an input without elements", "there is nothing to calibrate with")
