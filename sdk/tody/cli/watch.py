@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .arguments import add_model, add_runtime, address, count, positive, size
 from .output import Output
+from .telemetry import add_telemetry, telemetry
 
 if TYPE_CHECKING:
     from ..camera import Camera, Screen
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[HOST]:PORT",
         help="show it on a page in a browser; :8080 can be seen by the whole network",
     )
+    add_telemetry(parser)
     parser.add_argument("--every", type=count, default=1, metavar="N", help="look at every Nth frame only")
     parser.add_argument("--limit", type=count, metavar="N", help="end after N frames")
     parser.add_argument("--camera-size", type=size, metavar="WxH", help="size to ask of a camera")
@@ -136,13 +138,15 @@ def watch(args: argparse.Namespace, out: Output, look: Callable[[Image], Result]
     with Camera(args.source, width=width, height=height, fps=args.fps) as camera:
         meter = _Meter(camera, out)
         try:
-            with _screens(args, out, (camera.fps or 30.0) / args.every) as screens:
+            with _screens(args, out, (camera.fps or 30.0) / args.every) as screens, telemetry(args, camera, out) as tell:
                 for frame in camera:
                     if camera.index % args.every:
                         continue
                     start = time.perf_counter()
                     result = look(frame)
-                    meter.add(result, time.perf_counter() - start)
+                    seconds = time.perf_counter() - start
+                    tell(frame, result, seconds)
+                    meter.add(result, seconds)
                     for screen in screens:
                         screen.show(frame, result)
                     if meter.frames == args.limit or any(s.closed for s in screens):

@@ -7,13 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import TodyError
 from .homeassistant import HomeAssistant
 from .metrics import idle
-from .mqtt import Handler
+from .mqtt import TIMEOUT, Handler
 from .outbox import Waiting
 from .telemetry import EVENT, METRICS, board_sample, open_outbox
 from .topics import Topics
@@ -21,6 +22,7 @@ from .topics import Topics
 POLL = 0.25  # seconds between looks into the outbox, into which another process may put
 BATCH = 64  # messages that are under way at once
 LATE = 60.0  # seconds after which an event is told as one of the past
+FAREWELL = 2.0  # seconds for the last messages
 SILENCE = 60.0  # seconds without a sample, after which the sender tells how the machine fares
 
 
@@ -75,14 +77,19 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What has not been sent waits for the next start."""
+        """Send the last; what cannot be sent waits for the next start."""
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
+            with suppress(TodyError, OSError):
+                self.step(FAREWELL)
         self._outbox.close()
 
-    def step(self) -> int:
+    def step(self, timeout: float = TIMEOUT) -> int:
         """Send what there is; returns how many messages the broker has taken.
+
+        Args:
+            timeout: seconds that the broker may take for a batch.
 
         Raises:
             TodyError, OSError: it could not be sent or read now; it waits.
@@ -95,16 +102,16 @@ class Sender:
         if is_connected:
             for kind in (EVENT, METRICS):
                 while batch := self._outbox.take(kind, BATCH):
-                    self._send(kind, batch)
+                    self._send(kind, batch, timeout)
                     sent += len(batch)
         return sent
 
-    def _send(self, kind: str, batch: Sequence[Waiting]) -> None:
+    def _send(self, kind: str, batch: Sequence[Waiting], timeout: float) -> None:
         bodies = [self._body(kind, waiting) for waiting in batch]
         messages = [(self._topics[kind], json.dumps(body, separators=(",", ":")).encode()) for body in bodies]
         if self._homeassistant:
-            self._link.publish_all(self._homeassistant.news(bodies))
-        self._link.publish_all(messages, retain=kind == METRICS)
+            self._link.publish_all(self._homeassistant.news(bodies), timeout)
+        self._link.publish_all(messages, timeout, retain=kind == METRICS)
         self._outbox.sent(kind, batch[-1].last)
 
     def _break_silence(self) -> None:

@@ -1,0 +1,66 @@
+"""tody detect --telemetry: into a device's store, or at once to a broker of this machine."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from brokers import running
+
+from tody.cli.main import main
+from tody.fleet.telemetry import EVENT, METRICS, open_outbox
+
+CLIP = "fake://door?frames=60"
+
+
+def test_into_the_store(door: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(door), CLIP, "--telemetry", str(tmp_path / "store")]) == 0
+    outbox = open_outbox(tmp_path / "store")
+    (sample,) = (waiting.body for waiting in outbox.take(METRICS))
+    events = [waiting.body for waiting in outbox.take(EVENT)]
+    assert sample["frames"] == 60 and sample["detections_person"] >= 40 and sample["latency_p50_ms"] > 0
+    assert events[0]["type"] == "new" and events[-1]["type"] == "end"
+    assert events[0]["after"]["label"] == "person" and events[0]["after"]["camera"] == "fake://door?frames=60"
+
+
+def test_to_a_broker(door: Path, tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt")
+    with running("mosquitto", tmp_path) as url:
+        listen = ["mosquitto_sub", "-p", url.rpartition(":")[2], "-t", "tody/v1/home/d/cam/up/#", "-v", "-W", "10"]
+        try:
+            reader = subprocess.Popen(listen, stdout=subprocess.PIPE, text=True)
+        except FileNotFoundError:
+            pytest.skip("mosquitto_sub is not installed")
+        try:
+            assert main(["detect", str(door), CLIP, "--telemetry", f"{url}/home/cam"]) == 0
+            seen = {}
+            for line in reader.stdout or ():
+                topic, _, payload = line.partition(" ")
+                seen[topic.rpartition("/")[2]] = json.loads(payload)
+                if len(seen) == 3 and not seen["online"]["online"]:
+                    break
+        finally:
+            reader.kill()
+            reader.wait()
+    assert set(seen) == {"online", "event", "metrics"} and seen["metrics"]["frames"] == 60
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        ("mqtt://localhost", 2, "FLEET/DEVICE"),
+        ("mqtt://localhost/home/Not a name", 2, "is not a name"),
+        ("mqtt://example.org/home/cam", 2, "not encrypted"),
+        ("mqtt://localhost:1/home/cam", 6, "no broker"),
+        ("{file}/store", 2, "cannot be used"),
+    ],
+)
+def test_what_cannot_be(
+    door: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, code: int, says: str
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["detect", str(door), CLIP, "--telemetry", target.format(file=tmp_path / "file")]) == code
+    assert says in capsys.readouterr().err
