@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +17,9 @@ import pytest
 pytest.importorskip("tuf")
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
-from agents import Home, agent, command, environment, runs, variant, wait_until
+from agents import Home, agent, command, environment, runs, sha256, variant, wait_until
 from brokers import BROKERS, free_port, running
-from fleets import release
+from fleets import desired, release
 from transport_test import TOPICS, link
 
 from tody.fleet.documents import rule
@@ -24,6 +27,7 @@ from tody.fleet.follow import read_state
 from tody.fleet.health import read
 from tody.fleet.needs import lacking
 from tody.fleet.publish import export
+from tody.fleet.rollout import asked_of, plan_waves
 
 
 @pytest.fixture(params=BROKERS)
@@ -121,6 +125,80 @@ def test_from_a_stick_once_without_a_broker(tmp_path: Path, door: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert runs(store, model) and "nothing left to do" in done.stdout
+
+
+WITHOUT = """import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("cryptography", "cv2", "onnx"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Without())
+"""
+
+
+def test_a_bare_board_needs_no_cryptography_and_little_memory(quiet: Home, door: Path) -> None:
+    store, bare = quiet.enrol(), quiet.folder / "bare"
+    bare.mkdir()
+    (bare / "sitecustomize.py").write_text(WITHOUT)
+    with agent(store, PYTHONPATH=f"{bare}{os.pathsep}{environment()['PYTHONPATH']}") as process:
+        model = quiet.ask(door.read_bytes())
+        wait_until(lambda: runs(store, model))
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 60_000
+        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+        assert "cryptography" not in loaded and "numpy" in loaded
+
+
+def test_a_split_gives_each_device_its_side(quiet: Home, door: Path) -> None:
+    one, other = door.read_bytes(), variant(door.read_bytes(), "other")
+    split = (sha256(other), 0.5)
+    names = [f"d{i}" for i in range(8)]
+    left = next(name for name in names if asked_of(desired(1, sha256(one), split=split), name) == sha256(other))
+    right = next(name for name in names if asked_of(desired(1, sha256(one), split=split), name) == sha256(one))
+    stores = {name: quiet.enrol(name) for name in (left, right)}
+    quiet.ask(one, more=[other], split=split)
+    for name, model in ((left, sha256(other)), (right, sha256(one))):
+        with agent(stores[name]):
+            wait_until(lambda name=name, model=model: runs(stores[name], model))
+            assert wait_until(lambda name=name, model=model: quiet.result(model, name)) in ("ok", "trial")
+
+
+def test_a_candidate_in_the_shadow_is_reported_and_not_used(quiet: Home, door: Path) -> None:
+    store, candidate = quiet.enrol(), variant(door.read_bytes(), "candidate")
+    with agent(store, "--source", "fake://door?live=1&frames=0&fps=30&size=160x120"):
+        model = quiet.ask(door.read_bytes(), more=[candidate], shadow=(sha256(candidate), 1.0))
+        wait_until(lambda: runs(store, model))
+        wait_until(lambda: (record := read(store)) and record.shadow)
+        with link(quiet.url) as mqtt:
+            mqtt.publish(TOPICS.command("door"), b'{"do":"report"}')
+        told = wait_until(lambda: quiet.told("report").get("shadow"))
+        assert told["model"] == sha256(candidate) and told["beside"] == model
+        quiet.ask(door.read_bytes())
+        wait_until(lambda: runs(store, model) and (record := read(store)) and record.shadow is None)
+        wait_until(lambda: not (store / "models" / f"{sha256(candidate)}.tody").exists())
+
+
+def test_later_waves_wait_for_the_first_and_a_bad_model_stops_there(quiet: Home, door: Path) -> None:
+    bad = variant(door.read_bytes(), "bad", spoil=True)
+    names = ["a", "b", "c", "d"]
+    waves = plan_waves(sha256(bad), names, (0.4, 1.0))
+    first, later = list(waves[0].watch), list(waves[1].watch)
+    quiet.ask(bad, waves=waves, halt_failures=1, need=1.0)
+    with ExitStack() as stack:
+        stores = {name: quiet.enrol(name) for name in names}
+        for name in later:
+            stack.enter_context(agent(stores[name]))
+        time.sleep(1.5)
+        assert not any(read_state(stores[name]).failed for name in later)
+        for name in first:
+            stack.enter_context(agent(stores[name]))
+            wait_until(lambda name=name: quiet.result(sha256(bad), name) == "failed-test")
+        with link(quiet.url) as mqtt:
+            for name in later:
+                mqtt.publish(TOPICS.command(name), b'{"do":"look"}')
+        for name in later:
+            wait_until(lambda name=name: quiet.told("report", name).get("why") == "turn: halted")
+        assert not any(read_state(stores[name]).failed for name in later)
 
 
 def test_two_agents_do_not_share_a_store(quiet: Home) -> None:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,21 @@ class Home:
         header = {"format": "1.0", "arena_bytes": 1024, **facts}
         return Release(sha256(content), len(content), "door", self.generation + 1, 0, tuple(map(chunk, cut(content))), **header)
 
-    def ask(self, content: bytes, release: dict[str, Any] | None = None, publishing: bool = True, **facts: Any) -> str:
-        """Sign a release and the wish that the garden runs it; returns its SHA-256."""
+    def ask(
+        self,
+        content: bytes,
+        release: dict[str, Any] | None = None,
+        publishing: bool = True,
+        more: Sequence[bytes] = (),
+        **facts: Any,
+    ) -> str:
+        """Sign a release, and `more` of them, and the wish that the garden runs it; returns its SHA-256."""
         signed = self.release(content, **(release or {}))
         self.generation += 1
-        self.sign(desired(self.generation, signed.model, **{"window_s": 0.5, "begun": self.generation, **facts}), [signed])
+        self.sign(
+            desired(self.generation, signed.model, **{"window_s": 0.5, "begun": self.generation, **facts}),
+            [signed, *map(self.release, more)],
+        )
         if publishing:
             self.publish()
         return signed.model

@@ -183,7 +183,7 @@ class Agent:
                 world.look()
         with collected(faults):
             cycle.settle()
-            if looking and not faults:
+            if not faults:
                 world.follow_shadow()
         if faults:
             self._failed(faults[0], world)

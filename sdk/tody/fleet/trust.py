@@ -131,7 +131,7 @@ def _told() -> Iterator[None]:
     except TrustError:
         raise
     except tuf.DownloadHTTPError as e:
-        raise FileNotFoundError(f"a part of the repository is not there: {e}") from e
+        raise FileNotFoundError("nothing was published yet, or not all of it") from e
     except tuf.DownloadLengthMismatchError as e:
         raise TrustError("a file of the repository is longer than it may be", str(e), "", "endless") from e
     except tuf.DownloadError as e:
