@@ -190,6 +190,15 @@ static uint64_t hostile(void) {
     return below(2) ? below(64) : below(3) ? odd[below(sizeof odd / sizeof *odd)] : (uint64_t)dice() << below(33);
 }
 
+// Mostly what lets an upload go on.
+static uint64_t number(const char *key, const world *w) {
+    if (below(8) == 0) return hostile();
+    if (!strcmp(key, "len")) return 1 + below(24);
+    if (!strcmp(key, "image")) return 0;
+    if (!strcmp(key, "off")) return below(2) ? w->next : 0;
+    return hostile();
+}
+
 static void put_value(tody_cbor *c, const char *key, const world *w) {
     static const uint8_t zeros[512] = {0};
     const char *const bytes[] = {"data", "sha", "hash"};
@@ -208,12 +217,8 @@ static void put_value(tody_cbor *c, const char *key, const world *w) {
         tody_put_float(c, (float)below(400) - 200.0f);
     } else if (!strcmp(key, "confirm")) {
         tody_put_bool(c, below(2));
-    } else if (!strcmp(key, "len") && below(4)) {
-        tody_put_uint(c, 1 + below(256));
-    } else if (!strcmp(key, "off") && below(2)) {
-        tody_put_uint(c, below(4) ? w->next : 0);
     } else {
-        tody_put_uint(c, hostile());
+        tody_put_uint(c, number(key, w));
     }
 }
 
