@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,18 +29,31 @@ HEARTBEAT = 10.0  # seconds after which a thing that is still there is told of a
 MOST_TRACKS = 100
 
 
-@dataclass(frozen=True)
+class Thing(NamedTuple):
+    """A box of a frame: x0, y0, x1, y1 in pixels."""
+
+    label: str
+    box: list[float]
+    score: float
+
+
+@dataclass
 class Track:
-    """A thing. Times are in seconds since 1970; the box is x0, y0, x1, y1 in pixels."""
+    """A thing that is followed. Times are in seconds since 1970."""
 
     id: str
     label: str
-    box: tuple[float, float, float, float]
+    box: list[float]
     score: float
     top_score: float
     start: float
     seen: float
     sightings: int = 1
+
+    def see(self, thing: Thing, now: float) -> None:
+        """It is here now."""
+        self.box, self.score, self.top_score = thing.box, thing.score, max(thing.score, self.top_score)
+        self.seen, self.sightings = now, self.sightings + 1
 
     def snapshot(self, camera: str, end: float | None = None) -> Event:
         """What Frigate tells of a thing, as far as it is known here. area: in pixels."""
@@ -88,9 +101,11 @@ class Tracker:
         gone = [track for track in self._tracks if not 0 <= now - track.seen <= self._patience]
         self._tracks = [track for track in self._tracks if 0 <= now - track.seen <= self._patience]
         events = self._ends(gone)
-        matched, free = self._match(found)
-        tracks = [_seen(track, found, matched[i], now) if i in matched else track for i, track in enumerate(self._tracks)]
-        self._tracks = tracks + [_begun(found, row, now) for row in free[: MOST_TRACKS - len(tracks)]]
+        things = [*map(Thing, found.names, found.boxes.tolist(), found.scores.tolist())]
+        matched, free = self._match(found, things)
+        for track, row in matched:
+            self._tracks[track].see(things[row], now)
+        self._tracks += [_begun(things[row], now) for row in free[: MOST_TRACKS - len(self._tracks)]]
         return events + [event for track in self._tracks if (event := self._news(track, now))]
 
     def end(self) -> list[Event]:
@@ -98,22 +113,21 @@ class Tracker:
         gone, self._tracks = self._tracks, []
         return self._ends(gone)
 
-    def _match(self, found: Detections) -> tuple[dict[int, int], list[int]]:
-        """Track -> row of the box that goes on with it, and the rows that are left, best first."""
-        if not self._tracks or not len(found):
-            return {}, list(range(len(found)))
-        labels = np.array([track.label for track in self._tracks])
-        known = Detections([track.box for track in self._tracks], np.ones(len(labels)), np.zeros(len(labels)))
-        overlaps = overlap(known, found) * (labels[:, None] == np.array(found.names)[None, :])
+    def _match(self, found: Detections, things: list[Thing]) -> tuple[list[tuple[int, int]], list[int]]:
+        """Tracks with the rows of the boxes that go on with them, and the rows that are left, best first."""
+        rows = dict.fromkeys(range(len(things)))
+        if not self._tracks or not things:
+            return [], list(rows)
+        known = Detections([track.box for track in self._tracks], [0] * len(self._tracks), [0] * len(self._tracks))
+        overlaps = overlap(known, found)
+        near = np.argwhere(overlaps >= OVERLAP).tolist()
+        near.sort(key=lambda pair: -overlaps[pair[0], pair[1]])
         matched: dict[int, int] = {}
-        for _ in range(min(overlaps.shape)):
-            track, row = divmod(int(np.argmax(overlaps)), len(found))
-            if overlaps[track, row] < OVERLAP:
-                break
-            matched[track] = row
-            overlaps[track], overlaps[:, row] = 0.0, 0.0
-        taken = set(matched.values())
-        return matched, [row for row in range(len(found)) if row not in taken]
+        for track, row in near:
+            if track not in matched and row in rows and self._tracks[track].label == things[row].label:
+                matched[track] = row
+                del rows[row]
+        return list(matched.items()), list(rows)
 
     def _news(self, track: Track, now: float) -> Event | None:
         if track.id not in self._told:
@@ -133,15 +147,8 @@ class Tracker:
         return {"type": kind, "time": round(now, 3), "before": before, "after": after, "counts": self.counts}
 
 
-def _begun(found: Detections, row: int, now: float) -> Track:
-    thing = found[row]
-    return Track(f"{now:.6f}-{secrets.token_hex(3)}", thing.name, thing.box, thing.score, thing.score, now, now)
-
-
-def _seen(track: Track, found: Detections, row: int, now: float) -> Track:
-    box, score = found[row].box, float(found.scores[row])
-    top = max(score, track.top_score)
-    return replace(track, box=box, score=score, top_score=top, seen=now, sightings=track.sightings + 1)
+def _begun(thing: Thing, now: float) -> Track:
+    return Track(f"{now:.6f}-{secrets.token_hex(3)}", thing.label, thing.box, thing.score, thing.score, now, now)
 
 
 def merge_events(one: Event, other: Event) -> Event:
