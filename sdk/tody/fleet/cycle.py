@@ -77,7 +77,7 @@ class Cycle:
         self.action = "run"
         self._tested: dict[str, str] = {}
         self._health = "pending"
-        self._tidy = False  # a power cut can bring back what was removed
+        self._tidied: tuple[str, ...] | None = None  # for whom; a power cut can bring back what was removed
         if store.state.trial is not None:
             self._start_trial()
         world.use(store.state.running)
@@ -104,11 +104,11 @@ class Cycle:
         facts = self._facts(wish)
         self.action = decide(facts)
         if self.action not in QUIET:
-            self._tidy = False
+            self._tidied = None
             self._act(self.action, wish)
-        elif facts.desired == "active" and facts.trial == "none" and not self._tidy:
+        elif facts.desired == "active" and facts.trial == "none" and self._tidied != wish.keep:
             self.store.tidy(wish.keep)
-            self._tidy = True
+            self._tidied = wish.keep
         return self.action
 
     def settle(self) -> str:
