@@ -34,7 +34,11 @@ class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 def quantised(name: str, style: str = "QDQ", activations: str = "QUInt8") -> Any:
     """A model of the zoo, quantised to 8 bits with a scale per channel."""
-    model = ZOO[name]()
+    return quantise(ZOO[name](), style, activations)
+
+
+def quantise(model: Any, style: str = "QDQ", activations: str = "QUInt8") -> Any:
+    """A model with one input, quantised to 8 bits with a scale per channel."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "source.onnx"), Path(folder, "quantised.onnx")
         onnx.save(model, source)

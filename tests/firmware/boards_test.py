@@ -1,0 +1,103 @@
+"""Each board boots in its emulator, takes models over its line, and computes the laptop's bytes, also after a reset."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("serial")
+
+from emulate import built, connect, machine
+from net import Net
+from quantised import quantise, quantised
+from zoo import separable
+
+import tody
+from tody.convert import convert
+from tody.flash.device import Device
+from tody.golden import splitmix64
+
+QEMU = ["host", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547", "riscv-virt"]
+FOLDER = os.environ.get("TODY_MODELS")
+REAL = sorted(Path(FOLDER).glob("*_int8.tflite")) if FOLDER else []
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two int8 models of the zoo."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = [folder / f"{name}.tody" for name in ("vww_mbv1_025", "kws_dscnn")]
+    for path in paths:
+        convert(quantised(path.stem), path)
+    return paths
+
+
+def check_outputs(device: Device, path: Path, inputs: int) -> None:
+    """The model that runs there gives the bytes that the portable kernels give here."""
+    model = tody.load(path, threads=1, kernels="portable")
+    for seed in range(inputs):
+        x = {p.name: splitmix64(seed, p.shape, -128, 128, p.dtype) for p in model.inputs}
+        there, here = device.run(model, x), model(x)
+        for name, value in (here if isinstance(here, dict) else {"": here}).items():
+            other = there[name] if isinstance(there, dict) else there
+            assert np.asarray(other).tobytes() == np.asarray(value).tobytes()
+
+
+@pytest.mark.parametrize("name", QEMU)
+def test_models_run_from_flash(name: str, small: list[Path], tmp_path: Path) -> None:
+    board = built(name)
+    with machine(board, tmp_path / "flash.img") as (address, _):
+        with connect(address) as device:
+            assert (device.info.board, device.info.safe) == (name, False)
+            assert device.running() is None
+            for path in small:
+                assert device.flash(str(path)).state == "confirmed"
+                check_outputs(device, path, 2)
+            device.back()
+            check_outputs(device, small[0], 1)
+            device.reset()
+        with connect(address) as device:
+            check_outputs(device, small[0], 1)
+
+
+def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:
+    board = built("mps2-an386")
+    for start in range(2):
+        with machine(board, tmp_path / "flash.img") as (address, process):
+            with connect(address) as device:
+                if start == 0:
+                    device.flash(str(small[0]))
+                check_outputs(device, small[0], 1)
+            process.kill()
+
+
+def test_pico(tmp_path: Path) -> None:
+    """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many."""
+    board, path = built("rp2040"), tmp_path / "tiny.tody"
+    convert(quantise(separable(Net(1), 16, [(8, 2), (16, 1)], 4)), path)
+    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+        assert device.info.cpu == "cortex-m0plus"
+        device.flash(str(path))
+        check_outputs(device, path, 1)
+        device.reset()
+    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+        check_outputs(device, path, 1)
+
+
+@pytest.mark.skipif(not REAL, reason="TODY_MODELS is not set")
+@pytest.mark.parametrize("name", QEMU[1:])
+def test_real_models(name: str, tmp_path: Path) -> None:
+    """The MLPerf Tiny models. TODY_INPUTS: how many inputs."""
+    board = built(name)
+    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+        for source in REAL:
+            path = tmp_path / f"{source.stem}.tody"
+            convert(source, path)
+            device.flash(str(path))
+            check_outputs(device, path, int(os.environ.get("TODY_INPUTS", "1")))

