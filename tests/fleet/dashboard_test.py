@@ -194,6 +194,8 @@ def chatter(device: str, chance: random.Random, now: float) -> Iterator[tuple[st
         )
     if chance.random() < 0.1:
         yield TOPICS.up(device, "report"), chance.choice([b"{", b"[]", b'{"code": "x"}', b'{"observed": -1}', b""])
+    if chance.random() < 0.05:
+        yield TOPICS.up(device, "online"), b""
 
 
 def test_metrics_are_drawn_and_keep_on_being_drawn(chrome: Browser, site: Site) -> None:

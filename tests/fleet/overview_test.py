@@ -57,8 +57,13 @@ def test_a_device_is_what_it_says() -> None:
 def test_topics_that_have_not_come_are_named_until_they_have() -> None:
     seen = overview(["one", "two"])
     topics = seen.lacking()
-    assert len(topics) == len(set(topics)) == 2 * 4 + 1
-    for topic in topics:
+    assert sorted(topics) == sorted(
+        [TOPICS.repository("meta/timestamp.json"), *(TOPICS.up(d, "online") for d in ("one", "two"))]
+    )
+    seen.take(TOPICS.up("one", "online"), presence(True, 1), NOW, live=False)
+    assert len(seen.lacking()) == len(set(seen.lacking())) == 1 + 1 + 3
+    seen.take(TOPICS.up("one", "online"), b"", NOW, live=False)
+    for topic in seen.lacking():
         seen.take(topic, b"", NOW, live=False)
     assert seen.lacking() == [TOPICS.repository("meta/timestamp.json")]
     assert kinds(seen) == {"unread"} and not seen.as_dict(NOW)["complete"]

@@ -60,10 +60,10 @@ def watch(args: argparse.Namespace, out: Output) -> int:
 
     fleet = laptop(args)
     overview, signed = overview_of(fleet), b""
-    end = time.monotonic() + args.span if args.span else None
     with viewer(fleet) as link:
         gatherer = Gatherer(overview, link)
         gatherer.begin()
+        end = time.monotonic() + args.span if args.span else None
         while True:
             out.clear()
             if not link.is_connected:

@@ -36,11 +36,12 @@ class Gatherer:
             self._link.listen(pattern, self._keep, qos=0)
         self._link.read([self.overview.topics.repository("head")])  # when this is answered, so are the patterns
         self.take()
-        lacking = self.overview.lacking()
-        for i in range(0, len(lacking), WINDOW):
-            for topic, payload in self._link.read(lacking[i : i + WINDOW]).items():
-                self.overview.take(topic, payload or b"", self._now(), live=False)
-            progress(min(i + WINDOW, len(lacking)), len(lacking))
+        for _ in range(2):  # presence, then the rest
+            lacking = self.overview.lacking()
+            for i in range(0, len(lacking), WINDOW):
+                for topic, payload in self._link.read(lacking[i : i + WINDOW]).items():
+                    self.overview.take(topic, payload or b"", self._now(), live=False)
+                progress(min(i + WINDOW, len(lacking)), len(lacking))
         self.take()
         self._begun = True
 

@@ -21,7 +21,7 @@ from .rollout import asked_of
 from .standing import Standing, kind_of, standing
 from .topics import Topics
 
-KINDS = ("online", "report", "metrics")  # retained: what is read of each device
+KINDS = ("online", "report", "metrics")  # retained: what is read of each device, its presence first
 MOST_BYTES = 65536  # of a message
 MOST_STRANGERS = 10_000  # devices that no list names
 MOST_TEXT = 300  # characters
@@ -111,12 +111,18 @@ class Overview:
         return [*(f"{prefix}/d/+/up/{kind}" for kind in (*KINDS, "event")), f"{prefix}/ro/+/+"]
 
     def lacking(self) -> list[str]:
-        """Topics that may hold a retained message which has not come yet."""
+        """Topics that may hold a retained message which has not come yet; when they have been read, there may be more.
+
+        A device that never was connected, as its presence tells, has said nothing else.
+        """
         topics = [] if self.expires else [self.topics.repository(TIMESTAMP)]
         for device in self.devices.values():
-            topics += [self.topics.up(device.name, kind) for kind in KINDS if (device.name, kind) not in self._got]
+            kinds = KINDS if (device.name, "online") in self._got else KINDS[:1]
+            if kinds == KINDS and device.online is None:
+                continue
+            topics += [self.topics.up(device.name, kind) for kind in kinds if (device.name, kind) not in self._got]
             asked = self.asked(device)
-            if asked and asked[:16] not in self._results.get(device.name, {}):
+            if kinds == KINDS and asked and asked[:16] not in self._results.get(device.name, {}):
                 topics.append(self.topics.result(asked, device.name))
         return topics
 
@@ -165,6 +171,8 @@ class Overview:
             self._event(device, facts, now)
         elif facts:
             _READERS[kind](device, facts)
+        elif kind == "online":
+            device.online = None
 
     def _device(self, text: str) -> Device:
         device = self.devices.get(text)

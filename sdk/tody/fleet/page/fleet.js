@@ -31,10 +31,12 @@ class Fleet {
     return [...[...KINDS, "event"].map((kind) => `${this.prefix}d/+/up/${kind}`), `${this.prefix}ro/+/+`];
   }
 
-  // Topics that may hold a retained message which has not come: wildcards leave gaps.
+  // Topics that may hold a retained message which has not come: wildcards leave gaps. Presence first: who has none has no more.
   lacking() {
     return [...this.devices.values()].flatMap((device) => {
-      const topics = KINDS.filter((kind) => !device.got.has(kind)).map((kind) => `${this.prefix}d/${device.name}/up/${kind}`);
+      const kinds = !device.got.has("online") ? ["online"] : device.online === null ? [] : KINDS;
+      const topics = kinds.filter((kind) => !device.got.has(kind)).map((kind) => `${this.prefix}d/${device.name}/up/${kind}`);
+      if (kinds !== KINDS) return topics;
       const asked = this.asked(device);
       const isLacking = asked && !device.results.has(asked.slice(0, 16));
       return isLacking ? [...topics, `${this.prefix}ro/${asked.slice(0, 16)}/${device.name}`] : topics;
@@ -73,7 +75,10 @@ class Fleet {
 
   learn(device, kind, facts, now) {
     if (KINDS.includes(kind)) device.got.add(kind);
-    if (Object.keys(facts).length === 0) return; // a retained message was deleted
+    if (Object.keys(facts).length === 0) { // a retained message was deleted
+      if (kind === "online") device.online = null;
+      return;
+    }
     if (kind === "online") online(device, facts);
     else if (kind === "report") report(device, facts);
     else if (kind === "metrics") metrics(device, facts, now);

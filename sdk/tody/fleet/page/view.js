@@ -56,7 +56,7 @@ async function begin() {
   await mqtt.subscribe(fleet.patterns, 0);
   await mqtt.subscribe([signed.timestamp], 1);
   await mqtt.fence();
-  for (let round = 0; round < 2; round++) { // what a device shall run, and so its result's topic, may come late
+  for (let round = 0; round < 3; round++) { // presence, the rest, and results of what is asked, which may come late
     const lacking = fleet.lacking();
     await mqtt.read(lacking, (done) => mark("reading", done < lacking.length ? `reading ${done} of ${lacking.length}` : ""));
   }
