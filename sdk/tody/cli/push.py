@@ -114,8 +114,9 @@ def _agree(plan: Plan, args: argparse.Namespace, out: Output) -> bool:
         have = f"devices with release {version}" if version else "devices without any"
         out.line(f"  {have} fetch {size_text(count)} ({count / release.bytes:.1%})")
     first = len(desired.waves[0].watch)
-    shares = ", ".join(f"{wave.share:.3g}" for wave in desired.waves)
-    out.line(f"  {plan.devices} devices are known; waves {shares}; the first has {first} of them")
+    shares = ", ".join(f"{wave.share:.0%}" for wave in desired.waves)
+    known = "1 device is" if plan.devices == 1 else f"{plan.devices} devices are"
+    out.line(f"  {known} known; waves up to {shares}; the first has {first} of them")
     if not plan.devices and not args.to:
         out.note("no device is known, so nobody is watched, and whoever there is begins at once (tody enroll)")
     if desired.paused:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ..camera import Camera
-from ..camera.camera import kind_of
 from ..camera.source import Image
 from ..errors import TodyError
 from .follow import follow
@@ -21,13 +20,22 @@ from .follow import follow
 STILLS = 5.0  # pictures a second of a source that names no rate
 
 
-def paced(camera: Camera) -> Iterator[Image]:
-    """A clip stands for a camera: its frames at the rate at which they were taken."""
-    step, due = 1 / (camera.fps or STILLS), time.monotonic()
-    for frame in camera:
-        time.sleep(max(0.0, due - time.monotonic()))
-        due = max(due, time.monotonic() - step) + step
-        yield frame
+def frames(source: str) -> Iterator[tuple[Image, int]]:
+    """What a source gives, and before each frame how many were missed.
+
+    A clip, or pictures, stand for a camera: again and again, at the rate at which they were taken.
+    """
+    while True:
+        with Camera(source) as camera:
+            step, due, dropped = 1 / (camera.fps or STILLS), time.monotonic(), 0
+            for frame in camera:
+                if not camera.live:
+                    time.sleep(max(0.0, due - time.monotonic()))
+                    due = max(due, time.monotonic() - step) + step
+                yield frame, camera.dropped - dropped
+                dropped = camera.dropped
+            if camera.live or camera.index < 0:
+                return
 
 
 def main() -> int:
@@ -36,13 +44,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, who then ends this process
     try:
-        loop = kind_of(order["source"]) in ("clip", "pictures")
-        with follow(order["store"], order["threads"], order["camera"]) as look, Camera(order["source"], loop=loop) as camera:
-            dropped = 0
-            for frame in camera if camera.live else paced(camera):
+        with follow(order["store"], order["threads"], order["camera"]) as look:
+            for frame, missed in frames(order["source"]):
                 if ended.is_set() or os.getppid() != parent:  # the agent is gone
                     break
-                missed, dropped = camera.dropped - dropped, camera.dropped
                 with suppress(TodyError):  # counted as an error of the model
                     look(frame, missed)
     except TodyError as e:

@@ -33,7 +33,7 @@ def plan_waves(model: str, devices: Iterable[str], shares: Sequence[float] = SHA
     ranked = sorted((position(model, device), device) for device in devices)
     if ranked:
         first = min(1.0, ranked[0][0] + 2**-20)
-        shares = [max(share, first) for share in shares]
+        shares = sorted({max(share, first) for share in shares})
     waves, before = [], 0.0
     for share in shares:
         members = [device for at, device in ranked if before <= at < share]
