@@ -1,9 +1,13 @@
 """Things that come, stay and go: boxes of one frame after the other become tracks, and tracks become events.
 
 Boxes of a label are joined to tracks by their overlap alone, the best pair first (E. Bochinski, V. Eiselein and T. Sikora,
-High-Speed Tracking-by-Detection Without Using Image Information, 2017). The events are those that users of Frigate know: `new`
-when a thing has been seen often enough to be no ghost, `update` when it is seen better, and `end` when it has gone, each with
-what was known `before` and `after`. There are no zones. No input or output.
+High-Speed Tracking-by-Detection Without Using Image Information, 2017). A track is moved on as fast as it went, and all boxes
+are enlarged (F. Yang, S. Odashima, S. Masui and S. Jiang, Hard to Track Objects with Irregular Motions and Similar Appearances?
+Make It Easier by Buffering the Matching Space, 2023), so that what moves by its own width from one frame to the next is
+followed: edge devices look a few times a second.
+
+The events are those that users of Frigate know: `new` when a thing has been seen often enough to be no ghost, `update` when it
+is seen better, and `end` when it has gone, each with what was known `before` and `after`. No zones, no input, no output.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -15,13 +19,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..run.detections import Detections
 from ..run.match import overlap
 
 Event = dict[str, Any]
 
-OVERLAP = 0.3  # intersection over union from which a box goes on with a track
+OVERLAP = 0.3  # intersection over union of enlarged boxes from which a box goes on with a track
+BUFFER = 0.5  # of a box's size, by which it is enlarged on every side
+HORIZON = 0.5  # seconds that a track is moved on at most: what is out of sight for longer has often stopped
 SIGHTINGS = 3  # frames that a thing must be seen in before it is told of
 PATIENCE = 2.0  # seconds that a thing may be out of sight before it counts as gone
 BETTER = 0.05  # rise of the best score that is worth an update
@@ -49,11 +56,22 @@ class Track:
     start: float
     seen: float
     sightings: int = 1
+    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second
 
     def see(self, thing: Thing, now: float) -> None:
         """It is here now."""
+        if now > self.seen:
+            moved = [sum(thing.box[i::2]) / 2 - sum(self.box[i::2]) / 2 for i in (0, 1)]
+            x, y = (((v + m / (now - self.seen)) / 2) for v, m in zip(self.velocity, moved, strict=True))
+            self.velocity = x, y
         self.box, self.score, self.top_score = thing.box, thing.score, max(thing.score, self.top_score)
         self.seen, self.sightings = now, self.sightings + 1
+
+    def expected(self, now: float) -> list[float]:
+        """The box where it should be by now."""
+        seconds = min(now - self.seen, HORIZON)
+        x, y = self.velocity[0] * seconds, self.velocity[1] * seconds
+        return [self.box[0] + x, self.box[1] + y, self.box[2] + x, self.box[3] + y]
 
     def snapshot(self, camera: str, end: float | None = None) -> Event:
         """What Frigate tells of a thing, as far as it is known here. area: in pixels."""
@@ -100,26 +118,25 @@ class Tracker:
             return []
         gone = [track for track in self._tracks if not 0 <= now - track.seen <= self._patience]
         self._tracks = [track for track in self._tracks if 0 <= now - track.seen <= self._patience]
-        events = self._ends(gone)
+        events = self._ends(gone, now)
         things = [*map(Thing, found.names, found.boxes.tolist(), found.scores.tolist())]
-        matched, free = self._match(found, things)
+        matched, free = self._match(found, things, now)
         for track, row in matched:
             self._tracks[track].see(things[row], now)
         self._tracks += [_begun(things[row], now) for row in free[: MOST_TRACKS - len(self._tracks)]]
         return events + [event for track in self._tracks if (event := self._news(track, now))]
 
-    def end(self) -> list[Event]:
+    def end(self, now: float) -> list[Event]:
         """The camera stops: everything ends."""
         gone, self._tracks = self._tracks, []
-        return self._ends(gone)
+        return self._ends(gone, now)
 
-    def _match(self, found: Detections, things: list[Thing]) -> tuple[list[tuple[int, int]], list[int]]:
+    def _match(self, found: Detections, things: list[Thing], now: float) -> tuple[list[tuple[int, int]], list[int]]:
         """Tracks with the rows of the boxes that go on with them, and the rows that are left, best first."""
         rows = dict.fromkeys(range(len(things)))
         if not self._tracks or not things:
             return [], list(rows)
-        known = Detections([track.box for track in self._tracks], [0] * len(self._tracks), [0] * len(self._tracks))
-        overlaps = overlap(known, found)
+        overlaps = overlap(_enlarged([track.expected(now) for track in self._tracks]), _enlarged(found.boxes))
         near = np.argwhere(overlaps >= OVERLAP).tolist()
         near.sort(key=lambda pair: -overlaps[pair[0], pair[1]])
         matched: dict[int, int] = {}
@@ -136,8 +153,8 @@ class Tracker:
         is_better = track.top_score >= before["top_score"] + BETTER
         return self._tell("update", track, now) if track.seen == now and (is_better or now - when >= HEARTBEAT) else None
 
-    def _ends(self, gone: list[Track]) -> list[Event]:
-        return [self._tell("end", track, track.seen) for track in gone if track.id in self._told]
+    def _ends(self, gone: list[Track], now: float) -> list[Event]:
+        return [self._tell("end", track, now) for track in gone if track.id in self._told]
 
     def _tell(self, kind: str, track: Track, now: float) -> Event:
         after = track.snapshot(self._camera, track.seen if kind == "end" else None)
@@ -145,6 +162,14 @@ class Tracker:
         if kind != "end":
             self._told[track.id] = now, after
         return {"type": kind, "time": round(now, 3), "before": before, "after": after, "counts": self.counts}
+
+
+def _enlarged(boxes: ArrayLike) -> Detections:
+    """These boxes [n, 4], larger on every side."""
+    corners = np.asarray(boxes, np.float32)
+    more = np.tile((corners[:, 2:] - corners[:, :2]) * np.float32(BUFFER), 2)
+    more[:, :2] *= -1
+    return Detections(corners + more, np.zeros(len(corners)), np.zeros(len(corners)))
 
 
 def _begun(thing: Thing, now: float) -> Track:

@@ -112,7 +112,7 @@ class Telemetry:
         if self._thread.ident is not None:
             self._thread.join()
         with self._lock:
-            self._events += self._tracker.end()
+            self._events += self._tracker.end(self._now())
         self.step(close=True)
         self._outbox.close()
 
