@@ -368,9 +368,14 @@ def test_only_who_knows_the_address_gets_the_page(site: Site) -> None:
         for path in ("/", "/mqtt", "/index.html", "/../", "/x/mqtt"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen("/".join(root) + path)
+        for headers in ({"Host": "evil.example"}, {"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Host": ""}):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(urllib.request.Request(address, headers=headers))
         port = int(root[2].rpartition(":")[2])
         with pytest.raises(UsageError, match="port"), served(Settings("home", ""), site.upstream, port):
             pass
+    with served(Settings("home", ""), site.upstream, port) as address:  # nothing secret, nothing to remember
+        assert address == f"http://127.0.0.1:{port}/"
 
 
 @pytest.mark.parametrize("url", ["http://host", "ws://", "wss://host:99999", "host"])

@@ -126,7 +126,7 @@ class Upstream:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    root: str  # of all paths: who does not know it gets nothing
+    root: str  # of all paths: where there is a password, who does not know it gets nothing
     page: bytes
     upstream: Upstream
 
@@ -140,12 +140,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path == self.server.root:
+        if not self._is_from_here():
+            self._send(403, "text/plain", b"a page from elsewhere has no business here\n")
+        elif path == self.server.root:
             self._send(200, "text/html; charset=utf-8", self.server.page)
         elif path == f"{self.server.root}mqtt" and self.headers.get("Upgrade", "").lower() == "websocket":
             self._pass_on()
         else:
             self._send(404, "text/plain", b"the address of the page is the one that tody fleet dashboard has printed\n")
+
+    def _is_from_here(self) -> bool:
+        """Not a page from elsewhere that the same browser shows, under its own name or with a name that leads here."""
+        host = self.headers.get("Host", "")
+        is_here = host.partition(":")[0] in ("127.0.0.1", "localhost")
+        return is_here and self.headers.get("Origin", f"http://{host}") == f"http://{host}"
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -191,7 +199,9 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def served(settings: Settings, upstream: Upstream, port: int = 0) -> Iterator[str]:
-    """The page on this machine for as long as the context lasts; gives its address, which nobody can guess.
+    """The page on this machine for as long as the context lasts; gives its address.
+
+    If there is a password in it, nobody can guess the address: the machine may have other users.
 
     Args:
         settings: their `url` does not count: the page speaks through its server.
@@ -204,7 +214,7 @@ def served(settings: Settings, upstream: Upstream, port: int = 0) -> Iterator[st
         server = _Server(("127.0.0.1", port), _Handler)
     except OSError as e:
         raise UsageError(f"port {port} cannot be used", e.strerror or str(e), "--port 0 takes any that is free") from e
-    server.root = f"/{secrets.token_urlsafe(12)}/"
+    server.root = f"/{secrets.token_urlsafe(12)}/" if settings.password else "/"
     server.upstream = upstream
     facts = {**vars(settings), "url": f"{server.root}mqtt"}
     server.page = page(Settings(**facts)).encode()
