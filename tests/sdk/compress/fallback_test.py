@@ -1,0 +1,139 @@
+"""Where int8 loses too much: float32 with short weights, as few bits as keep the model's answers, and who says no to it."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tody
+from tody.compress import CompressReport, compress
+from tody.compress.floats import FEWEST, MOST, shorten, significant
+from tody.compress.measure import Accuracy
+from tody.convert.graph import Graph, Value
+from tody.errors import AccuracyError, UsageError
+from tody.run.agreement import Agreement
+from tody.run.match import BoxAgreement
+
+onnx = pytest.importorskip("onnx")
+STRICT = 2e-5  # cosine that may be lost: int8 loses more over a deep trunk, short floats do not
+
+
+def test_numbers_keep_their_significant_bits() -> None:
+    x = np.random.default_rng(0).standard_normal(4096) * np.exp2(np.arange(4096) % 200 - 100)
+    x = x.astype(np.float32)
+    for bits in (1, 6, 11, 24):
+        short = significant(x, bits)
+        assert (np.abs(short - x) <= np.abs(x) * 2.0**-bits).all()
+        mantissas = short.view(np.uint32) & 0x7FFFFF
+        assert (mantissas & ((1 << (24 - bits)) - 1) == 0).all()
+        np.testing.assert_array_equal(significant(short, bits), short)
+    near = x[(np.abs(x) > 2.0**-14) & (np.abs(x) < 60000)]
+    np.testing.assert_array_equal(significant(near, MOST), near.astype(np.float16).astype(np.float32))
+
+
+def test_what_cannot_be_rounded_stays() -> None:
+    most = np.finfo(np.float32).max
+    special = np.array([0, -0.0, np.inf, -np.inf, most, -most, 1e-45, 3.0], np.float32)
+    assert significant(special, 6).tobytes() == special.tobytes()
+    assert np.isnan(significant(np.array([np.nan]), 6)).all()
+
+
+def test_constants_of_a_quarter_of_the_numbers_keep_a_bit_more() -> None:
+    rng = np.random.default_rng(1)
+    sizes = {"largest": (64, 64), "quarter": (32, 32), "bias": (64,), "one": (1,)}
+    values = {name: Value(name, shape, data=rng.normal(size=shape).astype(np.float32)) for name, shape in sizes.items()}
+    values["indices"] = Value("indices", (4096,), "int64", np.arange(4096))
+    before = {name: value.data.copy() for name, value in values.items() if value.data is not None}
+    shorten(Graph([], values), 6)
+    for name, bits in {"largest": 6, "quarter": 7, "bias": 9, "one": MOST}.items():
+        np.testing.assert_array_equal(values[name].data, significant(before[name], bits))
+    np.testing.assert_array_equal(values["indices"].data, before["indices"])
+
+
+def trunk(depth: int = 16, width: int = 16) -> Any:
+    """A deep and narrow residual net: noise of each layer stays in the trunk."""
+    rng = np.random.default_rng(0)
+    weights, nodes, x = [], [], "x"
+    for i in range(depth):
+        w = rng.normal(0, 0.5 / np.sqrt(width), (width, width, 1, 1)).astype(np.float32)
+        weights.append(onnx.numpy_helper.from_array(w, f"w{i}"))
+        nodes += [onnx.helper.make_node("Conv", [x, f"w{i}"], [f"c{i}"]), onnx.helper.make_node("Relu", [f"c{i}"], [f"r{i}"])]
+        nodes.append(onnx.helper.make_node("Add", [f"r{i}", x], [f"t{i}"]))
+        x = f"t{i}"
+    ports = [onnx.helper.make_tensor_value_info(n, 1, [1, width, 8, 8]) for n in ("x", x)]
+    graph = onnx.helper.make_graph(nodes, "trunk", ports[:1], ports[1:], weights)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(12, 16, 8, 8)).astype(np.float32)
+
+
+def squeezed(samples: np.ndarray, **more: Any) -> CompressReport:
+    return compress(trunk(), samples, **{"effort": "fast", "max_drop": STRICT, **more})
+
+
+def test_float32_takes_over_with_the_fewest_bits_that_do(samples: np.ndarray) -> None:
+    report = squeezed(samples)
+    assert report.arithmetic == "float32" and report.accuracy.drop <= STRICT and report.options == {"coded": True}
+    tried = [f"float32, {bits} significant bits" for bits in range(FEWEST, report.weights + 1)]
+    assert [point.label for point in report.points] == ["int8", *tried]
+    assert all(1 - p.accuracy > STRICT for p in report.points[:-1]) and report.points[-1].file_bytes == report.after.file_bytes
+    assert "--arithmetic int8" in report.notes[-1] and f"{report.weights} significant bits, in float32" in str(report)
+    model = tody.load(report.content)
+    assert {tensor.dtype for tensor in model.file.tensors} == {"float32"}
+    assert model.meta["provenance"]["compressed"]["arithmetic"] == "float32"
+    assert report.after.file_bytes < report.before.file_bytes
+
+
+def test_int8_stays_where_it_is_good_enough_or_asked_for(samples: np.ndarray) -> None:
+    assert squeezed(samples, max_drop=0.05).arithmetic == "int8"
+    forced = squeezed(samples, force=True)
+    assert forced.arithmetic == "int8" and forced.accuracy.drop > STRICT and not forced.points
+    for asked in ({"arithmetic": "int8"}, {"weights": 7}, {"io": "int8"}):
+        with pytest.raises(AccuracyError):
+            squeezed(samples, **asked)
+
+
+def test_nothing_takes_over_that_loses_too_much_itself(samples: np.ndarray) -> None:
+    with pytest.raises(AccuracyError, match="loses too much"):
+        squeezed(samples, max_drop=0.0)
+
+
+def test_float32_can_be_asked_for(samples: np.ndarray, tmp_path: Path) -> None:
+    report = squeezed(samples, arithmetic="float32", max_drop=0.01)
+    assert (report.arithmetic, report.weights, report.points) == ("float32", 8, [])
+    assert squeezed(samples, arithmetic="float32", weights=5, max_drop=0.01).after.file_bytes < report.after.file_bytes
+    for wrong in ({"io": "int8"}, {"sparsity": 0.5}, {"target_size": 9000}, {"latency": 9.0}):
+        with pytest.raises(UsageError, match="float32 leaves nothing else"):
+            squeezed(samples, arithmetic="float32", **wrong)
+    with pytest.raises(UsageError, match="half floats are no integers"):
+        squeezed(samples, arithmetic="int8", weights=16)
+    with pytest.raises(UsageError, match="there is no arithmetic"):
+        squeezed(samples, arithmetic="int4")
+
+
+KEPT = {
+    # metric, after, same place (None: no boxes), may move -> kept
+    "all boxes stay": ("agreement", 1.0, 1.0, 0.0, True),
+    "a box moved": ("agreement", 1.0, 0.99, 0.0, False),
+    "few boxes may move": ("agreement", 1.0, 0.99, 0.01, True),
+    "boxes are missing": ("agreement", 0.89, 0.89, 1.0, False),
+    "labels judge boxes": ("map", 1.0, 0.2, 0.0, True),
+    "no boxes at all": ("agreement", 0.999, None, 0.0, True),
+    "no number": ("agreement", math.nan, None, 0.0, False),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_boxes_without_labels_have_to_stay(name: str) -> None:
+    metric, after, same, moved, kept = KEPT[name]
+    boxes = None if same is None else BoxAgreement(after, 0.9, 0.6, 50, 50, same)
+    accuracy = Accuracy(metric, 1.0, after, 9, Agreement(9, boxes=boxes))
+    assert accuracy.is_kept(0.01, moved) == kept
