@@ -27,7 +27,8 @@ from tody.fleet.documents import MOST_CHUNK, Desired, parse_desired
 from tody.fleet.mqtt import WINDOW, Address, Link
 from tody.fleet.publish import BrokerSink, publish
 from tody.fleet.reports import result, result_code
-from tody.fleet.rollout import plan_waves, turn, watched_by
+from tody.fleet.rollout import turn, watched_by
+from tody.fleet.steer import Terms, roll_out
 from tody.fleet.topics import Topics
 
 TOPICS = Topics("home")
@@ -166,7 +167,7 @@ async def rollout(port: int, count: int, bad_share: float, trial: float = 0.2, p
     """
     names = [f"cam-{i:05}" for i in range(count)]
     model = hashlib.sha256(str(bad_share).encode()).hexdigest()
-    desired = Desired("garden", 1, model, waves=plan_waves(model, names), begun=1)
+    desired = roll_out(None, "garden", model, names, Terms())
     bad = set(random.Random(7).sample(names, round(bad_share * count)))
     codes: dict[str, str] = {}
     clients = await connect_all(port, names)
