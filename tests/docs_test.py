@@ -61,7 +61,7 @@ def beside() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def order(block: Block, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The command of a block, and its environment: a home of its own, ports that are free, and the passphrase of docs/push.md."""
+    """The command of a block, and its environment: a home of its own, free ports, and the passphrase of docs/push.md."""
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     text = block.text.replace("127.0.0.1:8080", "127.0.0.1:0")
     text = text.replace("--host localhost", f"--host localhost --port {PORT} --local-port {PORT + 2}")

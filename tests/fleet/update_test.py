@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tody.fleet.documents import Desired, Release
+from tody.fleet.reports import CODES
 from tody.fleet.update import ANY, RULES, VALUES, Facts, decide
 
+PAGE = Path(__file__).resolve().parents[2] / "docs/update.md"
 WALK = [Facts(*facts) for facts in product(*VALUES.values())]
 
 
@@ -42,8 +44,14 @@ def test_what_must_never_happen(facts: Facts) -> None:
 
 
 def test_the_documentation_is_the_table() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs/update.md").read_text()
+    text = PAGE.read_text()
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if line.count("|") == 9]
     assert rows[2:] == list(RULES)
     keys = set(re.findall(r"`([a-z_]+)`", text))
     assert {f.name for kind in (Release, Desired) for f in fields(kind)} <= keys
+
+
+def test_the_page_names_every_code() -> None:
+    part = PAGE.read_text().partition("## What a device says about it")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", part, re.M)
+    assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(CODES)
