@@ -109,11 +109,10 @@ def test_scripts_that_crash_with_a_model_are_noticed(shelf: Shelf) -> None:
     bad, watch = shelf.add("bad"), Health(shelf.folder)
     watch.begin(bad)
     shelf.store.commit(begin_trial(shelf.store.state, bad, 0))
-    codes = []
     for _ in range(3):
+        assert watch.judge((), 60.0) == "pending"
         assert subprocess.run([sys.executable, "-c", SCRIPT, str(shelf.folder), bad], env=environment()).returncode < 0
-        codes.append(watch.judge((), 60.0))
-    assert codes == ["pending", "pending", "failed-crash"]
+    assert watch.judge((), 60.0) == "failed-crash"
 
 
 def test_a_candidate_beside_the_model_is_compared(shelf: Shelf) -> None:
@@ -179,10 +178,16 @@ def test_without_conditions_silence_before_the_trial_is_no_fault_but_silence_in_
 
 def test_processes_that_vanish_count_and_those_that_say_goodbye_do_not(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
+    codes = []
     for run, state in (("a", "running"), ("b", "closed"), ("c", "loading"), ("d", "running")):
-        trial.write(run=run, state=state)
-        expected = "failed-crash" if run == "d" else "pending"
-        assert trial.judge() == expected, run
+        before = health.read(tmp_path)
+        trial.write(run=run, state=state, crashes=before.crashes_of("m") if before else 0)
+        codes.append(trial.judge())
+    assert codes == ["pending", "pending", "pending", "failed-crash"]
+    trial.watch.begin("m")  # a new attempt
+    assert trial.judge() == "pending"
+    trial.write(run="e", crashes=health.read(tmp_path).crashes_of("m"))
+    assert trial.judge() == "pending" and health.read(tmp_path).crashes_of("n") == 0
 
 
 STRANGE = b'{"run": "a", "boot": "", "at": NaN, "state": "running"}'

@@ -71,6 +71,7 @@ class Followed:
         self._store = Path(store) if store is not None else default_store()
         self._threads, self._options = threads, options
         self._run, self._boot = secrets.token_hex(6), health.boot()
+        self._before = health.read(self._store)  # of the process before this one
         self._used: _Used | None = None
         self._shadow: Shadow | None = None
         self._unloadable: str | None = None
@@ -144,12 +145,20 @@ class Followed:
         if used:
             ms = sorted(used.ms)
             facts |= {"model": used.model, "seconds": now - used.since, "frames": used.frames, "seen": used.seen}
-            facts["errors"] = used.errors
+            facts |= {"errors": used.errors, "crashes": self._crashes(used.model)}
             if ms:
                 facts |= {"latency_ms": ms[len(ms) // 2], "latency_p95_ms": ms[min(len(ms) - 1, len(ms) * 95 // 100)]}
         if self._shadow:
             facts["shadow"] = self._shadow.facts()
         return health.Record(self._run, self._boot, now, state, **facts)
+
+    def _crashes(self, model: str) -> int:
+        """How often processes before this one crashed with a model, without another one in between."""
+        before = self._before
+        if before is None or before.boot != self._boot or before.model != model:
+            self._before = None
+            return 0
+        return before.crashes_of(model)
 
     def _watch(self) -> None:
         while not self._end.wait(TICK):
@@ -211,7 +220,7 @@ class Followed:
         self._due = time.monotonic() + (TRIAL_PERIOD if self._trial else PERIOD)
         record = self.record(state)
         if loading:
-            record = health.Record(self._run, self._boot, record.at, state, loading)
+            record = health.Record(self._run, self._boot, record.at, state, loading, crashes=self._crashes(loading))
         try:
             health.write(self._store, record)
         except OSError:

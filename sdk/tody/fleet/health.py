@@ -38,6 +38,7 @@ class Record:
         seconds, frames, errors: since it uses this model.
         seen: frames in which it found anything.
         latency_ms, latency_p95_ms: of a frame, of the last few hundred; None before the first.
+        crashes: processes before this one that ended without a word while they used this model.
         unloadable: the model that it should use and could not load, and `fault`: why.
         shadow: agreement with a candidate beside it (shadow.py).
     """
@@ -53,6 +54,7 @@ class Record:
     errors: int = 0
     latency_ms: float | None = None
     latency_p95_ms: float | None = None
+    crashes: int = 0
     unloadable: str | None = None
     fault: str = ""
     shadow: dict[str, Any] | None = None
@@ -70,6 +72,10 @@ class Record:
             found["seen"] = self.seen / self.frames
         latencies = {"latency_ms": self.latency_ms, "latency_p95_ms": self.latency_p95_ms}
         return found | {key: value for key, value in latencies.items() if value is not None}
+
+    def crashes_of(self, model: str | None) -> int:
+        """What a process that comes after this one has to add up: the crashes with a model, its own if it said no goodbye."""
+        return 0 if model != self.model else self.crashes + (self.state != "closed")
 
 
 def boot() -> str:
@@ -103,7 +109,7 @@ def _sound(record: Record) -> Record:
     """The record, if its values are of the kinds that they must be. Raises ValueError if not."""
     texts = (record.run, record.boot, record.state, record.fault)
     names = (record.model, record.unloadable)
-    numbers = (record.at, record.seconds, record.frames, record.seen, record.errors)
+    numbers = (record.at, record.seconds, record.frames, record.seen, record.errors, record.crashes)
     latencies = (record.latency_ms, record.latency_p95_ms)
     is_sound = all(isinstance(text, str) for text in texts) and all(name is None or isinstance(name, str) for name in names)
     is_sound = is_sound and all(map(_is_number, numbers)) and all(ms is None or _is_number(ms) for ms in latencies)
@@ -132,8 +138,8 @@ class Health:
     def begin(self, model: str | None) -> None:
         """The window of this model opens now."""
         self._model, self._since = model, self._now()
-        self._run: Record | None = None
-        self._crashes = 0
+        last = self.record()
+        self._crashes = last.crashes_of(model) if last else 0  # those of another attempt
 
     def record(self) -> Record | None:
         """The newest record, if it was written since the machine was started."""
@@ -147,8 +153,8 @@ class Health:
         if fresh and fresh.unloadable == self._model:
             self.why = f"the camera process cannot load it: {fresh.fault}"
             return "failed-crash"
-        if fresh and fresh.model == self._model and self._has_crashed(fresh):
-            self.why = f"{self._crashes} camera processes that used it ended without a word"
+        if fresh and fresh.model == self._model and fresh.crashes - self._crashes >= CRASHES:
+            self.why = f"{fresh.crashes - self._crashes} camera processes that used it ended without a word"
             return "failed-crash"
         if self._now() - self._since < window_s:
             return "pending"
@@ -157,13 +163,6 @@ class Health:
             self.why = f"the camera process that used it has said nothing for {self._now() - used.at:.0f} s"
             return "failed-crash"
         return self._at_the_end(rules, used)
-
-    def _has_crashed(self, record: Record) -> bool:
-        """Count the processes that came to use the model when the one before had not said that it ends."""
-        if self._run and self._run.run != record.run and self._run.state != "closed":
-            self._crashes += 1
-        self._run = record
-        return self._crashes >= CRASHES
 
     def _at_the_end(self, rules: Sequence[Rule], record: Record | None) -> str:
         metrics = record.metrics if record else {}
