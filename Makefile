@@ -8,8 +8,8 @@ CLANG ?= clang-19
 CLANG_FORMAT ?= clang-format-19
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-C_FILES = $(shell git ls-files 'runtime/*.[ch]' 'ports/*.[ch]' 'tests/*.[ch]' 'examples/*.c')
-PY_FILES = sdk tests examples
+C_FILES = $(shell git ls-files 'runtime/*.[ch]' 'ports/*.[ch]' 'firmware/*.[ch]' 'tests/*.[ch]' 'examples/*.c')
+PY_FILES = sdk tests examples firmware
 
 .PHONY: help install demo test pytest lint format inplace bench fuzz sizes wheel wheels clean
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the C runtime and its POSIX port with one compiler and every warning an error: warnings.sh COMPILER
+# Build the C runtime, its POSIX port and the firmware with one compiler and every warning an error: warnings.sh COMPILER
 # SPDX-License-Identifier: Apache-2.0
 cc=$1
 cd "$(dirname "$0")/.." || exit 1
@@ -10,3 +10,18 @@ mkdir -p build/tests
 build=build/tests/warnings-$cc
 { cmake -S runtime -B "$build" -DCMAKE_C_COMPILER="$cc" -DTODY_WERROR=ON -DCMAKE_BUILD_TYPE=Release && cmake --build "$build" -j 2; } \
     >"$build.log" 2>&1 || { grep -E 'error|CMake' "$build.log" || cat "$build.log"; exit 1; }
+
+# The firmware, as it runs on this machine; what is for chips only, if the compiler makes code for them.
+make -s -C firmware BOARD=host OPS=all CC="$cc" OUT="../$build-firmware" >"$build.log" 2>&1 || { grep error "$build.log" || cat "$build.log"; exit 1; }
+case $cc in clang*) ;; *) exit 0 ;; esac
+cd firmware || exit 1
+flags="-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only -ffreestanding -isystem boards/common/libc
+    -I. -I../runtime -I../runtime/include -I../runtime/core"
+for file in boards/*/board.c boards/common/*/*.c; do
+    case $file in
+        boards/host/*) continue ;;
+        *riscv*) target="--target=riscv32-none-elf -march=rv32imac_zicsr" ;;
+        *) target="--target=thumbv7m-none-eabi" ;;
+    esac
+    "$cc" $target $flags "$file" || exit 1
+done

@@ -74,7 +74,8 @@ def machine(board: boards.Board, flash: Path, options: list[str] | None = None) 
     port = free_port()
     words = [str(board.build / "tody.elf")] if board.name == "host" else command(board, flash, port, options or [])
     env = {**os.environ, "TODY_FLASH": str(flash)}
-    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(words, env=env, text=True, **pipes)
     assert process.stdout and process.stdin
     try:
         yield f"serial:{process.stdout.readline().strip()}" if board.name == "host" else f"socket://127.0.0.1:{port}", process
