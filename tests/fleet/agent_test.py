@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -19,15 +21,23 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 from agents import Home, agent, command, environment, runs, sha256, variant, wait_until
 from brokers import BROKERS, free_port, running
+from delta_test import model
 from fleets import desired, release
 from transport_test import TOPICS, link
 
+from tody.errors import DeviceError
+from tody.fleet.device import load_device, load_root
+from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import rule
 from tody.fleet.follow import read_state
 from tody.fleet.health import read
+from tody.fleet.mqtt import WINDOW
 from tody.fleet.needs import lacking
 from tody.fleet.publish import export
 from tody.fleet.rollout import asked_of, plan_waves
+from tody.fleet.source import FolderSource
+from tody.fleet.store import Store
+from tody.fleet.world import FleetWorld
 
 
 @pytest.fixture(params=BROKERS)
@@ -157,10 +167,10 @@ def test_a_split_gives_each_device_its_side(quiet: Home, door: Path) -> None:
     right = next(name for name in names if asked_of(desired(1, sha256(one), split=split), name) == sha256(one))
     stores = {name: quiet.enrol(name) for name in (left, right)}
     quiet.ask(one, more=[other], split=split)
-    for name, model in ((left, sha256(other)), (right, sha256(one))):
+    for name, side in ((left, sha256(other)), (right, sha256(one))):
         with agent(stores[name]):
-            wait_until(lambda name=name, model=model: runs(stores[name], model))
-            assert wait_until(lambda name=name, model=model: quiet.result(model, name)) in ("ok", "trial")
+            wait_until(lambda name=name, side=side: runs(stores[name], side))
+            assert wait_until(lambda name=name, side=side: quiet.result(side, name)) in ("ok", "trial")
 
 
 def test_a_candidate_in_the_shadow_is_reported_and_not_used(quiet: Home, door: Path) -> None:
@@ -251,3 +261,64 @@ def test_commands_that_are_none_do_nothing(quiet: Home, door: Path) -> None:
                 mqtt.publish(TOPICS.doorbell("garden"), junk)
         time.sleep(0.5)
         assert process.poll() is None and runs(store, model)
+
+
+def test_what_has_expired_or_was_changed_is_refused_and_the_model_goes_on(quiet: Home, door: Path) -> None:
+    store = quiet.enrol()
+    model = quiet.ask(door.read_bytes())
+    with agent(store):
+        wait_until(lambda: runs(store, model))
+        quiet.repository._now = lambda: datetime.now(timezone.utc) - timedelta(days=40)
+        quiet.ask(variant(door.read_bytes(), "late"))
+        wait_until(lambda: quiet.told("report")["code"] == "refused-expired")
+        with link(quiet.url) as mqtt:
+            timestamp = TOPICS.repository("meta/timestamp.json")
+            signed = mqtt.read([timestamp])[timestamp] or b""
+            mqtt.publish(timestamp, signed.replace(b'"version":', b'"version":9'), retain=True)
+            mqtt.publish(TOPICS.command("door"), b'{"do":"look"}')
+        wait_until(lambda: quiet.told("report")["code"] == "refused-signature")
+        quiet.repository._now = lambda: datetime.now(timezone.utc)
+        last = quiet.ask(variant(door.read_bytes(), "sound"))
+        wait_until(lambda: runs(store, last))
+
+
+def test_the_agent_loads_nothing_of_the_laptop() -> None:
+    code = "import sys, tody.cli.agent, tody.fleet.agent; print(*(name for name in sys.modules if name.startswith('tody.')))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    laptop = "laptop keys repository publish push keeper broker certificates dashboard gather signing".split()
+    assert not {f"tody.fleet.{module}" for module in laptop} & set(done.stdout.split())
+    assert not [name for name in done.stdout.split() if name.startswith(("tody.convert", "tody.compress", "tody.flash"))]
+
+
+def test_windows_get_smaller_when_links_break_and_grow_again(tmp_path: Path) -> None:
+    home = Home(tmp_path, "mqtt://127.0.0.1:1")
+    folder, content = home.enrol(), model("float32")
+    release = home.release(content)
+    home.sign(desired(1, release.model), [release])
+    export(home.repository, tmp_path / "stick")
+    store, mqtt = Store(FolderDisk(folder)), link(home.url)
+    world = FleetWorld(load_device(folder), folder, store, load_root(folder), mqtt, tmp_path / "stick")
+    world.look()
+    asked: list[int] = []
+    world._source = Breaking(tmp_path / "stick", 2, asked)
+    for _ in range(2):
+        with pytest.raises(DeviceError):
+            world.fetch(release.model, store)
+    world.fetch(release.model, store)
+    small = WINDOW // 4
+    assert asked[:2] == [WINDOW, WINDOW // 2] and max(asked[2:]) == small and store.has_model(release.model)
+    assert world._window == 2 * small
+
+
+class Breaking(FolderSource):
+    """A link over which only so many files get through at once."""
+
+    def __init__(self, folder: Path, most: int, asked: list[int]) -> None:
+        super().__init__(folder)
+        self.most, self.asked = most, asked
+
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        self.asked.append(len(paths))
+        if len(paths) > self.most:
+            raise DeviceError("the connection to the broker broke")
+        return super().read(paths)

@@ -68,6 +68,7 @@ def test_retained_messages_are_read_and_their_absence_too(url: str) -> None:
         assert [found[topic] is not None for topic in topics] == [True] * 20 + [False] * 10
         mqtt.publish(topics[0], b"", retain=True)
         assert mqtt.read(topics[:1]) == {topics[0]: None}
+        assert not mqtt._seen  # a device reads for years
 
 
 def test_a_release_goes_through_a_broker(url: str, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ class Link:
             raise MissingExtraError("paho-mqtt", "fleet") from e
         self._paho, self._options, self.address, self._probe = paho, SubscribeOptions, address, probe
         self._changed = threading.Condition()
+        self._awaited: set[str] = set()  # what is being read now, and `_seen`: what came of it
         self._seen: dict[str, bytes] = {}
         self._handlers: dict[str, Handler] = {}
         self._unsure: set[str] = set()  # what is listened to with QoS 0
@@ -248,8 +249,7 @@ class Link:
             return all(topic in self._seen for topic in topics)
 
         with self._reading:
-            for topic in (*topics, self._probe):
-                self._seen.pop(topic, None)
+            self._awaited = {*topics, self._probe}
             self._subscribe([*topics, self._probe])
             self._client.publish(self._probe, token, qos=1)
             try:
@@ -258,6 +258,7 @@ class Link:
                     self._pause(complete, GRACE)
                 return {topic: self._seen.get(topic) or None for topic in topics}
             finally:
+                self._awaited, self._seen = set(), {}
                 self._client.unsubscribe([topic for topic in (*topics, self._probe) if topic not in self._handlers])
 
     def listen(self, topic: str, handler: Handler, qos: int = 1) -> None:
@@ -318,7 +319,8 @@ class Link:
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         with self._changed:
-            self._seen[message.topic] = message.payload
+            if message.topic in self._awaited:
+                self._seen[message.topic] = message.payload
             self._changed.notify_all()
         for pattern, handler in self._handlers.items():
             if self._paho.topic_matches_sub(pattern, message.topic):
