@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import secrets
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import DeviceError
 from .broker import hand_over, issue_identity
@@ -171,24 +171,28 @@ def _enter(address: Address, files: Files | None, user: str = "", message: tuple
     from paho.mqtt import client as paho
     from paho.mqtt.enums import CallbackAPIVersion
 
-    welcome, over = threading.Event(), threading.Event()
+    answers: list[bool] = []
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.on_connect = lambda *facts: (over if facts[3].is_failure else welcome).set()
-    client.on_disconnect = lambda *facts: over.set()
+    client.on_connect = lambda *facts: answers.append(not facts[3].is_failure)
+    client.on_disconnect = lambda *facts: answers.append(False)
     client.tls_set_context(_context(address, files))
     if user:
         client.username_pw_set(user, user)
     with suppress(OSError):
         client.connect(address.host, address.port)
-        client.loop_start()
-        end = time.monotonic() + PATIENCE
-        while not welcome.wait(0.02) and not over.is_set() and time.monotonic() < end:
-            pass
-        if welcome.is_set() and message:
-            client.publish(*message, qos=1, retain=True).wait_for_publish(PATIENCE)
+        _turn(client, lambda: bool(answers))
+        if answers == [True] and message:
+            sent = client.publish(*message, qos=1, retain=True)
+            _turn(client, lambda: sent.is_published() or len(answers) > 1)
         client.disconnect()
-        client.loop_stop()
-    return welcome.is_set()
+    return answers[:1] == [True]
+
+
+def _turn(client: Any, done: Callable[[], bool]) -> None:
+    """Let the connection work until it is done, at most for so long. It does not connect again."""
+    end = time.monotonic() + PATIENCE
+    while not done() and time.monotonic() < end and not client.loop(0.05):
+        pass
 
 
 def _context(address: Address, files: Files | None) -> ssl.SSLContext:

@@ -42,7 +42,6 @@ allow_anonymous false
 acl_file acl
 password_file passwords
 
-# Retained messages are on the disk within a second.
 {persistence}
 
 set_tcp_nodelay true
@@ -55,11 +54,13 @@ log_type warning
 log_type notice
 log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
-_SNAPSHOTS = """persistence true
+_SNAPSHOTS = """\
+# What is retained is on the disk within a minute. All of it is written every time: oftener would wear out SD cards.
+persistence true
 persistence_location data/
-autosave_interval 1
-autosave_on_changes true"""
-_DATABASE = """persistence_location data/
+autosave_interval 60"""
+_DATABASE = """# What is retained is on the disk after a second.
+persistence_location data/
 global_plugin {plugin}
 plugin_opt_sync full
 plugin_opt_flush_period 1"""

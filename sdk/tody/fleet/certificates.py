@@ -235,12 +235,11 @@ class _X509:
         wrong = None
         try:
             parsed = self._x509.load_pem_x509_csr(request)
-            names = [str(attribute.value) for attribute in parsed.subject]
             key = parsed.public_key()
             if not parsed.is_signature_valid or len(request) > MOST_REQUEST:
                 wrong = "it is not signed with its own key, or is too long"
-            elif names != [client]:
-                wrong = f"it is of {', '.join(names)[:80] or 'nobody'}, not of {client}"
+            elif parsed.subject != self.name(client):
+                wrong = f"it is of {parsed.subject.rfc4514_string()[:80] or 'nobody'}, not of {client}"
             elif not isinstance(key, self._ec.EllipticCurvePublicKey) or not isinstance(key.curve, self._ec.SECP256R1):
                 wrong = "its key is not of the curve P-256"
         except Exception as e:  # cryptography raises many kinds for what is not sound

@@ -94,7 +94,7 @@ def demo(host: str, port: int, websockets: int = 0) -> Iterator[tuple[str, subpr
     if not command and not find_spec("iotcore"):
         raise UsageError("there is no broker on this machine", "neither mosquitto nor iotcore is installed", _INSTALL)
     with tempfile.TemporaryDirectory(prefix="tody-broker-") as folder:
-        file = Path(folder, "broker.conf")
+        file = Path(folder, "mosquitto.conf" if command else "iotcore.toml")  # iotcore goes by the ending
         if command:
             text = (_MOSQUITTO + (_WEBSOCKETS if websockets else "")).format(
                 host=host, port=port, ws=websockets, packet=MOST_PACKET
