@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -21,23 +19,14 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 from agents import Home, agent, command, environment, runs, sha256, variant, wait_until
 from brokers import BROKERS, free_port, running
-from delta_test import model
-from fleets import desired, release
+from fleets import desired
 from transport_test import TOPICS, link
 
-from tody.errors import DeviceError
-from tody.fleet.device import load_device, load_root
-from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import rule
 from tody.fleet.follow import read_state
 from tody.fleet.health import read
-from tody.fleet.mqtt import WINDOW
-from tody.fleet.needs import lacking
 from tody.fleet.publish import export
 from tody.fleet.rollout import asked_of, plan_waves
-from tody.fleet.source import FolderSource
-from tody.fleet.store import Store
-from tody.fleet.world import FleetWorld
 
 
 @pytest.fixture(params=BROKERS)
@@ -81,36 +70,6 @@ def test_health_that_does_not_hold_goes_back_with_the_laptop_off(quiet: Home, do
         assert runs(store, first) and read_state(store).failed[second].code == "failed-health"
         wait_until(lambda: "fps is" in quiet.told("report")["why"])
         wait_until(lambda: (record := read(store)) and record.model == first)
-
-
-def test_budgets_of_latency_and_memory_are_kept(quiet: Home, door: Path) -> None:
-    good, store = door.read_bytes(), quiet.enrol()
-    with agent(store):
-        slow = quiet.ask(variant(good, "slow"), {"latency_ms": 1e-6})
-        wait_until(lambda: quiet.result(slow) == "failed-latency")
-        large = quiet.ask(variant(good, "large"), {"memory_bytes": 10})
-        wait_until(lambda: quiet.result(large) == "failed-memory")
-        assert read_state(store).running is None
-        fine = quiet.ask(variant(good, "fine"), {"latency_ms": 1e4, "memory_bytes": 1 << 30})
-        wait_until(lambda: runs(store, fine))
-
-
-@pytest.mark.parametrize("needs", [{"format": "9.0"}, {"ops": ("conv", "telepathy")}])
-def test_what_the_device_cannot_have_is_refused(quiet: Home, door: Path, needs: dict[str, object]) -> None:
-    store = quiet.enrol()
-    with agent(store):
-        model = quiet.ask(door.read_bytes(), needs)
-        wait_until(lambda: quiet.result(model) == "refused-needs")
-        assert read_state(store).running is None and not list((store / "chunks").iterdir())
-
-
-def test_memory_and_disk_are_looked_at_first(tmp_path: Path) -> None:
-    wanted = release(format="1.0", arena_bytes=1000)
-    rooms = [(999, 1 << 30, "refused-needs"), (1000, 100, "refused-space"), (None, 1 << 30, None), (1000, 1 << 30, None)]
-    for memory, disk, code in rooms:
-        found = lacking(wanted, tmp_path, False, lambda memory=memory: memory, lambda path, disk=disk: disk)
-        assert (found[0] if found else None) == code
-    assert lacking(wanted, tmp_path, True, lambda: 1000, lambda path: 0) is None
 
 
 def test_an_agent_that_starts_without_a_broker_waits_for_it(tmp_path: Path, door: Path) -> None:
@@ -211,114 +170,9 @@ def test_later_waves_wait_for_the_first_and_a_bad_model_stops_there(quiet: Home,
         assert not any(read_state(stores[name]).failed for name in later)
 
 
-def test_two_agents_do_not_share_a_store(quiet: Home) -> None:
-    store = quiet.enrol()
-    with agent(store):
-        wait_until(lambda: quiet.told("online").get("online"))
-        second = subprocess.run(command(store), env=environment(), capture_output=True, text=True)
-        assert second.returncode == 6 and "another agent uses" in second.stderr
-
-
-def test_a_self_test_that_is_killed_or_hangs_is_a_crash(quiet: Home, door: Path) -> None:
-    store = quiet.enrol()
-    with agent(store, "--test-time", "0.01"):
-        model = quiet.ask(door.read_bytes())
-        wait_until(lambda: quiet.result(model) == "failed-crash")
-        assert "did not end" in wait_until(lambda: quiet.told("report")["why"])
-    assert read_state(store).running is None
-
-
-def test_the_will_tells_of_a_device_that_vanished(quiet: Home) -> None:
-    with agent(quiet.enrol()) as process:
-        wait_until(lambda: quiet.told("online").get("online"))
-        process.send_signal(signal.SIGKILL)
-        wait_until(lambda: quiet.told("online").get("online") is False)
-
-
-def test_damage_on_the_way_is_told_and_survived(quiet: Home, door: Path) -> None:
-    store = quiet.enrol()
-    model = quiet.ask(door.read_bytes())
-    spoilt = TOPICS.repository(f"blob/{quiet.release(door.read_bytes()).chunks[0].sha256}")
-    with link(quiet.url) as mqtt:
-        mqtt.publish(spoilt, b"!" * 300, retain=True)
-    with agent(store):
-        wait_until(lambda: quiet.result(model) == "refused-signature")
-        assert quiet.told("report")["why"].startswith("wrong-hash")
-        quiet.publish()
-        with link(quiet.url) as mqtt:
-            mqtt.publish(TOPICS.command("door"), b'{"do":"look"}')
-        wait_until(lambda: runs(store, model))
-
-
-def test_commands_that_are_none_do_nothing(quiet: Home, door: Path) -> None:
-    store = quiet.enrol()
-    with agent(store) as process:
-        model = quiet.ask(door.read_bytes())
-        wait_until(lambda: runs(store, model))
-        with link(quiet.url) as mqtt:
-            for junk in (b"", b"[]", b"{", b'{"do":"rm -rf"}', b'{"do":' + b"[" * 200, b"\xff" * 70000, b'{"do":"restart"}'):
-                mqtt.publish(TOPICS.command("door"), junk)
-                mqtt.publish(TOPICS.doorbell("garden"), junk)
-        time.sleep(0.5)
-        assert process.poll() is None and runs(store, model)
-
-
-def test_what_has_expired_or_was_changed_is_refused_and_the_model_goes_on(quiet: Home, door: Path) -> None:
-    store = quiet.enrol()
-    model = quiet.ask(door.read_bytes())
-    with agent(store):
-        wait_until(lambda: runs(store, model))
-        quiet.repository._now = lambda: datetime.now(timezone.utc) - timedelta(days=40)
-        quiet.ask(variant(door.read_bytes(), "late"))
-        wait_until(lambda: quiet.told("report")["code"] == "refused-expired")
-        with link(quiet.url) as mqtt:
-            timestamp = TOPICS.repository("meta/timestamp.json")
-            signed = mqtt.read([timestamp])[timestamp] or b""
-            mqtt.publish(timestamp, signed.replace(b'"version":', b'"version":9'), retain=True)
-            mqtt.publish(TOPICS.command("door"), b'{"do":"look"}')
-        wait_until(lambda: quiet.told("report")["code"] == "refused-signature")
-        quiet.repository._now = lambda: datetime.now(timezone.utc)
-        last = quiet.ask(variant(door.read_bytes(), "sound"))
-        wait_until(lambda: runs(store, last))
-
-
 def test_the_agent_loads_nothing_of_the_laptop() -> None:
     code = "import sys, tody.cli.agent, tody.fleet.agent; print(*(name for name in sys.modules if name.startswith('tody.')))"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     laptop = "laptop keys repository publish push keeper broker certificates dashboard gather signing".split()
     assert not {f"tody.fleet.{module}" for module in laptop} & set(done.stdout.split())
     assert not [name for name in done.stdout.split() if name.startswith(("tody.convert", "tody.compress", "tody.flash"))]
-
-
-def test_windows_get_smaller_when_links_break_and_grow_again(tmp_path: Path) -> None:
-    home = Home(tmp_path, "mqtt://127.0.0.1:1")
-    folder, content = home.enrol(), model("float32")
-    release = home.release(content)
-    home.sign(desired(1, release.model), [release])
-    export(home.repository, tmp_path / "stick")
-    store, mqtt = Store(FolderDisk(folder)), link(home.url)
-    world = FleetWorld(load_device(folder), folder, store, load_root(folder), mqtt, tmp_path / "stick")
-    world.look()
-    asked: list[int] = []
-    world._source = Breaking(tmp_path / "stick", 2, asked)
-    for _ in range(2):
-        with pytest.raises(DeviceError):
-            world.fetch(release.model, store)
-    world.fetch(release.model, store)
-    small = WINDOW // 4
-    assert asked[:2] == [WINDOW, WINDOW // 2] and max(asked[2:]) == small and store.has_model(release.model)
-    assert world._window == 2 * small
-
-
-class Breaking(FolderSource):
-    """A link over which only so many files get through at once."""
-
-    def __init__(self, folder: Path, most: int, asked: list[int]) -> None:
-        super().__init__(folder)
-        self.most, self.asked = most, asked
-
-    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
-        self.asked.append(len(paths))
-        if len(paths) > self.most:
-            raise DeviceError("the connection to the broker broke")
-        return super().read(paths)
