@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 MOST_BYTES = 4 << 20  # of the file with its journal
 MOST_MESSAGE = 8192  # bytes of one message
-SLACK = 512 << 10  # bytes of MOST_BYTES that are left to the journal
-STEP = 128  # messages merged in one transaction
+SLACK = 768 << 10  # bytes of MOST_BYTES that are left to the journal
+STEP = 64  # messages merged in one transaction
 PATIENCE = 5.0  # seconds to wait while another process writes
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER NOT NULL);
@@ -49,7 +49,7 @@ class Outbox:
     Args:
         path: of the SQLite file. One that is damaged is set aside as `<name>.damaged`, and a new one begun.
         merges: how messages of each kind are merged.
-        most: bytes that the file and its journal may have, 1 MiB at least.
+        most: bytes that the file and its journal may have, 1.5 MiB at least.
         note: is told what happened, for a log.
     """
 
@@ -82,8 +82,12 @@ class Outbox:
                 rows = [(kind, last + i, 1, text) for i, text in enumerate(texts, 1)]
                 db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
                 db.execute("UPDATE kinds SET last = ? WHERE kind = ?", (last + len(texts), kind))
-            while _live_bytes(db) > self._live and self._merge_some(db):
-                pass
+            self._shorten_journal(db)
+            while _live_bytes(db) > self._live:
+                with _transaction(db):
+                    if not self._merge_some(db):
+                        break
+                self._shorten_journal(db)
 
         self._do(work)
 
@@ -92,11 +96,13 @@ class Outbox:
 
         def work(db: sqlite3.Connection) -> list[Waiting]:
             sql = "SELECT last, samples, body FROM messages WHERE kind = ? ORDER BY last LIMIT ?"
-            found = [Waiting(last, samples, json.loads(body)) for last, samples, body in db.execute(sql, (kind, most))]
-            if found:
-                with _transaction(db):
-                    db.execute("UPDATE kinds SET offered = ?1 WHERE kind = ?2 AND offered < ?1", (found[-1].last, kind))
-            return found
+            if db.execute(sql, (kind, 1)).fetchone() is None:
+                return []  # without a lock: it is asked four times a second
+            with _transaction(db):
+                rows = db.execute(sql, (kind, most)).fetchall()
+                if rows:
+                    db.execute("UPDATE kinds SET offered = ?1 WHERE kind = ?2 AND offered < ?1", (rows[-1][0], kind))
+            return [Waiting(last, samples, json.loads(body)) for last, samples, body in rows]
 
         return self._do(work)
 
@@ -119,6 +125,12 @@ class Outbox:
         sql = "SELECT kind, count(*), sum(samples) FROM messages GROUP BY kind"
         return self._do(lambda db: {kind: (count, samples) for kind, count, samples in db.execute(sql)})
 
+    def _shorten_journal(self, db: sqlite3.Connection) -> None:
+        """It grows while another process reads; wait for that one."""
+        journal = self._path.with_name(f"{self._path.name}-wal")
+        if journal.exists() and journal.stat().st_size > SLACK // 4:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _merge_some(self, db: sqlite3.Connection) -> bool:
         """Merge the oldest messages of the commonest size in pairs; False if there is nothing to merge."""
         sql = (
@@ -135,12 +147,11 @@ class Outbox:
             " WHERE kind = ? AND samples = ? AND messages.last > offered ORDER BY messages.last LIMIT ?"
         )
         rows = db.execute(sql, (kind, samples, STEP)).fetchall()
-        with _transaction(db):
-            for (old, one), (new, other) in zip(rows[::2], rows[1::2], strict=False):
-                body = _encode(merge(json.loads(one), json.loads(other)))
-                db.execute("DELETE FROM messages WHERE kind = ? AND last = ?", (kind, old))
-                sql = "UPDATE messages SET samples = ?, body = ? WHERE kind = ? AND last = ?"
-                db.execute(sql, (2 * samples, body, kind, new))
+        for (old, one), (new, other) in zip(rows[::2], rows[1::2], strict=False):
+            body = _encode(merge(json.loads(one), json.loads(other)))
+            db.execute("DELETE FROM messages WHERE kind = ? AND last = ?", (kind, old))
+            sql = "UPDATE messages SET samples = ?, body = ? WHERE kind = ? AND last = ?"
+            db.execute(sql, (2 * samples, body, kind, new))
         return True
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
