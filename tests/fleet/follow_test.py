@@ -18,6 +18,7 @@ pytest.importorskip("onnx")
 from agents import environment, sha256, variant, wait_until
 
 import tody
+from tody.errors import UsageError
 from tody.fleet import health, shadow
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import rule
@@ -59,6 +60,12 @@ def test_before_the_first_model_nothing_is_found(shelf: Shelf) -> None:
         wait_until(lambda: look.model == model)
         look(FRAME)
     assert shelf.record().state == "closed" and shelf.record().frames == 1
+
+
+def test_without_a_store_there_is_nothing_to_follow(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no store"):
+        tody.follow(tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def lost_by_exchanges(shelf: Shelf, models: list[str]) -> int:

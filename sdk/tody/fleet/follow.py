@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TodyError
+from ..errors import TodyError, UsageError
 from ..run.agreement import is_detector
 from ..run.classify import Classifier
 from ..run.detect import Detector
@@ -59,6 +59,9 @@ class Followed:
     Attributes:
         model: SHA-256 of the model in use, None before the first one came.
         fault: why the model that should be used is not.
+
+    Raises:
+        UsageError: there is no such store, or it belongs to another user.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Followed:
         camera: str | None = "camera",
         **options: Any,
     ) -> None:
-        self._store = Path(store) if store is not None else default_store()
+        self._store = _usable(Path(store) if store is not None else default_store())
         self._threads, self._options = threads, options
         self._run, self._boot = secrets.token_hex(6), health.boot()
         self._before = health.read(self._store)  # of the process before this one
@@ -238,6 +241,18 @@ def follow(
                 print(detect(frame))
     """
     return Followed(store, threads, camera, **options)
+
+
+def _usable(store: Path) -> Path:
+    if not store.is_dir():
+        raise UsageError(
+            f"there is no store {store}", "the device was not enrolled, or keeps it elsewhere", "tody enroll, or name it"
+        )
+    if not os.access(store, os.R_OK | os.W_OK | os.X_OK):
+        raise UsageError(
+            f"the store {store} cannot be used", "it belongs to another user", "run this as the user of tody agent"
+        )
+    return store
 
 
 def _telemetry(store: Path, camera: str | None) -> Telemetry | None:
