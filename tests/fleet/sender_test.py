@@ -17,7 +17,7 @@ from tody.fleet.events import Tracker
 from tody.fleet.homeassistant import HomeAssistant
 from tody.fleet.mqtt import Address, Handler, Link
 from tody.fleet.overview import Overview
-from tody.fleet.sender import LATE, SILENCE, Sender
+from tody.fleet.sender import BATCH, LATE, SILENCE, Sender
 from tody.fleet.telemetry import EVENT, METRICS, open_outbox
 from tody.fleet.topics import Topics
 from tody.run.detections import Detections
@@ -97,6 +97,17 @@ def test_what_was_not_taken_is_sent_again(tmp_path: Path, wire: Wire) -> None:
     assert sender.step() == 36
     seqs = [body["seq"] for body in wire.bodies(METRICS)]
     assert sorted(set(seqs)) == list(range(1, 101)) and len(seqs) > 100
+
+
+def test_the_end_says_goodbye_and_does_not_wait(tmp_path: Path, wire: Wire) -> None:
+    sender = make(tmp_path, wire)
+    wire.is_connected = False
+    with sender:
+        put(tmp_path, METRICS, *(sample(i) for i in range(1, 1001)))
+        wire.is_connected = True
+        sender._ended.set()  # before its thread has looked
+    assert 1 <= len(wire.bodies(METRICS)) <= 2 * BATCH
+    assert open_outbox(tmp_path).counts()[METRICS][0] == 1000 - len(wire.bodies(METRICS))
 
 
 def test_without_a_link_it_waits(tmp_path: Path, wire: Wire) -> None:

@@ -104,6 +104,8 @@ class Sender:
                 while batch := self._outbox.take(kind, BATCH):
                     self._send(kind, batch, timeout)
                     sent += len(batch)
+                    if self._ended.is_set():  # the rest of a long queue does not hold up the end
+                        break
         return sent
 
     def _send(self, kind: str, batch: Sequence[Waiting], timeout: float) -> None:
