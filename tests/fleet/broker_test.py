@@ -26,7 +26,9 @@ from tody.errors import DeviceError, UsageError
 from tody.fleet import running
 from tody.fleet.broker import MOST_PACKET, Ports, Setup, access, configuration, init
 from tody.fleet.certificates import Authority
+from tody.fleet.enroll import is_service
 from tody.fleet.exposure import faults
+from tody.fleet.gather import viewer
 from tody.fleet.laptop import Laptop
 from tody.fleet.publish import BrokerSink, publish
 from tody.fleet.revoke import revoke
@@ -103,6 +105,18 @@ def test_a_dashboard_reads_everything_and_writes_nothing(laptop: Laptop, secure:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def test_watching_is_no_second_laptop(laptop: Laptop) -> None:
+    """`tody fleet watch` beside `tody push --wait`: two connections of one name would throw each other off."""
+    topic = laptop.topics.up("door", "report")
+    with laptop.link() as owner, viewer(laptop) as watcher:
+        owner.publish(topic, b"{}", retain=True)
+        assert watcher.read([topic])[topic] == b"{}"
+        for forbidden in (topic, laptop.topics.repository("meta/x"), laptop.topics.result("a" * 64, "watch")):
+            with pytest.raises(DeviceError, match="does not allow"):
+                watcher.publish(forbidden, b"evil", retain=True)
+        assert owner.is_connected
 
 
 def test_a_dashboard_is_asked_for_its_password(laptop: Laptop) -> None:
@@ -231,6 +245,11 @@ def test_configurations_that_let_strangers_in(text: str, fault: str, tmp_path: P
 def test_configurations_that_do_not() -> None:
     assert faults(SOUND) == [] and faults(configuration("home", Ports(), Path("/usr/lib/mosquitto_persist_sqlite.so"))) == []
     assert faults("listener 1883 127.0.0.1\nallow_anonymous true") == faults("listener 1883 ::1") == []
+
+
+def test_no_device_has_the_rights_of_a_service() -> None:
+    users = re.findall("(?m)^user (.*)$", access(Topics("home"), ["dashboard", "dashboard-anna"]))
+    assert len(users) == 7 and all(map(is_service, users))
 
 
 def test_rules_name_nobody_by_accident() -> None:

@@ -29,7 +29,21 @@ from tody.fleet.enroll import Enrolment, accept, admit, request
 from tody.fleet.laptop import Laptop
 from tody.fleet.mqtt import Address, Link
 
-HOSTILE = ["", "Door", "laptop", "keeper", "dashboard", "dashboard-2", "tody-check-1", "../door", "door/..", "+", "#", "door\n"]
+HOSTILE = [
+    "",
+    "Door",
+    "laptop",
+    "watch",
+    "keeper",
+    "dashboard",
+    "dashboard-2",
+    "tody-check-1",
+    "../door",
+    "door/..",
+    "+",
+    "#",
+    "door\n",
+]
 HOSTILE += ["door/CN=laptop", "d\u00f6r", "a" * 64, "-door", "%u", "door\0laptop", "$SYS"]
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arguments import count
 from .laptop import add_fleet, add_passphrase, asker, laptop
 from .output import Output
+
+if TYPE_CHECKING:
+    from ..fleet.attacks import Party
+    from ..fleet.conformance import Bench, Finding
 
 NAME = "broker"
 HELP = "configure a safe MQTT broker (init), run it (run), or test any (check)"
@@ -129,13 +134,12 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     from tempfile import TemporaryDirectory
 
     from ..errors import DeviceError, TrustError
-    from ..fleet.attacks import attacks
-    from ..fleet.conformance import BAD, UNTRIED, Finding, conformance
+    from ..fleet.conformance import BAD, UNTRIED, conformance
 
     found: list[Finding] = []
     with TemporaryDirectory() as folder:
         bench, party = _parties(args, Path(folder))
-        for finding in chain(conformance(bench), attacks(party) if party else ()):
+        for finding in chain(conformance(bench), _attacks(party, found)):
             found.append(finding)
             out.data(vars(finding))
             out.line(f"{finding.outcome:9}  {finding.name:34}  {finding.detail}".rstrip())
@@ -152,7 +156,16 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     return TrustError.exit_code if "attack" in bad else DeviceError.exit_code if bad else 0
 
 
-def _parties(args: argparse.Namespace, folder: Path) -> tuple[Any, Any]:
+def _attacks(party: Party | None, found: Sequence[Finding]) -> Iterator[Finding]:
+    """The attacks, if they can be tried: not if the thief does not even get in."""
+    from ..fleet.attacks import attacks
+    from ..fleet.conformance import BAD
+
+    if party and found[0].outcome != BAD:
+        yield from attacks(party)
+
+
+def _parties(args: argparse.Namespace, folder: Path) -> tuple[Bench, Party | None]:
     """Who tries the broker, and who takes part in the attacks, if they can be tried."""
     from ..fleet.attacks import THIEF, Party, gather
     from ..fleet.certificates import common_name

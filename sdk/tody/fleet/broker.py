@@ -23,7 +23,7 @@ from pathlib import Path
 
 from .certificates import DAYS, Authority
 from .disk import FolderDisk, put
-from .laptop import CLIENT, VIEWER, Laptop
+from .laptop import CLIENT, PAGE, VIEWER, Laptop
 from .mqtt import AUTHORITY, CERTIFICATE, KEY
 from .topics import Topics
 
@@ -146,12 +146,12 @@ def access(topics: Topics, dashboards: Sequence[str] = ("dashboard",)) -> str:
     ]
     users = {
         CLIENT: [f"readwrite {prefix}/#", "readwrite homeassistant/#"],
-        VIEWER: [f"read {prefix}/#"],
+        VIEWER: [f"deny {prefix}/ro/+/{VIEWER}", f"read {prefix}/#"],
         "keeper": [f"read {prefix}/#", f"readwrite {prefix}/repo/#", f"readwrite {prefix}/g/+/desired"],
         "homeassistant": [f"read {prefix}/d/#", f"read {prefix}/ro/#", "readwrite homeassistant/#"],
         "telegraf": [f"read {prefix}/d/#", f"read {prefix}/ro/#"],
     }
-    for dashboard in dashboards:  # what the patterns would let it write is denied
+    for dashboard in (PAGE, *dashboards):  # what the patterns would let it write is denied
         users[dashboard] = [
             f"deny {prefix}/d/{dashboard}/#",
             f"deny {prefix}/ro/+/{dashboard}",
@@ -197,7 +197,8 @@ def init(laptop: Laptop, authority: Authority, folder: Path, setup: Setup) -> st
         put(disk, file, [content])
     hand_over(authority, folder)
     issue_identity(authority, CLIENT, laptop.identity)
-    issue_identity(authority, VIEWER, laptop.identity / VIEWER)
+    for viewer in (VIEWER, PAGE):
+        issue_identity(authority, viewer, laptop.identity / viewer)
     _write_dashboards(laptop, passwords, setup)
     laptop.broker = f"mqtts://{_bracketed(setup.hosts[0])}:{setup.ports.mqtts}"
     laptop.save()

@@ -68,12 +68,14 @@ class Bench:
 
 
 def conformance(bench: Bench) -> Iterator[Finding]:
-    """Try everything; each finding comes when it is there."""
+    """Try everything; each finding comes when it is there. Who does not even get in, tries no more."""
     for name, check in CHECKS.items():
         try:
             yield Finding("conformance", name, GOOD, check(bench))
         except (TodyError, OSError, AssertionError) as e:
             yield Finding("conformance", name, BAD, f"{e.what}: {e.why}" if isinstance(e, TodyError) else str(e))
+            if check is _connect:
+                return
 
 
 def _connect(bench: Bench) -> str:

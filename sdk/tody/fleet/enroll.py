@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # the laptop's side; a device has neither
 FORMAT = "tody enrolment 1"
 MOST_BYTES = 256 << 10
 # Names of clients that are no devices: a device of such a name would have its rights. So are "dashboard-..." and "tody-...".
-SERVICES = ("laptop", "watch", "keeper", "dashboard", "homeassistant", "telegraf")
+SERVICES = ("laptop", "watch", "page", "keeper", "dashboard", "homeassistant", "telegraf")
 
 
 @dataclass(frozen=True)
