@@ -1,9 +1,10 @@
 """Kill a real agent while it updates: at each of its system calls that touch files, and at random moments.
 
-    python tests/bench/fleet_kill.py MODEL [--random 100] [--calls fsync,rename,...]
+    python tests/bench/fleet_kill.py MODEL [NEXT] [--random 100] [--calls fsync,rename,...] [--broker]
 
-After every kill the store must open, hold a sound model and have lost no floor; the next start must finish the update, with the
-new model byte for byte. The calls are those of the agent's main thread, counted by strace; the first ones, which only load the
+The update, from MODEL to NEXT or to MODEL under another name, comes from a folder, or with --broker through mosquitto. After
+every kill the store must open, hold a sound model and have lost no floor; the next start must finish the update, with the new
+model byte for byte. The calls are those of the agent's main thread, counted by strace; the first ones, which only load the
 program, are left out.
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
 from agents import Home, command, environment, runs, variant
+from brokers import running
 
 from tody.fleet.disk import FolderDisk
 from tody.fleet.publish import export
@@ -37,17 +39,18 @@ NOWHERE = "mqtt://127.0.0.1:1"
 
 @dataclass
 class Scene:
-    """A device that runs one model, and a folder that asks it to run another."""
+    """A device that runs one model and is asked to run another, by a folder or a broker (`source`: the agent's options)."""
 
     folder: Path
     before: str
     after: str
     content: bytes
     floors: Floors
+    source: tuple[str, ...] = ()
 
     @property
     def command(self) -> list[str]:
-        return command(self.folder / "store", "--stick", str(self.folder / "stick"), "--once")
+        return command(self.folder / "store", *self.source, "--once")
 
     def run(self, *prefix: str) -> int:
         cache = environment(PYTHONPYCACHEPREFIX=str(self.folder / "cache"), PYTHONDONTWRITEBYTECODE="")
@@ -71,19 +74,22 @@ class Scene:
         assert not left, left
 
 
-def prepare(folder: Path, model: bytes) -> Scene:
-    home = Home(folder, NOWHERE)
+def prepare(folder: Path, model: bytes, following: bytes, url: str = "") -> Scene:
+    home = Home(folder, url or NOWHERE)
     home.enrol()
-    before = home.ask(model, publishing=False, window_s=0.0)
-    export(home.repository, folder / "stick")
+
+    def ask(content: bytes) -> str:
+        sha256 = home.ask(content, publishing=bool(url), window_s=0.0)
+        export(home.repository, folder / "stick")
+        return sha256
+
+    before = ask(model)
     (folder / "door").rename(folder / "store")
-    scene = Scene(folder, before, "", b"", Floors())
+    scene = Scene(folder, before, "", b"", Floors(), () if url else ("--stick", str(folder / "stick")))
     assert scene.run() == 0 and runs(folder / "store", before)
     (folder / "store").rename(folder / "door")
     scene.floors = Store(FolderDisk(folder / "door")).state.floors
-    scene.content = variant(model, "next")
-    scene.after = home.ask(scene.content, publishing=False, window_s=0.0)
-    export(home.repository, folder / "stick")
+    scene.content, scene.after = following, ask(following)
     return scene
 
 
@@ -126,11 +132,15 @@ def kill_after(scene: Scene, seconds: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="a small .tody file")
+    parser.add_argument("next", type=Path, nargs="?", help="another one")
     parser.add_argument("--random", type=int, default=100, metavar="N")
     parser.add_argument("--calls", default=",".join(CALLS))
+    parser.add_argument("--broker", action="store_true")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        scene = prepare(Path(folder), args.model.read_bytes())
+    with tempfile.TemporaryDirectory() as name, running("mosquitto", Path(name)) as url:
+        model = args.model.read_bytes()
+        following = args.next.read_bytes() if args.next else variant(model, "next")
+        scene = prepare(Path(name), model, following, url if args.broker else "")
         kinds = tuple(filter(None, args.calls.split(",")))
         points = list(calls(scene, kinds)) if kinds else []
         killed = Counter(kind for kind, number in points if kill_at(scene, kind, number))

@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("tuf")
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
+from agents import variant
 from fleet_kill import Scene, calls, kill_after, kill_at, prepare
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, door: Path) -> Scene:
-    return prepare(tmp_path_factory.mktemp("kill"), door.read_bytes())
+    return prepare(tmp_path_factory.mktemp("kill"), door.read_bytes(), variant(door.read_bytes(), "next"))
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
