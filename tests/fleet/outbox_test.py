@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -109,6 +110,26 @@ def test_nothing_is_lost_by_kills_and_an_outage(tmp_path: Path) -> None:
     assert restarts == KILLS and reader.last == SAMPLES and reader.duplicates
     assert most_messages > 1000 and reader.messages < SAMPLES - len(OUTAGE) + 2 * most_messages
     assert outbox.counts() == {} or reader.last == SAMPLES
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_what_was_put_in_is_on_the_disk(tmp_path: Path) -> None:
+    """A power cut loses what was not synced: after every write, and before `add` returns, there is a sync."""
+    code = (
+        "import os, sys; from pathlib import Path; from outbox_test import sample, total\n"
+        "from tody.fleet.outbox import Outbox\n"
+        "outbox = Outbox(Path(sys.argv[1]), {'metrics': total})\n"
+        "for i in range(1, 6): outbox.add('metrics', [sample(i)]); os.write(2, b'added')"
+    )
+    log = tmp_path / "log"
+    command = ["strace", "-f", "-o", str(log), "-e", "trace=pwrite64,write,fdatasync,fsync"]
+    subprocess.run([*command, sys.executable, "-c", code, str(tmp_path / "o.sqlite")], check=True, cwd=Path(__file__).parent)
+    calls = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+    ends = [i for i, call in enumerate(calls) if call.startswith('write(2, "added"')]
+    assert len(ends) == 5
+    for end in ends:
+        last = next(call for call in reversed(calls[:end]) if call.startswith(("pwrite64", "fdatasync", "fsync")))
+        assert last.startswith(("fdatasync", "fsync")), last
 
 
 def test_the_past_gets_coarser_and_the_present_stays_fine(tmp_path: Path) -> None:
