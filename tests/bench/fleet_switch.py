@@ -20,12 +20,11 @@ import time
 from pathlib import Path
 
 sys.path += [str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
-from agents import Home, agent, environment, runs, variant, wait_until
+from agents import Home, agent, environment, runs, unseeing, variant, wait_until
 from brokers import running
 from transport_test import TOPICS, link
 
 import tody
-from tody import format
 from tody.fleet.follow import read_state
 from tody.fleet.publish import BrokerSink, publish
 
@@ -71,14 +70,6 @@ def ring_elsewhere(home: Home) -> None:
     """Ring the bell from another process, which leaves this one to its frames."""
     port, bell, message = home.url.rsplit(":", 1)[1], TOPICS.doorbell("garden"), json.dumps({"generation": home.generation})
     subprocess.Popen(["mosquitto_pub", "-p", port, "-t", bell, "-m", message])
-
-
-def unloadable(content: bytes) -> bytes:
-    file = format.read(content)
-    file.meta.pop("preprocess", None)
-    file.meta.pop("decoder", None)
-    file.meta["name"] = "unloadable"
-    return format.write(file)
 
 
 def back_after(home: Home, store: Path, bad: bytes, script: str | None) -> float:
@@ -127,7 +118,7 @@ def main() -> None:
             lost = frames_lost(home, store, model, args.exchanges)
             print(f"frames lost at {FPS} a second: {lost[0]} in {args.exchanges} exchanges, {lost[1]} in as long without")
             with tody.follow(store, 1):
-                seconds = back_after(home, store, unloadable(model), None)
+                seconds = back_after(home, store, unseeing(model), None)
             print(f"a model that cannot be loaded: back {seconds:.2f} s after it came into use")
             seconds = back_after(home, store, variant(model, "aborts"), ABORTING)
             print(f"a model that crashes its process: back {seconds:.2f} s after the crash that was one too many")

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("tuf")
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
-from agents import Home, agent, command, environment, runs, sha256, variant, wait_until
+from agents import Home, agent, command, environment, runs, sha256, unseeing, variant, wait_until
 from brokers import BROKERS, free_port, running
 from fleets import desired
 from transport_test import TOPICS, link
@@ -27,6 +27,7 @@ from tody.fleet.follow import read_state
 from tody.fleet.health import read
 from tody.fleet.publish import export
 from tody.fleet.rollout import asked_of, plan_waves
+from tody.fleet.state import STARTS
 
 
 @pytest.fixture(params=BROKERS)
@@ -70,6 +71,32 @@ def test_health_that_does_not_hold_goes_back_with_the_laptop_off(quiet: Home, do
         assert runs(store, first) and read_state(store).failed[second].code == "failed-health"
         wait_until(lambda: "fps is" in quiet.told("report")["why"])
         wait_until(lambda: (record := read(store)) and record.model == first)
+
+
+def test_what_the_camera_cannot_use_goes_back_before_its_window_ends(quiet: Home, door: Path) -> None:
+    good, store = door.read_bytes(), quiet.enrol()
+    with agent(store, "--source", "fake://door?live=1&frames=0&fps=30&size=160x120"):
+        first = quiet.ask(good)
+        wait_until(lambda: runs(store, first))
+        bad = quiet.ask(unseeing(good), window_s=600.0)
+        wait_until(lambda: (failure := read_state(store).failed.get(bad)) and failure.code == "failed-crash")
+        assert runs(store, first)
+        wait_until(lambda: quiet.result(bad) == "failed-crash" and "cannot load" in quiet.told("report")["why"])
+
+
+def test_a_model_with_which_the_agent_is_killed_again_and_again_is_given_up(quiet: Home, door: Path) -> None:
+    store = quiet.enrol()
+    with agent(store):
+        first = quiet.ask(door.read_bytes())
+        wait_until(lambda: runs(store, first))
+    bad = quiet.ask(variant(door.read_bytes(), "bad"), window_s=600.0)
+    for start in range(1, STARTS + 1):
+        with agent(store) as process:
+            wait_until(lambda start=start: read_state(store).trial == bad and read_state(store).starts == start)
+            process.kill()
+    with agent(store):
+        wait_until(lambda: runs(store, first))
+        wait_until(lambda: quiet.result(bad) == "failed-crash")
 
 
 def test_an_agent_that_starts_without_a_broker_waits_for_it(tmp_path: Path, door: Path) -> None:
