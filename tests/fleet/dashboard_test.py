@@ -25,7 +25,7 @@ from fleets import MODEL, OTHER, desired, make_repository, release
 
 from tody.errors import UsageError
 from tody.fleet.chunks import chunk
-from tody.fleet.dashboard import Settings, Upstream, access, page, served
+from tody.fleet.dashboard import Settings, direct, page, served, through
 from tody.fleet.documents import Desired
 from tody.fleet.laptop import Laptop
 from tody.fleet.mqtt import Address, Link
@@ -59,8 +59,8 @@ class Site:
     link: Link
 
     @property
-    def upstream(self) -> Upstream:
-        return Upstream.parse(f"ws://127.0.0.1:{self.websockets}")
+    def address(self) -> Address:
+        return Address.parse(f"mqtt://127.0.0.1:{self.port}")
 
     def say(self, device: str, kind: str, facts: bytes | dict[str, Any], *, retain: bool = True) -> None:
         content = facts if isinstance(facts, bytes) else json.dumps(facts).encode()
@@ -98,7 +98,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def shown(chrome: Browser, site: Site, devices: dict[str, str] = DEVICES, **settings: Any) -> Iterator[str]:
     """The page, open and connected."""
     chrome.look(1280, 800)
-    with served(Settings("home", "", devices=devices, **settings), site.upstream) as address:
+    with served(Settings("home", "", devices=devices, **settings), site.address) as address:
         chrome.open(address)
         chrome.until(LIVE)
         chrome.said.clear()
@@ -246,8 +246,8 @@ def test_events_and_devices_that_nobody_listed(chrome: Browser, site: Site) -> N
 
 def test_it_comes_back_when_the_broker_does(chrome: Browser, tmp_path: Path) -> None:
     port, websockets = free_port(), free_port()
-    settings, upstream = Settings("home", "", devices=DEVICES), Upstream.parse(f"ws://127.0.0.1:{websockets}")
-    with served(settings, upstream) as address:
+    settings, where = Settings("home", "", devices=DEVICES), Address.parse(f"mqtt://127.0.0.1:{port}")
+    with served(settings, where) as address:
         chrome.open(address)
         chrome.until("document.getElementById('link').textContent.includes('next try')")  # there is no broker yet
         for fps in ("11", "12"):
@@ -361,9 +361,10 @@ def test_a_page_in_a_file_speaks_to_the_broker_itself(chrome: Browser, site: Sit
 
 
 def test_only_who_knows_the_address_gets_the_page(site: Site) -> None:
-    with served(Settings("home", "", "dashboard", "secret"), site.upstream) as address:
+    secret = replace(site.address, tls=(Path(), Path(), Path()))
+    with served(Settings("home", ""), secret) as address:
         with urllib.request.urlopen(address) as answer:
-            assert b"secret" in answer.read() and answer.headers["Cache-Control"] == "no-store"
+            assert b"<h1" in answer.read() and answer.headers["Cache-Control"] == "no-store"
         root = address.split("/", 3)[:3]
         for path in ("/", "/mqtt", "/index.html", "/../", "/x/mqtt"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -372,32 +373,31 @@ def test_only_who_knows_the_address_gets_the_page(site: Site) -> None:
             with pytest.raises(urllib.error.HTTPError, match="403"):
                 urllib.request.urlopen(urllib.request.Request(address, headers=headers))
         port = int(root[2].rpartition(":")[2])
-        with pytest.raises(UsageError, match="port"), served(Settings("home", ""), site.upstream, port):
+        with pytest.raises(UsageError, match="port"), served(Settings("home", ""), site.address, port):
             pass
-    with served(Settings("home", ""), site.upstream, port) as address:  # nothing secret, nothing to remember
+    with served(Settings("home", ""), site.address, port) as address:  # nothing secret, nothing to remember
         assert address == f"http://127.0.0.1:{port}/"
 
 
-@pytest.mark.parametrize("url", ["http://host", "ws://", "wss://host:99999", "host"])
-def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(UsageError):
-        Upstream.parse(url)
-
-
-def test_where_a_laptop_finds_the_broker(tmp_path: Path) -> None:
+def test_where_a_page_finds_the_broker(tmp_path: Path) -> None:
     fleet = Laptop(tmp_path, "home", "mqtt://localhost", devices={"cam-1": "garden"})
-    settings, (upstream,) = access(fleet)
-    assert (upstream.host, upstream.port, settings.user) == ("127.0.0.1", 9001, "")
+    assert direct(fleet).url == "ws://127.0.0.1:9001" and direct(fleet).user == ""
+    settings, where = through(fleet)
+    assert (where.host, where.tls, settings.once, settings.devices) == ("localhost", None, False, fleet.devices)
+    for url in ("http://host", "ws://", "host"):
+        with pytest.raises(UsageError):
+            direct(fleet, url)
     fleet.broker = "mqtts://hub"
-    with pytest.raises(UsageError, match="WebSockets"):
-        access(fleet)
+    for find in (direct, through):
+        with pytest.raises(UsageError):
+            find(fleet)
     fleet.identity.mkdir()
     entry = {"user": "dashboard", "password": "p", "url": "wss://hub:8884", "local": "ws://127.0.0.1:9001"}
     (fleet.identity / "dashboard.json").write_text(json.dumps([entry, {**entry, "user": "dashboard-hall"}]))
-    settings, upstreams = access(fleet, None, "dashboard-hall")
-    assert settings.user == "dashboard-hall" and [each.port for each in upstreams] == [8884, 9001] and upstreams[0].tls
+    settings = direct(fleet, None, "dashboard-hall")
+    assert (settings.user, settings.password, settings.url, settings.once) == ("dashboard-hall", "p", "wss://hub:8884", True)
     with pytest.raises(UsageError, match="no dashboard"):
-        access(fleet, None, "dashboard-x")
+        direct(fleet, None, "dashboard-x")
     (fleet.identity / "dashboard.json").write_text("[{}")
     with pytest.raises(UsageError, match="not sound"):
-        access(fleet)
+        direct(fleet)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from .laptop import laptop
 from .output import Output, table
 
 if TYPE_CHECKING:
-    from ..fleet.dashboard import Settings, Upstream
+    from ..fleet.dashboard import Settings
     from ..fleet.overview import Device, Overview
     from ..fleet.standing import Standing
 
@@ -39,9 +38,10 @@ def dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=count, default=8090, help="of this machine where the page is (8090)")
     text = "write the page to a file instead; whoever has it can look, and his browser must trust the broker's certificate"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
-    text = "of the broker's WebSockets, if tody broker init did not make it: wss://HOST:8884 or ws://127.0.0.1:9001"
+    text = "with --out: of the broker's WebSockets, if tody broker init did not make it: wss://HOST:8884, ws://127.0.0.1:9001"
     parser.add_argument("--url", help=text)
-    parser.add_argument("--user", metavar="NAME", help="whose password is used; otherwise the first of tody broker init")
+    text = "with --out: whose password; otherwise the first of tody broker init"
+    parser.add_argument("--user", metavar="NAME", help=text)
 
 
 def status(args: argparse.Namespace, out: Output) -> int:
@@ -143,13 +143,13 @@ def _ago(then: float | None, now: float) -> str:
 
 
 def dashboard(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.dashboard import access, served
+    from ..fleet.dashboard import direct, served, through
 
     fleet = laptop(args)
-    settings, upstreams = access(fleet, args.url, args.user)
     if args.out:
-        return _write(settings, args.out, out)
-    with served(settings, _reachable(upstreams, out), args.port) as address:
+        return _write(direct(fleet, args.url, args.user), args.out, out)
+    settings, broker = through(fleet)
+    with served(settings, broker, args.port) as address:
         out.data({"fleet": fleet.fleet, "url": address})
         out.line(address)
         out.note("the page only reads, and only this machine can open it; Ctrl-C ends it")
@@ -167,14 +167,3 @@ def _write(settings: Settings, file: Path, out: Output) -> int:
     if settings.password:
         out.note("it holds a password that can read what the fleet's devices say")
     return 0
-
-
-def _reachable(upstreams: Sequence[Upstream], out: Output) -> Upstream:
-    """The first that answers; else the first: the page waits for it."""
-    for upstream in upstreams:
-        with suppress(OSError), upstream.connect():
-            return upstream
-    out.note(
-        f"nobody answers at {upstreams[0].host}:{upstreams[0].port}: the page waits. Does the broker listen for WebSockets?"
-    )
-    return upstreams[0]

@@ -1,7 +1,8 @@
 """The dashboard: one page without anything from elsewhere, made of the files in `page/`, and a server for this machine.
 
-A browser does not know the fleet's certificate authority, and asks its user about every certificate it does not know. So the
-server does not only hand out the page: below `/mqtt` it passes the page's WebSocket on to the broker, and proves who that is.
+A browser does not know the fleet's certificate authority, and not every broker listens for WebSockets. So the server does not
+only hand out the page: below `/mqtt` it takes the page's WebSocket, and passes MQTT on to the broker as the laptop speaks it,
+with TLS and a certificate that may only read. A page in a file has no server: it speaks to the broker's WebSockets itself.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -12,27 +13,24 @@ import hashlib
 import json
 import secrets
 import socket
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import UsageError
-from .broker import DASHBOARD
-from .broker import PORTS as BROKER_PORTS
-from .laptop import Laptop
-from .mqtt import AUTHORITY
+from ..errors import TodyError, UsageError
+from .broker import DASHBOARD, PORTS
+from .laptop import PAGE, Laptop
+from .mqtt import Address
+from .websocket import Guard, WebSocket, accept
 
 SCRIPTS = ("mqtt.js", "signed.js", "fleet.js", "charts.js", "view.js")
-PORTS = {"ws": 80, "wss": 443}
 PIECE = 1 << 16  # bytes that are passed on at once
 TIMEOUT = 10.0  # seconds to reach the broker
-HANDSHAKE = ("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol")
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class Settings:
         fleet: its name.
         url: of the broker's WebSockets (ws:// or wss://), or a path of the page's own server.
         user, password: of a broker's user that can only read; empty: none.
+        once: the broker lets this name in once: of two tabs, the second waits.
         devices: device -> group, as far as they are known.
     """
 
@@ -50,6 +49,7 @@ class Settings:
     url: str
     user: str = ""
     password: str = ""
+    once: bool = False
     devices: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,53 +82,12 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-@dataclass(frozen=True)
-class Upstream:
-    """Where a broker's WebSockets are.
-
-    Attributes:
-        tls: proves who the broker is; None: without TLS, for a broker on this machine.
-    """
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-
-    @staticmethod
-    def parse(url: str, authority: Path | None = None) -> Upstream:
-        """ws://127.0.0.1:9001, or wss://host:8884 with the certificate of the broker's authority.
-
-        Raises:
-            UsageError: the URL is none, or its authority's certificate cannot be read.
-        """
-        parts = urlsplit(url)
-        try:
-            port = parts.port or PORTS[parts.scheme]
-            host = parts.hostname or ""
-            if not host:
-                raise ValueError("it names no host")
-            tls = ssl.create_default_context(cafile=authority and str(authority)) if parts.scheme == "wss" else None
-        except (KeyError, ValueError) as e:
-            hint = "ws://127.0.0.1:9001, or wss://HOST:8884"
-            raise UsageError(f"{url!r} is no address of a broker's WebSockets", str(e), hint) from e
-        except OSError as e:
-            raise UsageError(f"{authority} cannot be used", e.strerror or str(e), "tody broker init makes it") from e
-        return Upstream(host, port, tls)
-
-    def connect(self) -> socket.socket:
-        """Raises OSError when nobody is there, or somebody else."""
-        plain = socket.create_connection((self.host, self.port), TIMEOUT)
-        plain.settimeout(None)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.tls.wrap_socket(plain, server_hostname=self.host) if self.tls else plain
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    root: str  # of all paths: where there is a password, who does not know it gets nothing
+    root: str  # of all paths: if it is a secret, who does not know it gets nothing
     page: bytes
-    upstream: Upstream
+    broker: Address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away is no news."""
@@ -166,20 +125,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _pass_on(self) -> None:
-        """Hand the WebSocket to the broker: its bytes are not looked at."""
+        """Connect the page with the broker: its WebSocket here, MQTT over TCP there, which every broker has, and fast."""
         self.close_connection = True
         try:
-            broker = self.server.upstream.connect()
-        except OSError as e:
+            broker = _connect(self.server.broker)
+        except (OSError, TodyError) as e:
             return self._send(502, "text/plain", f"the broker cannot be reached: {e}\n".encode())
-        upstream = self.server.upstream
-        lines = ["GET /mqtt HTTP/1.1", f"Host: {upstream.host}:{upstream.port}", "Connection: Upgrade", "Upgrade: websocket"]
-        lines += [f"{name}: {self.headers[name]}" for name in HANDSHAKE if name in self.headers]
+        self.send_response(101)
+        for key, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Protocol", "mqtt")):
+            self.send_header(key, value)
+        self.send_header("Sec-WebSocket-Accept", accept(self.headers.get("Sec-WebSocket-Key", "")))
+        self.end_headers()
+        page = WebSocket(self.connection)
         with broker:
-            broker.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            back = threading.Thread(target=_pump, args=(broker, self.connection), daemon=True)
+            back = threading.Thread(target=_to_page, args=(broker, page, self.connection), daemon=True)
             back.start()
-            _pump(self.connection, broker)
+            _to_broker(page, broker)
             back.join()
         return None
 
@@ -187,24 +148,45 @@ class _Handler(BaseHTTPRequestHandler):
         """The terminal belongs to the program."""
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Pass bytes on until either side is gone, then end both."""
+def _connect(address: Address) -> socket.socket:
+    """Raises OSError or TodyError when nobody is there, or somebody else."""
+    context = address.context()
+    plain = socket.create_connection((address.host, address.port), TIMEOUT)
+    plain.settimeout(None)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(plain, server_hostname=address.host) if context else plain
+
+
+def _to_broker(page: WebSocket, broker: socket.socket) -> None:
+    """Pass on what a page may say, until either side is gone."""
+    guard = Guard()
+    with suppress(OSError, ValueError):
+        while content := page.receive():
+            broker.sendall(guard.passed(content))
+    _end(broker)
+
+
+def _to_page(broker: socket.socket, page: WebSocket, connection: socket.socket) -> None:
     with suppress(OSError):
-        while piece := source.recv(PIECE):
-            target.sendall(piece)
-    for side in (source, target):
-        with suppress(OSError):
-            side.shutdown(socket.SHUT_RDWR)
+        while content := broker.recv(PIECE):
+            page.send(content)
+    _end(connection)
+
+
+def _end(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def served(settings: Settings, upstream: Upstream, port: int = 0) -> Iterator[str]:
+def served(settings: Settings, broker: Address, port: int = 0) -> Iterator[str]:
     """The page on this machine for as long as the context lasts; gives its address.
 
-    If there is a password in it, nobody can guess the address: the machine may have other users.
+    If the broker wants a certificate, nobody can guess the address: the machine may have other users.
 
     Args:
         settings: their `url` does not count: the page speaks through its server.
+        broker: as whom the server reaches it.
         port: 0: any that is free.
 
     Raises:
@@ -214,10 +196,9 @@ def served(settings: Settings, upstream: Upstream, port: int = 0) -> Iterator[st
         server = _Server(("127.0.0.1", port), _Handler)
     except OSError as e:
         raise UsageError(f"port {port} cannot be used", e.strerror or str(e), "--port 0 takes any that is free") from e
-    server.root = f"/{secrets.token_urlsafe(12)}/" if settings.password else "/"
-    server.upstream = upstream
-    facts = {**vars(settings), "url": f"{server.root}mqtt"}
-    server.page = page(Settings(**facts)).encode()
+    server.root = f"/{secrets.token_urlsafe(12)}/" if broker.tls else "/"
+    server.broker = broker
+    server.page = page(replace(settings, url=f"{server.root}mqtt")).encode()
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True, name="tody-dashboard")
     thread.start()
     try:
@@ -228,28 +209,38 @@ def served(settings: Settings, upstream: Upstream, port: int = 0) -> Iterator[st
         thread.join()
 
 
-def access(fleet: Laptop, url: str | None = None, user: str | None = None) -> tuple[Settings, list[Upstream]]:
-    """How a page may look at a fleet: its settings, and where a server may reach the broker, the best first.
+def through(fleet: Laptop) -> tuple[Settings, Address]:
+    """For `served`: the settings of the fleet's page, and how its server reaches the broker.
+
+    Raises:
+        UsageError: no broker is known, or its address cannot be used.
+    """
+    own = fleet.identity / PAGE  # a broker that somebody else has set up knows the laptop only
+    address = Address.parse(fleet.broker, own) if own.is_dir() else fleet.link().address
+    return Settings(fleet.fleet, "", once=address.tls is not None, devices=fleet.devices), address
+
+
+def direct(fleet: Laptop, url: str | None = None, user: str | None = None) -> Settings:
+    """For a page that speaks to the broker's WebSockets itself.
 
     Args:
-        url: of the broker's WebSockets; otherwise what `tody broker init` wrote down, or a demo broker on this machine.
+        url: ws:// or wss://; otherwise what `tody broker init` wrote down, or a demo broker on this machine.
         user: whose password; otherwise the first.
 
     Raises:
         UsageError: no broker is known, there is no such user, or the URL is none.
     """
     entry = _entry(fleet, user)
-    urls = [url] if url else [entry[key] for key in ("url", "local") if key in entry]
-    if not urls:
-        if not fleet.broker.startswith("mqtt://"):
-            why = f"{fleet.identity / DASHBOARD} is not there"
-            raise UsageError(
-                "it is not known where the broker's WebSockets are", why, "tody broker init; or --url wss://HOST:8884"
-            )
-        urls = [f"ws://127.0.0.1:{BROKER_PORTS['ws']}"]
-    authority = fleet.identity / AUTHORITY
-    upstreams = [Upstream.parse(each, authority if authority.is_file() else None) for each in urls]
-    return Settings(fleet.fleet, urls[0], entry.get("user", ""), entry.get("password", ""), fleet.devices), upstreams
+    url = url or entry.get("url")
+    if not url and not fleet.broker.startswith("mqtt://"):
+        why = f"{fleet.identity / DASHBOARD} is not there"
+        raise UsageError("it is not known where the broker's WebSockets are", why, "tody broker init; or --url wss://HOST:8884")
+    url = url or f"ws://127.0.0.1:{PORTS['ws']}"
+    if urlsplit(url).scheme not in ("ws", "wss") or not urlsplit(url).hostname:
+        hint = "wss://HOST:8884, or ws://127.0.0.1:9001"
+        raise UsageError(f"{url!r} is no address of a broker's WebSockets", "", hint)
+    known, password = entry.get("user", ""), entry.get("password", "")
+    return Settings(fleet.fleet, url, known, password, bool(known), fleet.devices)
 
 
 def _entry(fleet: Laptop, user: str | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ keys/           signing keys, each encrypted (keys.py)
 repository/     what has been signed (repository.py)
 authority/      who issues certificates (certificates.py)
 broker/         the broker's configuration, if it was made here
-id/             ca.crt, tody.crt, tody.key: who the laptop is to the broker; in watch/ the same for who only looks
+id/             ca.crt, tody.crt, tody.key: who the laptop is to the broker; in watch/ and page/ the same for who only looks
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -32,7 +32,7 @@ from .topics import Topics
 
 FILE = "fleet.json"
 CLIENT = "laptop"  # its name to the broker, and in its certificate
-VIEWER = "watch"  # its second name, which only looks: a broker lets each name in once, and the first may be pushing
+VIEWER, PAGE = "watch", "page"  # its other names, which only look: a broker lets each name in once, and the first may push
 Ask = Callable[[str], str]
 
 

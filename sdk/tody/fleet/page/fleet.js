@@ -8,7 +8,10 @@ const CODES = ["ok", "testing", "trial", "failed-test", "failed-latency", "faile
   "refused-signature", "refused-expired", "refused-rollback", "refused-space", "refused-needs"];
 const STATES = ["ok", "failed", "refused", "trying", "waiting"];
 const MOST_BYTES = 65536, MOST_STRANGERS = 10000, MOST_METRICS = 100, MOST_TEXT = 300, MOST_EVENTS = 100, MOST_RESULTS = 20;
-const MOST_SAMPLES = 360; // of one device: an hour at one every ten seconds
+const MOST_SAMPLES = 360; // of one device, and medians of all: an hour at one every ten seconds
+const MOST_KEPT = 100000; // samples of all devices
+const SLOT = 10, MOST_IN_SLOT = 200; // seconds that become one median of all devices, and samples that it is made of
+const DRAWN = ["latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "fps"];
 const DRIFT = 0.25; // population stability index above which a distribution counts as changed
 const SILENCE = 300; // seconds without a sign of life of a device that is said to be online
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/, SHA256 = /^[0-9a-f]{64}$/;
@@ -22,6 +25,7 @@ class Fleet {
     this.desired = new Map(); // group -> the signed document
     this.releases = new Map(); // model -> the signed document
     this.events = [];
+    this.slots = new Map(); // time -> samples of all devices, and their medians
     this.expires = null;
     for (const [name, group] of Object.entries(devices)) this.devices.set(name, {...blank(name), group, listed: true});
     this.listed = this.devices.size;
@@ -81,8 +85,38 @@ class Fleet {
     }
     if (kind === "online") online(device, facts);
     else if (kind === "report") report(device, facts);
-    else if (kind === "metrics") metrics(device, facts, now);
+    else if (kind === "metrics") this.metrics(device, facts, now);
     else if (kind === "event") this.event(device, facts, now);
+  }
+
+  metrics(device, facts, now) {
+    const time = Math.min(number(facts.time) ?? now, now), known = {};
+    for (const [key, value] of Object.entries(facts).slice(0, MOST_METRICS)) {
+      if (key !== "time" && number(value) !== null) known[words(key)] = value;
+    }
+    const sample = {time, ...pick(known, DRAWN)}, most = Math.min(MOST_SAMPLES, MOST_KEPT / this.devices.size);
+    device.samples.push(sample);
+    if (device.sampled !== null && time < device.sampled) device.samples.sort((a, b) => a.time - b.time); // sent late
+    else Object.assign(device, {metrics: known, sampled: time});
+    while (device.samples.length > most) device.samples.shift();
+    this.gather(sample);
+  }
+
+  gather(sample) {
+    const time = Math.floor(sample.time / SLOT) * SLOT;
+    if (!this.slots.has(time)) this.slots.set(time, {samples: [], median: null});
+    const slot = this.slots.get(time);
+    if (slot.samples.length < MOST_IN_SLOT) Object.assign(slot, {median: null}).samples.push(sample);
+    if (this.slots.size > MOST_SAMPLES) this.slots.delete(Math.min(...this.slots.keys()));
+  }
+
+  // The medians over all devices, the oldest first.
+  medians() {
+    for (const [time, slot] of this.slots) {
+      const of = (key) => [key, median(slot.samples.map((sample) => sample[key]))];
+      slot.median ??= {time, ...Object.fromEntries(DRAWN.map(of))};
+    }
+    return [...this.slots.values()].map((slot) => slot.median).sort((a, b) => a.time - b.time);
   }
 
   event(device, facts, now) {
@@ -171,15 +205,9 @@ function report(device, facts) {
     observed: count(facts.observed), code: code(facts), why: words(facts.why)});
 }
 
-function metrics(device, facts, now) {
-  const time = Math.min(number(facts.time) ?? now, now), known = {};
-  for (const [key, value] of Object.entries(facts).slice(0, MOST_METRICS)) {
-    if (key !== "time" && number(value) !== null) known[words(key)] = value;
-  }
-  device.samples.push({time, ...pick(known, ["latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "fps"])});
-  if (device.sampled !== null && time < device.sampled) device.samples.sort((a, b) => a.time - b.time); // sent late
-  else Object.assign(device, {metrics: known, sampled: time});
-  device.samples.splice(0, device.samples.length - MOST_SAMPLES);
+function median(values) {
+  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
+  return known.length ? known[known.length >> 1] : null;
 }
 
 // Of one group; members: [device, code or null, model that is asked of it].

@@ -1,4 +1,4 @@
-// MQTT 3.1.1 over WebSockets, as much as a reader needs: connect, subscribe, receive with QoS 0 and 1, ping, come back.
+// MQTT 5 over WebSockets, as much as a reader needs: connect, subscribe, receive with QoS 0 and 1, ping, come back.
 // It cannot publish: what is shown here is changed by the signing commands only.
 // SPDX-License-Identifier: Apache-2.0
 "use strict";
@@ -8,11 +8,11 @@ const MOST_PACKET = 8 << 20; // bytes
 const KEEP_ALIVE = 20; // seconds
 const DELAYS = [1, 2, 4, 8, 15]; // seconds before the next try to connect
 const LASTING = 10; // seconds after which a connection counts as a good one
-const REFUSALS = ["", "it speaks another MQTT", "it refuses the client's name", "it is not ready", "wrong user or password",
-  "not authorized"];
+const REASONS = {0x84: "it does not speak MQTT 5", 0x85: "it refuses the client's name", 0x86: "wrong user or password",
+  0x87: "not authorized", 0x88: "it is not ready", 0x8b: "it is shutting down", 0x8d: "it heard nothing for too long",
+  0x8e: "another page uses the same name, and each needs its own"};
 const CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, SUBSCRIBE = 8, SUBACK = 9, UNSUBSCRIBE = 10, PINGREQ = 12;
-const PINGRESP = 13;
-const TWICE = "the connection breaks again and again: does another page use the same name? Each needs its own";
+const PINGRESP = 13, DISCONNECT = 14;
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 class Mqtt {
@@ -43,7 +43,7 @@ class Mqtt {
   lost() {
     const lasted = this.ready ? (Date.now() - this.since) / 1000 : 0;
     if (lasted > LASTING) this.tries = 0;
-    if (this.ready) this.why ||= this.tries > 1 ? TWICE : "the connection broke";
+    if (this.ready) this.why ||= "the connection broke";
     this.ready = false;
     for (const [, reject] of [...this.waiting.values(), ...this.pings]) reject(new Error("the connection broke"));
     const delay = DELAYS[Math.min(this.tries++, DELAYS.length - 1)];
@@ -74,7 +74,8 @@ class Mqtt {
     const name = "page-" + crypto.getRandomValues(new Uint32Array(2)).join("-");
     const flags = this.user ? 128 | 64 | 2 : 2; // user, password, a clean session
     const words = this.user ? [name, this.user, this.password] : [name];
-    return [...text("MQTT"), 4, flags, 0, KEEP_ALIVE * 2, ...words.flatMap(text)];
+    const most = [5, 0x27, ...[24, 16, 8, 0].map((bits) => MOST_PACKET >> bits & 255)]; // five bytes of properties
+    return [...text("MQTT"), 5, flags, 0, KEEP_ALIVE * 2, ...most, ...words.flatMap(text)];
   }
 
   send(kind, flags, body) {
@@ -89,9 +90,9 @@ class Mqtt {
   async subscribe(topics, qos) {
     for (let i = 0; i < topics.length; i += WINDOW) {
       const id = this.number();
-      this.send(SUBSCRIBE, 2, [...id, ...topics.slice(i, i + WINDOW).flatMap((topic) => [...text(topic), qos])]);
+      this.send(SUBSCRIBE, 2, [...id, 0, ...topics.slice(i, i + WINDOW).flatMap((topic) => [...text(topic), qos])]);
       const codes = await new Promise((...ends) => this.waiting.set(id[0] << 8 | id[1], ends));
-      if (codes.includes(128)) throw new Error("the broker does not let this page read");
+      if (codes.some((code) => code > 127)) throw new Error("the broker does not let this page read");
     }
   }
 
@@ -101,7 +102,7 @@ class Mqtt {
       const window = topics.slice(i, i + WINDOW);
       await this.subscribe(window, 1);
       await this.fence();
-      this.send(UNSUBSCRIBE, 2, [...this.number(), ...window.flatMap((topic) => [...text(topic)])]);
+      this.send(UNSUBSCRIBE, 2, [...this.number(), 0, ...window.flatMap((topic) => [...text(topic)])]);
       done(i + window.length);
     }
   }
@@ -133,12 +134,13 @@ class Mqtt {
   handle(kind, flags, body) {
     if (kind === CONNACK) this.welcomed(body[1]);
     else if (kind === PUBLISH) this.received(flags, body);
-    else if (kind === SUBACK) this.acknowledged(body[0] << 8 | body[1], [...body.subarray(2)]);
+    else if (kind === SUBACK) this.acknowledged(body[0] << 8 | body[1], [...body.subarray(behindProperties(body, 2))]);
+    else if (kind === DISCONNECT) this.why = reason(body[0]);
     else if (kind === PINGRESP) this.pings.shift()?.[0]();
   }
 
   welcomed(code) {
-    if (code) return this.hangUp(`the broker says no: ${REFUSALS[code] || "code " + code}`);
+    if (code) return this.hangUp(reason(code));
     this.ready = true;
     this.since = Date.now();
     this.connected();
@@ -147,7 +149,8 @@ class Mqtt {
   received(flags, body) {
     const qos = flags >> 1 & 3, end = 2 + (body[0] << 8 | body[1]);
     if (qos) this.send(PUBACK, 0, [body[end], body[end + 1]]);
-    this.message(decoder.decode(body.subarray(2, end)), body.subarray(qos ? end + 2 : end), (flags & 1) === 1);
+    const content = body.subarray(behindProperties(body, qos ? end + 2 : end));
+    this.message(decoder.decode(body.subarray(2, end)), content, (flags & 1) === 1);
   }
 
   acknowledged(id, codes) {
@@ -162,13 +165,26 @@ function text(string) {
   return [bytes.length >> 8, bytes.length & 255, ...bytes];
 }
 
+const reason = (code) => `the broker says no: ${REASONS[code] || "code " + code}`;
+
 // Where the packet at this place has its body and its end; null: not known yet.
 function packetEnd(bytes, at) {
-  let length = 0;
+  const length = number7(bytes, at + 1);
+  return length && {body: length.at, at: length.at + length.value};
+}
+
+function behindProperties(body, at) {
+  const length = number7(body, at);
+  return length ? length.at + length.value : body.length;
+}
+
+// A number of seven bits a byte, and the place behind it; null: it is not all there.
+function number7(bytes, at) {
+  let value = 0;
   for (let i = 0; i < 4; i++) {
-    if (at + 1 + i >= bytes.length) return null;
-    length |= (bytes[at + 1 + i] & 127) << 7 * i;
-    if (bytes[at + 1 + i] < 128) return {body: at + 2 + i, at: at + 2 + i + length};
+    if (at + i >= bytes.length) return null;
+    value |= (bytes[at + i] & 127) << 7 * i;
+    if (bytes[at + i] < 128) return {value, at: at + i + 1};
   }
-  return {body: at + 5, at: Infinity}; // no length is that long: refused as too large
+  return {value: Infinity, at: at + 4}; // no length is that long: refused as too large
 }

@@ -28,9 +28,9 @@ function start() {
 
 // A broker lets each name in once: of two tabs with the same one, the second waits for the first to be closed.
 function alone(go) {
-  if (!settings.user || !navigator.locks) return go();
+  if (!settings.once || !navigator.locks) return go();
   mark("link", "another tab shows this fleet: this one goes on when that is closed");
-  return navigator.locks.request(`tody ${settings.fleet} ${settings.user}`, () => new Promise(go));
+  return navigator.locks.request(`tody ${settings.fleet}`, () => new Promise(go));
 }
 
 function connect(fleet) {
@@ -52,6 +52,7 @@ function connect(fleet) {
 
 async function begin() {
   mark("link", "");
+  document.body.classList.remove("unknown");
   const {mqtt, fleet, signed} = seen;
   await mqtt.subscribe(fleet.patterns, 0);
   await mqtt.subscribe([signed.timestamp], 1);
@@ -93,7 +94,7 @@ function drawAll(fleet, at) {
   $("empty").hidden = devices.length > 0;
   drawAlerts(alerts);
   drawRollouts(fleet.standings(), fleet);
-  drawChart(fleet, devices);
+  drawChart(fleet);
   drawDevices(fleet, devices, alerts, at);
   drawEvents(fleet.events);
 }
@@ -138,9 +139,9 @@ function waveRow(wave, i) {
   return h("div", {class: "row"}, label, bar, h("span", {class: "told"}, told || "no devices"));
 }
 
-function drawChart(fleet, devices) {
+function drawChart(fleet) {
   const chosen = fleet.devices.get(seen.chosen), width = $("chart").clientWidth || 600;
-  const samples = chosen ? chosen.samples : together(devices);
+  const samples = chosen ? chosen.samples : fleet.medians();
   const series = PERCENTILES.map(([name, key]) => ({name, points: samples.map((sample) => [sample.time, sample[key]])}));
   const fps = [{name: "fps", points: samples.map((sample) => [sample.time, sample.fps])}];
   const title = chosen ? chosen.name : "median of all devices";
@@ -154,21 +155,6 @@ function drawChart(fleet, devices) {
   }).filter(Boolean);
   $("chart").replaceChildren(...charts);
   $("no-chart").hidden = charts.length > 0;
-}
-
-// The median over the devices, for each ten seconds.
-function together(devices) {
-  const slots = new Map();
-  for (const sample of devices.flatMap((device) => device.samples)) {
-    const slot = Math.floor(sample.time / 10) * 10;
-    if (!slots.has(slot)) slots.set(slot, []);
-    slots.get(slot).push(sample);
-  }
-  const times = [...slots.keys()].sort((a, b) => a - b).slice(-MOST_SAMPLES);
-  return times.map((time) => ({time, ...Object.fromEntries(["fps", ...PERCENTILES.map(([, key]) => key)].map((key) => {
-    const values = slots.get(time).map((sample) => sample[key]).filter((value) => value !== null).sort((a, b) => a - b);
-    return [key, values.length ? values[values.length >> 1] : null];
-  }))}));
 }
 
 function drawDevices(fleet, devices, alerts, at) {
