@@ -38,19 +38,27 @@ def _check_source(args: argparse.Namespace, out: Output) -> int:
 
 
 def _check_model(args: argparse.Namespace, out: Output) -> int:
-    """Structure, checksums, and the golden outputs with every kernel set that this CPU can run."""
+    """Structure, checksums, golden outputs with every kernel set that this CPU can run, and which sets give the same bytes."""
     from .._runtime import kernel_sets
     from ..models import find
     from ..run.model import load
+    from ..run.selftest import self_test
 
     model = open_model(args, verify=True)
     out.line(f"{model.name}: sound, checksums match")
-    errors = {}
+    errors: dict[str, float] = {}
+    alike: dict[bytes, list[str]] = {}
     if model.meta.get("golden"):
         for kernels in kernel_sets():
-            errors[kernels] = load(find(args.model), kernels=kernels).self_test()
+            tested = load(find(args.model), kernels=kernels)
+            errors[kernels] = self_test(tested)
+            alike.setdefault(b"".join(tested.output(port.name).tobytes() for port in tested.outputs), []).append(kernels)
             out.line(f"golden outputs with {kernels} kernels: largest error {errors[kernels]:.2g}")
+        sets = list(alike.values())
+        same = "the same bytes with all of them" if len(sets) == 1 else f"different bytes: {' | '.join(map(', '.join, sets))}"
+        out.line(same)
     else:
         out.line("it carries no golden outputs")
-    out.data({"model": model.name, "sound": True, "checksums": True, "golden": errors or None})
+    facts = {"golden": errors or None, "alike": list(alike.values())}
+    out.data({"model": model.name, "sound": True, "checksums": True, **facts})
     return 0
