@@ -6,46 +6,18 @@ Runs where TODY_MODELS and TODY_DATA name folders with the models and pictures (
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import reference
+from real import CASES, DATA, MODELS, NEEDED, frames
 
 import tody
 
-cv2 = pytest.importorskip("cv2")
+pytest.importorskip("cv2")
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 
-MODELS, DATA = (Path(os.environ.get(name, "")) for name in ("TODY_MODELS", "TODY_DATA"))
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("TODY_MODELS") and os.environ.get("TODY_DATA")), reason="TODY_MODELS and TODY_DATA name no folders"
-)
-
-BLAZE = {"pixels": "rgb", "mean": 127.5, "std": 127.5, "fit": "letterbox", "pad": 0}
-FACES = {"pixels": "rgb", "mean": 0, "std": 1, "fit": "letterbox", "pad": 0}
-OBJECTS = {"pixels": "bgr", "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395], "fit": "letterbox", "pad": 114}
-# file, shapes, preprocess, labels, score, iou
-CASES = {
-    "nanodet_g_coco80_416": (None, OBJECTS, [f"class {i}" for i in range(80)], 0.35, 0.6),
-    "centerface": ({"input.1": (1, 3, 480, 640)}, FACES, ["face"], 0.5, 0.3),
-    "blazeface_back_256": (None, BLAZE, ["face"], 0.6, 0.3),
-    "blazeface_front_128": (None, BLAZE, ["face"], 0.6, 0.3),
-}
-
-
-def frames():
-    """Pictures, and every so many frames of the clips."""
-    for path in sorted((DATA / "photos").iterdir()):
-        yield path.name, cv2.imread(str(path))
-    for clip, step in (("bikes.mp4", 60), ("carphone_pristine.mp4", 30), ("vtest.avi", 200)):
-        video = cv2.VideoCapture(str(DATA / clip))
-        for i in range(int(video.get(cv2.CAP_PROP_FRAME_COUNT))):
-            good, image = video.read()
-            if good and i % step == 0:
-                yield f"{clip} {i}", image
+pytestmark = NEEDED
 
 
 def with_shapes(source, shapes):

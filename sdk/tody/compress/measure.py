@@ -133,7 +133,11 @@ def _has_boxes(meta: Mapping[str, Any], samples: Samples, asked: bool) -> bool:
         numbers, _ = read_labels(file, 1, 1)
         if kinds and numbers.size and numbers.max() >= kinds:
             why = f"{file} has class {numbers.max()}, the model knows {kinds}, counted from 0"
-            raise UsageError("the labels do not match the model", why, "label the pictures with the model's own classes")
+            raise UsageError(
+                "the labels do not match the model",
+                why,
+                "label the pictures with the model's own classes, or --metric agreement",
+            )
     return True
 
 

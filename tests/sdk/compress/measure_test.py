@@ -16,7 +16,7 @@ from tody.compress.measure import choose_metric, cost, latency, measure
 from tody.errors import UsageError
 from tody.run.agreement import Comparison
 from tody.run.detections import Detections
-from tody.run.match import match, overlap
+from tody.run.match import BoxSums, match, overlap
 
 cv2 = pytest.importorskip("cv2")
 onnx = pytest.importorskip("onnx")
@@ -163,6 +163,18 @@ def test_classes_of_boxes_must_be_the_models(door: Path, scenes: Path, tmp_path:
         choose_metric(model.meta, data_of(model, tmp_path))
 
 
+def test_labels_of_other_things_judge_nothing(door: Path, scenes: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    model = tody.load(door, threads=1)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for p in sorted((scenes / "images").iterdir()):
+        (tmp_path / "images" / p.name).write_bytes(p.read_bytes())
+        (tmp_path / "labels" / f"{p.stem}.txt").write_text("0 0.02 0.02 0.03 0.03\n")
+    found = measure(model, model, data_of(model, tmp_path), "map")
+    assert found.metric == "agreement" and found.before == found.after == 1.0 and found.figures["map"][0] < 0.02
+
+
 def test_map_needs_boxes(door: Path, scenes: Path, tmp_path: Path) -> None:
     model = tody.load(door, threads=1)
     for p in (scenes / "images").iterdir():
@@ -189,6 +201,14 @@ def test_boxes_are_matched_once_by_class_and_overlap() -> None:
     twice = things((0, 0, 10, 10, 0.5, 0), (0, 0, 10, 9, 0.9, 0))
     assert match(a, twice) == [pytest.approx(0.9)], "the surer one takes it, and it is taken once"
     assert overlap(a, a)[0, 1] == 0
+
+
+def test_boxes_at_the_same_place_overlap_by_nearly_all() -> None:
+    sums, a = BoxSums(0.5), things((0, 0, 100, 100, 0.9, 0), (200, 0, 300, 100, 0.9, 0), (400, 0, 500, 100, 0.9, 0))
+    sums.add(a, things((0, 0, 100, 96, 0.8, 0), (200, 0, 300, 94, 0.8, 0), (400, 0, 500, 100, 0.4, 0)))
+    found = sums.result()
+    assert found is not None and (found.before, found.after) == (3, 2)
+    assert found.f1 == pytest.approx(4 / 5) and found.same == pytest.approx(2 / 5)
 
 
 def test_boxes_below_the_threshold_do_not_count(door: Path, scenes: Path) -> None:
