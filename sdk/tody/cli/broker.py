@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import count
 from .laptop import add_fleet, add_passphrase, asker, laptop
-from .output import Output
+from .output import Output, table
 
 if TYPE_CHECKING:
     from ..fleet.attacks import Party
     from ..fleet.conformance import Bench, Finding
 
 NAME = "broker"
-HELP = "configure a safe MQTT broker (init), run it (run), or test any (check)"
+HELP = "configure a safe MQTT broker (init), run it (run), test any (check), list certificates (show)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True, help="tody broker PART --help says more")
     _init_arguments(parts.add_parser("init", help="write the configuration of a mosquitto that only the fleet may use"))
     _run_arguments(parts.add_parser("run", help="run it; --demo runs one without TLS, for this machine alone"))
+    shown = parts.add_parser("show", help="list the certificates that were issued, and until when they hold")
+    _shared(shown)
     _check_arguments(
         parts.add_parser("check", help="try what a broker must be able to do, and attack it with stolen certificates")
     )
@@ -81,7 +83,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    return {"init": _init, "run": _run, "check": _check}[args.part](args, out)
+    return {"init": _init, "run": _run, "check": _check, "show": _show}[args.part](args, out)
 
 
 def _init(args: argparse.Namespace, out: Output) -> int:
@@ -128,6 +130,23 @@ def _run(args: argparse.Namespace, out: Output) -> int:
         out.data({"folder": str(folder), "program": "mosquitto", "demo": False})
         out.line(f"mosquitto runs as {folder} says; Ctrl-C ends it")
         return process.wait()
+
+
+def _show(args: argparse.Namespace, out: Output) -> int:
+    import time
+
+    from ..fleet.certificates import Authority
+
+    issued = Authority(laptop(args).authority, asker(args)).issued
+    rows = []
+    for entry in issued:
+        days = (entry["until"] - time.time()) / 86400
+        state = "void" if entry["revoked"] is not None else "valid" if days > 0 else "expired"
+        out.data({**entry, "state": state})
+        rows.append((entry["name"], state, f"{days:.0f}", entry["serial"]))
+    for line in table(("NAME", "STATE", "DAYS", "SERIAL"), rows):
+        out.line(line)
+    return 0
 
 
 def _check(args: argparse.Namespace, out: Output) -> int:

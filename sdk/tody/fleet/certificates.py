@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import MissingExtraError, TrustError, UsageError
 from .disk import FolderDisk, put
 from .documents import name
+from .keys import NEW
 
 DAYS = {"authority": 7300, "server": 825, "client": 730}
 MOST_REQUEST = 16 << 10  # bytes
@@ -70,7 +71,7 @@ class Authority:
             raise UsageError(
                 f"{self.folder} holds an authority already", "its certificates would be void", "name another folder"
             )
-        passphrase = self._ask("a passphrase for the new certificate authority").encode()
+        passphrase = self._ask(f"{NEW}certificate authority").encode()
         if not passphrase:
             raise UsageError("the passphrase is empty", "whoever finds the file could make devices", "choose one")
         key = self._x509.new_key()
@@ -78,8 +79,7 @@ class Authority:
         certificate = self._x509.authority(key, subject, START, self._now() + timedelta(days=DAYS["authority"]))
         self._opened = key
         put(self._disk, "ca.crt", [self._x509.pem(certificate)])
-        put(self._disk, "issued.json", [b"[]\n"])
-        self._write_list()
+        self._record([])
         put(self._disk, "ca.key", [self._x509.private(key, passphrase)])
 
     def issue(self, client: str, days: float = DAYS["client"]) -> tuple[bytes, bytes]:
@@ -121,40 +121,42 @@ class Authority:
         Raises:
             TrustError: the passphrase does not open the authority's key (code passphrase).
         """
-        issued = self._issued()
+        issued = self.issued
         void = [entry for entry in issued if entry["name"] == client and entry["revoked"] is None]
         for entry in void:
             entry["revoked"] = self._seconds()
-        self._key()  # before anything is written
         self._record(issued)
-        self._write_list()
         return len(void)
 
     def _certify(self, common: str, key: Any, days: float, hosts: Sequence[Any] = ()) -> bytes:
-        until = self._now() + timedelta(days=days)
+        issued, until = self.issued, self._now() + timedelta(days=days)
         certificate = self._x509.leaf(common, key, (START, until), hosts, self._x509.load(self.certificate), self._key())
         entry = {"serial": f"{certificate.serial_number:x}", "name": common, "until": int(until.timestamp()), "revoked": None}
-        self._record([*self._issued(), entry])
+        self._record([*issued, entry])
         return self._x509.pem(certificate)
 
-    def _issued(self) -> list[dict[str, Any]]:
+    @property
+    def issued(self) -> list[dict[str, Any]]:
+        """Every certificate: serial, name, `until` and `revoked` in seconds since 1970, the latter None while it is valid.
+
+        Raises:
+            UsageError: there is no authority, or its list is damaged.
+        """
+        if not self.exists:
+            raise UsageError(f"{self.folder} holds no authority", "it has no ca.key", "tody broker init makes one")
         try:
             return list(json.loads((self.folder / "issued.json").read_bytes()))
         except (ValueError, TypeError, FileNotFoundError) as e:
             raise UsageError(f"{self.folder / 'issued.json'} is damaged", str(e), "restore it from your backup") from e
 
     def _record(self, issued: list[dict[str, Any]]) -> None:
+        void = [(int(entry["serial"], 16), entry["revoked"]) for entry in issued if entry["revoked"] is not None]
+        crl = self._x509.revocations(void, self._x509.load(self.certificate), self._key(), self._now())
+        put(self._disk, "crl.pem", [self._x509.pem(crl)])
         put(self._disk, "issued.json", [json.dumps(issued, indent=1).encode() + b"\n"])
-
-    def _write_list(self) -> None:
-        void = [(int(entry["serial"], 16), entry["revoked"]) for entry in self._issued() if entry["revoked"] is not None]
-        authority = self._x509.load(self.certificate)
-        put(self._disk, "crl.pem", [self._x509.pem(self._x509.revocations(void, authority, self._key(), self._now()))])
 
     def _key(self) -> Any:
         if self._opened is None:
-            if not self.exists:
-                raise UsageError(f"{self.folder} holds no authority", "it has no ca.key", "tody broker init makes one")
             passphrase = self._ask("the passphrase of the certificate authority").encode()
             self._opened = self._x509.open_key((self.folder / "ca.key").read_bytes(), passphrase)
         return self._opened

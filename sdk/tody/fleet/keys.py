@@ -14,7 +14,8 @@ from ..errors import MissingExtraError, TrustError, UsageError
 from .disk import FolderDisk, put
 
 Signer = Any  # securesystemslib.signer.CryptoSigner
-_NEW, _OPEN = "a passphrase for the new keys", "the passphrase of the keys"
+NEW = "a passphrase for the new "  # begins the question for one that is not there yet
+_NEW, _OPEN = f"{NEW}keys", "the passphrase of the keys"
 
 
 class Keyring:
@@ -103,7 +104,7 @@ def passphrase_from_environment(purpose: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("a passphrase is needed", "there is no terminal to ask", "TODY_PASSPHRASE, or --passphrase-file")
     typed = getpass(f"{purpose}: ")
-    if purpose == _NEW and getpass("again: ") != typed:
+    if purpose.startswith(NEW) and getpass("again: ") != typed:
         raise UsageError("the two passphrases are not equal", "", "try again")
     return typed
 

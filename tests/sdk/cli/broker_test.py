@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_services_get_an_identity(home: Path, capsys: Capture) -> None:
     assert sorted(path.name for path in (home / "telegraf").iterdir()) == ["ca.crt", "tody.crt", "tody.key"]
     assert "no service" in fails(capsys, 2, "enroll", "door-1", "--to", "x")
     assert "cannot be called" in fails(capsys, 2, "enroll", "telegraf", "--request", "--store", "x")
+
+
+def test_certificates_are_listed(home: Path, capsys: Capture) -> None:
+    assert "no authority" in fails(capsys, 2, "broker", "show")
+    assert "no authority" in fails(capsys, 2, "enroll", "door-1", "--revoke")
+    init(capsys)
+    says(capsys, "enroll", "door-1", "--store", "device", "--days", "30")
+    main(["enroll", "door-1", "--revoke"])
+    capsys.readouterr()
+    found = rows(capsys, "broker", "show")
+    assert {entry["name"] for entry in found} >= {"127.0.0.1", "laptop", "watch", "door-1"}
+    assert {entry["state"] for entry in found if entry["name"] == "door-1"} == {"void"}
+    assert re.search(r"laptop +valid +7(29|30) ", says(capsys, "broker", "show"))
+
+
+def test_a_device_beside_a_demo_broker_needs_no_certificate(home: Path, capsys: Capture) -> None:
+    says(capsys, "keys", "broker", "mqtt://localhost:1884")
+    (facts,) = rows(capsys, "enroll", "door-1", "--store", "device")
+    assert facts["broker"] == "mqtt://localhost:1884"
+    assert sorted(path.name for path in (home / "device/id").iterdir()) == ["device.json", "root.json"]
 
 
 def test_a_passphrase_from_a_file(home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
