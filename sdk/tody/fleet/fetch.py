@@ -10,7 +10,7 @@ from ..errors import TodyError, TrustError
 from .chunks import chunk, cut
 from .delta import apply_delta
 from .documents import Chunk, Delta, Release
-from .mqtt import WINDOW
+from .mqtt import WINDOW, BrokenRead
 from .source import Source
 from .store import Store
 
@@ -60,6 +60,18 @@ def _reuse(release: Release, store: Store) -> None:
                     lacking.discard(name)
 
 
+def _read(window: Sequence[Chunk], store: Store, source: Source) -> dict[str, bytes | None]:
+    """A window; of one that breaks, what came of it is kept."""
+    try:
+        return source.read([f"blob/{part.sha256}" for part in window])
+    except BrokenRead as e:
+        names = {part.sha256 for part in window}
+        for content in e.found.values():
+            if (name := chunk(content).sha256) in names:
+                store.add_chunk(name, content)
+        raise
+
+
 def _bring(chunks: Sequence[Chunk], store: Store, source: Source, progress: Progress, size: int) -> None:
     """Read what is not here yet, a window at a time."""
     total = sum(part.bytes for part in chunks)
@@ -68,7 +80,7 @@ def _bring(chunks: Sequence[Chunk], store: Store, source: Source, progress: Prog
     progress(total - left, total)
     for i in range(0, len(lacking), size):
         window = lacking[i : i + size]
-        found = source.read([f"blob/{part.sha256}" for part in window])
+        found = _read(window, store, source)
         for part in window:
             content = found[f"blob/{part.sha256}"]
             if content is None:

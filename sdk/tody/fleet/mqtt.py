@@ -12,10 +12,11 @@ import ipaddress
 import secrets
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from ..errors import DeviceError, MissingExtraError, UsageError
 FILTERS = 8  # of one SUBSCRIBE: no broker takes fewer
 WINDOW = FILTERS - 1  # topics that are read at once: the probe is one, too
 TIMEOUT = 15.0  # seconds for what a broker should do at once
+STALL = 5.0  # seconds without a byte while something is awaited: then a new connection is better
+LOOK = 0.5  # seconds between looks whether it stalls
+LAST_DATA_RECEIVED = 52  # offset of tcpi_last_data_recv in Linux's struct tcp_info: milliseconds
 GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 AUTHORITY, CERTIFICATE, KEY = "ca.crt", "tody.crt", "tody.key"  # files of an identity
@@ -107,6 +111,18 @@ def is_local(host: str) -> bool:
         return False
 
 
+class BrokenRead(DeviceError):
+    """Not all that was asked for came.
+
+    Attributes:
+        found: topic -> what came.
+    """
+
+    def __init__(self, fault: DeviceError, found: dict[str, bytes]) -> None:
+        super().__init__(fault.what, fault.why, fault.hint)
+        self.found = found
+
+
 class Link:
     """A connection to a broker that comes back by itself. Use it as a context.
 
@@ -149,8 +165,10 @@ class Link:
         self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
         self._client.on_socket_open = _without_delay
         self._client.reconnect_delay_set(1, 60)
-        if context := address.context():
-            self._client.tls_set_context(context)
+        self._context = address.context()
+        if self._context:
+            self._client.tls_set_context(self._context)
+            self._client.on_pre_connect = self._on_pre_connect
         if will:
             self._client.will_set(will[0], will[1], qos=1, retain=True)
 
@@ -189,9 +207,10 @@ class Link:
         self._client.loop_stop()
 
     def drop(self) -> None:
-        """Lose the connection as a bad link would, without a word to the broker: to test what comes of it."""
+        """Lose the connection as a bad link would, without a word to the broker. It comes back by itself."""
         if isinstance(sock := self._client.socket(), socket.socket):
-            sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it is gone already
+                sock.shutdown(socket.SHUT_RDWR)
 
     @property
     def is_connected(self) -> bool:
@@ -235,7 +254,7 @@ class Link:
         """The retained messages of these topics; None where there is none, or an empty one.
 
         Raises:
-            DeviceError: the broker did not answer in time.
+            BrokenRead: the broker did not answer in time; it has what came until then.
         """
         found: dict[str, bytes | None] = {}
         for i in range(0, len(topics), WINDOW):
@@ -257,6 +276,8 @@ class Link:
                 if not complete():
                     self._pause(complete, GRACE)
                 return {topic: self._seen.get(topic) or None for topic in topics}
+            except DeviceError as e:
+                raise BrokenRead(e, {topic: self._seen[topic] for topic in topics if topic in self._seen}) from e
             finally:
                 self._awaited, self._seen = set(), {}
                 self._client.unsubscribe([topic for topic in (*topics, self._probe) if topic not in self._handlers])
@@ -279,20 +300,44 @@ class Link:
     def _wait(self, done: Callable[[], object], timeout: float) -> None:
         """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
 
+        A connection that stalls is dropped: TCP tries again ever more rarely, and a new one is sooner there.
+
         Raises:
             DeviceError: nothing arrived for so long, or the connection broke.
         """
         with self._changed:
+            since = time.monotonic()
             while not done():
                 was_connected = self._connected
-                if not self._changed.wait(timeout):
-                    raise DeviceError("the broker does not answer", f"nothing came in {timeout:g} s", "is the link very bad?")
+                if self._changed.wait(min(timeout, LOOK)):
+                    since = time.monotonic()
+                waited = time.monotonic() - since
+                if waited >= timeout or (waited >= STALL and self._quiet() >= STALL):
+                    self.drop()
+                    raise DeviceError("the broker does not answer", f"nothing came in {waited:.0f} s", "is the link very bad?")
                 if was_connected and not self._connected:
                     raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
+
+    def _quiet(self) -> float:
+        """Seconds since any byte came, as Linux knows them; 0 where nobody knows."""
+        sock = self._client.socket()
+        if not isinstance(sock, socket.socket) or not hasattr(socket, "TCP_INFO"):
+            return 0.0
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_RECEIVED + 4)
+        except OSError:
+            return 0.0
+        return float(int.from_bytes(info[LAST_DATA_RECEIVED:], sys.byteorder)) / 1000
 
     def _pause(self, done: Callable[[], object], seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(done, seconds)
+
+    def _on_pre_connect(self, client: Any, data: Any) -> None:
+        """The certificate may have been renewed since."""
+        if self._context and self.address.tls:
+            with suppress(OSError):
+                self._context.load_cert_chain(*self.address.tls[1:])
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
