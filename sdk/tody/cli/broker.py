@@ -92,6 +92,7 @@ def _init(args: argparse.Namespace, out: Output) -> int:
     from ..errors import UsageError
     from ..fleet.broker import CONFIGURATION, Setup, init
     from ..fleet.certificates import Authority
+    from ..fleet.running import reload
 
     fleet = laptop(args)
     folder: Path = args.folder or fleet.folder / "broker"
@@ -104,6 +105,8 @@ def _init(args: argparse.Namespace, out: Output) -> int:
         url = init(fleet, authority, folder, Setup(hosts, _ports(args), tuple(args.dashboard or ["dashboard"]), args.sqlite))
     out.data({"fleet": fleet.fleet, "broker": url, "folder": str(folder), "hosts": hosts})
     out.line(f"{folder}: a broker for the fleet {fleet.fleet}, at {url}")
+    if reload(folder):
+        out.note("the broker that runs there has read it; for other ports it has to be started anew")
     out.note(f"next: tody broker run {shlex.quote(str(folder))}, here, or on the broker's machine with a copy of the folder")
     return 0
 

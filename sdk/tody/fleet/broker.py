@@ -16,11 +16,13 @@ import base64
 import getpass
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
 from .certificates import DAYS, Authority
 from .disk import FolderDisk, put
 from .laptop import CLIENT, PAGE, VIEWER, Laptop
@@ -34,6 +36,7 @@ MOST_PAYLOAD = 128 << 10  # bytes: twice a chunk
 MOST_PACKET = (
     MOST_PAYLOAD + 4096
 )  # a client that sends a larger one is hung up on: mosquitto's limit on payloads would be silent
+_DASHBOARD = re.compile(r"dashboard(-[a-z0-9_-]{1,40})?")
 
 _COMMON = """# tody's broker for the fleet {fleet}, started in this folder: tody broker run, or ports/linux/mosquitto.service.d
 # If root starts it, it becomes the owner of these files.
@@ -180,6 +183,9 @@ def init(laptop: Laptop, authority: Authority, folder: Path, setup: Setup) -> st
         UsageError: a host or name is none.
         TrustError: the passphrase does not open the authority's key.
     """
+    for dashboard in setup.dashboards:
+        if not _DASHBOARD.fullmatch(dashboard):
+            raise UsageError(f"a dashboard cannot be called {dashboard!r}", "", "dashboard, or dashboard-anna")
     if not authority.exists:
         authority.create(laptop.fleet)
     certificate, key = authority.issue_server(list(dict.fromkeys([*setup.hosts, "localhost", "127.0.0.1", "::1"])))

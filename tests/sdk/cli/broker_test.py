@@ -161,6 +161,8 @@ def test_a_broker_is_not_made_over(home: Path, capsys: Capture) -> None:
         (["broker", "run", "nowhere"], "no broker"),
         (["broker", "run", "--demo", "--listen", "0.0.0.0"], "does not listen"),
         (["broker", "init", "--host", "a b"], "no host"),
+        (["broker", "init", "--dashboard", "door-1"], "cannot be called"),
+        (["broker", "init", "--dashboard", "dashboard-x\ntopic readwrite #"], "cannot be called"),
         (["broker", "check", "mqtt://example.org"], "not encrypted"),
         (["broker", "check", "mqtts://example.org", "--identity", "nowhere"], "lacks"),
         (["broker"], "PART"),
