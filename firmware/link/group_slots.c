@@ -5,7 +5,7 @@
 #include "smp.h"
 
 enum { INFO = 0, OPS = 1, SLOTS = 2, BLOCKS = 3, COPY = 4, ACTIVATE = 10, CONFIRM = 11, BACK = 12 };
-enum { OPS_AT_ONCE = 32, BLOCK = 256, BLOCKS_AT_ONCE = 480, READ_BYTES = 64, SHA_BYTES = 32 };
+enum { OPS_AT_ONCE = 8, BLOCK = 256, BLOCKS_AT_ONCE = 480, READ_BYTES = 64, SHA_BYTES = 32 };
 
 static tody_rc info(tody_link *link, const tody_map *in, tody_cbor *out) {
     (void)in;

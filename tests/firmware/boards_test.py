@@ -52,7 +52,7 @@ def check_outputs(device: Device, path: Path, inputs: int) -> None:
 @pytest.mark.parametrize("name", QEMU)
 def test_models_run_from_flash(name: str, small: list[Path], tmp_path: Path) -> None:
     board = built(name)
-    with machine(board, tmp_path / "flash.img") as (address, _):
+    with machine(board, tmp_path / "flash.img") as address:
         with connect(address) as device:
             assert (device.info.board, device.info.safe) == (name, False)
             assert device.running() is None
@@ -69,24 +69,22 @@ def test_models_run_from_flash(name: str, small: list[Path], tmp_path: Path) -> 
 def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:
     board = built("mps2-an386")
     for start in range(2):
-        with machine(board, tmp_path / "flash.img") as (address, process):
-            with connect(address) as device:
-                if start == 0:
-                    device.flash(str(small[0]))
-                check_outputs(device, small[0], 1)
-            process.kill()
+        with machine(board, tmp_path / "flash.img") as address, connect(address) as device:
+            if start == 0:
+                device.flash(str(small[0]))
+            check_outputs(device, small[0], 1)
 
 
 def test_pico(tmp_path: Path) -> None:
     """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many."""
     board, path = built("rp2040"), tmp_path / "tiny.tody"
     convert(quantise(separable(Net(1), 16, [(8, 2), (16, 1)], 4)), path)
-    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+    with machine(board, tmp_path / "flash.img") as address, connect(address) as device:
         assert device.info.cpu == "cortex-m0plus"
         device.flash(str(path))
         check_outputs(device, path, 1)
         device.reset()
-    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+    with machine(board, tmp_path / "flash.img") as address, connect(address) as device:
         check_outputs(device, path, 1)
 
 
@@ -95,7 +93,7 @@ def test_pico(tmp_path: Path) -> None:
 def test_real_models(name: str, tmp_path: Path) -> None:
     """The MLPerf Tiny models. TODY_INPUTS: how many inputs."""
     board = built(name)
-    with machine(board, tmp_path / "flash.img") as (address, _), connect(address) as device:
+    with machine(board, tmp_path / "flash.img") as address, connect(address) as device:
         for source in REAL:
             path = tmp_path / f"{source.stem}.tody"
             convert(source, path)

@@ -38,11 +38,11 @@ def built(name: str) -> boards.Board:
     return board
 
 
-def command(board: boards.Board, flash: Path, port: int, options: list[str]) -> list[str]:
+def command(board: boards.Board, flash: Path, port: int) -> list[str]:
     if board.name == "rp2040":
         return [sys.executable, str(HERE / "pico.py"), str(board.build / "tody.bin"), str(flash), str(port)]
     words, _ = firmware.emulator(board, flash, f"tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on")
-    return [*words, *options]
+    return words
 
 
 def free_port() -> int:
@@ -66,21 +66,35 @@ def connect(address: str) -> Device:
 
 
 @contextmanager
-def machine(board: boards.Board, flash: Path, options: list[str] | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A board that runs: its address and its process."""
+def started(words: list[str], flash: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is a board."""
+    env = {**os.environ, "TODY_FLASH": str(flash)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, env=env, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def host(elf: Path, flash: Path) -> Iterator[str]:
+    """Firmware for this computer that runs; its address."""
+    with started([str(elf)], flash) as process:
+        assert process.stdout
+        yield f"serial:{process.stdout.readline().strip()}"
+
+
+@contextmanager
+def machine(board: boards.Board, flash: Path) -> Iterator[str]:
+    """A board that runs; its address."""
+    if board.name == "host":
+        with host(board.build / "tody.elf", flash) as address:
+            yield address
+        return
     if not flash.exists() and board.name in FLASH_BYTES:
         with flash.open("wb") as file:
             file.truncate(FLASH_BYTES[board.name])
     port = free_port()
-    words = [str(board.build / "tody.elf")] if board.name == "host" else command(board, flash, port, options or [])
-    env = {**os.environ, "TODY_FLASH": str(flash)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(words, env=env, text=True, **pipes)
-    assert process.stdout and process.stdin
-    try:
-        yield f"serial:{process.stdout.readline().strip()}" if board.name == "host" else f"socket://127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stdin.close()
+    with started(command(board, flash, port), flash):
+        yield f"socket://127.0.0.1:{port}"
