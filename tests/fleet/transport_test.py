@@ -3,8 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +27,7 @@ from tody.fleet.delta import make_delta
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Delta, Release
 from tody.fleet.fetch import fetch
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Address, BrokenRead, Link
 from tody.fleet.publish import BrokerSink, export, publish
 from tody.fleet.repository import Repository
 from tody.fleet.source import BrokerSource, FolderSource, one
@@ -176,3 +179,59 @@ def test_a_folder_hands_out_nothing_beside_the_repository(tmp_path: Path) -> Non
 def test_addresses_that_are_none_or_not_safe(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         Address.parse(url, tmp_path)
+
+
+class Stalling:
+    """Stands before a broker and passes everything on until it has passed a word; then nothing, without hanging up."""
+
+    def __init__(self, port: int, word: bytes) -> None:
+        self.stalled, self._word = threading.Event(), word
+        self._broker, self._server = port, socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._broker))
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(a, b), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self.stalled.is_set():
+                    target.sendall(data)
+                if self._word and self._word in data:
+                    self.stalled.set()
+            target.shutdown(socket.SHUT_RDWR)
+
+    def go_on(self) -> None:
+        self._word = b""
+        self.stalled.clear()
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def test_a_connection_that_stalls_is_dropped_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tody.fleet.mqtt.STALL", 0.6)
+    port, topics = free_port(), [TOPICS.repository(f"blob/{i}") for i in range(2)]
+    with running("mosquitto", tmp_path, port) as url:
+        with link(url) as owner:
+            owner.publish_all([(topics[0], b"first")])
+        between = Stalling(port, b"first")
+        with link(between.url, "door") as mqtt, contextlib.closing(between):
+            mqtt._client.publish = lambda *a, **k: None  # type: ignore[method-assign]  # the probe never goes
+            with pytest.raises(BrokenRead) as broken:
+                mqtt.read(topics, timeout=10)
+            assert broken.value.found == {topics[0]: b"first"}
+            between.go_on()
+            with mqtt._changed:
+                assert mqtt._changed.wait_for(lambda: not mqtt.is_connected, 20)
+                assert mqtt._changed.wait_for(lambda: mqtt.is_connected, 20)
+            del mqtt._client.publish
+            assert mqtt.read(topics) == {topics[0]: b"first", topics[1]: None}
