@@ -137,6 +137,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def counts(text: str) -> int | list[int]:
+    """One whole number, at least 1, or several with commas between."""
+    values = [count(word) for word in text.split(",")]
+    return values[0] if len(values) == 1 else values
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .tody file, or a name of the cache (tody models)")
 

@@ -7,7 +7,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .arguments import count, file_size, milliseconds, threshold
+from .arguments import count, counts, file_size, milliseconds, threshold
 from .convert import add_facts, add_source, facts
 from .output import Output
 
@@ -21,7 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help=DATA)
     parser.add_argument("-o", "--output", metavar="OUT.tody", help="default: the model's name in this folder")
     parser.add_argument(
-        "--weights", type=count, default=8, metavar="BITS", help="2 to 8 (default 8), or 16: half floats, no int8"
+        "--weights",
+        type=counts,
+        default=8,
+        metavar="BITS",
+        help="2 to 8 (default 8), or 16: half floats, no int8; 16,8,6,4 tries each and keeps the smallest that serves",
     )
     parser.add_argument(
         "--arithmetic",

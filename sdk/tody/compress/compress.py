@@ -21,7 +21,7 @@ from ..convert.lower import lower
 from ..convert.optimise import optimise
 from ..convert.source import read_source
 from ..convert.sparse import sparse_weights
-from . import options, place, search, sensitivity, timing
+from . import place, search, sensitivity, timing
 from .borders import integer_borders
 from .data import SAMPLES
 from .fallback import give_way, shortened
@@ -29,10 +29,10 @@ from .halves import halve
 from .job import Job, prepare, report_of
 from .like import check_alike, follow
 from .made import Made, islands_of, layers_of
-from .options import HALF
+from .options import HALF, Wanted
 from .prune import prune as remove_channels
 from .quantise import Report, Settings, quantise, sqnr
-from .report import CompressReport
+from .report import CompressReport, smallest
 
 PROVENANCE = 400  # bytes, about: what the metadata says of a compression
 PRUNE_SAMPLES = 32  # to see which channels the others can stand in for
@@ -43,7 +43,7 @@ def compress(
     data: str | os.PathLike[str] | Iterable[Any],
     output: str | os.PathLike[str] | None = None,
     *,
-    weights: int = 8,
+    weights: int | Sequence[int] = 8,
     arithmetic: str = "auto",
     max_drop: float = 0.01,
     force: bool = False,
@@ -76,7 +76,8 @@ def compress(
         data: pictures or inputs to calibrate and to measure with, as `read_data` takes them.
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
         weights: bits of the weights, 2 to 8: up to 6 as a palette of few levels for each layer. 16: half floats, in a coded
-            file that computes in float32.
+            file that computes in float32. Several: each is tried, in a coded file, and the smallest is kept that loses no more
+            than `max_drop` allows; `CompressReport.points` has all of them.
         arithmetic: "int8"; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
             int8, and where that loses more than `max_drop` allows, or moves boxes that have no labels to tell whether it
             matters, float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as fewer bits or
@@ -109,13 +110,11 @@ def compress(
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
         MemoryLimitError: the model cannot be made as small as `target_size`, or as quick as `latency`.
     """
-    options.check_sparsity(sparsity, weights)
-    chosen = {"metric": metric, "method": method, "effort": effort, "io": io, "arithmetic": arithmetic}
-    options.check(weights, max_drop, prune, target_size, latency, **chosen)
-    of_integers = io == "int8" or sparsity > 0 or (target_size, latency, like) != (None, None, None)
-    options.check_arithmetic(arithmetic, weights, of_integers)
-    if like is not None:
-        options.check_like(weights, prune, sparsity, target_size, latency)
+    widths = [weights] if isinstance(weights, int) else list(dict.fromkeys(weights))
+    wanted = Wanted(
+        arithmetic, method, effort, io, prune, sparsity, coded or len(widths) > 1, target_size, latency, like is not None
+    )
+    wanted.check(widths, metric, max_drop)
     target = target_path(output, model)
     source = read_source(model)
     fixed = {k: tuple(v) for k, v in (shapes or {}).items()}
@@ -126,27 +125,9 @@ def compress(
     job = prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))
     if prune:
         job.notes += _prune(job, prune)
-    if weights == HALF:
-        asked: dict[str, Any] = {"prune": prune}
-        made = _halve(job, {"weights": weights, **asked, **job.data.as_dict()})
-    elif arithmetic == "float32":
-        asked = {"prune": prune}
-        made = shortened(job, weights, asked)
-    else:
-        asked = {"method": method, "effort": effort, "io": io, "prune": prune}
-        if sparsity:
-            asked["sparsity"] = sparsity
-        settings = Settings(weights, method, effort, io == "int8", sparsity=sparsity)
-        if target_size is not None:
-            asked["target_size"], coded = target_size, True
-            settings = replace(settings, wanted=_bits_for_size(job, settings, target_size))
-        if latency is not None:
-            asked["latency"] = latency
-            settings = replace(settings, spare=_time_to_spare(job, settings, latency))
-        made = _quantise(job, settings, asked, coded, earlier)
-    options.check_size(made.content, target_size)
-    report = report_of(job, made, weights, {**asked, "coded": coded or made.arithmetic == "float32"})
-    if arithmetic == "auto" and weights == 8 and not (prune or of_integers or force):
+    tried = [_compressed(job, bits, wanted, earlier) for bits in widths]
+    report = tried[0] if len(tried) == 1 else smallest(tried, max_drop)
+    if arithmetic == "auto" and widths == [8] and not (prune or wanted.of_integers or force):
         report = give_way(job, report, max_drop)
     report.judge(max_drop, force)
     if decoder != "auto":
@@ -154,6 +135,25 @@ def compress(
     if target is not None:
         report.save(target)
     return report
+
+
+def _compressed(job: Job, bits: int, wanted: Wanted, earlier: Graph | None) -> CompressReport:
+    """The model with weights of so many bits, measured."""
+    asked: dict[str, Any] = {"prune": wanted.prune}
+    if bits == HALF:
+        made = _halve(job, {"weights": bits, **asked, **job.data.as_dict()})
+    elif wanted.arithmetic == "float32":
+        made = shortened(job, bits, asked)
+    else:
+        asked = wanted.as_dict()
+        settings = Settings(bits, wanted.method, wanted.effort, wanted.io == "int8", sparsity=wanted.sparsity)
+        if wanted.target_size is not None:
+            settings = replace(settings, wanted=_bits_for_size(job, settings, wanted.target_size))
+        if wanted.latency is not None:
+            settings = replace(settings, spare=_time_to_spare(job, settings, wanted.latency))
+        made = _quantise(job, settings, asked, wanted.is_coded, earlier)
+    wanted.check_size(made.content)
+    return report_of(job, made, bits, {**asked, "coded": wanted.is_coded or made.arithmetic == "float32"})
 
 
 def _prune(job: Job, fraction: float) -> list[str]:

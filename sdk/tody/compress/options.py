@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import MemoryLimitError, UsageError
 from . import ranges
@@ -17,49 +20,87 @@ HALF = 16  # bits: weights that are not integers
 SPARSEST = 0.9  # share of the weights that may become zero
 
 
-def check_sparsity(sparsity: float, weights: int) -> None:
-    if not 0 <= sparsity <= SPARSEST:
-        raise UsageError(f"sparsity is {sparsity}", "it is the share of the weights that become zero", f"0 to {SPARSEST}")
-    if weights == HALF and sparsity:
-        raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for besides the bits of the weights: the arguments of `compress` of these names."""
 
+    arithmetic: str
+    method: str
+    effort: str
+    io: str
+    prune: float
+    sparsity: float
+    coded: bool
+    target_size: int | None
+    latency: float | None
+    like: bool
 
-def check(weights: int, max_drop: float, prune: float, target_size: int | None, latency: float | None, **chosen: str) -> None:
-    known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO, "arithmetic": ARITHMETIC}
-    for key, value in chosen.items():
-        if value not in known[key]:
-            raise UsageError(f"there is no {key} {value!r}", f"known are {', '.join(known[key])}")
-    if weights not in (*range(2, 9), HALF):
-        raise UsageError(f"weights cannot have {weights} bits", "", "2 to 8, or 16 for half floats and no integers")
-    if weights == HALF and chosen["io"] == "int8":
-        raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
-    if weights == HALF and (target_size, latency) != (None, None):
-        raise UsageError("half floats leave nothing to choose", "target_size or latency is given", "weights=8, and it chooses")
-    if latency is not None and not 0 < latency < math.inf:
-        raise UsageError(f"latency is {latency}", "", "milliseconds that a run may take")
-    if target_size is not None and target_size < 1:
-        raise UsageError(f"target_size is {target_size}", "", "bytes that the file may have")
-    if not 0 <= prune <= MOST:
-        raise UsageError(f"prune is {prune}", "it is the share of the work that goes", f"0 to {MOST}")
-    if not 0 <= max_drop <= 1:
-        raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
+    @property
+    def of_integers(self) -> bool:
+        """Whether something was asked for that only a model in integers has."""
+        return self.io == "int8" or self.sparsity > 0 or self.like or (self.target_size, self.latency) != (None, None)
 
+    @property
+    def is_coded(self) -> bool:
+        return self.coded or self.target_size is not None
 
-def check_arithmetic(arithmetic: str, weights: int, of_integers: bool) -> None:
-    if arithmetic == "int8" and weights == HALF:
-        raise UsageError("half floats are no integers", "weights is 16", "weights=8, or another arithmetic than int8")
-    if arithmetic == "float32" and of_integers:
-        why = "io, sparsity, target_size, latency and like are of int8"
-        raise UsageError("arithmetic in float32 leaves nothing else to choose", why, "leave them out, or arithmetic='int8'")
+    def as_dict(self) -> dict[str, Any]:
+        """For the report of a model in integers."""
+        always = {name: getattr(self, name) for name in ("method", "effort", "io", "prune")}
+        given = {"sparsity": self.sparsity or None, "target_size": self.target_size, "latency": self.latency}
+        return {**always, **{name: value for name, value in given.items() if value is not None}}
 
+    def check(self, widths: Sequence[int], metric: str, max_drop: float) -> None:
+        """Raise a UsageError if anything is wrong, alone or with these bits of the weights."""
+        known = {"metric": METRICS, "method": ranges.METHODS, "effort": tuple(STAGES), "io": IO, "arithmetic": ARITHMETIC}
+        for key, values in known.items():
+            value = metric if key == "metric" else getattr(self, key)
+            if value not in values:
+                raise UsageError(f"there is no {key} {value!r}", f"known are {', '.join(values)}")
+        if not 0 <= max_drop <= 1:
+            raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
+        self._check_numbers()
+        if not widths:
+            raise UsageError("weights are asked for in no bits", "", "weights=8")
+        for bits in widths:
+            self._check_bits(bits)
+        if self.arithmetic == "float32" and self.of_integers:
+            why = "io, sparsity, target_size, latency and like are of int8"
+            raise UsageError("arithmetic in float32 leaves nothing else to choose", why, "leave them out, or arithmetic='int8'")
 
-def check_like(weights: int, prune: float, sparsity: float, target_size: int | None, latency: float | None) -> None:
-    if weights not in (7, 8) or prune or sparsity or (target_size, latency) != (None, None):
-        why = "palettes, channels, blocks and bits are chosen anew for every model"
-        raise UsageError("like goes with plain int8 only", why, "leave out --weights, --prune and the like, or --like")
+    def _check_numbers(self) -> None:
+        if not 0 <= self.sparsity <= SPARSEST:
+            why = "it is the share of the weights that become zero"
+            raise UsageError(f"sparsity is {self.sparsity}", why, f"0 to {SPARSEST}")
+        if not 0 <= self.prune <= MOST:
+            raise UsageError(f"prune is {self.prune}", "it is the share of the work that goes", f"0 to {MOST}")
+        if self.latency is not None and not 0 < self.latency < math.inf:
+            raise UsageError(f"latency is {self.latency}", "", "milliseconds that a run may take")
+        if self.target_size is not None and self.target_size < 1:
+            raise UsageError(f"target_size is {self.target_size}", "", "bytes that the file may have")
 
+    def _check_bits(self, bits: int) -> None:
+        if bits not in (*range(2, 9), HALF):
+            raise UsageError(f"weights cannot have {bits} bits", "", "2 to 8, or 16 for half floats and no integers")
+        if bits == HALF and self.sparsity:
+            raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")
+        if bits == HALF and self.io == "int8":
+            raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
+        if bits == HALF and (self.target_size, self.latency) != (None, None):
+            why = "target_size or latency is given"
+            raise UsageError("half floats leave nothing to choose", why, "weights=8, and it chooses")
+        if bits == HALF and self.arithmetic == "int8":
+            raise UsageError("half floats are no integers", "weights is 16", "weights=8, or another arithmetic than int8")
+        if self.like and (
+            bits not in (7, 8) or self.prune or self.sparsity or (self.target_size, self.latency) != (None, None)
+        ):
+            why = "palettes, channels, blocks and bits are chosen anew for every model"
+            raise UsageError("like goes with plain int8 only", why, "leave out --weights, --prune and the like, or --like")
 
-def check_size(content: bytes, target: int | None) -> None:
-    if target is not None and len(content) > target:
-        why = f"it has {len(content):,} bytes: rounding with care changed how well the weights are coded"
-        raise MemoryLimitError(f"the file missed {target:,} bytes", why, "ask for a little less, or --prune as well")
+    def check_size(self, content: bytes) -> None:
+        """Raise a MemoryLimitError if a file is larger than it was to be."""
+        if self.target_size is not None and len(content) > self.target_size:
+            why = f"it has {len(content):,} bytes: rounding with care changed how well the weights are coded"
+            raise MemoryLimitError(
+                f"the file missed {self.target_size:,} bytes", why, "ask for a little less, or --prune as well"
+            )

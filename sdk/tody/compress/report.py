@@ -220,6 +220,14 @@ class CompressReport:
         return f"{METRIC_NAMES[a.metric]} {a.before:.4f} -> {a.after:.4f} ({-100 * a.drop:+.2f} points)"
 
 
+def smallest(tried: Sequence[CompressReport], max_drop: float) -> CompressReport:
+    """That with the smallest file of those that lose no more than allowed, or that which loses least; all are its points."""
+    good = [each for each in tried if each.accuracy.is_kept(max_drop, moved=1.0)]
+    chosen = min(good, key=lambda each: len(each.content)) if good else min(tried, key=lambda each: each.accuracy.drop)
+    chosen.points = [Point(each.kind, len(each.content), each.accuracy.after) for each in tried]
+    return chosen
+
+
 def agreement_lines(accuracy: Accuracy) -> list[str]:
     """What the agreement says, in words."""
     found, lines = accuracy.agreement, []

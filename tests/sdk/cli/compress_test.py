@@ -111,6 +111,27 @@ def test_pruned_model_does_less_work(capsys: Capture, net: list[str]) -> None:
     assert any("of the multiply-adds were pruned" in note for note in pruned["notes"])
 
 
+def test_the_smallest_of_several_widths_is_kept(capsys: Capture, net: list[str], here: Path) -> None:
+    several = [*net[:-1], "--metric", "agreement", "--weights", "16,8,4,2,8"]
+    facts = rows(capsys, *several, "--max-drop", "0.02")
+    points = {point["label"]: point for point in facts["points"]}
+    assert list(points) == ["float16", "8 bit", "4 bit", "2 bit"] and facts["options"]["coded"] is True
+    sizes = [point["file_bytes"] for point in points.values()]
+    assert sizes == sorted(sizes, reverse=True) and points["2 bit"]["accuracy"] < 0.98 <= points["4 bit"]["accuracy"]
+    assert facts["weights"] == 4 and (here / "net.tody").stat().st_size == points["4 bit"]["file_bytes"]
+    assert main([*several, "--max-drop", "0"]) == 3 and main([*net, "--weights", "8,9"]) == main([*net, "--weights", "8,"]) == 2
+
+
+def test_blocks_of_zeros_are_stored_and_skipped(capsys: Capture, net: list[str], here: Path) -> None:
+    facts = rows(capsys, *net, "--sparsity", "0.75")
+    assert facts["options"]["sparsity"] == 0.75 and any(
+        "blocks of weights that are not zero" in note for note in facts["notes"]
+    )
+    sparse = tody.load(here / "net.tody").file_bytes
+    assert sparse < rows(capsys, *net)["after"]["file_bytes"]
+    assert main([*net, "--sparsity", "0.95"]) == main([*net, "--sparsity", "0.5", "--weights", "16"]) == 2
+
+
 def test_target_size_is_kept(capsys: Capture, net: list[str], here: Path) -> None:
     whole = rows(capsys, *net, "--coded")["after"]["file_bytes"]
     wanted = whole - 2000
