@@ -36,7 +36,10 @@ PY_FORBIDDEN = {
     "flash": {"fleet"},
     "fleet": {"flash", "compress", "convert"},
 }
-LAPTOP_ONLY_IN_FLEET = {"push"}  # the part of the fleet that runs on a laptop
+# Of the fleet: what a device starts from, and what belongs to laptop and broker alone.
+DEVICE_IN_FLEET = {"agent", "follow", "enroll"}
+LAPTOP_IN_FLEET = {"archive", "backup", "broker", "dashboard", "gather", "keeper", "keys", "laptop", "mirror", "overview",
+                   "publish", "push", "release", "repository", "signing", "steer", "wait"}  # fmt: skip
 
 
 def c_files(*folders: str) -> list[Path]:
@@ -94,10 +97,18 @@ def python_files() -> list[Path]:
     return sorted(p for p in SDK.rglob("*.py") if p.relative_to(SDK).as_posix() not in ("__init__.py", "__main__.py"))
 
 
-def package_imports(path: Path) -> Iterator[str]:
-    """Dotted names below `tody` that a file imports anywhere, such as `run.model`."""
+def nodes(node: ast.AST, hints: bool) -> Iterator[ast.AST]:
+    """A tree's nodes; without `hints`, not those below `if TYPE_CHECKING`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if hints or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from nodes(child, hints)
+
+
+def package_imports(path: Path, hints: bool = True) -> Iterator[str]:
+    """Dotted names below `tody` that a file imports anywhere, such as `run.model`; without `hints`, only when it runs."""
     inside = ["tody", *path.relative_to(SDK).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(ast.parse(path.read_text()), hints):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -119,8 +130,21 @@ def test_python_imports_point_down(path: Path) -> None:
             assert me == "cli", f"{path.relative_to(SDK)} imports {name} from the top of the package"
             continue
         assert PY_FLOORS[part] <= PY_FLOORS[me], f"{path.relative_to(SDK)} imports {name} from a floor above"
-        if not (me == "fleet" and path.stem in LAPTOP_ONLY_IN_FLEET):
-            assert part not in PY_FORBIDDEN.get(me, set()), f"{path.relative_to(SDK)} imports {name}"
+        assert part not in PY_FORBIDDEN.get(me, set()), f"{path.relative_to(SDK)} imports {name}"
+
+
+def test_a_device_needs_nothing_of_the_laptop() -> None:
+    """Whatever the agent's modules import, at any depth; what type hints need does not count."""
+    waiting, seen = sorted(DEVICE_IN_FLEET), set(DEVICE_IN_FLEET)
+    while waiting:
+        module = waiting.pop()
+        names = package_imports(SDK / "fleet" / f"{module}.py", hints=False)
+        found = {name.split(".")[1] for name in names if name.startswith("fleet.")} - seen
+        assert not found & LAPTOP_IN_FLEET, f"fleet/{module}.py imports {', '.join(sorted(found & LAPTOP_IN_FLEET))}"
+        fresh = {name for name in found if (SDK / "fleet" / f"{name}.py").is_file()}
+        seen |= fresh
+        waiting += sorted(fresh)
+    assert {"world", "trust", "store", "fetch"} <= seen
 
 
 def eager_imports(tree: ast.Module) -> Iterator[str]:
