@@ -13,6 +13,7 @@ from .mqtt import WINDOW, Address, Link
 from .overview import Overview
 
 Progress = Callable[[int, int], None]
+QUIET = 0.3  # seconds without a message after which a wildcard has brought what it can
 MOST_WAITING = 100_000  # messages; what comes faster than it is looked at is dropped, and its topics are read one by one
 
 
@@ -34,8 +35,10 @@ class Gatherer:
         """
         for pattern in self.overview.patterns:
             self._link.listen(pattern, self._keep, qos=0)
-        self._link.read([self.overview.topics.repository("head")])  # when this is answered, so are the patterns
-        self.take()
+        while True:  # until it grows quiet: no probe would get through a burst, for brokers drop what is too much
+            time.sleep(QUIET)
+            if not self.take():
+                break
         for _ in range(2):  # presence, then the rest
             lacking = self.overview.lacking()
             for i in range(0, len(lacking), WINDOW):
