@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Sequence
 
@@ -49,9 +50,9 @@ class Client(asyncio.Protocol):
         self._open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @staticmethod
-    async def connect(port: int, name: str, will: str = "") -> Client:
+    async def connect(port: int, name: str, will: str = "", tls: ssl.SSLContext | None = None) -> Client:
         client = Client(name, will)
-        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port)
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", port, ssl=tls)
         await client._open
         return client
 

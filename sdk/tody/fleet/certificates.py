@@ -79,6 +79,7 @@ class Authority:
         certificate = self._x509.authority(key, subject, START, self._now() + timedelta(days=DAYS["authority"]))
         self._opened = key
         put(self._disk, "ca.crt", [self._x509.pem(certificate)])
+        self._write_list([])
         self._record([])
         put(self._disk, "ca.key", [self._x509.private(key, passphrase)])
 
@@ -125,6 +126,7 @@ class Authority:
         void = [entry for entry in issued if entry["name"] == client and entry["revoked"] is None]
         for entry in void:
             entry["revoked"] = self._seconds()
+        self._write_list(issued)
         self._record(issued)
         return len(void)
 
@@ -149,10 +151,12 @@ class Authority:
         except (ValueError, TypeError, FileNotFoundError) as e:
             raise UsageError(f"{self.folder / 'issued.json'} is damaged", str(e), "restore it from your backup") from e
 
-    def _record(self, issued: list[dict[str, Any]]) -> None:
+    def _write_list(self, issued: list[dict[str, Any]]) -> None:
         void = [(int(entry["serial"], 16), entry["revoked"]) for entry in issued if entry["revoked"] is not None]
         crl = self._x509.revocations(void, self._x509.load(self.certificate), self._key(), self._now())
         put(self._disk, "crl.pem", [self._x509.pem(crl)])
+
+    def _record(self, issued: list[dict[str, Any]]) -> None:
         put(self._disk, "issued.json", [json.dumps(issued, indent=1).encode() + b"\n"])
 
     def _key(self) -> Any:
