@@ -69,4 +69,4 @@ def test_a_device_answers_hostile_messages(programs: Path, tmp_path: Path) -> No
         (tmp_path / f"{name}.tody").write_bytes(seeds.models()[name])
     told = run(programs / "link", MESSAGES, 1, *sorted(tmp_path.glob("*.tody")))
     answers, refusals, uploads = map(int, re.findall(r"(\d+) (?:answers|of them|uploads)", told))
-    assert answers > MESSAGES / 2 and refusals < answers and uploads > 100, told
+    assert answers > MESSAGES / 2 and refusals < answers and uploads >= 5, told

@@ -15,8 +15,10 @@ from .transport import Line
 READ, WRITE = 0, 2
 OS, IMAGE, TODY = 0, 1, 65  # groups
 MAX_TIMEOUT = 2.5  # seconds until a message is sent again, where the device has no work to do
-PATIENCE = 10.0  # seconds without any answer after which a line is given up
-SMALLEST = 256  # bytes of a packet that every device takes
+PATIENCE = 10.0  # seconds without a byte after which a line is given up
+TRIES = 40  # of one message, where bytes come but no sound answer
+_LEAST_WAIT, _LONGER = 0.06, 0.05  # seconds: for the first answer, and more for each one after it
+_FIRST_SHARE = 0.05
 
 _HEADER = struct.Struct(">BBHHBB")
 _VERSION = 1 << 3  # SMP version 2
@@ -53,7 +55,7 @@ class Client:
         self.line, self.on_text = line, on_text or (lambda text: None)
         self.again = 0
         self._sequence = int(time.monotonic() * 100) % 256  # not that of a program before, whose answers may still come
-        self._seconds = 1.0 / 1000  # per byte of a message and its answer, as seen so far
+        self._seconds = 2.0 / line.rate  # per byte of a message and its answer, as seen so far
 
     def ask(
         self, group: int, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0, once: bool = False
@@ -64,7 +66,8 @@ class Client:
             group, op, command: as docs/flash.md lists them.
             values: arguments.
             name: what the command does, for messages.
-            work: seconds that the device may need before it answers.
+            work: seconds that the device may need at most before it answers. Waiting begins with a twentieth of it and
+                doubles, because a message that was lost would cost all of it.
             once: do not repeat it when no answer comes.
 
         Raises:
@@ -75,18 +78,18 @@ class Client:
         body = cbor.encode(values)
         header = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command)
         want = _HEADER.pack(_VERSION | op + 1, 0, 0, group, self._sequence, command)
-        begin, waits = time.monotonic(), self._timeout(len(body)) + work
+        patience, tries = Patience(self.line, work), 0
+        share = 1.0 if once else _FIRST_SHARE
         while True:
             sent = time.monotonic()
             self.line.send(header + body)
-            answer = self._answer(want, sent + waits)
+            answer = self._answer(want, sent + self._timeout(len(body)) + tries * _LONGER + work * share)
             if answer is not None:
                 self._learn(time.monotonic() - sent, len(body), work)
                 return _checked(answer, name)
-            if once or time.monotonic() - begin > PATIENCE + work:
+            self.again, tries, share = self.again + 1, tries + 1, min(share * 2, 1.0)
+            if once or patience.ends(tries):
                 raise Silent(f"no answer: {name}", "the line is silent, or damages too much", _SILENT_HINT)
-            self.again += 1
-            waits = min(waits * 1.5, MAX_TIMEOUT + work)
 
     def _answer(self, want: bytes, end: float) -> dict[str, Any] | None:
         """The answer that belongs to the question; None: it did not come in time."""
@@ -104,12 +107,25 @@ class Client:
         return None
 
     def _timeout(self, body: int) -> float:
-        wire = frame.wire_bytes(body + 8) + 64
-        return min(0.15 + 3 * wire * max(self._seconds, 1 / self.line.rate), MAX_TIMEOUT + 2 * wire / self.line.rate)
+        return min(_LEAST_WAIT + 3 * self._wire(body) * self._seconds, MAX_TIMEOUT + 2 * self._wire(body) / self.line.rate)
 
     def _learn(self, seconds: float, body: int, work: float) -> None:
         if not work:
-            self._seconds += 0.25 * (seconds / (frame.wire_bytes(body + 8) + 64) - self._seconds)
+            self._seconds += 0.25 * (seconds / self._wire(body) - self._seconds)
+
+    def _wire(self, body: int) -> int:
+        """Bytes of a message and of a short answer."""
+        return frame.wire_bytes(body + 8) + 64
+
+
+class Patience:
+    """When a line is given up: nothing at all came for so long, or only damage in many tries."""
+
+    def __init__(self, line: Line, work: float = 0.0) -> None:
+        self._line, self._received, self._end = line, line.received, time.monotonic() + PATIENCE + work
+
+    def ends(self, tries: int) -> bool:
+        return time.monotonic() > self._end and (tries >= TRIES or self._line.received == self._received)
 
 
 _SILENT_HINT = "is it a device that runs tody, on this port, at this speed? press its reset button and try again"

@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DeviceError, MemoryLimitError, ModelError, UsageError
+from ..errors import DeviceError, MemoryLimitError, ModelError, TodyError, UsageError
 from . import golden
 from .address import parse
 from .client import IMAGE, OS, READ, TODY, WRITE, Client, Refused
@@ -40,6 +41,17 @@ _OPENS = {
     3: "its runtime does not know the file's version", 5: "a checksum of the file does not match",
     11: "an operator is not defined there for this dtype", 15: "the file is coded",
 }  # fmt: skip
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Answers that lack something, or have it of another type, end as a DeviceError."""
+    try:
+        yield
+    except TodyError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise DeviceError("the device answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,7 @@ class Device:
         self._limit = 0
 
     @cached_property
+    @_understood()
     def info(self) -> Info:
         """What it says of itself.
 
@@ -108,9 +121,7 @@ class Device:
             if e.rc != _UNSUPPORTED:
                 raise
             what, why = f"{self.address} does not run tody", "it speaks SMP, but knows none of tody's commands"
-            raise DeviceError(what, why, "flash firmware of tody first, or use --any to upload without checks") from e
-        except (KeyError, TypeError, ValueError) as e:
-            raise DeviceError(f"{self.address} answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
+            raise DeviceError(what, why, "flash firmware of tody first, or use --yes to upload without checks") from e
 
     @cached_property
     def runs_tody(self) -> bool:
@@ -140,23 +151,24 @@ class Device:
         """Start it anew."""
         self.client.ask(OS, WRITE, _RESET, {}, "reset")
 
+    @_understood()
     def operators(self) -> list[str]:
         """Names of the operators it has."""
         names: list[str] = []
         while True:
             answer = self._ask(READ, _OPS, {"off": len(names)}, "list the operators")
-            found = [str(n) for n in answer.get("ops", [])]
+            found = [str(n) for n in answer["ops"]]
             names += found
-            if not found or len(names) >= int(answer.get("n", 0)):
+            if not found or len(names) >= int(answer["n"]):
                 return names
 
+    @_understood()
     def slots(self) -> list[Slot]:
         """Its slots; of a device without tody, those of its images."""
         if not self.runs_tody:
-            images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images").get("images", [])
-            return [_image(i) for i in images if isinstance(i, dict)]
-        found = self._ask(READ, _SLOTS, {}, "list the slots").get("slots", [])
-        return [_slot(s) for s in found if isinstance(s, dict)]
+            images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"]
+            return [_image(i) for i in images]
+        return [_slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
 
     def running(self) -> Slot | None:
         """The slot whose model runs."""
@@ -196,6 +208,7 @@ class Device:
             if self.running() == before:  # else only its answer was lost
                 raise
 
+    @_understood()
     def checksums(self, slot: int, count: int) -> tuple[list[int], int]:
         """CRC-32 of the first so many blocks of a slot, and the bytes of a block."""
         found: list[int] = []
@@ -204,9 +217,9 @@ class Device:
             n = min(_BLOCKS_AT_ONCE, count - len(found))
             values = {"slot": slot, "off": len(found) * block, "n": n}
             answer = self._ask(READ, _BLOCKS, values, "checksums of a slot", 5.0)
-            crc, block = bytes(answer.get("crc", b"")), int(answer.get("block", 0))
+            crc, block = bytes(answer["crc"]), int(answer["block"])
             if len(crc) != 4 * n or not 16 <= block <= 1 << 16:
-                raise DeviceError(f"{self.address} answers nonsense", "checksums are missing", "update its firmware")
+                raise ValueError("checksums are missing")
             found += np.frombuffer(crc, ">u4").tolist()
         return found, block
 
@@ -232,31 +245,34 @@ class Device:
         for at in range(0, len(data), room):
             self._ask(WRITE, _INPUT, {"i": index, "off": at, "data": data[at : at + room]}, "take an input")
 
+    @_understood()
     def run_once(self) -> int:
         """One inference; microseconds that it took there."""
-        self.last_run_us = int(self._ask(WRITE, _RUN, {}, "run the model", _RUN_SECONDS).get("us", 0))
+        self.last_run_us = int(self._ask(WRITE, _RUN, {}, "run the model", _RUN_SECONDS)["us"])
         return self.last_run_us
 
+    @_understood()
     def read_output(self, index: int) -> bytes:
         data = b""
         while True:
             answer = self._ask(READ, _OUTPUT, {"i": index, "off": len(data)}, "give an output")
-            piece = answer.get("data")
-            if not isinstance(piece, bytes) or not piece:
-                raise DeviceError(f"{self.address} answers nonsense", "an output is cut off", "update its firmware")
-            data += piece
-            if len(data) >= int(answer.get("n", 0)):
+            if not answer["data"]:
+                raise ValueError("an output is cut off")
+            data += bytes(answer["data"])
+            if len(data) >= int(answer["n"]):
                 return data
 
+    @_understood()
     def profile(self) -> list[Layer]:
         """The time of each operator in one run."""
         layers: list[Layer] = []
         while True:
             answer = self._ask(READ, _PROFILE, {"op": len(layers)}, "time an operator", _RUN_SECONDS)
-            layers.append(Layer(str(answer.get("name")), int(answer.get("us", 0))))
-            if len(layers) >= int(answer.get("n", 0)):
+            layers.append(Layer(str(answer["name"]), int(answer["us"])))
+            if len(layers) >= int(answer["n"]):
                 return layers
 
+    @_understood()
     def self_test(self, data: bytes, name: str = "the model") -> float | None:
         """Run the golden inputs of the model that runs there.
 
@@ -281,6 +297,7 @@ class Device:
             worst = max(worst, golden.error(c, self._ask(WRITE, _GOLDEN, values, "compare an output", 5.0), name))
         return worst
 
+    @_understood()
     def need(self) -> dict[str, int]:
         """Bytes of arena and scratch, and the number of inputs, outputs and operators, of the model that runs there."""
         return {k: int(v) for k, v in self._ask(READ, _NEED, {}, "what the model needs").items()}
@@ -319,19 +336,15 @@ class Device:
 
 
 def _slot(facts: dict[str, Any]) -> Slot:
-    try:
-        sha = bytes(facts["sha"])
-        state, numbers = str(facts["state"]), [int(facts[k]) for k in ("slot", "bytes", "sec")]
-    except (KeyError, TypeError, ValueError) as e:
-        raise DeviceError("the device answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
-    return Slot(numbers[0], state, bool(facts.get("run")), numbers[1], sha if any(sha) else b"", numbers[2])
+    sha = bytes(facts["sha"])
+    index, size, security = (int(facts[k]) for k in ("slot", "bytes", "sec"))
+    return Slot(index, str(facts["state"]), bool(facts["run"]), size, sha if any(sha) else b"", security)
 
 
 def _image(facts: dict[str, Any]) -> Slot:
     """A slot of a device without tody."""
     state = "confirmed" if facts.get("confirmed") else "trial" if facts.get("pending") else "ready"
-    sha = facts.get("hash", b"")
-    return Slot(int(facts.get("slot", 0)), state, bool(facts.get("active")), 0, sha if isinstance(sha, bytes) else b"", 0)
+    return Slot(int(facts["slot"]), state, bool(facts.get("active")), 0, bytes(facts.get("hash", b"")), 0)
 
 
 def check_same(device: Device, model: Model, sha256: bytes, name: str) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 from ..errors import DeviceError, TrustError
 from . import cbor
 from .blocks import Copy
-from .client import IMAGE, PATIENCE, TODY, WRITE, Client, Refused, Silent
+from .client import IMAGE, TODY, WRITE, Client, Patience, Refused, Silent
 
 ERASE_SECONDS = 40.0  # a whole slot, on the slowest flash
 HASH_SECONDS = 30.0  # the device reads the slot back and hashes it
-_SMALLEST = 32  # bytes in a piece
+_SMALLEST = 96  # bytes of a message, a third of them not of the file
+_LONGER = 0.05  # seconds to wait more after each try
 _FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
 _UPLOAD, _COPY = 1, 4
 _BAD_STATE, _CORRUPT = 6, 9
@@ -73,20 +73,25 @@ class Upload:
 
     def _next(self) -> int:
         """Send the piece that comes next, smaller ones where the line loses them. Returns where to go on."""
-        begin = time.monotonic()
+        patience, tries = Patience(self.client.line, HASH_SECONDS if self._ends() else 0.0), 0
         while True:
             group, command, values, count = self._piece()
-            last = self.at + count == len(self.data)
+            long = self.at + count == len(self.data) or command == _COPY  # it hashes the slot then, or programs much flash
+            work = min(HASH_SECONDS, 2.0**tries) if long else tries * _LONGER
             try:
-                work = HASH_SECONDS if last else 1.0 if command == _COPY else 0.0
                 answer = self.client.ask(group, WRITE, command, values, "take a piece of the file", work, once=True)
             except Silent:
-                if time.monotonic() - begin > PATIENCE + (HASH_SECONDS if last else 0.0):
+                tries += 1
+                if patience.ends(tries):
                     raise
                 self._size = max(_SMALLEST, self._size // 2)
                 continue
-            self._size = min(self.limit, self._size + max(8, self._size // 8))
+            self._size = min(self.limit, self._size + self._size // 4)
             return self._offset(answer)
+
+    def _ends(self) -> bool:
+        """Whether the next piece may be the last."""
+        return len(self.data) - self.at <= self.limit
 
     def _piece(self) -> tuple[int, int, dict[str, Any], int]:
         """Group, command and values of a message for what comes next, and how many bytes that is."""

@@ -1,0 +1,264 @@
+"""The link as its users see it: stock tools, uploads that are cut off, bad lines. On the host board and on a Cortex-M4."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("serial")
+
+from emulate import built, connect, machine
+from noise import disturb, tries_until
+from quantised import quantised
+
+from tody import format
+from tody.convert import convert
+from tody.errors import DeviceError
+from tody.flash import client, frame
+from tody.flash.device import Device
+from tody.flash.flash import Report
+
+
+@pytest.fixture(scope="module")
+def kws(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "kws.tody"
+    convert(quantised("kws_dscnn"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def large(kws: Path) -> Path:
+    """The same with 100 kB of data that nothing reads: enough for a journal to note how far its upload is."""
+    file = format.read(kws.read_bytes())
+    file.blob += random.Random(1).randbytes(100_000)
+    path = kws.with_name("large.tody")
+    path.write_bytes(format.write(file))
+    return path
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[str]:
+    """The address of a host board."""
+    with machine(built("host"), tmp_path / "flash.img") as address:
+        yield address
+
+
+def smpmgr(address: str, *arguments: str) -> str:
+    program = Path(sys.executable).with_name("smpmgr")
+    found = str(program) if program.exists() else shutil.which("smpmgr")
+    if not found:
+        pytest.skip("smpmgr is not installed")
+    done = subprocess.run([found, "--port", address, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_stock_tools(host: str, kws: Path) -> None:
+    port, sha = host.removeprefix("serial:"), hashlib.sha256(kws.read_bytes()).hexdigest().upper()
+    assert "r='hello'" in smpmgr(port, "os", "echo", "hello")
+    smpmgr(port, "image", "upload", "--format", "any", str(kws))
+    state = smpmgr(port, "image", "state-read")
+    assert sha in re.sub(r"\s", "", state) and "active=False" in state
+    smpmgr(port, "image", "state-write", sha, "--confirm")
+    with connect(host) as device:
+        running = device.running()
+        assert running and running.state == "confirmed"
+        assert device.self_test(kws.read_bytes()) == 0.0
+
+
+def test_stock_client(host: str, kws: Path) -> None:
+    """smpclient's own upload, and what it makes of refusals."""
+    smpclient = pytest.importorskip("smpclient")
+    serial = pytest.importorskip("smpclient.transport.serial")
+    image = pytest.importorskip("smpclient.requests.image_management")
+    data = kws.read_bytes()
+
+    async def talk() -> None:
+        async with smpclient.SMPClient(serial.SMPSerialTransport(), host.removeprefix("serial:")) as client:
+            refused = await client.request(image.ImageStatesWrite(hash=bytes(32)))
+            assert refused.rc == 5
+            offsets = [off async for off in client.upload(data)]
+            assert offsets[-1] == len(data)
+            (state,) = (await client.request(image.ImageStatesRead())).images
+            assert state.hash == hashlib.sha256(data).digest() and not state.active
+            await client.request(image.ImageErase(slot=state.slot))
+            assert (await client.request(image.ImageStatesRead())).images == []
+            large = await client.request(image.ImageUploadWrite(off=0, data=b"", image=0, len=1 << 30, sha=bytes(32)))
+            assert large.rc == 3
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(("name", "cuts"), [("host", 5), ("mps2-an386", 1)])
+def test_uploads_that_are_cut_off_go_on(name: str, cuts: int, large: Path, tmp_path: Path) -> None:
+    """The board loses power at random places of an upload; after its start the upload goes on where its journal says."""
+    dice, size, board = random.Random(7), large.stat().st_size, built(name)
+    for cut in range(cuts):
+        flash, stop = tmp_path / f"{cut}.img", dice.randrange(size // 4, size)
+        with machine(board, flash) as address, connect(address) as device:
+            for step in device.flashing(str(large), diff=False):
+                if step.stage == "upload" and step.done >= stop:
+                    break
+        with machine(board, flash) as address, connect(address) as device:
+            report = device.flash(str(large), verify=True)
+            assert report.state == "confirmed" and report.error == 0.0
+            assert stop - (1 << 17) < report.resumed < size and report.resumed > 0
+
+
+def test_unplugged_and_plugged_in_again(host: str, large: Path) -> None:
+    """The line breaks, the board does not: each time the next program goes on."""
+    dice, size = random.Random(8), large.stat().st_size
+    for seed in range(4):
+        with connect(host) as device:
+            disturb(device, seed, cut=5000 + dice.randrange(size // 4))
+            with pytest.raises(DeviceError, match="goes on where it was cut off"):
+                device.flash(str(large))
+    with connect(host) as device:
+        report = device.flash(str(large), verify=True)
+        assert report.state == "confirmed" and report.resumed > 0
+
+
+@pytest.mark.parametrize("how", ["drop", "repeat", "flip"])
+def test_bad_lines(how: str, host: str, kws: Path) -> None:
+    """One byte of 1000: byte-identical, or a clear error in bounded time."""
+    with connect(host) as device:
+        disturb(device, 5, **{how: 0.001})
+        end = tries_until(device, str(kws), 60.0)
+        assert isinstance(end, (Report, DeviceError))
+    with connect(host) as device:
+        assert device.flash(str(kws), verify=True).state == "confirmed"
+
+
+def test_throughput_by_bytes_on_the_wire(host: str, kws: Path) -> None:
+    """Both directions together, as a line at 115200 baud carries them one after the other."""
+    with connect(host) as device:
+        before = device.line.sent + device.line.received
+        last = 0
+        for step in device.flashing(str(kws), activate=False, diff=False):
+            if step.stage == "upload":
+                last = device.line.sent + device.line.received
+        # A base64 line carries 93 bytes in 127: at most 73.2 % of a line is payload.
+        assert kws.stat().st_size / (last - before) > 0.70 * 93 / 127
+
+
+def test_console_text_passes(host: str) -> None:
+    texts: list[str] = []
+    with Device(host, texts.append) as device:
+        pipe = device.line._pipe  # type: ignore[attr-defined]
+        read, said = pipe.read, [b"hello from below\n"]
+        pipe.read = lambda timeout: said.pop() if said else read(timeout)
+        assert device.echo("x") == "x"
+        said.append(b"one\r\ntwo\n")
+        assert list(device.logs(0.2)) == ["one", "two"]
+    assert texts == ["hello from below"]
+
+
+def test_busy_port(host: str) -> None:
+    with connect(host), pytest.raises(DeviceError, match="another program"):
+        Device(host)
+
+
+def test_silent_line_ends(kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which nobody answers: a clear error, in bounded time."""
+    monkeypatch.setattr(client, "PATIENCE", 1.0)
+    import socket
+    import time
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        begin = time.monotonic()
+        with Device(f"socket://127.0.0.1:{server.getsockname()[1]}") as device:
+            with pytest.raises(DeviceError, match="no answer"):
+                device.flash(str(kws))
+        assert time.monotonic() - begin < 10
+
+
+class StockServer(threading.Thread):
+    """An SMP server without tody, made of the package smp: echo, parameters, images. Over UDP."""
+
+    def __init__(self) -> None:
+        import socket
+
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = f"smp+udp://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.data, self.wanted = b"", 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                message, where = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            self.socket.sendto(self.answer(message), where)
+
+    def answer(self, message: bytes) -> bytes:
+        from smp import error, header, image_management, os_management
+
+        head = header.Header.loads(message[:8])
+        known = {
+            (0, 6): lambda: os_management.MCUMgrParametersReadResponse(buf_size=512, buf_count=4, sequence=head.sequence),
+            (1, 0): lambda: image_management.ImageStatesReadResponse(images=self.images(), sequence=head.sequence),
+            (1, 1): lambda: self.upload(image_management.ImageUploadWriteRequest.loads(message), head.sequence),
+        }
+        make = known.get((int(head.group_id), int(head.command_id)))
+        if make is None:
+
+            class Unsupported(error.ErrorV1):
+                _OP, _GROUP_ID, _COMMAND_ID = header.OP(head.op + 1), head.group_id, head.command_id
+
+            return bytes(Unsupported(rc=error.MGMT_ERR.ENOTSUP, sequence=head.sequence).BYTES)
+        return bytes(make().BYTES)
+
+    def images(self) -> list[object]:
+        from smp import image_management
+
+        whole = self.wanted and len(self.data) == self.wanted
+        return [image_management.ImageState(slot=0, version="1.0.0", hash=hashlib.sha256(self.data).digest())] if whole else []
+
+    def upload(self, request: object, sequence: int) -> object:
+        from smp import image_management
+
+        if request.off == 0:  # type: ignore[attr-defined]
+            assert len(request.data) >= 32  # type: ignore[attr-defined]
+            self.data, self.wanted = b"", request.len  # type: ignore[attr-defined]
+        if request.off == len(self.data):  # type: ignore[attr-defined]
+            self.data += request.data  # type: ignore[attr-defined]
+        return image_management.ImageUploadWriteResponse(off=len(self.data), sequence=sequence)
+
+
+def test_a_stock_server_takes_uploads(kws: Path) -> None:
+    pytest.importorskip("smp")
+    server = StockServer()
+    server.start()
+    with Device(server.address) as device:
+        with pytest.raises(DeviceError, match="does not run tody"):
+            device.flash(str(kws))
+        report = device.flash(str(kws), any_device=True)
+        assert report.state == "uploaded" and server.data == kws.read_bytes()
+        (slot,) = device.slots()
+        assert slot.sha256 == hashlib.sha256(server.data).digest()
+    server.socket.close()
+
+
+def test_frames_of_the_device_are_those_of_the_laptop(host: str) -> None:
+    """Long answers come in lines of at most 127 bytes that the laptop joins."""
+    with connect(host) as device:
+        text = "x" * 1900
+        before = device.line.received
+        assert device.echo(text) == text
+        body = 8 + len(text) + 6
+        assert device.line.received - before == frame.wire_bytes(body)

@@ -1,0 +1,174 @@
+"""Flashing as its user sees it, on the device that is always there."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import random
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tody
+from tody import format
+from tody.errors import AccuracyError, DeviceError, MemoryLimitError, ModelError, TrustError, UsageError
+from tody.flash import blocks, fake, fits
+from tody.flash.device import Device
+
+
+@pytest.fixture
+def device() -> Device:
+    return Device("fake://board")
+
+
+def changed(path: Path, target: Path, change: Any) -> Path:
+    """A copy of a model with its content changed."""
+    file = format.read(path.read_bytes())
+    change(file)
+    target.write_bytes(format.write(file))
+    return target
+
+
+def test_flash_by_iteration(device: Device, kws: Path) -> None:
+    steps = list(device.flashing(str(kws)))
+    uploads = [s for s in steps if s.stage == "upload"]
+    assert [s.stage for s in steps if s.stage != "upload"] == ["check", "check", "activate", "test", "test", "done"]
+    assert [s.done for s in uploads] == sorted(s.done for s in uploads)
+    assert uploads[-1].done == uploads[-1].total == kws.stat().st_size
+    report = steps[-1].report
+    assert report and (report.state, report.error, report.already) == ("confirmed", 0.0, False)
+    again = device.flash(str(kws), verify=True)
+    assert again.already and again.sent < 400
+
+
+def test_runs_there_as_here(device: Device, kws: Path) -> None:
+    device.flash(str(kws))
+    model = tody.load(kws)
+    x = np.random.default_rng(1).normal(size=model.inputs[0].shape).astype(np.float32)
+    assert np.array_equal(device.run(model, x), model(x))
+    assert [layer.name for layer in device.profile()] == list(model.runtime.op_names)
+    assert device.need()["ops"] == len(model.runtime.op_names)
+
+
+def test_head_only_change_sends_little(device: Device, kws: Path, tmp_path: Path) -> None:
+    def head(file: format.File) -> None:
+        last = max((t for t in file.tensors if t.place == "weights" and t.dtype == "int8"), key=lambda t: t.at)
+        weights = bytearray(file.weights)
+        weights[last.at : last.at + last.bytes] = bytes(b ^ 1 for b in weights[last.at : last.at + last.bytes])
+        file.weights = bytes(weights)
+        del file.meta["golden"]
+
+    device.flash(str(kws))
+    other = changed(kws, tmp_path / "head.tody", head)
+    size = other.stat().st_size
+    report = device.flash(str(other), verify=True)
+    assert report.copied > 0.8 * size and report.state == "confirmed"
+    assert report.sent < 0.4 * size  # of 10 kB; what large ones send is in docs/flash.md
+
+
+def test_blocks_that_moved_are_found() -> None:
+    dice = random.Random(3)
+    old = dice.randbytes(20_000)
+    new = dice.randbytes(48) + old[:5000] + dice.randbytes(168) + old[7168:]
+    checksums = [zlib.crc32(old[i : i + 256]) for i in range(0, len(old) - 255, 256)]
+    copies = blocks.find(new, checksums, 256)
+    assert sum(c.size for c in copies) > 16_000
+    for c in copies:
+        assert new[c.at : c.at + c.size] == old[c.source : c.source + c.size]
+    assert all(a.at + a.size <= b.at for a, b in zip(copies, copies[1:]))
+
+
+def test_a_lying_checksum_costs_a_second_upload(
+    device: Device, kws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.flash(str(kws))
+    other = changed(kws, tmp_path / "other.tody", lambda f: f.meta.update(name="other"))
+    monkeypatch.setattr(blocks, "find", lambda data, *_: [blocks.Copy(256, 1024, 256)])
+    assert device.flash(str(other)).state == "confirmed"
+
+
+def test_coded_files_are_unpacked_here(device: Device, kws: Path, tmp_path: Path) -> None:
+    coded = tmp_path / "coded.tody"
+    coded.write_bytes(format.write(format.read(kws.read_bytes()), coded=True))
+    assert coded.stat().st_size < kws.stat().st_size
+    assert device.flash(str(coded)).file_bytes == kws.stat().st_size
+
+
+def test_not_activated(device: Device, kws: Path) -> None:
+    report = device.flash(str(kws), activate=False)
+    assert report.state == "ready" and device.running() is None
+    device.activate(report.slot or 0)
+    running = device.running()
+    assert running is not None and running.state == "trial"
+    device.confirm()
+
+
+def test_what_does_not_fit_is_not_sent(device: Device, kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = kws.read_bytes()
+    info = device.info
+    assert not fits.problems(data, info, device.operators())
+    small = fits.Info(**{**info.__dict__, "slot_bytes": 1000, "arena_bytes": 1000, "format": (0, 9)})
+    found = fits.problems(data, small, ["conv"])
+    assert len(found) == 4 and "operators" in found[2] and "dense" in found[2]
+    monkeypatch.setattr(fake, "ARENA_BYTES", 2000)
+    other = Device("fake://board")
+    with pytest.raises(MemoryLimitError, match="2,000"):
+        other.flash(str(kws))
+    assert all(s.state == "empty" for s in other.slots())
+
+
+def test_the_device_itself_decides(device: Device, kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "require", lambda *_: None)
+    monkeypatch.setattr(fake, "ARENA_BYTES", 2000)
+    with pytest.raises(MemoryLimitError, match="RAM"):
+        device.flash(str(kws))
+    assert device.running() is None
+
+
+def test_failed_self_test_goes_back(device: Device, kws: Path, tmp_path: Path) -> None:
+    def wrong(file: format.File) -> None:
+        file.meta["name"] = "wrong"
+        file.blob = bytes(255 - b for b in file.blob)
+
+    device.flash(str(kws))
+    before = device.running()
+    with pytest.raises(AccuracyError, match="self-test"):
+        device.flash(str(changed(kws, tmp_path / "wrong.tody", wrong)))
+    after = device.running()
+    assert before and after and after.sha256 == before.sha256
+
+
+def test_damaged_flash_is_noticed(device: Device, kws: Path) -> None:
+    report = device.flash(str(kws))
+    slot = device.line._device.slots[report.slot or 0]  # type: ignore[attr-defined]
+    slot.data = slot.data[:5000] + bytes([slot.data[5000] ^ 1]) + slot.data[5001:]
+    with pytest.raises(TrustError, match="flash holds other bytes"):
+        device.flash(str(kws), verify=True)
+
+
+def test_damaged_files_are_not_sent(device: Device, kws: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tody"
+    bad.write_bytes(kws.read_bytes()[:-1])
+    with pytest.raises(ModelError):
+        device.flash(str(bad))
+    with pytest.raises(UsageError):
+        device.flash(str(tmp_path / "none.tody"))
+    assert device.line.sent == 0
+
+
+def test_nonsense_from_a_device(device: Device, kws: Path) -> None:
+    """Answers of other types than promised end as errors of the device."""
+    commands: dict[Any, Any] = device.line._device.commands  # type: ignore[attr-defined]
+    for key, sound in list(commands.items()):
+        for nonsense in ({}, {"off": "x", "slots": [{}], "images": 1, "ops": 3, "crc": b"", "block": 0, "us": None}):
+            commands[key] = lambda _, nonsense=nonsense: nonsense
+            other = Device("fake://board")
+            other.line._device.commands = dict(commands)  # type: ignore[attr-defined]
+            try:
+                other.flash(str(kws), verify=True)
+                other.profile()
+            except (DeviceError, TrustError, AccuracyError, MemoryLimitError, UsageError):
+                pass
+        commands[key] = sound
