@@ -211,6 +211,13 @@ class Link:
         if isinstance(sock := self._client.socket(), socket.socket):
             with suppress(OSError):  # it is gone already
                 sock.shutdown(socket.SHUT_RDWR)
+        with self._changed:
+            self._connected = False
+
+    def comes_back(self, seconds: float) -> bool:
+        """Wait so long for a connection; returns whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._connected, seconds)
 
     @property
     def is_connected(self) -> bool:

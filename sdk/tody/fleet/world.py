@@ -23,7 +23,7 @@ from .documents import Desired, Release, parse_desired, parse_release
 from .documents import encode as encode_document
 from .fetch import fetch
 from .health import Health
-from .mqtt import WINDOW, Link
+from .mqtt import WINDOW, BrokenRead, Link
 from .names import add_names, read_names
 from .needs import lacking
 from .reports import Report, result_code
@@ -34,6 +34,7 @@ from .teller import Teller
 from .trust import Trust
 
 CONDITIONS = "desired.json"  # in the store: the newest desired state, for a trial that goes on after a restart
+ATTEMPTS, PATIENCE = 5, 20.0  # at a download before all is looked at anew, and seconds for the connection to come back
 WINDOW_S = 60.0  # of a trial, if no desired state is known
 REFUSED = {"expired": "refused-expired", "rollback": "refused-rollback"}  # every other fault of trust: refused-signature
 Say = Callable[[str], None]
@@ -194,11 +195,14 @@ class FleetWorld:
         parts = [*release.chunks, *(part for delta in release.deltas.values() for part in delta.chunks)]
         store.tidy(self.wanted.releases if self.wanted else (), {part.sha256 for part in parts})
         self._say(f"fetching {release.name} version {release.version}, {release.bytes} bytes")
-        try:
-            fetch(release, store, self._source, window=self._window)
-        except OSError:
-            self._window = max(1, self._window // 2)  # less is in flight when the next connection breaks
-            raise
+        for attempt in range(ATTEMPTS):
+            try:
+                fetch(release, store, self._source, window=self._window)
+                break
+            except BrokenRead:
+                self._window = max(1, self._window // 2)  # less is in flight when the next connection breaks
+                if attempt + 1 == ATTEMPTS or not self._link.comes_back(PATIENCE):
+                    raise
         self._window = min(WINDOW, self._window * 2)
 
     def _known(self, model: str) -> Release:
