@@ -21,6 +21,8 @@ from .quantise import Report
 from .report import CompressReport
 from .samples import Data
 
+SHRUNK = 0.9  # of its size before: a file that is larger than that did not shrink to speak of
+
 
 @dataclass
 class Job:
@@ -68,7 +70,7 @@ def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> Co
     after = load(made.content, threads=1)
     accuracy = measure(job.before, after, job.data, job.metric, lambda done, total: job.tell("measuring", done, total))
     times = latency([job.before, after])
-    notes = [*job.notes, *made.notes]
+    notes = [*job.notes, *made.notes, *_unshrunk(job.before, after)]
     if accuracy.metric != job.metric:
         notes.append(f"the float model's mAP is {accuracy.figures['map'][0]:.4f}: the labels are of something else")
     return CompressReport(
@@ -87,6 +89,18 @@ def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> Co
         content=made.content,
         arithmetic=made.arithmetic,
     )
+
+
+def _unshrunk(before: Model, after: Model) -> list[str]:
+    """A note where the file is about as large as it was, and why."""
+    if after.file_bytes < SHRUNK * before.file_bytes:
+        return []
+    weights, whole = len(before.file.weights), before.file_bytes
+    if weights < whole / 2:
+        return [f"the file does not shrink: weights are {weights:,} of its {whole:,} bytes, the rest describes the model"]
+    return [
+        "the file does not shrink: its weights are not of layers that int8 has; --arithmetic float32 makes any weights short"
+    ]
 
 
 def _check_source(graph: Graph, name: str) -> None:

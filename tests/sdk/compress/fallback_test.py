@@ -119,6 +119,32 @@ def test_float32_can_be_asked_for(samples: np.ndarray, tmp_path: Path) -> None:
         squeezed(samples, arithmetic="int4")
 
 
+def recurrent(width: int = 32) -> Any:
+    """An LSTM: int8 has no form of it."""
+    rng = np.random.default_rng(0)
+    shapes = {"W": (1, 4 * width, width), "R": (1, 4 * width, width)}
+    weights = [onnx.numpy_helper.from_array(rng.normal(0, 0.1, s).astype(np.float32), n) for n, s in shapes.items()]
+    node = onnx.helper.make_node("LSTM", ["x", "W", "R"], ["y"], hidden_size=width)
+    ports = [onnx.helper.make_tensor_value_info(n, 1, s) for n, s in (("x", [6, 1, width]), ("y", [6, 1, 1, width]))]
+    graph = onnx.helper.make_graph([node], "recurrent", ports[:1], ports[1:], weights)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_a_file_that_does_not_shrink_is_told() -> None:
+    data = np.random.default_rng(0).normal(size=(8, 6, 1, 32)).astype(np.float32)
+    assert any(
+        "--arithmetic float32 makes any weights short" in note for note in compress(recurrent(), data, effort="fast").notes
+    )
+    short = compress(recurrent(), data, arithmetic="float32")
+    assert short.after.file_bytes < 0.5 * short.before.file_bytes and not any("does not shrink" in note for note in short.notes)
+
+
+def test_a_file_of_little_but_metadata_says_so() -> None:
+    data = np.random.default_rng(0).normal(size=(8, 4, 8, 8)).astype(np.float32)
+    report = compress(trunk(1, 4), data, effort="fast")
+    assert any("the rest describes the model" in note for note in report.notes), report.notes
+
+
 KEPT = {
     # metric, after, same place (None: no boxes), may move -> kept
     "all boxes stay": ("agreement", 1.0, 1.0, 0.0, True),
