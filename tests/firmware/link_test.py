@@ -179,9 +179,9 @@ def test_silent_line_ends(kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         begin = time.monotonic()
-        with Device(f"socket://127.0.0.1:{server.getsockname()[1]}") as device:
-            with pytest.raises(DeviceError, match="no answer"):
-                device.flash(str(kws))
+        device = Device(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        with device, pytest.raises(DeviceError, match="no answer"):
+            device.flash(str(kws))
         assert time.monotonic() - begin < 10
 
 

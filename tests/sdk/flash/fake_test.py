@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_blocks_that_moved_are_found() -> None:
     assert sum(c.size for c in copies) > 16_000
     for c in copies:
         assert new[c.at : c.at + c.size] == old[c.source : c.source + c.size]
-    assert all(a.at + a.size <= b.at for a, b in zip(copies, copies[1:]))
+    assert all(a.at + a.size <= b.at for a, b in pairwise(copies))
 
 
 def test_a_lying_checksum_costs_a_second_upload(
