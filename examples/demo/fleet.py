@@ -35,8 +35,8 @@ CANARY = 0.5  # of the devices try a model first
 class Fleet:
     """The commands of a laptop with a fleet of its own, and programs that run beside them."""
 
-    def __init__(self, port: int, websockets: int) -> None:
-        self.port, self.websockets = port, websockets
+    def __init__(self, port: int) -> None:
+        self.port = port
         here = {"XDG_CONFIG_HOME": str(FOLDER.resolve() / "laptop"), "TODY_PASSPHRASE": "only for this demo"}
         self._environment = {**os.environ, **here}
 
@@ -108,18 +108,15 @@ def updates(fleet: Fleet, model: Path) -> None:
 
 def dashboard(fleet: Fleet) -> None:
     """Say where it is; keep it there while somebody looks."""
-    url = f"ws://127.0.0.1:{fleet.websockets}"
-    if not program():
-        print("\nThe dashboard needs a broker with WebSockets: sudo apt install mosquitto")
-    elif sys.stdin.isatty():
-        with contextlib.ExitStack() as running:
-            log = running.enter_context((FOLDER / "dashboard.log").open("w"))
-            running.enter_context(fleet.beside("fleet", "dashboard", "--url", url, log=log))
-            running.enter_context(contextlib.suppress(KeyboardInterrupt, EOFError))
-            input("\nThe dashboard is at http://127.0.0.1:8090 while the devices run. Enter ends the demo. ")
-    else:
-        fleet.must("fleet", "dashboard", "--url", url, "--out", str(FOLDER / "dashboard.html"))
-        print("In a terminal, the demo waits here: the dashboard is then at http://127.0.0.1:8090")
+    if not sys.stdin.isatty():
+        print("\nIn a terminal, the demo waits here, and its dashboard can be looked at: tody fleet dashboard")
+        return
+    port = free_port()
+    with contextlib.ExitStack() as running:
+        log = running.enter_context((FOLDER / "dashboard.log").open("w"))
+        running.enter_context(fleet.beside("fleet", "dashboard", "--port", str(port), log=log))
+        running.enter_context(contextlib.suppress(KeyboardInterrupt, EOFError))
+        input(f"\nThe dashboard is at http://127.0.0.1:{port} while the devices run. Enter ends the demo. ")
 
 
 def main(model: Path, clip: Path) -> None:
@@ -130,12 +127,11 @@ def main(model: Path, clip: Path) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     start = time.monotonic()
-    fleet = Fleet(free_port(), free_port())
+    fleet = Fleet(free_port())
     print("\n\nThe same model, over the air: a broker, a laptop and two devices, all on this machine.")
     with contextlib.ExitStack() as running:
-        words = ["broker", "run", "--demo", "--port", str(fleet.port)]
-        words += ["--websockets", str(fleet.websockets)] if program() else []
-        running.enter_context(fleet.beside(*words, log=running.enter_context((FOLDER / "broker.log").open("w"))))
+        log = running.enter_context((FOLDER / "broker.log").open("w"))
+        running.enter_context(fleet.beside("broker", "run", "--demo", "--port", str(fleet.port), log=log))
         fleet.must("keys", "init", "demo", "--group", GROUP, "--broker", f"mqtt://localhost:{fleet.port}")
         for device in DEVICES:
             store = FOLDER / device

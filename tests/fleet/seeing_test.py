@@ -240,3 +240,4 @@ def test_dashboard_writes_a_file(capsys: Capture, tmp_path: Path) -> None:
     assert settings.password in file.read_text() and settings.password not in text
     assert file.stat().st_mode & 0o077 == 0 and f"connect-src {settings.url.partition('/mqtt')[0]};" in file.read_text()
     assert main(["fleet", "dashboard", "--out", str(file), "--user", "nobody", "--fleet-dir", str(fleet.folder)]) == 2
+    assert main(["fleet", "dashboard", "--url", "ws://localhost:9001", "--fleet-dir", str(fleet.folder)]) == 2

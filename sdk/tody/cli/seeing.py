@@ -143,8 +143,12 @@ def _ago(then: float | None, now: float) -> str:
 
 
 def dashboard(args: argparse.Namespace, out: Output) -> int:
+    from ..errors import UsageError
     from ..fleet.dashboard import direct, served, through
 
+    if not args.out and (args.url or args.user):
+        why = "the page's server speaks to the fleet's broker as the laptop does, without WebSockets and passwords"
+        raise UsageError("--url and --user are for a page in a file", why, "leave them out, or add --out FILE")
     fleet = laptop(args)
     if args.out:
         return _write(direct(fleet, args.url, args.user), args.out, out)
