@@ -300,6 +300,16 @@ def test_a_backup_that_would_write_elsewhere(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists() and not list(tmp_path.rglob("evil"))
 
 
+def test_what_is_damaged_here_comes_back_from_the_broker(
+    mosquitto: str, made: Path, models: list[Path], tmp_path: Path
+) -> None:
+    owner = own(made, tmp_path / "home", mosquitto)
+    push(owner, models[0], "doors", roll_out())
+    for blob in (owner.laptop.archive.folder / "blobs").iterdir():
+        blob.write_bytes(b"rot")
+    assert push(owner, models[1], "doors", roll_out()).send.keys() == {0, 1}
+
+
 def test_two_laptops_take_turns(mosquitto: str, made: Path, models: list[Path], tmp_path: Path) -> None:
     here, there = (own(made, tmp_path / name, mosquitto) for name in ("here", "there"))
     for i, owner in enumerate([here, there, there, here, there]):
@@ -320,6 +330,25 @@ def test_a_stranger_on_the_broker_is_replaced(mosquitto: str, made: Path, models
     with one_device(owner, tmp_path) as device:
         device.look_and_act()
         assert device.state.active == sha256(models[1])
+
+
+def test_a_keeper_and_a_laptop_that_sign_at_once(mosquitto: str, made: Path, models: list[Path], tmp_path: Path) -> None:
+    """Both sign the same version, and the laptop's is published last: nothing of it is lost."""
+    owner = own(made, tmp_path / "home", mosquitto)
+    push(owner, models[0], "doors", roll_out())
+    make_keeper(owner.laptop, tmp_path / "keeper")
+    beside = Laptop.load(tmp_path / "keeper")
+    beside.repository(lambda purpose: "door").sign_online()
+    push(owner, models[1], "doors", roll_out())
+    with beside.link("keeper") as link, one_device(owner, tmp_path) as device:
+        device.look_and_act()
+        keeper = Keeper(beside, lambda purpose: "door", link)
+        assert keeper.look() == "replaced" and keeper.look() == ""
+        device.look_and_act()
+        assert device.state.active == sha256(models[1])
+        push(owner, models[2], "doors", roll_out())
+        device.look_and_act()
+        assert device.state.active == sha256(models[2])
 
 
 def test_a_keeper_fills_an_empty_broker_and_renews(made: Path, models: list[Path], tmp_path: Path) -> None:
@@ -349,8 +378,10 @@ def test_a_keeper_fills_an_empty_broker_and_renews(made: Path, models: list[Path
             push(owner, models[2], "doors", roll_out())  # the laptop goes on above the keeper's version
             device.look_and_act()
             assert device.state.active == sha256(models[2])
+            keeper._now = lambda: 0.0
+            assert keeper.look() == "took over"
             link.publish(owner.laptop.topics.repository(META_TIMESTAMP), b"garbage", retain=True)
-            assert keeper.look() == "replaced"
+            assert keeper.look() == "replaced" and keeper.look() == ""
             device.look_and_act()
     with pytest.raises(TrustError, match="does not open"):
         Keeper(beside, lambda purpose: "wrong", Link.__new__(Link))

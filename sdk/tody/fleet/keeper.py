@@ -59,17 +59,23 @@ class Keeper:
             return done
 
     def _reconcile(self, there: bytes | None) -> str:
-        """The broker has another state than the folder: an empty, newer or older one, or one that is not sound."""
+        """The broker has another state than the folder: none, a newer or an older one, or one that is not sound.
+
+        What is newer here or there is brought together under a timestamp above both, for it may be that somebody signed
+        while this keeper did.
+        """
         done = "seeded"
         if there is not None:
             try:
-                done = "took over" if merge(self._repository, self._sink) else "replaced"
+                merge(self._repository, self._sink)
             except (TrustError, FileNotFoundError) as e:
-                done = "replaced"
                 self._say(f"what the broker has is not sound: {getattr(e, 'what', e)}")
-        if done != "took over":
-            publish(self._repository, self._sink)
-            self._ring()
+            if self._repository.timestamp == there:
+                return "took over"
+            self._repository.sign_online()
+            done = "replaced"
+        publish(self._repository, self._sink)
+        self._ring()
         return done
 
     def _ring(self) -> None:

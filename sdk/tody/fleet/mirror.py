@@ -33,7 +33,11 @@ def merge(archive: Archive, source: Source) -> bool:
         TrustError: what the source has was not signed for this fleet, or is damaged; nothing was taken over.
         OSError: the source cannot be reached.
     """
-    if one(source, f"meta/{TIMESTAMP}", 1 << 20) in (None, archive.timestamp):
+    there = one(source, f"meta/{TIMESTAMP}", 1 << 20)
+    if there == archive.timestamp:
+        for _ in ("documents", "chunks that they name"):
+            _bring(archive.named(), archive, source)  # what was damaged here
+    if there in (None, archive.timestamp):
         return False
     metadata = _proved(archive, source)
     _bring_blobs(metadata.values(), archive, source)
