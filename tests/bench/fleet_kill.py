@@ -52,9 +52,17 @@ class Scene:
     def command(self) -> list[str]:
         return command(self.folder / "store", *self.source, "--once")
 
-    def run(self, *prefix: str) -> int:
-        cache = environment(PYTHONPYCACHEPREFIX=str(self.folder / "cache"), PYTHONDONTWRITEBYTECODE="")
-        return subprocess.run([*prefix, *self.command], env=cache, capture_output=True).returncode
+    def run(self, *prefix: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*prefix, *self.command], env=self.environment, capture_output=True, text=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(PYTHONPYCACHEPREFIX=str(self.folder / "cache"), PYTHONDONTWRITEBYTECODE="")
+
+    def finish(self, model: str) -> None:
+        """Let the agent do all there is to do; the device must run this model in the end."""
+        done = self.run()
+        assert done.returncode == 0 and runs(self.folder / "store", model), done.stdout + done.stderr
 
     def reset(self) -> None:
         shutil.rmtree(self.folder / "store", ignore_errors=True)
@@ -68,7 +76,7 @@ class Scene:
         store = Store(FolderDisk(copy))
         assert store.state.running in (self.before, self.after) and store.has_model(store.state.running), store.state
         assert not store.lost and store.state.floors == store.state.floors.raised(**vars(self.floors)), store.state
-        assert self.run() == 0 and runs(self.folder / "store", self.after)
+        self.finish(self.after)
         assert (self.folder / "store/models" / f"{self.after}.tody").read_bytes() == self.content
         left = [path.name for path in (self.folder / "store").rglob("*") if path.name.startswith((".state", "tmp"))]
         assert not left, left
@@ -86,7 +94,7 @@ def prepare(folder: Path, model: bytes, following: bytes, url: str = "") -> Scen
     before = ask(model)
     (folder / "door").rename(folder / "store")
     scene = Scene(folder, before, "", b"", Floors(), () if url else ("--stick", str(folder / "stick")))
-    assert scene.run() == 0 and runs(folder / "store", before)
+    scene.finish(before)
     (folder / "store").rename(folder / "door")
     scene.floors = Store(FolderDisk(folder / "door")).state.floors
     scene.content, scene.after = following, ask(following)
@@ -97,7 +105,7 @@ def calls(scene: Scene, kinds: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     """Each call of these kinds with its number among its kind, from the first one that touches the store."""
     scene.reset()
     trace = scene.folder / "trace"
-    assert scene.run("strace", "-o", str(trace), "-e", f"trace={','.join(kinds)}") == 0
+    assert scene.run("strace", "-o", str(trace), "-e", f"trace={','.join(kinds)}").returncode == 0
     counts: Counter[str] = Counter()
     begun = False
     for line in trace.read_text().splitlines():
@@ -112,7 +120,7 @@ def kill_at(scene: Scene, kind: str, number: int) -> bool:
     """Kill the agent at a call; returns whether it came to that."""
     scene.reset()
     inject = ["-e", f"trace={kind}", "-e", f"inject={kind}:signal=KILL:when={number}"]
-    killed = scene.run("strace", "-o", "/dev/null", *inject) != 0
+    killed = scene.run("strace", "-o", "/dev/null", *inject).returncode != 0
     scene.check()
     return killed
 
@@ -120,8 +128,7 @@ def kill_at(scene: Scene, kind: str, number: int) -> bool:
 def kill_after(scene: Scene, seconds: float) -> bool:
     """Kill the agent after a time; returns whether it was still at work."""
     scene.reset()
-    cache = environment(PYTHONPYCACHEPREFIX=str(scene.folder / "cache"), PYTHONDONTWRITEBYTECODE="")
-    process = subprocess.Popen(scene.command, env=cache, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(scene.command, env=scene.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(seconds)
     process.kill()
     killed = process.wait() != 0

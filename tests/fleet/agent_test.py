@@ -104,8 +104,8 @@ def test_an_agent_that_starts_without_a_broker_waits_for_it(tmp_path: Path, door
     home = Home(tmp_path, f"mqtt://127.0.0.1:{port}")
     store = home.enrol()
     with agent(store) as process:
-        time.sleep(1.0)
-        assert process.poll() is None
+        wait_until(lambda: "no connection to mqtt://" in (store / "log").read_text())
+        assert process.poll() is None and "refused" in (store / "log").read_text()
         with running("mosquitto", tmp_path, port):
             model = home.ask(door.read_bytes())
             wait_until(lambda: runs(store, model))

@@ -31,9 +31,11 @@ from .reports import presence
 from .rollout import watched_by
 from .sender import Sender
 from .store import Store
+from .trouble import trouble
 from .world import FleetWorld
 
 POLL = 900.0  # seconds between two looks when nothing happens
+CONNECT = 2.0  # seconds that the first look waits for a connection
 TRIAL_TICK = 0.25  # seconds between two looks at the health of a model on trial
 TURN, TURN_EACH = 5.0, 0.25  # seconds until the results of others are read again, and more for each of them
 RETRY, LONGEST_RETRY = 2.0, 300.0  # seconds after a failure, doubled with each
@@ -92,6 +94,7 @@ class Agent:
         self._stopped = self._is_new = self._is_asked = self._restart = False
         self._look_at, self._restarted = 0.0, -RESTART
         self._failures = self._observed = 0
+        self._said = ""  # of what went wrong, so that a log is not filled with it
 
     def stop(self) -> None:
         """End `run` soon. May be called from anywhere."""
@@ -115,8 +118,8 @@ class Agent:
         with locked(self._folder), self._present():
             world, cycle = self._begin()
             with self._telemetry(), self._camera_process() as camera:
-                if once and self._options.stick is None:
-                    self._wake.wait(TIMEOUT)
+                if not (once and self._options.stick):
+                    self._wake.wait(TIMEOUT if once else CONNECT)
                 while not self._stopped:
                     self._wake.clear()
                     pause = self._turn(world, cycle, camera)
@@ -188,7 +191,7 @@ class Agent:
         if faults:
             self._failed(faults[0], world)
         elif looking:
-            self._failures = 0
+            self._failures, self._said = 0, ""
             if cycle.action == "wait" and world.wanted and world.wanted.turn == "later":
                 each = TURN_EACH * len(watched_by(world.wanted.desired, self._device.device))
                 self._look_at = time.monotonic() + (TURN + each) * random.uniform(0.75, 1.25)
@@ -197,8 +200,12 @@ class Agent:
         if isinstance(fault, MissingExtraError):
             raise fault
         world.distrust(fault)
-        if self._link.is_connected or self._failures == 0:
-            self._say(str(fault).replace("\n ", ";"))
+        text = str(fault).replace("\n ", ";")
+        if not self._link.is_connected:
+            text = f"no connection to {self._device.broker}: {trouble(self._link.address) or 'it is tried again by itself'}"
+        if text != self._said:
+            self._say(text)
+        self._said = text
         pause = min(LONGEST_RETRY, RETRY * 2**self._failures) * random.uniform(0.75, 1.25)
         self._failures = min(self._failures + 1, 20)
         self._look_at = time.monotonic() + pause
