@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -127,12 +128,12 @@ def _run(args: argparse.Namespace, out: Output) -> int:
             out.line(
                 f"demo broker ({name}) on mqtt://{args.listen}:{args.port}: no TLS, no keys, forgets everything; Ctrl-C ends it"
             )
-            return process.wait()
+            return _ended(process)
     folder = args.folder or laptop(args).folder / "broker"
     with running.configured(folder) as process:
         out.data({"folder": str(folder), "program": "mosquitto", "demo": False})
         out.line(f"mosquitto runs as {folder} says; Ctrl-C ends it")
-        return process.wait()
+        return _ended(process)
 
 
 def _show(args: argparse.Namespace, out: Output) -> int:
@@ -149,6 +150,15 @@ def _show(args: argparse.Namespace, out: Output) -> int:
         rows.append((entry["name"], state, f"{days:.0f}", entry["serial"]))
     for line in table(("NAME", "STATE", "DAYS", "SERIAL"), rows):
         out.line(line)
+    return 0
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the broker's end, which should come from the user alone."""
+    from ..errors import DeviceError
+
+    if code := process.wait():
+        raise DeviceError("the broker ended", f"with exit code {code}; it said why above", "is there another one on this port?")
     return 0
 
 
