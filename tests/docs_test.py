@@ -19,7 +19,12 @@ from tody.fleet.running import program
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
-NEEDS = {"start": ["cv2", "onnx"], "compress": ["cv2", "onnx"], "push": ["cv2", "onnx", "paho.mqtt", "tuf", "cryptography"]}
+NEEDS = {
+    "start": ["cv2", "onnx"],
+    "compress": ["cv2", "onnx"],
+    "flash": ["onnx", "serial"],
+    "push": ["cv2", "onnx", "paho.mqtt", "tuf", "cryptography"],
+}
 PORT = random.Random(os.getpid()).randrange(20000, 30000)  # and the next two
 NO_NETWORK = 6  # what `tody models get` ends with when pip or npm bring nothing
 

@@ -17,7 +17,7 @@ OS, IMAGE, TODY = 0, 1, 65  # groups
 MAX_TIMEOUT = 2.5  # seconds until a message is sent again, where the device has no work to do
 PATIENCE = 10.0  # seconds without a byte after which a line is given up
 TRIES = 40  # of one message, where bytes come but no sound answer
-_LEAST_WAIT, _LONGER = 0.06, 0.05  # seconds: for the first answer, and more for each one after it
+_LEAST_WAIT, _LONGER = 0.15, 0.05  # seconds: for the first answer, and more for each one after it
 _FIRST_SHARE = 0.05
 
 _HEADER = struct.Struct(">BBHHBB")

@@ -46,14 +46,15 @@ def emulator(board: Board, flash: Path, serial: str) -> tuple[list[str], dict[st
 
     Args:
         flash: the file that stands for its flash.
-        serial: "pty", or what QEMU's -serial takes, such as tcp:127.0.0.1:4000,server=on,wait=off.
+        serial: "pty", or what QEMU's -serial takes, such as tcp:127.0.0.1:4000,server=on,wait=off. Of the board "host": a
+            symbolic link that is made to its terminal.
 
     Raises:
         UsageError: the board is not emulated, or the emulator is not installed.
     """
     elf = board.build / "tody.elf"
     if board.name == "host":
-        return [str(elf)], {"TODY_FLASH": str(flash)}
+        return [str(elf)], {"TODY_FLASH": str(flash), **({} if serial == "pty" else {"TODY_LINE": serial})}
     if not board.qemu:
         raise UsageError(f"{board.name} cannot be run here", "no emulator is known for it", "tody firmware flash " + board.name)
     words = [w.format(flash=flash, serial=serial, elf=elf) for w in shlex.split(board.qemu)]
