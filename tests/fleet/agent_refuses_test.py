@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from agents import Home, agent, command, environment, runs, variant, wait_until
 from brokers import running
 from delta_test import model
 from fleets import desired, release
+from secure import ask, broker, enrol, make_fleet
 from transport_test import TOPICS, link
 
 from tody.cli.main import main
@@ -30,8 +32,10 @@ from tody.fleet.follow import read_state
 from tody.fleet.mqtt import WINDOW, BrokenRead
 from tody.fleet.needs import lacking
 from tody.fleet.publish import export
+from tody.fleet.revoke import revoke
 from tody.fleet.source import FolderSource
 from tody.fleet.store import Store
+from tody.fleet.trouble import trouble
 from tody.fleet.world import FleetWorld
 
 
@@ -188,3 +192,16 @@ def test_a_device_that_was_never_enrolled_is_told_what_to_do(tmp_path: Path, cap
     for damage in (b"{", b"[]", b'{"fleet": "home", "device": "a/b", "group": "g", "broker": "mqtt://localhost"}'):
         (tmp_path / "store/id/device.json").write_bytes(damage)
         assert main(["agent", "--store", store]) == 2
+
+
+def test_why_there_is_no_connection_is_found_out(tmp_path: Path) -> None:
+    (tmp_path / "laptop").mkdir()
+    laptop, store = make_fleet(tmp_path / "laptop"), tmp_path / "gate"
+    enrol(laptop, store, "gate")
+    address = load_device(store).address(store)
+    assert "refused" in trouble(address).lower()
+    with broker(laptop):
+        assert trouble(address) == ""
+        assert "mismatch" in trouble(replace(address, host="127.0.0.2"))
+        revoke(laptop, ask, "gate")
+        assert "revoked" in wait_until(lambda: trouble(address))

@@ -49,7 +49,7 @@ def unseeing(content: bytes) -> bytes:
     return format.write(file)
 
 
-def wait_until(what: Callable[[], object], seconds: float = 20.0) -> Any:
+def wait_until(what: Callable[[], object], seconds: float = 60.0) -> Any:
     """What it gives as soon as it is something."""
     end = time.monotonic() + seconds
     while not (found := what()):
