@@ -187,11 +187,9 @@ def chatter(device: str, chance: random.Random, now: float) -> Iterator[tuple[st
     if chance.random() < 0.7:
         for model in (MODEL, OTHER):
             yield TOPICS.result(model, device), result(code, int(now), chance.randrange(4))
-    if chance.random() < 0.3:
-        yield (
-            TOPICS.up(device, "metrics"),
-            json.dumps({"input_drift": chance.random(), "throttled": chance.randrange(2)}).encode(),
-        )
+    for _ in range(chance.randrange(4)):
+        sample = {"time": now - chance.randrange(99), "input_drift": chance.random(), "throttled": chance.randrange(2)}
+        yield TOPICS.up(device, "metrics"), json.dumps(sample).encode()
     if chance.random() < 0.1:
         yield TOPICS.up(device, "report"), chance.choice([b"{", b"[]", b'{"code": "x"}', b'{"observed": -1}', b""])
     if chance.random() < 0.05:
@@ -234,7 +232,7 @@ def test_events_and_devices_that_nobody_listed(chrome: Browser, site: Site) -> N
         assert chrome.eval("!document.getElementById('empty').hidden && !document.getElementById('no-rollouts').hidden")
         site.greet("stranger")
         chrome.until(f"{row('stranger', 'state')} === 'online'")
-        chrome.until("document.getElementById('alerts').innerText.includes('it is incomplete')")
+        chrome.until("document.getElementById('alerts').innerText.includes('is incomplete')")
         assert chrome.eval("document.getElementById('empty').hidden")
         event = {"type": "new", "before": {}, "after": {"label": "person", "top_score": 0.87, "frame_time": time.time()}}
         site.say("stranger", "event", event, retain=False)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def status(args: argparse.Namespace, out: Output) -> int:
     overview = overview_of(fleet)
     with viewer(fleet) as link, out.stages() as stages:
         Gatherer(overview, link).begin(lambda done, total: stages("reading", done, total))
-    _tell(overview, args.all, out)
+    _tell(overview, None if args.all else MOST, out)
     return 0
 
 
@@ -68,7 +69,7 @@ def watch(args: argparse.Namespace, out: Output) -> int:
             out.clear()
             if not link.is_connected:
                 out.line(f"no connection to {fleet.broker}: this is how it was")
-            _tell(overview, args.all, out)
+            _tell(overview, None if args.all else _room(overview), out)
             if end is not None and time.monotonic() >= end:
                 return 0
             time.sleep(args.every)
@@ -76,7 +77,14 @@ def watch(args: argparse.Namespace, out: Output) -> int:
             gatherer.take()
 
 
-def _tell(overview: Overview, list_all: bool, out: Output) -> None:
+def _room(overview: Overview) -> int:
+    """Devices, and alerts, that a terminal has lines for."""
+    rollouts = sum(len(_rollout(overview, standing)) for standing in overview.standings())
+    return max(3, min(MOST, (shutil.get_terminal_size().lines - rollouts - 7) // 2))
+
+
+def _tell(overview: Overview, most: int | None, out: Output) -> None:
+    """Print all there is, but of devices and of alerts at most so many."""
     now = time.time()
     out.data(overview.as_dict(now))
     if out.as_json:
@@ -89,16 +97,18 @@ def _tell(overview: Overview, list_all: bool, out: Output) -> None:
     alerts = overview.alerts(now)
     troubled = {alert.about for alert in alerts}
     devices = sorted(overview.devices.values(), key=lambda device: (device.name not in troubled, device.name))
-    shown = devices if list_all else devices[:MOST]
+    shown = devices[:most]
     out.line()
     for line in table(HEADER, [_row(overview, device, now) for device in shown]):
         out.line(line)
     if len(shown) < len(devices):
-        out.line(f"... and {len(devices) - len(shown)} more: --all lists them")
+        out.line(f"... and {len(devices) - len(shown)} more devices: --all lists them")
     if alerts:
         out.line()
-    for alert in alerts if list_all else alerts[:MOST]:
+    for alert in alerts[:most]:
         out.line(f"{alert.kind}: {alert.about}: {alert.text}")
+    if most is not None and len(alerts) > most:
+        out.line(f"... and {len(alerts) - most} more alerts")
 
 
 def _rollout(overview: Overview, standing: Standing) -> list[str]:

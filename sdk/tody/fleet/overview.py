@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .alerts import Alert, alerts_of
 from .documents import Desired, Release, name, sha256
 from .reports import CODES
 from .rollout import asked_of
-from .standing import Standing, kind_of, standing
+from .standing import Standing, standing
 from .topics import Topics
 
 KINDS = ("online", "report", "metrics")  # retained: what is read of each device, its presence first
@@ -29,8 +30,6 @@ MOST_METRICS = 100  # of one device
 MOST_EVENTS = 100  # of all
 MOST_RESULTS = 20  # releases of one device
 TIMESTAMP = "meta/timestamp.json"
-DRIFT = 0.25  # population stability index above which a distribution counts as changed
-SILENCE = 300.0  # seconds without a sign of life of a device that is said to be online
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Device:
         model: that it runs, and of its release `title` and `version`; `trial`: whether it has yet to prove itself.
         observed: the highest generation of the desired state that it has seen.
         code, why: how far it came with the model that it was last asked to run.
-        metrics: the newest, numbers only.
+        metrics: the newest, numbers only; `sampled`: when they were.
         unsound: messages of its that could not be understood.
     """
 
@@ -62,21 +61,8 @@ class Device:
     why: str = ""
     tody: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    sampled: float | None = None
     unsound: int = 0
-
-
-@dataclass(frozen=True)
-class Alert:
-    """Something that somebody should look at.
-
-    Attributes:
-        kind: offline, silent, failed, refused, behind, drift, throttled, unsound, unlisted, unread, halted or expiring.
-        about: the device, group or fleet.
-    """
-
-    kind: str
-    about: str
-    text: str
 
 
 class Overview:
@@ -138,15 +124,13 @@ class Overview:
             self.expires = _expires(payload)
             return self.expires is not None
         try:
-            if len(parts) == 4 and parts[0] == "d" and parts[2] == "up":
+            if len(parts) == 4 and parts[0] == "d" and parts[2] == "up" and parts[3] in (*KINDS, "event"):
                 device, kind = self._device(parts[1]), parts[3]
             elif len(parts) == 3 and parts[0] == "ro":
                 device, kind = self._device(parts[2]), "result"
             else:
                 return False
         except ValueError:
-            return False
-        if kind not in (*KINDS, "result", "event"):
             return False
         try:
             facts = _facts(payload)
@@ -169,6 +153,8 @@ class Overview:
                 results.pop(next(iter(results)))
         elif facts and kind == "event":
             self._event(device, facts, now)
+        elif facts and kind == "metrics":
+            self._metrics(device, facts, now)
         elif facts:
             _READERS[kind](device, facts)
         elif kind == "online":
@@ -181,6 +167,14 @@ class Overview:
                 raise ValueError("too many devices that nobody named")
             device = self.devices[name(text)] = Device(text)
         return device
+
+    def _metrics(self, device: Device, facts: dict[str, Any], now: float) -> None:
+        at = min(_number(facts.get("time"), now), now)
+        if at < (device.sampled or 0.0):  # sent late, after an outage
+            return
+        numbers = {key: _number(value, None) for key, value in list(facts.items())[:MOST_METRICS] if key != "time"}
+        device.metrics = {_text(key): value for key, value in numbers.items() if value is not None}
+        device.sampled = at
 
     def _event(self, device: Device, facts: dict[str, Any], now: float) -> None:
         after: dict[str, Any] = facts["after"] if isinstance(facts.get("after"), dict) else {}
@@ -220,45 +214,7 @@ class Overview:
 
     def alerts(self, now: float) -> list[Alert]:
         """What somebody should look at, the fleet first."""
-        found = []
-        if self.expires is not None and self.expires - now < 7 * 86400:
-            days = (self.expires - now) / 86400
-            text = f"the signatures expire in {days:.0f} days" if days > 0 else "the signatures have expired: no device updates"
-            found.append(Alert("expiring", self.topics.fleet, f"{text}; tody keeper renews them"))
-        if strangers := [device.name for device in self.devices.values() if not device.listed]:
-            text = f"{len(strangers)} devices speak that the device list does not name: it is incomplete"
-            found.append(Alert("unlisted", self.topics.fleet, text))
-        found += [Alert("halted", s.group, s.why) for s in self.standings() if s.state == "halted"]
-        for device in sorted(self.devices.values(), key=lambda device: device.name):
-            found += self._device_alerts(device, now)
-        return found
-
-    def _device_alerts(self, device: Device, now: float) -> list[Alert]:
-        def alert(kind: str, text: str) -> None:
-            found.append(Alert(kind, device.name, text))
-
-        found: list[Alert] = []
-        if device.online is False:
-            alert("offline", "it is not connected")
-        elif device.online is None and device.listed:
-            alert("unread", "it has never been heard of")
-        elif device.online and device.heard is not None and now - device.heard > SILENCE:
-            alert("silent", f"it is connected and has said nothing for {(now - device.heard) / 60:.0f} minutes")
-        code = self.result(device) or device.code
-        if kind_of(code) in ("failed", "refused"):
-            runs = f"it runs {self.title(device)}" if device.model else "it runs no model"
-            alert(kind_of(code), f"{code}: {device.why}; {runs}" if device.why else f"{code}; {runs}")
-        desired = self.desired.get(device.group or "")
-        if desired and device.observed is not None and device.observed < desired.generation and device.online:
-            alert("behind", f"it has seen generation {device.observed} of {desired.generation}")
-        drifted = {key: value for key, value in device.metrics.items() if key.endswith("drift") and value > DRIFT}
-        for key, value in drifted.items():
-            alert("drift", f"{key} {value:.2f} is above {DRIFT}")
-        if device.metrics.get("throttled", 0):
-            alert("throttled", "it slows down: heat, or a weak power supply")
-        if device.unsound:
-            alert("unsound", f"{device.unsound} of its messages could not be understood")
-        return found
+        return alerts_of(self, now)
 
     def as_dict(self, now: float) -> dict[str, Any]:
         """All of it, for programs."""
@@ -305,12 +261,7 @@ def _read_report(device: Device, facts: dict[str, Any]) -> None:
         setattr(device, key, value)
 
 
-def _read_metrics(device: Device, facts: dict[str, Any]) -> None:
-    numbers = {key: _number(value, None) for key, value in list(facts.items())[:MOST_METRICS] if key != "time"}
-    device.metrics = {_text(key): value for key, value in numbers.items() if value is not None}
-
-
-_READERS = {"online": _read_online, "report": _read_report, "metrics": _read_metrics}
+_READERS = {"online": _read_online, "report": _read_report}
 
 
 def _number(value: Any, default: Any) -> Any:

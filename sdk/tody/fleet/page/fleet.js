@@ -48,13 +48,14 @@ class Fleet {
   }
 
   take(topic, bytes, now, isRetained) {
-    const [, part, , kind] = topic.slice(this.prefix.length).match(/^(d|ro)\/([^/]+)\/(?:up\/)?([^/]+)$/) || [];
-    const [, release, name] = topic.slice(this.prefix.length).match(/^ro\/([^/]+)\/([^/]+)$/) || [];
-    const device = this.device(part === "ro" ? name : topic.split("/")[4]);
-    if (!part || !device || !topic.startsWith(this.prefix)) return;
+    if (!topic.startsWith(this.prefix)) return;
+    const [, teller, kind] = topic.slice(this.prefix.length).match(/^d\/([^/]+)\/up\/(online|report|metrics|event)$/) || [];
+    const [, release, tried] = topic.slice(this.prefix.length).match(/^ro\/([^/]+)\/([^/]+)$/) || [];
+    const device = this.device(teller || tried || "");
+    if (!device) return;
     try {
       const facts = parse(bytes);
-      if (part === "ro") this.result(device, release, facts);
+      if (tried) this.result(device, release, facts);
       else this.learn(device, kind, facts, now);
       const said = isRetained ? number(facts.time) : now;
       if (said !== null) device.heard = Math.max(device.heard || 0, Math.min(now, said));
@@ -96,7 +97,7 @@ class Fleet {
     }
     const sample = {time, ...pick(known, DRAWN)}, most = Math.min(MOST_SAMPLES, MOST_KEPT / this.devices.size);
     device.samples.push(sample);
-    if (device.sampled !== null && time < device.sampled) device.samples.sort((a, b) => a.time - b.time); // sent late
+    if (time < (device.sampled || 0)) device.samples.sort((a, b) => a.time - b.time); // sent late
     else Object.assign(device, {metrics: known, sampled: time});
     while (device.samples.length > most) device.samples.shift();
     this.gather(sample);
@@ -159,7 +160,7 @@ class Fleet {
     const end = days > 0 ? `expire in ${days.toFixed(0)} days` : "have expired: no device updates";
     if (days < 7) add("expiring", this.fleet, `the signatures ${end}; tody keeper renews them`);
     const strangers = this.devices.size - this.listed;
-    const unlisted = `${strangers} devices speak that the device list does not name: it is incomplete`;
+    const unlisted = `the device list is incomplete: it does not name ${strangers} that speak`;
     if (strangers) add("unlisted", this.fleet, unlisted);
     for (const each of this.standings()) if (each.state === "halted") add("halted", each.group, each.why);
     for (const device of this.devices.values()) this.deviceAlerts(device, now, (kind, text) => add(kind, device.name, text));
