@@ -59,7 +59,8 @@ def evaluate(
 
     Returns:
         map: {"map", "map50", "map75", "images", "boxes"}; top1: {"top1", "images"}; agreement: {"agreement", "cosine",
-        "sqnr_db", "images"} with the worst output's figures, and {"f1", "iou"} of detectors or {"argmax"} of classifiers.
+        "sqnr_db", "images"} with the worst output's figures, and {"f1", "same", "iou"} of detectors or {"argmax"} of
+        classifiers.
         Values from 0 to 1 but for decibels.
 
     Raises:
@@ -236,7 +237,7 @@ def _agreement(comparison: Comparison, things: Sequence[Path | Mapping[str, Any]
         report(i + 1, len(things))
     found = comparison.result()
     worst = {"cosine": min(o.cosine for o in found.outputs), "sqnr_db": min(o.sqnr_db for o in found.outputs)}
-    boxes = {"f1": found.boxes.f1, "iou": found.boxes.iou} if found.boxes else {}
+    boxes = {"f1": found.boxes.f1, "same": found.boxes.same, "iou": found.boxes.iou} if found.boxes else {}
     classes = {} if found.argmax is None else {"argmax": found.argmax}
     return {"agreement": found.score, **boxes, **classes, **worst, "images": len(things)}
 
