@@ -26,6 +26,8 @@ from transport_test import TOPICS, link
 
 from tody.cli.main import main
 from tody.errors import DeviceError
+from tody.fleet import agent as agent_module
+from tody.fleet.agent import Agent
 from tody.fleet.device import load_device, load_root
 from tody.fleet.disk import FolderDisk
 from tody.fleet.follow import read_state
@@ -192,6 +194,23 @@ def test_a_device_that_was_never_enrolled_is_told_what_to_do(tmp_path: Path, cap
     for damage in (b"{", b"[]", b'{"fleet": "home", "device": "a/b", "group": "g", "broker": "mqtt://localhost"}'):
         (tmp_path / "store/id/device.json").write_bytes(damage)
         assert main(["agent", "--store", store]) == 2
+
+
+def test_no_fault_ends_an_agent(quiet: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is there to start it again; what it did not expect is said and tried later."""
+    store, said = quiet.enrol(), []
+    one = Agent(load_device(store), store, say=said.append)
+    faults = iter([KeyError("odd"), RecursionError(), OSError("disk")])
+
+    def look(world: FleetWorld) -> None:
+        if fault := next(faults, None):
+            raise fault
+        one.stop()
+
+    monkeypatch.setattr(FleetWorld, "look", look)
+    monkeypatch.setattr(agent_module, "RETRY", 0.01)
+    assert one.run() == "run"
+    assert [text for text in said if "KeyError" in text] and said[-1] == "disk"
 
 
 def test_why_there_is_no_connection_is_found_out(tmp_path: Path) -> None:

@@ -255,11 +255,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def collected(faults: list[TodyError | OSError]) -> Iterator[None]:
-    """Failures that are no reason to end are put into the list."""
+    """Failures are put into the list. None is a reason to end: nobody is there to start the agent again."""
     try:
         yield
     except (TodyError, OSError) as e:
         faults.append(e)
+    except Exception as e:
+        faults.append(TodyError("tody itself failed", f"{type(e).__name__}: {e}", "please report it"))
 
 
 def _field(payload: bytes, key: str) -> object:

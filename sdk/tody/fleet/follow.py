@@ -12,12 +12,13 @@ import secrets
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import TodyError, UsageError
+from ..errors import UsageError
 from ..run.agreement import is_detector
 from ..run.classify import Classifier
 from ..run.detect import Detector
@@ -189,7 +190,7 @@ class Followed:
         self._tell("loading", model)
         try:
             look = self._load(model)
-        except (TodyError, OSError, MemoryError) as e:
+        except Exception as e:  # whatever it is, the old model goes on
             self._unloadable, self.fault = model, str(e).split("\n")[0][:300]
         else:
             self._used = _Used(model, look)
@@ -213,10 +214,8 @@ class Followed:
             self._shadow.close()
             self._shadow = None
         if part and beside and part[0] != beside and self._shadow is None:
-            try:
+            with suppress(Exception):  # a candidate may do no harm
                 self._shadow = Shadow(part[0], self._load(part[0]), beside, part[1])
-            except (TodyError, OSError, MemoryError):
-                return
 
     def _tell(self, state: str, loading: str | None = None) -> None:
         """Write the record. A disk that is full is no reason to stop looking."""

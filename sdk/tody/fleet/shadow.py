@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TodyError
 from ..run.detections import Detections
 from ..run.match import match
 from .disk import FolderDisk, discard, put
@@ -105,7 +104,7 @@ class Shadow:
                 (frame, found), self._waiting, self._busy = self._waiting, None, True
             try:
                 self._compare(frame, found)
-            except (TodyError, MemoryError):
+            except Exception:  # a candidate may do no harm
                 self._errors += 1
             finally:
                 self._busy = False
