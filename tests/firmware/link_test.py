@@ -26,7 +26,7 @@ from quantised import quantised
 
 from tody import format
 from tody.convert import convert
-from tody.errors import DeviceError
+from tody.errors import DeviceError, TrustError
 from tody.flash import client, frame
 from tody.flash.device import Device
 from tody.flash.flash import Report
@@ -164,6 +164,15 @@ def test_console_text_passes(host: str) -> None:
         said.append(b"one\r\ntwo\n")
         assert list(device.logs(0.2)) == ["one", "two"]
     assert texts == ["hello from below"]
+
+
+def test_older_models_are_refused(host: str, kws: Path, large: Path) -> None:
+    with connect(host) as device:
+        assert device.flash(str(kws), security=5).state == "confirmed" and device.security_floor() == 5
+        with pytest.raises(TrustError, match="confirmed 5"):
+            device.flash(str(large), security=4)
+        assert device.flash(str(large)).state == "confirmed"
+        assert device.flash(str(large), security=6).state == "confirmed" and device.security_floor() == 6
 
 
 def test_busy_port(host: str) -> None:

@@ -16,6 +16,7 @@ _OPTIONAL = (
     ("cv2", "camera", "cameras, clips, pictures"),
     ("onnx", "convert", "converting ONNX files"),
     ("pycocotools", "eval", "measuring mAP"),
+    ("serial", "serial", "microcontrollers"),
 )
 
 

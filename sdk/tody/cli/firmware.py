@@ -17,9 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("do", choices=_DOES, metavar="{list,build,run,flash}", help="what to do")
     parser.add_argument("board", nargs="?", help="a folder of firmware/boards; tody firmware list names them")
     parser.add_argument("--flash", metavar="FILE", help="run: the file that is the board's flash (default: BOARD.flash)")
-    parser.add_argument(
-        "--serial", default="pty", metavar="WHERE", help="run: its serial port, as QEMU names them; of host: a link to make (default: a new terminal)"
-    )
+    where = "run: its serial port, as QEMU names them; of host: a link to make (default: a new terminal)"
+    parser.add_argument("--serial", default="pty", metavar="WHERE", help=where)
     parser.add_argument("--volume", default="", metavar="FOLDER", help="flash: where the board's drive is mounted")
 
 

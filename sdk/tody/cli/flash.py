@@ -26,6 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--diff", action=argparse.BooleanOptionalAction, default=True, help="send only the parts that the device lacks"
     )
+    parser.add_argument(
+        "--security", type=int, metavar="N", help="number of this model: the device refuses lower ones once it is confirmed"
+    )
     parser.add_argument("--yes", action="store_true", help="also upload to a device that does not run tody, without any checks")
 
 
@@ -55,6 +58,7 @@ def _flash(args: argparse.Namespace, address: str, out: Output) -> Report:
     from ..models import find
 
     options = {"activate": not args.no_activate, "verify": args.verify, "diff": args.diff, "any_device": args.yes}
+    options["security"] = args.security
     with Device(address, on_text=lambda text: out.note(f"device: {text}")) as device, out.stages() as stages:
         for step in steps(device, str(find(args.model)), **options):
             stages(step.stage, step.done, step.total)

@@ -170,6 +170,11 @@ class Device:
             return [_image(i) for i in images]
         return [_slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
 
+    @_understood()
+    def security_floor(self) -> int:
+        """The lowest security number of a file that it still takes."""
+        return int(self._ask(READ, _SLOTS, {}, "list the slots")["floor"])
+
     def running(self) -> Slot | None:
         """The slot whose model runs."""
         return next((s for s in self.slots() if s.running), None)

@@ -76,7 +76,14 @@ def flash(device: Device, path: str, **options: Any) -> Report:
 
 
 def steps(
-    device: Device, path: str, *, activate: bool = True, verify: bool = False, diff: bool = True, any_device: bool = False
+    device: Device,
+    path: str,
+    *,
+    activate: bool = True,
+    verify: bool = False,
+    diff: bool = True,
+    any_device: bool = False,
+    security: int | None = None,
 ) -> Iterator[Step]:
     """Check that the device can run a model, send it, have it compared, tested and confirmed.
 
@@ -85,6 +92,8 @@ def steps(
         activate: let it run. Else it stays in its slot, ready.
         verify: read the checksums of all blocks back, beside the SHA-256 that the device compares anyway.
         diff: have the device copy what it holds already from its other slot.
+        security: number of the file, 0 to 2^32 - 1: once a model of a number is confirmed, the device refuses lower ones. None:
+            the lowest that it still takes.
         any_device: also upload to devices that speak SMP but do not run tody, which nothing can be asked of.
 
     Raises:
@@ -96,7 +105,7 @@ def steps(
     """
     name, data = _read(path)
     report = Report(name, len(data), hashlib.sha256(data).hexdigest())
-    work = _Work(device, name, data, report)
+    work = _Work(device, name, data, report, security)
     begin, sent = time.monotonic(), device.line.sent
     if any_device and not device.runs_tody:
         yield from work.upload(0, ())
@@ -123,8 +132,8 @@ def _read(path: str) -> tuple[str, bytes]:
 
 
 class _Work:
-    def __init__(self, device: Device, name: str, data: bytes, report: Report) -> None:
-        self.device, self.name, self.data, self.report = device, name, data, report
+    def __init__(self, device: Device, name: str, data: bytes, report: Report, security: int | None) -> None:
+        self.device, self.name, self.data, self.report, self.security = device, name, data, report, security
         self.sha256 = bytes.fromhex(report.sha256)
 
     def check(self) -> Iterator[Step]:
@@ -132,13 +141,16 @@ class _Work:
         info = self.device.info
         self.report.board = info.board
         fits.require(self.data, info, self.device.operators(), self.name)
+        if self.security is not None and self.security < (floor := self.device.security_floor()):
+            why = f"its number is {self.security}, the device has confirmed {floor}"
+            raise TrustError(f"{self.name} is older than what the device may run", why, "flash a newer model", code="rollback")
         yield Step("check", 1, 1)
 
     def bring(self, diff: bool, verify: bool) -> Iterator[Step]:
         """Have the file in a slot, and know that it is there."""
         slots = self.device.slots()
         running = next((s for s in slots if s.running), None)
-        self.report.already = any(s.sha256 == self.sha256 and s.state in ("ready", "trial", "confirmed") for s in slots)
+        self.report.already = any(self._is_mine(s) and s.state in ("ready", "trial", "confirmed") for s in slots)
         if not self.report.already:
             if running is not None and running.state == "trial":
                 self.device.back()  # an earlier flash was cut off before its test: what is not confirmed makes room
@@ -161,7 +173,7 @@ class _Work:
     def upload(self, base: int, copies: tuple[blocks.Copy, ...]) -> Iterator[Step]:
         """Send the file; without copies once more if what was copied turns out to be something else."""
         total = len(self.data)
-        upload = Upload(self.device.client, self.data, self.device.limit(), base, copies)
+        upload = Upload(self.device.client, self.data, self.device.limit(), base, copies, self.security)
         begin = time.monotonic()
         try:
             for done in upload.steps():
@@ -177,12 +189,15 @@ class _Work:
 
     def mine(self) -> Slot:
         """The slot that holds this file."""
-        slots = [s for s in self.device.slots() if s.sha256 == self.sha256]
+        slots = [s for s in self.device.slots() if self._is_mine(s)]
         if not slots:
             raise TrustError("the device does not hold the file", "no slot has its SHA-256", "flash once more")
         best = next((s for s in slots if s.running), slots[0])
         self.report.slot = best.index
         return best
+
+    def _is_mine(self, slot: Slot) -> bool:
+        return slot.sha256 == self.sha256 and self.security in (None, slot.security)
 
     def _verify(self, slot: int) -> None:
         _, block = self.device.checksums(slot, 0)

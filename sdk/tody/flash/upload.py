@@ -32,14 +32,18 @@ class Upload:
         limit: bytes that a message may have, without header.
         base: the slot that `copies` stand in.
         copies: what the device shall take from there.
+        security: number of the file; None: the lowest that the device still takes.
     """
 
-    def __init__(self, client: Client, data: bytes, limit: int, base: int = 0, copies: Sequence[Copy] = ()) -> None:
+    def __init__(
+        self, client: Client, data: bytes, limit: int, base: int = 0, copies: Sequence[Copy] = (), security: int | None = None
+    ) -> None:
         self.client, self.data, self.limit, self.base, self.copies = client, data, limit, base, list(copies)
         self.at = 0
         self.resumed = 0  # bytes that were there when it began
         self._sha = hashlib.sha256(data).digest()
         self._starts = [c.at for c in self.copies]
+        self._security = {} if security is None else {"sec": security}
         self._size = limit
 
     def steps(self) -> Iterator[int]:
@@ -65,7 +69,7 @@ class Upload:
 
     def _begin(self) -> int:
         """Announce the file, which has the slot erased unless it holds a part of this file. Returns where to go on."""
-        values = {"image": 0, "len": len(self.data), "off": 0, "sha": self._sha, "data": self.data[:_FIRST]}
+        values = {"image": 0, "len": len(self.data), "off": 0, "sha": self._sha, "data": self.data[:_FIRST], **self._security}
         try:
             return self._offset(self.client.ask(IMAGE, WRITE, _UPLOAD, values, "begin the upload", ERASE_SECONDS))
         except Refused as e:
