@@ -26,7 +26,7 @@ from quantised import quantised
 
 from tody import format
 from tody.convert import convert
-from tody.errors import DeviceError, TrustError
+from tody.errors import AccuracyError, DeviceError, TrustError
 from tody.flash import client, frame
 from tody.flash.device import Device
 from tody.flash.flash import Report
@@ -164,6 +164,32 @@ def test_console_text_passes(host: str) -> None:
         said.append(b"one\r\ntwo\n")
         assert list(device.logs(0.2)) == ["one", "two"]
     assert texts == ["hello from below"]
+
+
+def test_a_reset_in_the_middle(host: str, large: Path) -> None:
+    """The board starts anew while the laptop is sending: the upload goes on in the same command."""
+    with connect(host) as device:
+        reset = False
+        for step in device.flashing(str(large)):
+            if not reset and step.stage == "upload" and step.done > 60_000:
+                device.reset()
+                reset = True
+        assert reset and step.report and step.report.state == "confirmed"
+
+
+def test_a_failed_self_test_goes_back(host: str, kws: Path, tmp_path: Path) -> None:
+    file = format.read(kws.read_bytes())
+    file.blob = bytes(255 - b for b in file.blob)
+    wrong = tmp_path / "wrong.tody"
+    wrong.write_bytes(format.write(file))
+    with connect(host) as device:
+        device.flash(str(kws))
+        before = device.running()
+        with pytest.raises(AccuracyError, match="self-test"):
+            device.flash(str(wrong))
+        after = device.running()
+        assert before and after and before.sha256 == after.sha256
+        assert [s.state for s in device.slots() if not s.running] == ["broken"]
 
 
 def test_older_models_are_refused(host: str, kws: Path, large: Path) -> None:
