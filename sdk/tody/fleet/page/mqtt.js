@@ -13,6 +13,7 @@ const REASONS = {0x84: "it does not speak MQTT 5", 0x85: "it refuses the client'
   0x8e: "another page uses the same name, and each needs its own"};
 const CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, SUBSCRIBE = 8, SUBACK = 9, UNSUBSCRIBE = 10, PINGREQ = 12;
 const PINGRESP = 13, DISCONNECT = 14;
+const TWICE = "the connection breaks again and again: perhaps another page uses the same name, and each needs its own";
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 class Mqtt {
@@ -43,7 +44,7 @@ class Mqtt {
   lost() {
     const lasted = this.ready ? (Date.now() - this.since) / 1000 : 0;
     if (lasted > LASTING) this.tries = 0;
-    if (this.ready) this.why ||= "the connection broke";
+    if (this.ready) this.why ||= this.tries > 1 ? TWICE : "the connection broke";
     this.ready = false;
     for (const [, reject] of [...this.waiting.values(), ...this.pings]) reject(new Error("the connection broke"));
     const delay = DELAYS[Math.min(this.tries++, DELAYS.length - 1)];
