@@ -21,7 +21,6 @@ from tody.flash import boards, firmware
 from tody.flash.device import Device
 
 HERE = Path(__file__).resolve().parent
-FLASH_BYTES = {"riscv-virt": 32 << 20}  # where the emulator wants a file of its chips' size
 WAIT = 30.0  # seconds for a board to come up; the machine may be busy
 
 
@@ -92,9 +91,6 @@ def machine(board: boards.Board, flash: Path) -> Iterator[str]:
         with host(board.build / "tody.elf", flash) as address:
             yield address
         return
-    if not flash.exists() and board.name in FLASH_BYTES:
-        with flash.open("wb") as file:
-            file.truncate(FLASH_BYTES[board.name])
     port = free_port()
     with started(command(board, flash, port), flash):
         yield f"socket://127.0.0.1:{port}"

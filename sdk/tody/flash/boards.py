@@ -19,6 +19,7 @@ class Board:
 
     Attributes:
         usb: its ids, as vendor:product in hex.
+        flash_file: bytes of the file that stands for its flash, where the emulator wants it to be there; 0: it makes it.
         qemu: the command that emulates it, with {flash}, {serial} and {elf}; "": none.
         program: the command that puts firmware on it, with {elf}, {bin} and {uf2}; "": none.
     """
@@ -30,6 +31,7 @@ class Board:
     qemu: str
     program: str
     firmware: Path
+    flash_file: int = 0
 
     @property
     def build(self) -> Path:
@@ -81,6 +83,6 @@ def _read(path: Path, firmware: Path) -> Board:
         facts = parse(path.read_text())
         usb = tuple(str(i) for i in facts.get("usb", []))
         name, about, cpu, qemu, program = (str(facts.get(k, "")) for k in ("name", "about", "cpu", "qemu", "program"))
-        return Board(name, about, cpu, usb, qemu, program, firmware)
+        return Board(name, about, cpu, usb, qemu, program, firmware, int(facts.get("flash_file", 0)))
     except (OSError, ValueError, AttributeError) as e:
         raise UsageError(f"{path} cannot be read", str(e), "it is flat TOML: docs/adding.md") from e

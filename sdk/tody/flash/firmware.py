@@ -45,7 +45,7 @@ def emulator(board: Board, flash: Path, serial: str) -> tuple[list[str], dict[st
     """The command that runs a board's firmware here, and what its environment has besides.
 
     Args:
-        flash: the file that stands for its flash.
+        flash: the file that stands for its flash; made, empty, if the emulator wants it to be there.
         serial: "pty", or what QEMU's -serial takes, such as tcp:127.0.0.1:4000,server=on,wait=off. Of the board "host": a
             symbolic link that is made to its terminal.
 
@@ -60,6 +60,9 @@ def emulator(board: Board, flash: Path, serial: str) -> tuple[list[str], dict[st
     words = [w.format(flash=flash, serial=serial, elf=elf) for w in shlex.split(board.qemu)]
     if not shutil.which(words[0]):
         raise UsageError(f"{board.name} cannot be run here", f"{words[0]} was not found", "apt-get install qemu-system-arm")
+    if board.flash_file and not flash.exists():
+        with flash.open("wb") as file:
+            file.truncate(board.flash_file)
     return words, {}
 
 
