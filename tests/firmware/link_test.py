@@ -192,6 +192,17 @@ def test_a_failed_self_test_goes_back(host: str, kws: Path, tmp_path: Path) -> N
         assert [s.state for s in device.slots() if not s.running] == ["broken"]
 
 
+def test_a_trial_that_nobody_confirmed_makes_room(host: str, kws: Path, large: Path) -> None:
+    with connect(host) as device:
+        for path in (kws, large):
+            report = device.flash(str(path), activate=False)
+            device.activate(report.slot or 0)
+        running = device.running()
+        assert running and running.state == "trial"
+        assert device.flash(str(kws)).state == "confirmed"
+        assert device.flash(str(large)).state == "confirmed"
+
+
 def test_older_models_are_refused(host: str, kws: Path, large: Path) -> None:
     with connect(host) as device:
         assert device.flash(str(kws), security=5).state == "confirmed" and device.security_floor() == 5

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DeviceError, MemoryLimitError, ModelError, TodyError, UsageError
 from . import golden
@@ -34,6 +35,7 @@ _OVERHEAD = 12  # of a packet: length, header, CRC
 _UNKNOWN_BUFFER = 256  # where a device does not say how large a packet may be
 _BLOCKS_AT_ONCE = 256
 _RUN_SECONDS = 120.0
+_MOST = 1 << 16  # operators, of a device or a model; a device that tells of more is not believed
 _OPEN_SECONDS = 30.0
 _UNSUPPORTED, _MODEL = 8, 256
 _FITS = {13: "arena and scratch do not fit into its RAM", 7: "it lacks an operator"}  # by tody_status, without its sign
@@ -159,7 +161,7 @@ class Device:
             answer = self._ask(READ, _OPS, {"off": len(names)}, "list the operators")
             found = [str(n) for n in answer["ops"]]
             names += found
-            if not found or len(names) >= int(answer["n"]):
+            if not found or len(names) >= min(int(answer["n"]), _MOST):
                 return names
 
     @_understood()
@@ -242,8 +244,11 @@ class Device:
         for i in range(len(model.inputs)):
             self.write_input(i, model.input(i).tobytes())
         self.run_once()
-        outputs = {p.name: np.frombuffer(self.read_output(i), p.dtype).reshape(p.shape) for i, p in enumerate(model.outputs)}
+        outputs = {port.name: self._output(i, model.output(i)) for i, port in enumerate(model.outputs)}
         return outputs if len(outputs) > 1 else outputs[model.outputs[0].name]
+
+    def _output(self, index: int, like: NDArray[Any]) -> NDArray[Any]:
+        return np.frombuffer(self.read_output(index, like.nbytes), like.dtype).reshape(like.shape)
 
     def write_input(self, index: int, data: bytes) -> None:
         room = self.limit() - 32
@@ -257,14 +262,17 @@ class Device:
         return self.last_run_us
 
     @_understood()
-    def read_output(self, index: int) -> bytes:
+    def read_output(self, index: int, size: int) -> bytes:
+        """The bytes of an output, so many as it has."""
         data = b""
         while True:
             answer = self._ask(READ, _OUTPUT, {"i": index, "off": len(data)}, "give an output")
             if not answer["data"]:
                 raise ValueError("an output is cut off")
             data += bytes(answer["data"])
-            if len(data) >= int(answer["n"]):
+            if int(answer["n"]) != size or len(data) > size:
+                raise ValueError(f"an output of another size than {size}")
+            if len(data) == size:
                 return data
 
     @_understood()
@@ -274,7 +282,7 @@ class Device:
         while True:
             answer = self._ask(READ, _PROFILE, {"op": len(layers)}, "time an operator", _RUN_SECONDS)
             layers.append(Layer(str(answer["name"]), int(answer["us"])))
-            if len(layers) >= int(answer["n"]):
+            if len(layers) >= min(int(answer["n"]), _MOST):
                 return layers
 
     @_understood()

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import format
-from ..errors import AccuracyError, TodyError, TrustError, UsageError
+from ..errors import AccuracyError, TrustError, UsageError
 from . import blocks, fits
+from .client import Refused
 from .device import Device, Slot
 from .upload import Upload
 
@@ -152,8 +153,8 @@ class _Work:
         running = next((s for s in slots if s.running), None)
         self.report.already = any(self._is_mine(s) and s.state in ("ready", "trial", "confirmed") for s in slots)
         if not self.report.already:
-            if running is not None and running.state == "trial":
-                self.device.back()  # an earlier flash was cut off before its test: what is not confirmed makes room
+            if running is not None and running.state == "trial":  # an earlier flash was cut off before its test
+                self._back()
                 running = self.device.running()
             yield from self.upload(*self._known(running if diff else None))
         mine = self.mine()
@@ -167,7 +168,8 @@ class _Work:
         if base is None or len(self.data) < _DIFF_LEAST:
             return 0, ()
         _, block = self.device.checksums(base.index, 0)
-        checksums, block = self.device.checksums(base.index, base.file_bytes // block)
+        useful = min(base.file_bytes, 2 * len(self.data))
+        checksums, block = self.device.checksums(base.index, useful // block)
         return base.index, tuple(blocks.find(self.data, checksums, block))
 
     def upload(self, base: int, copies: tuple[blocks.Copy, ...]) -> Iterator[Step]:
@@ -228,5 +230,5 @@ class _Work:
     def _back(self) -> None:
         try:
             self.device.back()
-        except TodyError:  # there was no model before; the one that failed stays on trial, to end with the next start
+        except Refused:  # there was no model before: the one on trial runs until its starts are used up
             return

@@ -21,6 +21,7 @@ _FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 
 _UPLOAD, _COPY = 1, 4
 _BAD_STATE, _CORRUPT = 6, 9
 _RESTARTS = 5
+_VAIN = 2000  # pieces that bring nothing new; a restart may ask again for what has not reached the flash
 
 
 class Upload:
@@ -56,7 +57,7 @@ class Upload:
         self.at = self._begin()
         self.resumed = self.at if self.at > _FIRST else 0
         yield self.at
-        restarts = 0
+        restarts, highest, vain = 0, self.at, 0
         while self.at < len(self.data):
             try:
                 self.at = self._next()
@@ -65,6 +66,9 @@ class Upload:
                     raise _explained(e) from e
                 restarts += 1  # it was reset meanwhile: it knows from its journal how far it was
                 self.at = self._begin()
+            highest, vain = (self.at, 0) if self.at > highest else (highest, vain + 1)
+            if vain > _VAIN:
+                raise DeviceError("the upload does not get on", f"byte {highest} is as far as it came", "update the firmware")
             yield self.at
 
     def _begin(self) -> int:

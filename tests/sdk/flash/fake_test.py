@@ -159,6 +159,29 @@ def test_damaged_files_are_not_sent(device: Device, kws: Path, tmp_path: Path) -
     assert device.line.sent == 0
 
 
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ((65, 0, 1), {"ops": ["conv"] * 9000, "n": 1 << 60}),
+        ((1, 2, 1), {"off": 64}),
+        ((65, 0, 7), {"off": 0, "n": 1 << 60, "data": b"x"}),
+        ((65, 0, 9), {"name": "conv", "us": 1, "n": 1 << 60}),
+    ],
+)
+def test_a_device_without_end(device: Device, kws: Path, key: tuple[int, int, int], answer: Any) -> None:
+    """Answers that promise more for ever come to an end."""
+    if key[0] == 65 and key[2] > 1:
+        device.flash(str(kws))
+    device.line._device.commands[key] = lambda _: answer  # type: ignore[attr-defined]
+    if key == (65, 0, 9):
+        assert len(device.profile()) == 1 << 16
+        return
+    with pytest.raises((DeviceError, MemoryLimitError)):
+        if key == (65, 0, 7):
+            device.run(tody.load(kws), np.zeros(tody.load(kws).inputs[0].shape, np.float32))
+        device.flash(str(kws))
+
+
 def test_nonsense_from_a_device(device: Device, kws: Path) -> None:
     """Answers of other types than promised end as errors of the device."""
     commands: dict[Any, Any] = device.line._device.commands  # type: ignore[attr-defined]
