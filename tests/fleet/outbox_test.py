@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from tody.fleet.outbox import MOST_MESSAGE, Outbox
 
 SAMPLES, KILLS, MOST = 100_000, 20, 3 << 19
 OUTAGE = range(30_000, 75_000)  # samples during which nobody takes anything out
-# A camera process: it goes on where the file says that the last one came to.
+# A camera process: it goes on where the file says that the last one came to, with every line that it reads.
 CAMERA = """
 import sys
 from pathlib import Path
@@ -28,8 +27,10 @@ from outbox_test import MOST, SAMPLES, sample, total
 from tody.fleet.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), {"metrics": total}, MOST)
 while (done := outbox.last("metrics")) < SAMPLES:
-    outbox.add("metrics", [sample(i) for i in range(done + 1, min(done + 100, SAMPLES) + 1)])
-    print(outbox.last("metrics"), flush=True)
+    print(done, flush=True)
+    sys.stdin.readline()
+    outbox.add("metrics", [sample(i) for i in range(done + 1, min(done + 250, SAMPLES) + 1)])
+print(SAMPLES, flush=True)
 """
 
 
@@ -57,7 +58,7 @@ class Reader:
 
     def take(self, outbox: Outbox, forgetful: bool) -> None:
         """Take a batch; if forgetful, die before the outbox hears of it."""
-        batch = outbox.take("metrics")
+        batch = outbox.take("metrics", 1000)
         for last, samples, body in batch:
             first = last - samples + 1
             assert body["sum"] == (first + last) * samples // 2 and body["first"] == first
@@ -70,46 +71,59 @@ class Reader:
             outbox.sent("metrics", batch[-1].last)
 
 
-def start_camera(path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CAMERA, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-    )
+class Camera:
+    """The camera process. `done`: samples that were in the outbox when it last said so."""
+
+    def __init__(self, path: Path) -> None:
+        command, here = [sys.executable, "-c", CAMERA, str(path)], Path(__file__).parent
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here)
+        self.done = self.wait()
+
+    def go(self) -> None:
+        """Put in some more, beside what this process does."""
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def wait(self) -> int:
+        assert self._process.stdout
+        self.done = int(self._process.stdout.readline())
+        return self.done
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 def test_nothing_is_lost_by_kills_and_an_outage(tmp_path: Path) -> None:
     """100,000 samples, 20 kills of the camera process, an outage that the file is too small for, a sender that dies as well."""
     path, seed, reader = tmp_path / "telemetry.sqlite", random.Random(6), Reader()
-    kills = sorted(seed.sample(range(1000, SAMPLES - 1000), KILLS), reverse=True)
-    outbox = open_outbox(path)
-    most_messages = restarts = 0
-    camera = start_camera(path)
-    try:
-        while reader.last < SAMPLES:
-            line = camera.stdout.readline() if camera.stdout else ""
-            done = int(line) if line else SAMPLES
-            assert size(path) <= MOST
-            if kills and done >= kills[-1]:
-                time.sleep(seed.uniform(0, 0.005))  # anywhere within its next transactions
-                camera.send_signal(signal.SIGKILL)
-                camera.wait()
-                kills.pop()
-                restarts += 1
-                camera = start_camera(path)
-            if done in OUTAGE:
-                if seed.random() < 0.05:
-                    most_messages = max(most_messages, outbox.counts()["metrics"][0])
-                continue
-            forgetful = seed.random() < 0.1
+    kills = sorted(seed.sample(range(1000, SAMPLES - 1000), KILLS))
+    outbox, camera = open_outbox(path), Camera(path)
+    most_messages = killed = takes = 0
+    while reader.last < SAMPLES:
+        if camera.done < SAMPLES:
+            camera.go()
+        if killed < KILLS and camera.done >= kills[killed]:
+            time.sleep(seed.uniform(0, 0.02))  # anywhere within its next transactions
+            camera.kill()
+            killed, camera = killed + 1, Camera(path)
+        elif camera.done in OUTAGE:
+            most_messages = max(most_messages, outbox.counts()["metrics"][0])
+            camera.wait()
+        else:
+            takes += 1
+            forgetful = takes % 5 == 0
             reader.take(outbox, forgetful)
             if forgetful:
                 outbox.close()
                 outbox = open_outbox(path)
-    finally:
-        camera.kill()
-        camera.wait()
-    assert restarts == KILLS and reader.last == SAMPLES and reader.duplicates
+            if camera.done < SAMPLES:
+                camera.wait()
+        assert size(path) <= MOST
+    camera.kill()
+    assert killed == KILLS and reader.last == SAMPLES and reader.duplicates
     assert most_messages > 1000 and reader.messages < SAMPLES - len(OUTAGE) + 2 * most_messages
-    assert outbox.counts() == {} or reader.last == SAMPLES
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")

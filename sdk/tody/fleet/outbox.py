@@ -13,6 +13,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ MOST_BYTES = 4 << 20  # of the file with its journal
 MOST_MESSAGE = 8192  # bytes of one message
 SLACK = 768 << 10  # bytes of MOST_BYTES that are left to the journal
 STEP = 64  # messages merged in one transaction
-PATIENCE = 5.0  # seconds to wait while another process writes
+PATIENCE = 10.0  # seconds to wait while another process writes
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS kinds (kind TEXT PRIMARY KEY, last INTEGER NOT NULL, offered INTEGER NOT NULL) WITHOUT ROWID;
@@ -76,18 +77,16 @@ class Outbox:
         texts = [_encode(body) for body in bodies]
 
         def work(db: sqlite3.Connection) -> None:
-            with _transaction(db):
+            with self._transaction(db):
                 db.execute("INSERT OR IGNORE INTO kinds VALUES (?, 0, 0)", (kind,))
                 (last,) = db.execute("SELECT last FROM kinds WHERE kind = ?", (kind,)).fetchone()
                 rows = [(kind, last + i, 1, text) for i, text in enumerate(texts, 1)]
                 db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
                 db.execute("UPDATE kinds SET last = ? WHERE kind = ?", (last + len(texts), kind))
-            self._shorten_journal(db)
             while _live_bytes(db) > self._live:
-                with _transaction(db):
+                with self._transaction(db):
                     if not self._merge_some(db):
                         break
-                self._shorten_journal(db)
 
         self._do(work)
 
@@ -98,7 +97,7 @@ class Outbox:
             sql = "SELECT last, samples, body FROM messages WHERE kind = ? ORDER BY last LIMIT ?"
             if db.execute(sql, (kind, 1)).fetchone() is None:
                 return []  # without a lock: it is asked four times a second
-            with _transaction(db):
+            with self._transaction(db):
                 rows = db.execute(sql, (kind, most)).fetchall()
                 if rows:
                     db.execute("UPDATE kinds SET offered = ?1 WHERE kind = ?2 AND offered < ?1", (rows[-1][0], kind))
@@ -110,7 +109,7 @@ class Outbox:
         """Forget the messages up to this one: somebody else has them."""
 
         def work(db: sqlite3.Connection) -> None:
-            with _transaction(db):
+            with self._transaction(db):
                 db.execute("DELETE FROM messages WHERE kind = ? AND last <= ?", (kind, last))
 
         self._do(work)
@@ -125,11 +124,25 @@ class Outbox:
         sql = "SELECT kind, count(*), sum(samples) FROM messages GROUP BY kind"
         return self._do(lambda db: {kind: (count, samples) for kind, count, samples in db.execute(sql)})
 
+    @contextmanager
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
+        self._shorten_journal(db)
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
     def _shorten_journal(self, db: sqlite3.Connection) -> None:
-        """It grows while another process reads; wait for that one."""
-        journal = self._path.with_name(f"{self._path.name}-wal")
-        if journal.exists() and journal.stat().st_size > SLACK // 4:
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """It grows while another process reads, or shortens it itself; wait for that one."""
+        journal, end = self._path.with_name(f"{self._path.name}-wal"), time.monotonic() + PATIENCE
+        while journal.exists() and journal.stat().st_size > SLACK // 4 and time.monotonic() < end:
+            is_busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if is_busy:
+                time.sleep(0.01)
 
     def _merge_some(self, db: sqlite3.Connection) -> bool:
         """Merge the oldest messages of the commonest size in pairs; False if there is nothing to merge."""
@@ -186,7 +199,7 @@ class Outbox:
             db.execute("PRAGMA synchronous = FULL")  # every transaction is on the disk when it ends
             db.execute("PRAGMA wal_autocheckpoint = 32")
             db.executescript(SCHEMA)
-            with _transaction(db):
+            with self._transaction(db):
                 db.execute("INSERT INTO outbox SELECT ? WHERE NOT EXISTS (SELECT * FROM outbox)", (secrets.randbits(31),))
             (self.id,) = db.execute("SELECT id FROM outbox").fetchone()
         return self._db
@@ -209,18 +222,6 @@ class Outbox:
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
             self._path.replace(aside)
             self._note(f"{self._path} is damaged ({why}): set aside as {aside.name}, what waited in it is not told")
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
 
 
 def _live_bytes(db: sqlite3.Connection) -> int:
