@@ -40,9 +40,9 @@ with tody.follow(sys.argv[1], 1) as look:
 """
 
 
-def frames_lost(home: Home, store: Path, model: bytes, exchanges: int) -> tuple[int, int]:
-    """Frames that a script lost in windows with an exchange, and in as many without."""
-    lost = [0, 0]
+def frames_lost(home: Home, store: Path, model: bytes, exchanges: int) -> tuple[list[int], list[int]]:
+    """Frames that a script lost in each window with an exchange, and in as many without."""
+    lost: tuple[list[int], list[int]] = ([], [])
     with tody.follow(store, 1) as look, tody.Camera(f"fake://door?live=1&frames=0&fps={FPS}") as camera:
         for i in range(2 * exchanges):
             is_exchange = i % 2
@@ -56,7 +56,7 @@ def frames_lost(home: Home, store: Path, model: bytes, exchanges: int) -> tuple[
                 look(frame)
                 if time.monotonic() > end and (not is_exchange or look.model != used):
                     break
-            lost[is_exchange] += camera.dropped - before
+            lost[is_exchange].append(camera.dropped - before)
     return lost[1], lost[0]
 
 
@@ -116,7 +116,8 @@ def main() -> None:
             memory, cpu = agent_cost(process.pid, 20.0)
             print(f"agent: {memory:.1f} MB at most, {cpu:.2%} of a CPU while idle")
             lost = frames_lost(home, store, model, args.exchanges)
-            print(f"frames lost at {FPS} a second: {lost[0]} in {args.exchanges} exchanges, {lost[1]} in as long without")
+            told = f"{sum(lost[0])} in {args.exchanges} exchanges (at most {max(lost[0])} in one)"
+            print(f"frames lost at {FPS} a second: {told}, {sum(lost[1])} in as long without")
             with tody.follow(store, 1):
                 seconds = back_after(home, store, unseeing(model), None)
             print(f"a model that cannot be loaded: back {seconds:.2f} s after it came into use")
