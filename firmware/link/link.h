@@ -33,13 +33,13 @@ typedef enum tody_rc {
 } tody_rc;
 
 typedef struct tody_link_info {
-    const char *board, *cpu;  // "mps2-an386", "cortex-m4"
-    const char *kernels;      // name of the kernel set
-    uint32_t slot_bytes;      // the largest file
-    uint32_t arena_bytes;     // RAM for arena and scratch together
-    uint32_t uptime_ms, boots;
-    uint32_t security_floor;  // a file of a lower number is refused
-    bool safe;                // started without a model because of the last boots
+    const char *board, *cpu;    // "mps2-an386", "cortex-m4"
+    const char *kernels;        // name of the kernel set
+    uint32_t slot_bytes;        // the largest file
+    uint32_t arena_bytes;       // RAM for arena and scratch together
+    uint32_t uptime_ms, boots;  // since the start; starts that a model on trial has left
+    uint32_t security_floor;    // a file of a lower number is refused
+    bool safe;                  // started without a model because of the last boots
 } tody_link_info;
 
 typedef struct tody_link_slot {

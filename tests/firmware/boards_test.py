@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import powercut
 import pytest
 
 pytest.importorskip("onnx")
@@ -20,6 +21,7 @@ from zoo import separable
 
 import tody
 from tody.convert import convert
+from tody.errors import TodyError
 from tody.flash.device import Device
 from tody.golden import splitmix64
 
@@ -73,6 +75,23 @@ def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:
             if start == 0:
                 device.flash(str(small[0]))
             check_outputs(device, small[0], 1)
+
+
+def test_power_fails_while_flashing(small: list[Path], tmp_path: Path) -> None:
+    """The whole firmware: killed at a store of an upload, it runs the model before, and takes the new one in the end."""
+    board, flash = built("mps2-an386"), tmp_path / "flash.img"
+    powercut.build()
+    with machine(board, flash) as address, connect(address) as device:
+        device.flash(str(small[0]))
+    for n in (20, 1500, 3000, 4500):
+        with machine(board, flash, *powercut.plugin(n)) as address, connect(address) as device:
+            check_outputs(device, small[0], 1)
+            with pytest.raises(TodyError):
+                device.flash(str(small[1]))
+    with machine(board, flash) as address, connect(address) as device:
+        check_outputs(device, small[0], 1)
+        assert device.flash(str(small[1])).state == "confirmed"
+        check_outputs(device, small[1], 1)
 
 
 def test_pico(tmp_path: Path) -> None:

@@ -85,12 +85,12 @@ def host(elf: Path, flash: Path) -> Iterator[str]:
 
 
 @contextmanager
-def machine(board: boards.Board, flash: Path) -> Iterator[str]:
-    """A board that runs; its address."""
+def machine(board: boards.Board, flash: Path, *options: str) -> Iterator[str]:
+    """A board that runs, with further options of its emulator; its address."""
     if board.name == "host":
         with host(board.build / "tody.elf", flash) as address:
             yield address
         return
     port = free_port()
-    with started(command(board, flash, port), flash):
+    with started([*command(board, flash, port), *options], flash):
         yield f"socket://127.0.0.1:{port}"

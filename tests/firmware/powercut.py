@@ -56,13 +56,17 @@ def build() -> None:
         subprocess.run(command, check=True, capture_output=True)
 
 
+def plugin(n: int) -> list[str]:
+    """Options of QEMU that kill it at the n-th store into the flash."""
+    return ["-plugin", f"{BUILD / 'powercut.so'},base={FLASH_AT:#x},size={FLASH_BYTES:#x},n={n}"]
+
+
 def run(flash: Path, letter: str, cut: int = 0) -> str:
     """What the chip says until it ends, or until the `cut`-th store into its flash (0: none)."""
     words = shlex.split(boards.find(BOARD).qemu)
     words = [w.format(flash=flash, serial="stdio", elf=BUILD / "tody.elf") for w in words]
     words += ["-semihosting-config", "enable=on,target=native"]
-    if cut:
-        words += ["-plugin", f"{BUILD / 'powercut.so'},base={FLASH_AT:#x},size={FLASH_BYTES:#x},n={cut}"]
+    words += plugin(cut) if cut else []
     return subprocess.run(words, input=letter, capture_output=True, text=True, timeout=60).stdout
 
 

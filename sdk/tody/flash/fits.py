@@ -22,7 +22,7 @@ class Info:
         slot_bytes: the largest file.
         arena_bytes: RAM for the model, arena and scratch together.
         buffer_bytes: the largest packet.
-        uptime_ms, boots: since the start; starts since its journal began.
+        uptime_ms, boots: since the start; starts that a model on trial has left.
         safe: it started without a model because the last ones failed.
     """
 
