@@ -96,6 +96,15 @@ def test_a_fast_thing_at_few_frames_a_second() -> None:
     assert events == [] and tracker.counts == {"person": 1}
 
 
+def test_the_nearest_box_goes_on_with_a_track() -> None:
+    """Two that stand close, in whatever order the detector gives them."""
+    tracker = Tracker()
+    tracker.update(boxes((30, 50, "person", 0.8), (0, 50, "person", 0.8)), NOW)
+    before = {track.id: track.box[0] for track in tracker._tracks}
+    tracker.update(boxes((1, 50, "person", 0.8), (31, 50, "person", 0.8)), NOW + 0.1)
+    assert {track.id: track.box[0] - 1 for track in tracker._tracks} == before
+
+
 def test_labels_are_never_joined() -> None:
     tracker = Tracker()
     events = walk(tracker, 5, label="dog") + walk(tracker, 5, label="person", begin=NOW + 0.5)

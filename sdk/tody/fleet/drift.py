@@ -80,7 +80,7 @@ class Drift:
     def index(self, kind: str) -> float | None:
         """The population stability index of `input` or `confidence`; None while there is too little to compare."""
         then, now = self._then[kind], np.sum([np.zeros(BINS[kind]), *self._now[kind]], axis=0)
-        if self.is_learning or min(then.sum(), now.sum()) < ENOUGH[kind]:
+        if min(then.sum(), now.sum()) < ENOUGH[kind]:
             return None
         return stability(then, now)
 
