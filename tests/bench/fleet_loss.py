@@ -37,7 +37,7 @@ from tody.fleet.mqtt import Link
 from tody.fleet.signing import Owner
 
 INSIDE = "TODY_LOSSY_NAMESPACE"
-MTU = 1500
+MTU = 1500  # and no larger packets inside of the machine: the loss is of packets as they are on a wire
 LONGEST = 600.0  # seconds of one update
 
 
@@ -129,7 +129,7 @@ def update(laptop: Laptop, folder: Path, port: int, size: int, loss: int, cut: f
 
 
 def inside(args: argparse.Namespace) -> None:
-    run("ip", "link", "set", "lo", "mtu", str(MTU), "up")
+    run("ip", "link", "set", "lo", "mtu", str(MTU), "gso_max_segs", "1", "gso_max_size", str(MTU), "up")
     simdevice.Link = CountingLink  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as made:
         folder, port = Path(made), free_port()
