@@ -344,7 +344,7 @@ def test_a_pruned_student_learns_again(trained: Any) -> None:
     pruning = student.prune(0.4)
     assert pruning.fraction >= 0.4
     before = student.compile(pictures(200, 2)).accuracy.after
-    train.train(student, pictures(600), teacher=trained, epochs=4, rate=1e-2)
+    train.train(student, pictures(600), teacher=trained, epochs=6, rate=1e-2)
     student.quantise()
     train.train(student, pictures(600), teacher=trained, epochs=1)
     report = student.compile(pictures(200, 2))
@@ -365,6 +365,24 @@ def test_sparse_weights_stay_zero(trained: Any) -> None:
         blocks = data.reshape(-1, 4)
         assert (blocks == 0).all(1).mean() >= 0.5
     assert len(packed) == 2
+
+
+def test_masks_of_training_become_blocks_of_the_file() -> None:
+    layers = [nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, 4))
+    train.fit(module, pictures(300), epochs=3, rate=1e-2)
+    reports = []
+    for share in (0.0, 0.6):
+        student = train.Student(module, pictures(64)[0])
+        if share:
+            student.sparsify(share)
+        train.train(student, pictures(300), teacher=module, epochs=2, rate=1e-2)
+        student.quantise()
+        train.train(student, pictures(300), teacher=module, epochs=1)
+        reports.append(student.compile(pictures(200, 2)))
+    packs = [{t.pack for t in tody.load(report.content).file.tensors} for report in reports]
+    assert "blocks" not in packs[0] and "blocks" in packs[1]
+    assert reports[1].after.weight_bytes < 0.75 * reports[0].after.weight_bytes and reports[1].accuracy.drop <= 0.05
 
 
 def test_losses() -> None:
