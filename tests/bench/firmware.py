@@ -20,7 +20,6 @@ from tody.convert import convert
 from tody.golden import splitmix64
 
 BOARDS = ["mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547", "riscv-virt"]
-PICTURES = ("*.jpg", "*/*.jpg", "*/*/*.jpg")
 
 
 def inputs(model: tody.Model, pictures: list[Path], count: int) -> list[NDArray[np.generic]]:
@@ -61,6 +60,6 @@ def compare(name: str, sources: list[Path], pictures: list[Path], count: int) ->
 if __name__ == "__main__":
     where = Path(sys.argv[1])
     chosen = sys.argv[3:] or BOARDS
-    photos = [p for pattern in PICTURES for p in sorted((where.parent / "data").glob(pattern))]
+    photos = sorted((where.parent / "data").rglob("*.jpg"))
     for chosen_board in chosen:
         compare(chosen_board, sorted(where.glob("*_int8.tflite")), photos, int((sys.argv[2:] or ["20"])[0]))
