@@ -123,7 +123,10 @@ def _agree(plan: Plan, args: argparse.Namespace, out: Output) -> bool:
         out.note(f"{args.group} is paused: nobody begins before tody fleet resume {args.group}")
     if args.yes or out.as_json or not sys.stdin.isatty():
         return True
-    return input("Push it? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Push it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
