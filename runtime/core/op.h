@@ -17,6 +17,7 @@ typedef struct tody_call {
     const uint8_t *weights;
     const tody_kernels *kernels;
     const tody_parallel *parallel;  // never NULL
+    uint32_t pointer_bytes;         // of the machine that scratch is counted for
     uint8_t *scratch;               // what `scratch` asked for, aligned to TODY_ALIGN; shared by all threads
 } tody_call;
 

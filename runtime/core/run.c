@@ -24,6 +24,7 @@ tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
         .weights = model->file + tody_file_header(model)->weights_at,
         .kernels = model->setup.kernels,
         .parallel = model->setup.parallel ? model->setup.parallel : &one_thread,
+        .pointer_bytes = model->setup.pointer_bytes ? model->setup.pointer_bytes : (uint32_t)sizeof(void *),
         .scratch = model->scratch,
     };
 }
@@ -57,6 +58,7 @@ tody_tensor tody_out(const tody_call *call, uint32_t i) {
 }
 
 tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *scratch, size_t scratch_bytes) {
+    if (model->setup.pointer_bytes && model->setup.pointer_bytes != sizeof(void *)) return TODY_ERR_ARGUMENT;
     if (arena_bytes < model->need.arena_bytes || scratch_bytes < model->need.scratch_bytes) return TODY_ERR_MEMORY;
     if ((uintptr_t)arena % TODY_ALIGN || (uintptr_t)scratch % TODY_ALIGN) return TODY_ERR_ALIGN;
     if ((!arena && model->need.arena_bytes) || (!scratch && model->need.scratch_bytes)) return TODY_ERR_ARGUMENT;

@@ -94,6 +94,7 @@ typedef struct tody_setup {
     const tody_kernels *kernels;    // from tody_kernels_pick
     const tody_op *const *ops;      // NULL-terminated list; NULL: all operators of this build (tody_ops)
     const tody_parallel *parallel;  // NULL: one thread
+    uint32_t pointer_bytes;         // 0: this machine's. Another one's, 4 or 8: `need` is what it needs, for tody_open alone
 } tody_setup;
 
 // Memory a model needs, in bytes.

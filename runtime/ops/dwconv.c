@@ -36,13 +36,13 @@ static tody_status dwconv_check(const tody_call *call) {
 
 static uint32_t block_pixels(uint32_t taps) { return tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1); }
 
-static size_t pointers_per_thread(uint32_t taps) {
-    return tody_scratch_bytes((uint64_t)taps * block_pixels(taps) * sizeof(const void *)) / sizeof(const void *);
+static size_t thread_bytes(uint32_t taps, size_t pointer_bytes) {
+    return tody_scratch_bytes((uint64_t)taps * block_pixels(taps) * pointer_bytes);
 }
 
 static size_t pointer_bytes(const tody_call *call) {
     const uint32_t taps = tody_in(call, W).shape[0];
-    return tody_scratch_bytes((uint64_t)pointers_per_thread(taps) * sizeof(const void *) * tody_threads(call));
+    return tody_scratch_bytes((uint64_t)thread_bytes(taps, call->pointer_bytes) * tody_threads(call));
 }
 
 // The pointers of all threads, then one pixel of zeros.
@@ -58,7 +58,8 @@ static part part_of(const job *job, uint32_t task) {
 
 // Pointers to the columns under the windows of a part.
 static const void **gather(const job *job, part part, uint32_t thread) {
-    const void **a = (const void **)(void *)job->call->scratch + thread * pointers_per_thread(tody_taps(&job->slide.window));
+    const size_t bytes = thread_bytes(tody_taps(&job->slide.window), sizeof(const void *));
+    const void **a = (const void **)(void *)(job->call->scratch + thread * bytes);
     tody_slide_columns(&job->slide, part.first, part.pixels, a);
     return a;
 }

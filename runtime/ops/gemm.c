@@ -9,6 +9,7 @@
 enum {
     BLOCK_ROWS = 64,         // rows of A that meet one panel before the next panel is fetched
     BLOCK_BYTES = 1 << 18,   // of A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_POINTERS = 1024,   // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
     TASK_PRODUCTS = 200000,  // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,    // so that a slow core does not keep the others waiting
 };
@@ -44,17 +45,21 @@ static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
 }
 
 // At most; a whole number of the kernel's tiles.
-static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t depth) {
+static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype), fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
-    return tody_max_u32(tody_min_u32(fit, BLOCK_ROWS) / tile, 1) * tile;
+    const uint32_t most = tody_min_u32(BLOCK_POINTERS / taps, BLOCK_ROWS);
+    return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
 }
 
-static size_t pointers_per_thread(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
-    return tody_scratch_bytes((uint64_t)taps * block_rows(k, dtype, depth) * sizeof(const void *)) / sizeof(const void *);
+// Enough for a block, also of fewer taps: those of a part of a transposed convolution.
+static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t pointer_bytes) {
+    const uint64_t rows = block_rows(k, dtype, 1, depth), least = (uint64_t)taps * most_rows(k, dtype);
+    const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
+    return tody_scratch_bytes((all > least ? all : least) * pointer_bytes);
 }
 
 size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth) {
-    uint64_t bytes = (uint64_t)pointers_per_thread(call->kernels, dtype, taps, depth) * sizeof(const void *);
+    const uint64_t bytes = thread_bytes(call->kernels, dtype, taps, depth, call->pointer_bytes);
     return tody_scratch_bytes(bytes * tody_threads(call));
 }
 
@@ -65,7 +70,7 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
 
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
     const uint32_t together = most_panels(k, g->dtype);
-    cut c = {.blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->depth)), .parts = 1};
+    cut c = {.blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth)), .parts = 1};
     c.panels = tody_div_up(g->cols, TODY_PANEL);
     uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
     uint64_t most = (uint64_t)threads * TASKS_PER_THREAD;
@@ -209,8 +214,9 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
-    return (job){g, call->kernels, pointers_per_thread(call->kernels, g->dtype, g->taps, g->depth),
-                 cut_product(call->kernels, g, threads)};
+    const size_t pointers =
+        thread_bytes(call->kernels, g->dtype, g->taps, g->depth, sizeof(const void *)) / sizeof(const void *);
+    return (job){g, call->kernels, pointers, cut_product(call->kernels, g, threads)};
 }
 
 void tody_gemm_run(const tody_call *call, const tody_gemm *gemm) {

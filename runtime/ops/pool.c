@@ -36,9 +36,9 @@ static tody_status pool_check(const tody_call *call) {
     return call->in_count == 1 ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
-static size_t workspace_bytes(uint32_t taps, uint32_t channels) {
+static size_t workspace_bytes(uint32_t taps, uint32_t channels, size_t pointer_bytes) {
     uint64_t partial = taps > BLOCK_POINTERS ? 2 * (uint64_t)channels * sizeof(float) : 0;
-    return tody_scratch_bytes(sizeof(workspace) + partial);
+    return tody_scratch_bytes(BLOCK_POINTERS * (uint64_t)pointer_bytes + sizeof((workspace){0}.scale) + partial);
 }
 
 // The workspaces of all threads, then the pixel that stands for padding.
@@ -46,7 +46,8 @@ static size_t pool_scratch(const tody_call *call) {
     if (tody_in(call, 0).dtype == TODY_S8) return tody_pool_scratch_s8(call);
     const tody_pool_params *p = call->params;
     const uint32_t channels = tody_in(call, 0).shape[TODY_CHANNELS];
-    uint64_t threads = (uint64_t)workspace_bytes(tody_taps(&p->window), channels) * tody_threads(call);
+    const uint64_t each = workspace_bytes(tody_taps(&p->window), channels, call->pointer_bytes),
+                   threads = each * tody_threads(call);
     return tody_scratch_bytes(threads + (uint64_t)channels * sizeof(float));
 }
 
@@ -143,7 +144,7 @@ static void pool_run(const tody_call *call) {
         .pixels = tody_extent(&y, TODY_BATCH, TODY_CHANNELS),
         .block = tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1),
         .taps = taps,
-        .workspace_bytes = workspace_bytes(taps, channels),
+        .workspace_bytes = workspace_bytes(taps, channels, sizeof(const void *)),
     };
     float *outside = (float *)(void *)(call->scratch + tody_threads(call) * job.workspace_bytes);
     for (uint32_t i = 0; i < channels; i++) outside[i] = p->kind == TODY_POOL_MAX ? -__builtin_inff() : 0.0f;

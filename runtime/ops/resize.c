@@ -74,7 +74,7 @@ static size_t row_bytes(const tody_tensor *x) {
 static uint64_t thread_bytes(const tody_call *call) {
     const tody_tensor x = tody_in(call, X);
     const uint32_t taps = tody_max_u32(tody_in(call, ROW_INDEX).shape[1], tody_in(call, COLUMN_INDEX).shape[1]);
-    return (uint64_t)row_bytes(&x) + tody_scratch_bytes((uint64_t)taps * sizeof(const float *));
+    return (uint64_t)row_bytes(&x) + tody_scratch_bytes((uint64_t)taps * call->pointer_bytes);
 }
 
 static size_t resize_scratch(const tody_call *call) {

@@ -30,13 +30,14 @@ static size_t sums_bytes(const tody_kernels *k, uint32_t cols) {
 
 static size_t start_bytes(uint32_t cols) { return tody_scratch_bytes(tody_panels_length(cols) * sizeof(int32_t)); }
 
-static uint64_t thread_bytes(const tody_kernels *k, uint32_t cols, uint32_t taps) {
-    const uint64_t pointers = (uint64_t)taps * k->sparse_s8_rows * sizeof(const void *);
+static uint64_t thread_bytes(const tody_kernels *k, uint32_t cols, uint32_t taps, size_t pointer_bytes) {
+    const uint64_t pointers = (uint64_t)taps * k->sparse_s8_rows * pointer_bytes;
     return (words_bytes(k) + (uint64_t)sums_bytes(k, cols) + pointers + TODY_ALIGN - 1) / TODY_ALIGN * TODY_ALIGN;
 }
 
 size_t tody_sparse_scratch(const tody_call *call, uint32_t cols, uint32_t taps) {
-    return tody_scratch_bytes(start_bytes(cols) + thread_bytes(call->kernels, cols, taps) * tody_threads(call));
+    const uint64_t bytes = thread_bytes(call->kernels, cols, taps, call->pointer_bytes);
+    return tody_scratch_bytes(start_bytes(cols) + bytes * tody_threads(call));
 }
 
 static room room_of(const job *job, uint32_t thread) {
@@ -124,7 +125,7 @@ void tody_sparse_run(const tody_call *call, const tody_gemm *g) {
         .blocks = tody_blocks_of(g->w, g->cols, words),
         .start = (int32_t *)(void *)scratch,
         .thread = scratch + start_bytes(g->cols),
-        .thread_bytes = (size_t)thread_bytes(k, g->cols, g->taps),
+        .thread_bytes = (size_t)thread_bytes(k, g->cols, g->taps, sizeof(const void *)),
         .tiles = tody_div_up(g->rows, k->sparse_s8_rows),
         .panels = tody_div_up(g->cols, TODY_PANEL),
     };

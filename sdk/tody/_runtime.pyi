@@ -54,6 +54,14 @@ class Runtime:
     def clone(self) -> Runtime:
         """A model with its own activations that shares file, kernels and threads."""
 
+def need(file: Buffer, pointer_bytes: int) -> tuple[int, int]:
+    """Bytes of arena and of scratch on a machine with pointers of 4 or 8 bytes, one thread and the portable kernels.
+
+    Raises:
+        ModelError: the file is not sound.
+        UsageError: another number of bytes.
+    """
+
 def kernel_sets() -> list[str]:
     """Kernel sets that this build has and this CPU can run, best last."""
 

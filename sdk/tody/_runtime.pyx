@@ -36,6 +36,7 @@ cdef extern from "tody.h" nogil:
     ctypedef struct tody_setup:
         const tody_kernels *kernels
         const tody_parallel *parallel
+        uint32_t pointer_bytes
     ctypedef struct tody_need:
         size_t arena_bytes
         size_t scratch_bytes
@@ -294,6 +295,19 @@ cdef class Runtime:
     @property
     def scratch_bytes(self):
         return self.model.need.scratch_bytes
+
+
+def need(file, pointer_bytes):
+    """Bytes of arena and of scratch on a machine with pointers of 4 or 8 bytes, one thread and the portable kernels."""
+    if pointer_bytes not in (4, 8):
+        raise UsageError(f"pointer_bytes is {pointer_bytes}", "pointers have 4 or 8 bytes")
+    cdef _Shared shared = _Shared(file, 1, "portable")
+    cdef tody_model model
+    shared.setup.pointer_bytes = pointer_bytes
+    cdef tody_status status = tody_open(&model, shared.file, shared.file_bytes, &shared.setup)
+    if status != TODY_OK:
+        raise _refusal(status, model.fault, file)
+    return model.need.arena_bytes, model.need.scratch_bytes
 
 
 cdef object _refusal(tody_status status, uint32_t fault, file):

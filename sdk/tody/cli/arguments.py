@@ -143,6 +143,16 @@ def counts(text: str) -> int | list[int]:
     return values[0] if len(values) == 1 else values
 
 
+def add_ram(parser: argparse.ArgumentParser) -> None:
+    """How much RAM of a chip a model may take."""
+    parser.add_argument(
+        "--ram",
+        type=file_size,
+        metavar="SIZE",
+        help="what arena and scratch may take on a chip, such as 64K; exit 5 if they need more",
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .tody file, or a name of the cache (tody models)")
 

@@ -7,7 +7,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .arguments import count, counts, file_size, milliseconds, threshold
+from .arguments import add_ram, count, counts, file_size, milliseconds, threshold
 from .convert import add_facts, add_source, facts
 from .output import Output
 
@@ -79,6 +79,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--io", choices=("float32", "int8"), default="float32", help="dtype of inputs and outputs (default: float32)"
     )
     parser.add_argument("--coded", action="store_true", help="store the file coded: smaller, decoded when it is opened")
+    add_ram(parser)
     parser.add_argument(
         "--like", metavar="EARLIER", help="float model of the release before: its steps are kept, so that an update is small"
     )
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             coded=args.coded,
             target_size=args.target_size,
             latency=args.latency,
+            ram=args.ram,
             like=args.like,
             progress=stages,
             **facts(args),

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .arguments import bind, numbers, shape, size, threshold
+from .arguments import add_ram, bind, numbers, shape, size, threshold
 from .output import Output
 
 NAME = "convert"
@@ -55,6 +55,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=threshold, metavar="T", help="largest difference from the source, relative to an output's range"
     )
     parser.add_argument("--coded", action="store_true", help="store it in fewer bytes, which are decoded when it is loaded")
+    parser.add_argument(
+        "--io", choices=("float32", "int8"), default="float32", help="int8: inputs and outputs of a quantised model too"
+    )
+    add_ram(parser)
     parser.add_argument("--no-verify", action="store_true", help="do not run the source model to compare")
     parser.add_argument("--force", action="store_true", help="keep the result even if it differs by more; the report says so")
 
@@ -113,6 +117,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         target,
         **facts(args),
         coded=args.coded,
+        io=args.io,
+        ram=args.ram,
         check=not args.no_verify,
         tolerance=args.tolerance,
         force=args.force,

@@ -16,6 +16,11 @@ HELP = "show what a .tody file holds"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
+    parser.add_argument(
+        "--target",
+        metavar="BOARD|CPU|board.toml",
+        help="also what it needs of a chip, such as cortex-m4, and which boards can hold it",
+    )
     parser.add_argument("--labels", action="store_true", help="list every label")
 
 
@@ -81,6 +86,21 @@ def _sizes(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {size_text(part['stored'])}{plain[name]}" for name, part in parts)
 
 
+def _target_lines(wanted: dict[str, Any]) -> list[str]:
+    """What a chip must have, and a line for each board."""
+    ops = ", ".join(f"{op} {'/'.join(dtypes)}" for op, dtypes in wanted["operators"].items())
+    lines = [
+        f"  on chips    {wanted['target']}, {wanted['kernels']} kernels, pointers of 4 bytes",
+        f"  RAM         {wanted['ram']:,} bytes: {wanted['arena']:,} arena, {wanted['scratch']:,} scratch",
+        f"  flash       {wanted['flash']:,} bytes",
+        f"  needs       {ops}",
+    ]
+    for board in wanted["boards"]:
+        verdict = "; ".join(board["problems"]) or f"can hold it: {board['ram']:,} bytes of RAM, {board['slot']:,} of a slot"
+        lines.append(f"  {board['board']:11} {verdict}")
+    return lines
+
+
 def _dict(value: Any) -> dict[str, Any]:
     """The value, if the metadata has it as it should; an empty one otherwise, as the file may come from anywhere."""
     return value if isinstance(value, dict) else {}
@@ -91,12 +111,17 @@ def _list(value: Any) -> list[Any]:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    from .. import format
     from ..errors import ModelError
+    from ..flash.targets import demands
     from ..models import find
 
     path = find(args.model)
     try:
-        facts = _facts(path, path.read_bytes())
+        data = path.read_bytes()
+        facts = _facts(path, data)
+        if args.target:
+            facts["target"] = demands(bytes(format.plain(data)), args.target)
     except ModelError as e:
         raise ModelError(f"{path}: {e.what}", e.why, e.hint) from e
     out.data(facts)
@@ -122,4 +147,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.line(f"  labels      {len(labels)}: {_text(shown)}")
     for key, value in _dict(facts.get("provenance")).items():
         out.line(f"  {key:11} {_text(value)}")
+    for line in _target_lines(facts["target"]) if args.target else []:
+        out.line(line)
     return 0

@@ -13,16 +13,17 @@ import numpy as np
 
 from .. import format as fmt
 from ..convert import verify
+from ..convert.borders import integer_borders
 from ..convert.facts import describe, target_path
 from ..convert.finish import finish, try_decoder
 from ..convert.graph import Graph
 from ..convert.integers import to_integers
 from ..convert.lower import lower
+from ..convert.memory import lower_into, refuse_early
 from ..convert.optimise import optimise
 from ..convert.source import read_source
 from ..convert.sparse import sparse_weights
 from . import place, search, sensitivity, timing
-from .borders import integer_borders
 from .data import SAMPLES
 from .fallback import give_way, shortened
 from .halves import halve
@@ -57,6 +58,7 @@ def compress(
     coded: bool = False,
     target_size: int | None = None,
     latency: float | None = None,
+    ram: int | None = None,
     like: str | os.PathLike[str] | Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
@@ -98,6 +100,7 @@ def compress(
             (`search.py`).
         latency: milliseconds that a run may take on this machine with one thread: what int8 leaves of it is spent on layers
             that are more exact in float32, as measured here (`timing.py`).
+        ram: bytes of RAM that arena and scratch may take on a chip, as for `tody.convert`.
         like: an earlier model of the same structure, in float as `model` is: its ranges, factors, steps and rounding are used
             again, so that devices which have it, compressed with the same data and arguments, need few bytes for this one.
         shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
@@ -108,11 +111,11 @@ def compress(
         ModelError: the source is damaged, or computes values that are not numbers.
         UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
-        MemoryLimitError: the model cannot be made as small as `target_size`, or as quick as `latency`.
+        MemoryLimitError: the model cannot be made as small as `target_size`, as quick as `latency`, or needs more than `ram`.
     """
     widths = [weights] if isinstance(weights, int) else list(dict.fromkeys(weights))
     wanted = Wanted(
-        arithmetic, method, effort, io, prune, sparsity, coded or len(widths) > 1, target_size, latency, like is not None
+        arithmetic, method, effort, io, prune, sparsity, coded or len(widths) > 1, target_size, latency, like is not None, ram
     )
     wanted.check(widths, metric, max_drop)
     target = target_path(output, model)
@@ -125,6 +128,7 @@ def compress(
     job = prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))
     if prune:
         job.notes += _prune(job, prune)
+    refuse_early(job.graph, ram)
     tried = [_compressed(job, bits, wanted, earlier) for bits in widths]
     report = tried[0] if len(tried) == 1 else smallest(tried, max_drop)
     if arithmetic == "auto" and widths == [8] and not (prune or wanted.of_integers or force):
@@ -181,7 +185,7 @@ def _quantise(job: Job, settings: Settings, asked: Mapping[str, Any], coded: boo
         facts = integer_borders(graph, facts)
     feeds = verify.feeds(graph, facts.get("preprocess"))
     provenance = {"weights": settings.bits, **asked, **job.data.as_dict()}
-    content = finish(lower(graph)[0], job.source, facts, feeds, {"compressed": provenance}, coded)
+    content = finish(lower_into(graph, asked.get("ram"))[0], job.source, facts, feeds, {"compressed": provenance}, coded)
     if sparse := len(sparse_weights(graph)):
         graph.notes.append(f"{sparse} layers store only the blocks of weights that are not zero")
     return Made(content, layers_of(made), islands_of(graph, made, refused), graph.notes)

@@ -34,11 +34,12 @@ class Wanted:
     target_size: int | None
     latency: float | None
     like: bool
+    ram: int | None = None
 
     @property
     def of_integers(self) -> bool:
         """Whether something was asked for that only a model in integers has."""
-        return self.io == "int8" or self.sparsity > 0 or self.like or (self.target_size, self.latency) != (None, None)
+        return self.io == "int8" or self.sparsity > 0 or self.like or (self.target_size, self.latency, self.ram) != (None,) * 3
 
     @property
     def is_coded(self) -> bool:
@@ -47,7 +48,7 @@ class Wanted:
     def as_dict(self) -> dict[str, Any]:
         """For the report of a model in integers."""
         always = {name: getattr(self, name) for name in ("method", "effort", "io", "prune")}
-        given = {"sparsity": self.sparsity or None, "target_size": self.target_size, "latency": self.latency}
+        given = {"sparsity": self.sparsity or None, "target_size": self.target_size, "latency": self.latency, "ram": self.ram}
         return {**always, **{name: value for name, value in given.items() if value is not None}}
 
     def check(self, widths: Sequence[int], metric: str, max_drop: float) -> None:
@@ -65,7 +66,7 @@ class Wanted:
         for bits in widths:
             self._check_bits(bits)
         if self.arithmetic == "float32" and self.of_integers:
-            why = "io, sparsity, target_size, latency and like are of int8"
+            why = "io, sparsity, target_size, latency, ram and like are of int8"
             raise UsageError("arithmetic in float32 leaves nothing else to choose", why, "leave them out, or arithmetic='int8'")
 
     def _check_numbers(self) -> None:

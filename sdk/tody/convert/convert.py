@@ -12,13 +12,15 @@ import numpy as np
 
 from .. import format as fmt
 from .._runtime import Runtime
-from ..errors import AccuracyError
+from ..errors import AccuracyError, UsageError
 from . import verify
+from .borders import integer_borders
 from .facts import describe, target_path
 from .finish import finish, run_once, try_decoder
 from .graph import Graph
 from .integers import to_integers
 from .lower import lower
+from .memory import lower_into
 from .noise import noise
 from .optimise import optimise
 from .report import ConvertReport, macs
@@ -44,6 +46,8 @@ def convert(
     name: str | None = None,
     licence: str = "",
     coded: bool = False,
+    io: str = "float32",
+    ram: int | None = None,
     check: bool = True,
     tolerance: float | None = None,
     force: bool = False,
@@ -64,6 +68,9 @@ def convert(
         name: of the model; the source's file name without its ending otherwise.
         licence: of the model.
         coded: store the file in fewer bytes, which are decoded when the model is loaded instead of being used where they lie.
+        io: "int8": float32 inputs and outputs of a quantised model become int8 where a cast is all that stands between them
+            and integers; the others are noted.
+        ram: bytes of RAM that arena and scratch may take on a chip (`tody.memory`). To fit, a run may overwrite the inputs.
         check: compare with the source on seeded inputs.
         tolerance: largest difference allowed, relative to an output's range; None: 1e-4, more where the source itself computes
             in float16 or rounds activations as it runs (`Source.tolerance`), or four times what rounding does to the source
@@ -74,8 +81,11 @@ def convert(
         UsageError: an argument is wrong, or a shape is missing.
         ModelError: the source is damaged.
         UnsupportedError: the model needs what tody does not have; `nodes` lists all of it.
+        MemoryLimitError: it needs more than `ram`; the error names the layers.
         AccuracyError: the result differs from its source by more than the tolerance.
     """
+    if io not in ("float32", "int8"):
+        raise UsageError(f"there is no io {io!r}", "known are float32, int8")
     source = read_source(model)
     target = target_path(output, model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
@@ -91,7 +101,7 @@ def convert(
         licence=licence,
     )
     limit = _limit(source, tolerance, graph.rounded)
-    report = _compile(source, graph, facts, constants or {}, limit if check else None, coded)
+    report = _compile(source, graph, facts, constants or {}, limit if check else None, coded, io, ram)
     _judge(report, limit, source.judge, force)
     if decoder != "auto":
         try_decoder(report.content, facts)
@@ -101,21 +111,33 @@ def convert(
 
 
 def _compile(
-    source: Source, graph: Graph, facts: dict[str, Any], constants: Mapping[str, Array], limit: Limit | None, coded: bool
+    source: Source,
+    graph: Graph,
+    facts: dict[str, Any],
+    constants: Mapping[str, Array],
+    limit: Limit | None,
+    coded: bool,
+    io: str,
+    ram: int | None,
 ) -> ConvertReport:
     """Everything from the imported graph to the bytes of the file."""
     feeds = verify.feeds(graph, facts.get("preprocess"))
     optimise(graph)
     islands = to_integers(graph)
-    file, _ = lower(graph)
-    content = fmt.write(file)
-    runtime = Runtime(content)
+    inner, steps, golden = graph.copy(), verify.steps(graph), feeds
+    if io == "int8":
+        facts = integer_borders(graph, facts)
+        golden = verify.feeds(graph, facts.get("preprocess"))
+    file, _ = lower_into(graph, ram)
+    runtime = Runtime(fmt.write(file))
     names = [port["name"] for port in facts["outputs"]]
-    check = _Check(source, names, constants, runtime, limit, verify.steps(graph)) if limit else None
+    # What casts at the borders would give is compared where there are none: the source takes and gives float32.
+    checked_one = Runtime(fmt.write(lower(inner)[0])) if io == "int8" else runtime
+    check = _Check(source, names, constants, checked_one, limit, steps) if limit else None
     differences, against = check.differences(feeds) if check else ([], "")
     worst = max((d.relative for d in differences), default=0.0)
     checked = {"against": against, "max_error": float(f"{worst:.3g}")} if against and np.isfinite(worst) else {}
-    final = finish(file, source, facts, feeds, {"checked": checked} if checked else {}, coded)
+    final = finish(file, source, facts, golden, {"checked": checked} if checked else {}, coded)
     return ConvertReport(
         name=facts["name"],
         source=source.file,

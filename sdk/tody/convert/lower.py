@@ -14,16 +14,20 @@ from .rewrite import add_value
 from .sparse import sparse_weights
 
 
-def lower(graph: Graph) -> tuple[fmt.File, Plan]:
+def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[fmt.File, Plan]:
     """The content of the file for a graph, without metadata. Equal graphs give equal content.
+
+    Args:
+        keep_inputs: they keep their content during a run.
+        blocks: store weights as the blocks that are not zero where that is quicker.
 
     Raises:
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
-    where = plan(graph)
+    where = plan(graph, keep_inputs)
     file = fmt.File(arena_bytes=where.arena_bytes)
-    tensors = _Tensors(graph, where, file)
+    tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set())
     file.inputs = [tensors.index(name) for name in graph.inputs]
     for node in graph.nodes:
         if node.op != "reshape":
@@ -55,14 +59,14 @@ def part_borders(graph: Graph) -> None:
 class _Tensors:
     """Numbers the values in the order of their first use and lays the constants out, and behind them the scales."""
 
-    def __init__(self, graph: Graph, where: Plan, file: fmt.File) -> None:
+    def __init__(self, graph: Graph, where: Plan, file: fmt.File, sparse: set[str]) -> None:
         self._graph, self._where, self._file = graph, where, file
         self._indices: dict[str, int] = {}
         self._weights: list[bytes] = []
         self._weight_bytes = 0
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
-        self._sparse = sparse_weights(graph)
+        self._sparse = sparse
 
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""

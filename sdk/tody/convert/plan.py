@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .. import format as fmt
 from .graph import Graph, Node
+
+_ELEMENTWISE = ("unary", "lut", "softmax")  # of one input; softmax reads a row, or keeps it in scratch, before it writes one
+_SHUFFLED = 20000  # buffers that are placed in random orders, at most, to find a smaller plan
 
 
 @dataclass(eq=False)
@@ -37,19 +41,64 @@ class Plan:
     least_bytes: int
 
 
-def plan(graph: Graph) -> Plan:
-    """Plan the arena of a graph. Inputs keep their content during a run, outputs live to the end."""
-    buffers = list(_buffers(graph).values())
-    orders: list[Callable[[Buffer], tuple[object, ...]]] = [
+@dataclass(frozen=True)
+class Peak:
+    """What is alive while a node runs: `parts` are names of values and their bytes, largest first."""
+
+    node: Node
+    bytes: int
+    parts: tuple[tuple[str, int], ...]
+
+
+def plan(graph: Graph, keep_inputs: bool = True) -> Plan:
+    """Plan the arena of a graph. Outputs live to the end.
+
+    Args:
+        keep_inputs: they keep their content during a run. Else their memory is used again after their last use.
+    """
+    buffers = list(_buffers(graph, keep_inputs).values())
+    least = least_bytes(buffers)
+    best: tuple[int, dict[str, int]] | None = None
+    for order in _orders(buffers):
+        arena_bytes = place(order)
+        if best is None or arena_bytes < best[0]:
+            best = arena_bytes, {name: b.at for b in buffers for name in b.members}
+        if best[0] == least:
+            break
+    assert best is not None
+    return Plan(best[1], best[0], least)
+
+
+def peaks(graph: Graph, keep_inputs: bool = True) -> list[Peak]:
+    """What is alive at each node, as no plan can change."""
+    buffers = sorted(_buffers(graph, keep_inputs).values(), key=lambda b: (-b.bytes, b.name))
+    found = []
+    for i, node in enumerate(graph.nodes):
+        parts = tuple((b.name, b.bytes) for b in buffers if b.first <= i <= b.last)
+        found.append(Peak(node, sum(part[1] for part in parts), parts))
+    return found
+
+
+def _orders(buffers: list[Buffer]) -> Iterator[list[Buffer]]:
+    """Orders to place buffers in: large ones first, those that live long, those of the fullest moments, and then shuffles."""
+    full = {b.name: _fullest(b, buffers) for b in buffers}
+    keys: list[Callable[[Buffer], tuple[object, ...]]] = [
         lambda b: (-b.bytes, b.first, b.name),
         lambda b: (-b.bytes * (b.last - b.first + 1), b.first, b.name),
+        lambda b: (-full[b.name], -b.bytes, b.first, b.name),
+        lambda b: (b.first - b.last, -b.bytes, b.first, b.name),
     ]
-    results = []
-    for key in orders:
-        arena_bytes = place(sorted(buffers, key=key))
-        results.append((arena_bytes, {name: b.at for b in buffers for name in b.members}))
-    arena_bytes, at = min(results, key=lambda result: result[0])
-    return Plan(at, arena_bytes, least_bytes(buffers))
+    for key in keys:
+        yield sorted(buffers, key=key)
+    rng = random.Random(1)
+    order = sorted(buffers, key=keys[0])
+    for _ in range(_SHUFFLED // max(len(buffers), 1)):
+        yield sorted(order, key=lambda b: -b.bytes * rng.uniform(0.5, 1.5))
+
+
+def _fullest(buffer: Buffer, buffers: list[Buffer]) -> int:
+    """The bytes of all that a buffer has to share memory with, at once or not."""
+    return sum(b.bytes for b in buffers if b.first <= buffer.last and buffer.first <= b.last)
 
 
 def place(buffers: Iterable[Buffer], align: int = fmt.ARENA_ALIGN) -> int:
@@ -81,12 +130,12 @@ def least_bytes(buffers: Iterable[Buffer]) -> int:
     return most
 
 
-def _buffers(graph: Graph) -> dict[str, Buffer]:
+def _buffers(graph: Graph, keep_inputs: bool) -> dict[str, Buffer]:
     """One buffer per value, then shared where a node may write over its input or does nothing at all."""
     owner: dict[str, Buffer] = {}
     for name in graph.inputs:
         owner[name] = _buffer(graph, name, -1)
-        owner[name].last = len(graph.nodes)
+        owner[name].last = len(graph.nodes) if keep_inputs else 0
     for i, node in enumerate(graph.nodes):
         for made in node.outputs:
             if made is not None:
@@ -125,7 +174,7 @@ def _share(owner: dict[str, Buffer], a: str | None, b: str | None) -> None:
 
 def _writes_over(graph: Graph, owner: dict[str, Buffer], node: Node, time: int) -> str | None:
     """The input whose memory a node's output may take: same shape and dtype, read element by element, not needed any more."""
-    candidates = {"unary": node.inputs[:1], "binary": node.inputs}.get(node.op, [])
+    candidates = {"binary": node.inputs}.get(node.op, node.inputs[:1] if node.op in _ELEMENTWISE else [])
     if node.op in ("conv", "dwconv", "dense"):
         candidates = node.inputs[3:4]
     y = graph.values[node.outputs[0]] if node.outputs[0] is not None else None

@@ -21,6 +21,7 @@ class Board:
         usb: its ids, as vendor:product in hex.
         flash_file: bytes of the file that stands for its flash, where the emulator wants it to be there; 0: it makes it.
         qemu: the command that emulates it, with {flash}, {serial} and {elf}; "": none.
+        slot_bytes, ram_bytes: of a slot in flash, and of all RAM.
         program: the command that puts firmware on it, with {elf}, {bin} and {uf2}; "": none.
     """
 
@@ -32,6 +33,8 @@ class Board:
     program: str
     firmware: Path
     flash_file: int = 0
+    slot_bytes: int = 0
+    ram_bytes: int = 0
 
     @property
     def build(self) -> Path:
@@ -73,6 +76,17 @@ def find(name: str) -> Board:
     raise UsageError(f"there is no board {name!r}", "known are " + ", ".join(b.name for b in known), "docs/adding.md: a board")
 
 
+def read(path: Path) -> Board:
+    """The board of a file board.toml, in firmware/boards/BOARD of some checkout."""
+    return _read(path, path.resolve().parents[2])
+
+
+def operators(firmware: Path) -> list[str]:
+    """Names of those that firmware has unless it is built with others: OPS of firmware/Makefile."""
+    found = re.search(r"^OPS \?= (.+)$", (firmware / "Makefile").read_text(), re.M)
+    return found[1].split() if found else []
+
+
 def parse(text: str) -> dict[str, Any]:
     """The settings of a flat file of TOML: numbers, strings and lists, one a line."""
     return {m[1]: json.loads(m[2]) for m in re.finditer(r"^(\w+)\s*=\s*(.+?)\s*$", text, re.M)}
@@ -83,6 +97,7 @@ def _read(path: Path, firmware: Path) -> Board:
         facts = parse(path.read_text())
         usb = tuple(str(i) for i in facts.get("usb", []))
         name, about, cpu, qemu, program = (str(facts.get(k, "")) for k in ("name", "about", "cpu", "qemu", "program"))
-        return Board(name, about, cpu, usb, qemu, program, firmware, int(facts.get("flash_file", 0)))
+        sizes = (int(facts.get(k, 0)) for k in ("flash_file", "slot_bytes", "ram_bytes"))
+        return Board(name, about, cpu, usb, qemu, program, firmware, *sizes)
     except (OSError, ValueError, AttributeError) as e:
         raise UsageError(f"{path} cannot be read", str(e), "it is flat TOML: docs/adding.md") from e

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import format
+from .. import format, memory
 from .._runtime import Runtime
 from ..errors import MemoryLimitError
 
@@ -46,18 +46,17 @@ def problems(data: bytes, info: Info, operators: Sequence[str]) -> list[str]:
         data: a plain file that `tody.load` accepts.
         operators: names of those that the device has.
 
-    The scratch memory is that of this machine's portable kernels, of which half is taken for granted: pointers are half as
-    large on a chip. The device itself decides when it opens the model.
+    RAM is that of the portable kernels, with pointers of four bytes. The device itself decides when it opens the model.
     """
     header = format.read_header(data)
     runtime = Runtime(data, 1, "portable")
-    memory = runtime.arena_bytes + runtime.scratch_bytes // 2
+    ram = memory.need(data).ram
     missing = sorted(set(runtime.op_names) - set(operators))
     found = []
     if len(data) > info.slot_bytes:
         found.append(f"the file has {len(data):,} bytes, a slot {info.slot_bytes:,}")
-    if memory > info.arena_bytes:
-        found.append(f"it needs {memory:,} bytes of RAM, the device has {info.arena_bytes:,} for models")
+    if ram > info.arena_bytes:
+        found.append(f"it needs {ram:,} bytes of RAM, the device has {info.arena_bytes:,} for models")
     if missing:
         found.append(f"the device lacks the operators {', '.join(missing)}")
     if (header.major, header.minor) > info.format:

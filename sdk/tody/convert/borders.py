@@ -1,4 +1,4 @@
-"""Inputs and outputs in int8: a compressed graph without the casts at its borders."""
+"""Inputs and outputs in int8: a graph in integers without the casts at its borders."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..convert.graph import Graph
-from ..convert.rewrite import drop_dead, first_output
+from .graph import Graph
+from .rewrite import drop_dead, first_output
 
 
 def integer_borders(graph: Graph, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""A model into so much RAM: what may be given up for it, and, where it does not fit, which layers are to blame."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from .. import format as fmt
+from .. import memory
+from ..errors import MemoryLimitError
+from .graph import Graph
+from .lower import lower
+from .plan import Peak, Plan, peaks
+from .sparse import sparse_weights
+
+_SHOWN = 3  # layers, and values of each
+_NAME = 40  # characters
+_INT8 = 4  # int8 takes a quarter of float32
+
+
+def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
+    """As `lower`, of a model whose arena and scratch take at most `ram` bytes on a chip (memory.py); None: any number.
+
+    Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, and the content of inputs
+    after a run.
+
+    Raises:
+        MemoryLimitError: it needs more.
+    """
+    if ram is None:
+        return lower(graph)
+    choices = [True, False] if sparse_weights(graph) else [True]
+    for keep_inputs in (True, False):
+        for blocks in choices:
+            file, where = lower(graph, keep_inputs, blocks)
+            need = memory.need(fmt.write(file))
+            if need.ram <= ram:
+                graph.notes += _given_up(keep_inputs, blocks, need)
+                return file, where
+    raise _error(peaks(graph, keep_inputs=False), graph, ram, need)
+
+
+def refuse_early(graph: Graph, ram: int | None) -> None:
+    """Raise MemoryLimitError if a float graph needs more than `ram` even where all of it becomes int8."""
+    if ram is None:
+        return
+    found = [
+        Peak(p.node, p.bytes // _INT8, tuple((name, size // _INT8) for name, size in p.parts))
+        for p in peaks(graph, keep_inputs=False)
+    ]
+    most = max((p.bytes for p in found), default=0)
+    if most > ram:
+        raise _error(found, graph, ram, memory.Need(most, 0))
+
+
+def _given_up(keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
+    notes = [f"on a chip it takes {need.ram:,} bytes of RAM: {need.arena:,} arena, {need.scratch:,} scratch"]
+    if not keep_inputs:
+        notes.append("to fit, a run overwrites the inputs: fill them before each")
+    if not blocks:
+        notes.append("to fit, no weights are stored as blocks: those need more scratch")
+    return notes
+
+
+def _error(found: list[Peak], graph: Graph, ram: int, need: memory.Need) -> MemoryLimitError:
+    """Which layers need more than what the scratch leaves, and what would help."""
+    worst = sorted((p for p in found if p.bytes > ram - need.scratch), key=lambda p: -p.bytes)
+    rows = [_row(peak, graph) for peak in worst[:_SHOWN]]
+    if len(worst) > _SHOWN:
+        rows.append(f"and {len(worst) - _SHOWN} more layers")
+    parts = f"arena {need.arena:,}, scratch {need.scratch:,}" if need.scratch else f"arena {need.arena:,}, in int8"
+    what = f"the model needs {need.ram:,} bytes of RAM, {ram:,} are allowed"
+    return MemoryLimitError(what, "; ".join([parts, *rows]), _hint(worst or found, graph, bool(need.scratch)))
+
+
+def _row(peak: Peak, graph: Graph) -> str:
+    parts = [f"{_short(name)} {'x'.join(map(str, graph.values[name].shape))} {size:,}" for name, size in peak.parts[:_SHOWN]]
+    more = [f"{len(peak.parts) - _SHOWN} more"] if len(peak.parts) > _SHOWN else []
+    return f"{peak.node.op} {_short(peak.node.outputs[0] or '')} needs {peak.bytes:,} ({' + '.join([*parts, *more])})"
+
+
+def _short(name: str) -> str:
+    """The end of a name, which tells more than its beginning."""
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
+
+
+def _hint(worst: list[Peak], graph: Graph, measured: bool) -> str:
+    """What makes the values smaller that are alive in these layers."""
+    floats = {name for peak in worst for name, _ in peak.parts if graph.values[name].dtype == "float32"}
+    hints = ["a smaller input (--shape)"]
+    if measured and floats & {*graph.inputs, *graph.outputs}:
+        hints.append("inputs and outputs in int8 (--io int8)")
+    if measured and floats - {*graph.inputs, *graph.outputs}:
+        hints.append("int8 (tody compress)")
+    return ", ".join(hints)
