@@ -33,7 +33,7 @@ uint32_t random_below(dice *r, uint32_t end);  // 0 .. end - 1
 float random_float(dice *r);                   // within [-1, 1]
 void random_fill(dice *r, float *x, size_t count);
 
-// memory.c: memory that ends at a page nobody may touch. A stray read ends the program, with the case printed.
+// host.c: memory that ends at a page nobody may touch. A stray read ends the program, with the case printed.
 void memory_start(void);                      // once
 void memory_reset(void);                      // before each case: everything is free again
 void *memory_take(size_t bytes);              // ends at the fence, except for what alignment to 4 bytes takes

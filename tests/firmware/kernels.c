@@ -1,0 +1,66 @@
+// kernels.c - the int8 kernels of a microcontroller's set against portable, on the chip itself: tests/kernels without pages.
+// SPDX-License-Identifier: Apache-2.0
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/check.h"
+
+enum { TRIES = 60, PENS = 24, PEN_BYTES = 1 << 19, ROOM = PENS * PEN_BYTES };
+
+extern const tody_kernels tody_kernels_cortexm;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_cortexm, NULL};
+
+static _Alignas(16) uint8_t room[ROOM];
+static uint32_t taken;
+static char at_hand[256];
+
+void memory_start(void) {}
+void memory_reset(void) { taken = 0; }
+
+void *memory_take(size_t bytes) {
+    if (taken == PENS || bytes > PEN_BYTES) abort();
+    return room + ++taken * PEN_BYTES - bytes;
+}
+
+void describe(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(at_hand, sizeof at_hand, format, list);
+    va_end(list);
+}
+
+bool wrong(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    printf("FAIL %s: ", at_hand);
+    vprintf(format, list);
+    printf("\n");
+    va_end(list);
+    return false;
+}
+
+double time_of(void (*run)(void *context), void *context) {
+    (void)run, (void)context;
+    abort();  // nobody measures here
+}
+
+static bool is_filled(const slot *s) {
+    void (*function)(void);
+    memcpy(&function, (const char *)&tody_kernels_cortexm + s->at, sizeof function);
+    return function != NULL;
+}
+
+int main(void) {
+    int slots = 0, failures = 0;
+    for (const slot *s = integer_slots; s->name; s++) {
+        if (!is_filled(s)) continue;
+        slots++;
+        for (uint64_t seed = 1; seed <= TRIES; seed++) {
+            memory_reset();
+            if (!s->check(&tody_kernels_cortexm, seed)) failures++;
+        }
+    }
+    printf("%s: %d slots, %d failures\n", tody_kernels_cortexm.name, slots, failures);
+    return failures != 0;
+}

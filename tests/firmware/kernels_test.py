@@ -1,0 +1,48 @@
+"""The kernels of microcontrollers against portable ones, on emulated chips: equal bytes."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ["tests/firmware/kernels.c", "tests/kernels/memory.c", "tests/kernels/integers.c", "runtime/core/pick.c"]
+SOURCES += ["runtime/kernels/portable/*.c", "runtime/kernels/cortexm/*.c"]
+FOLDERS = ["tests", "tests/kernels", "runtime", "runtime/include", "runtime/core"]
+# Chip -> compiler flags, machine, its large RAM.
+CHIPS = {
+    "cortex-m4": (["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "mps2-an386", 0x21000000),
+    "cortex-m7": (["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"], "mps2-an500", 0x60000000),
+    "without FPU": (["-mcpu=cortex-m4", "-mfloat-abi=soft"], "mps2-an386", 0x21000000),
+}
+
+
+def build(chip: str, folder: Path) -> Path:
+    """A program with the C library picolibc, whose input and output the emulator provides."""
+    flags, _, ram = CHIPS[chip]
+    memory = {"__flash": 0, "__flash_size": 1 << 22, "__ram": ram, "__ram_size": 15 << 20, "__stack_size": 1 << 14}
+    command = ["arm-none-eabi-gcc", "-O2", "-std=c11", "-mthumb", "-Wall", "-Wextra", "-ffp-contract=off", *flags]
+    command += ["--specs=picolibc.specs", "--oslib=semihost", "--crt0=hosted"]
+    command += [f"-Wl,--defsym={name}={value:#x}" for name, value in memory.items()]
+    command += [f"-I{folder}" for folder in FOLDERS] + [str(p) for pattern in SOURCES for p in sorted(ROOT.glob(pattern))]
+    program = folder / "kernels.elf"
+    done = subprocess.run([*command, "-o", str(program), "-lm"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_kernels_agree_with_portable(chip: str, tmp_path: Path) -> None:
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    if not Path("/usr/lib/picolibc/arm-none-eabi").exists():
+        pytest.skip("picolibc-arm-none-eabi is not installed")
+    emulator = ["qemu-system-arm", "-M", CHIPS[chip][1], "-nographic", "-monitor", "none", "-serial", "none"]
+    emulator += ["-semihosting-config", "enable=on,target=native", "-kernel", str(build(chip, tmp_path))]
+    done = subprocess.run(emulator, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "dsp: 2 slots, 0 failures" in done.stdout + done.stderr, done.stdout + done.stderr
