@@ -11,6 +11,7 @@ from . import views
 from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
 from .rewrite import add_value
+from .schedule import schedule
 from .sparse import sparse_weights
 
 
@@ -25,6 +26,7 @@ def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
+    graph = schedule(graph, keep_inputs)
     where = plan(graph, keep_inputs)
     file = fmt.File(arena_bytes=where.arena_bytes)
     tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set())

@@ -9,6 +9,7 @@ from ..errors import MemoryLimitError
 from .graph import Graph
 from .lower import lower
 from .plan import Peak, Plan, peaks
+from .schedule import schedule
 from .sparse import sparse_weights
 
 _SHOWN = 3  # layers, and values of each
@@ -35,7 +36,7 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
             if need.ram <= ram:
                 graph.notes += _given_up(keep_inputs, blocks, need)
                 return file, where
-    raise _error(peaks(graph, keep_inputs=False), graph, ram, need)
+    raise _error(peaks(schedule(graph, keep_inputs=False), keep_inputs=False), graph, ram, need)
 
 
 def refuse_early(graph: Graph, ram: int | None) -> None:
@@ -44,7 +45,7 @@ def refuse_early(graph: Graph, ram: int | None) -> None:
         return
     found = [
         Peak(p.node, p.bytes // _INT8, tuple((name, size // _INT8) for name, size in p.parts))
-        for p in peaks(graph, keep_inputs=False)
+        for p in peaks(schedule(graph, keep_inputs=False), keep_inputs=False)
     ]
     most = max((p.bytes for p in found), default=0)
     if most > ram:

@@ -11,7 +11,8 @@ from .. import format as fmt
 from .graph import Graph, Node
 
 _ELEMENTWISE = ("unary", "lut", "softmax")  # of one input; softmax reads a row, or keeps it in scratch, before it writes one
-_SHUFFLED = 20000  # buffers that are placed in random orders, at most, to find a smaller plan
+_SHUFFLES = 200  # random orders, at most, to find a smaller plan; fewer of many buffers
+_PAIRS = 2_000_000  # of buffers that are compared in all of them
 
 
 @dataclass(eq=False)
@@ -92,7 +93,7 @@ def _orders(buffers: list[Buffer]) -> Iterator[list[Buffer]]:
         yield sorted(buffers, key=key)
     rng = random.Random(1)
     order = sorted(buffers, key=keys[0])
-    for _ in range(_SHUFFLED // max(len(buffers), 1)):
+    for _ in range(min(_SHUFFLES, _PAIRS // max(len(buffers), 1) ** 2)):
         yield sorted(order, key=lambda b: -b.bytes * rng.uniform(0.5, 1.5))
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, format, memory
+from .. import format, memory
+from .._runtime import __version__
 from ..errors import UsageError
 from . import boards, fits
 

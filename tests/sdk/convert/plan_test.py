@@ -12,6 +12,7 @@ from tody import format as fmt
 from tody.convert.graph import Graph, Node, Value
 from tody.convert.lower import lower
 from tody.convert.plan import Buffer, least_bytes, place, plan
+from tody.convert.schedule import schedule
 
 
 def random_graph(rng: random.Random) -> Graph:
@@ -42,6 +43,18 @@ def random_graph(rng: random.Random) -> Graph:
         graph.nodes.append(node)
         made.append(f"v{i}")
     graph.outputs = sorted({made[-1], rng.choice(made)})
+    return graph
+
+
+def shuffled(rng: random.Random, graph: Graph) -> Graph:
+    """The same in another order that is allowed."""
+    left, known, nodes = list(graph.nodes), set(graph.inputs), []
+    while left:
+        node = rng.choice([n for n in left if known.issuperset(n.inputs)])
+        left.remove(node)
+        nodes.append(node)
+        known.update(node.outputs)
+    graph.nodes = nodes
     return graph
 
 
@@ -81,7 +94,7 @@ def test_random_graphs_compute_what_numpy_does() -> None:
     rng = random.Random(2)
     numbers = np.random.default_rng(2)
     for _ in range(150):
-        graph = random_graph(rng)
+        graph = shuffled(rng, random_graph(rng))
         arrays = [numbers.standard_normal(graph.values[n].shape).astype(np.float32) for n in graph.inputs]
         for wanted, got in zip(reference(graph, arrays), run(graph, *arrays), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
@@ -154,3 +167,49 @@ def test_outputs_that_are_inputs_or_constants_or_each_other_are_copied() -> None
         np.testing.assert_allclose(a, b, rtol=1e-5)
     file, _ = lower(graph)
     assert len({file.tensors[i].at for i in file.inputs + file.outputs}) == 6
+
+
+def test_a_released_input_lends_its_memory() -> None:
+    where = plan(chain("exp", "abs", "sqrt"), keep_inputs=False)
+    assert where.at["x"] == where.at["y0"] == where.at["y2"]
+    assert where.arena_bytes == where.least_bytes == 4 * 64 * 4
+
+
+def fans(count: int, size: int) -> Graph:
+    """Large values made of x one after the other, each summed up only after all are made: the worst order."""
+    graph = Graph(inputs=["x"], outputs=["sum"], values={"x": Value("x", (1, 8))})
+    for i in range(count):
+        graph.values[f"large{i}"] = Value(f"large{i}", (size, 8))
+        graph.nodes.append(Node("copy", ["x"], [f"large{i}"], {"offset": 0, "stride": (0, 1)}))
+    for i in range(count):
+        graph.values[f"small{i}"] = Value(f"small{i}", (1, 8))
+        graph.nodes.append(Node("reduce", [f"large{i}"], [f"small{i}"], {"fn": "mean", "axes": 1}))
+    graph.values["sum"] = Value("sum", (1, 8))
+    graph.values["some"] = Value("some", (1, 8))
+    graph.nodes.append(Node("binary", ["small0", "small1"], ["some"], {"fn": "add"}))
+    graph.nodes.append(Node("binary", ["some", f"small{count - 1}"], ["sum"], {"fn": "add"}))
+    return graph
+
+
+def test_the_order_keeps_one_large_value_at_a_time() -> None:
+    graph = fans(6, 100)
+    assert plan(graph).arena_bytes > 6 * 100 * 32
+    assert plan(schedule(graph)).arena_bytes <= 100 * 32 + 8 * 32
+    x = np.arange(8, dtype=np.float32)[None]
+    np.testing.assert_allclose(run(graph, x)[0], 3 * x, rtol=1e-6)
+    assert [n.op for n in graph.nodes] == ["copy"] * 6 + ["reduce"] * 6 + ["binary"] * 2
+    file, where = lower(graph)
+    assert file.arena_bytes == where.arena_bytes <= 100 * 32 + 8 * 32
+
+
+def test_a_good_order_stays() -> None:
+    graph = chain("exp", "abs", "sqrt")
+    assert schedule(graph) is graph
+
+
+def test_plans_of_random_graphs_are_no_larger_when_scheduled() -> None:
+    rng = random.Random(4)
+    for _ in range(100):
+        graph = shuffled(rng, random_graph(rng))
+        for keep in (True, False):
+            assert plan(schedule(graph, keep), keep).arena_bytes <= plan(graph, keep).arena_bytes
