@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tody.fleet.running import program
+from tody.fleet.broker.running import program
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]

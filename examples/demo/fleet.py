@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tody import format
+from tody.fleet.broker.running import program
 from tody.fleet.rollout import position
-from tody.fleet.running import program
 
 FOLDER = Path("demo/fleet")
 DEVICES = ("door", "garden")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .convert.convert import convert as convert
     from .errors import TodyError as TodyError
     from .flash.device import Device as Device
-    from .fleet.follow import follow as follow
+    from .fleet.device.follow import follow as follow
     from .run.classify import Classifier as Classifier
     from .run.detect import Detector as Detector
     from .run.detections import Detections as Detections
@@ -38,7 +38,7 @@ _HOMES = {
     "__version__": "_runtime",
     "compress": "compress.compress",
     "convert": "convert.convert",
-    "follow": "fleet.follow",
+    "follow": "fleet.device.follow",
     "load": "run.model",
 }
 

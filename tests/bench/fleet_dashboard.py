@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fleet"))
 from brokers import running
 from browser import browser
 
-from tody.fleet.dashboard import Settings, served
-from tody.fleet.gather import Gatherer
 from tody.fleet.mqtt import Address, Link
-from tody.fleet.overview import Overview
 from tody.fleet.reports import Report, presence
 from tody.fleet.topics import Topics
+from tody.fleet.view.dashboard import Settings, served
+from tody.fleet.view.gather import Gatherer
+from tody.fleet.view.overview import Overview
 
 TOPICS = Topics("home")
 DRAW = "(() => { const start = performance.now(); drawAll(seen.fleet, now()); return performance.now() - start; })()"

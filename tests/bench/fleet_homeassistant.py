@@ -100,7 +100,7 @@ def camera(folder: str, scene: dict[str, int]) -> Iterator[None]:
     """A camera process: 30 frames a second of so many things."""
     import numpy as np
 
-    from tody.fleet.telemetry import Telemetry
+    from tody.fleet.telemetry.telemetry import Telemetry
     from tody.run.detections import Detections
 
     ended, picture = threading.Event(), np.full((480, 640, 3), 90, np.uint8)
@@ -154,9 +154,9 @@ def produce(python: str) -> None:
 
 def live(link: Any, topics: Any, folder: str, seen: Seen) -> None:
     """The device comes, sees things, sees them go, is asked to update, and loses its link without a word."""
-    from tody.fleet.homeassistant import HomeAssistant
     from tody.fleet.reports import Report, presence
-    from tody.fleet.sender import Sender
+    from tody.fleet.telemetry.homeassistant import HomeAssistant
+    from tody.fleet.telemetry.sender import Sender
 
     scene, report = {"things": 2}, Report(DEVICE, "garden", model=MODEL, version=3, name="door", asked=MODEL)
     with link, Sender(Path(folder), link, topics, DEVICE, HomeAssistant(topics, DEVICE, "1.0")), camera(folder, scene):

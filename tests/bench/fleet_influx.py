@@ -40,7 +40,7 @@ def samples(folder: Path) -> list[str]:
     from consumers import Telegraf
     from sender_test import Wire, make
 
-    from tody.fleet.telemetry import Telemetry
+    from tody.fleet.telemetry.telemetry import Telemetry
     from tody.run.detections import Detections
 
     wire, now = Wire(), [time.time() - 700]

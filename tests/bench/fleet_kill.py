@@ -28,10 +28,10 @@ sys.path += [str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parent
 from agents import Home, command, environment, runs, variant
 from brokers import running
 
+from tody.fleet.device.state import Floors
+from tody.fleet.device.store import Store
 from tody.fleet.disk import FolderDisk
-from tody.fleet.publish import export
-from tody.fleet.state import Floors
-from tody.fleet.store import Store
+from tody.fleet.laptop.publish import export
 
 CALLS = ("fsync", "rename", "unlink", "mkdir", "openat", "write")
 NOWHERE = "mqtt://127.0.0.1:1"

@@ -28,13 +28,13 @@ from brokers import free_port, running
 from simdevice import SimDevice
 
 from tody.errors import TodyError
-from tody.fleet import release as releasing
-from tody.fleet import steer
 from tody.fleet.chunks import chunk, pieces
 from tody.fleet.documents import Release
-from tody.fleet.laptop import Laptop, make
+from tody.fleet.laptop import release as releasing
+from tody.fleet.laptop import steer
+from tody.fleet.laptop.laptop import Laptop, make
+from tody.fleet.laptop.signing import Owner
 from tody.fleet.mqtt import Link
-from tody.fleet.signing import Owner
 
 INSIDE = "TODY_LOSSY_NAMESPACE"
 MTU = 1500  # and no larger packets inside of the machine: the loss is of packets as they are on a wire

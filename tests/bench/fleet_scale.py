@@ -24,11 +24,11 @@ from swarm import Client, allow_files, connect_all
 
 from tody.fleet.chunks import chunk
 from tody.fleet.documents import MOST_CHUNK, Desired, parse_desired
+from tody.fleet.laptop.publish import BrokerSink, publish
+from tody.fleet.laptop.steer import Terms, roll_out
 from tody.fleet.mqtt import WINDOW, Address, Link
-from tody.fleet.publish import BrokerSink, publish
 from tody.fleet.reports import result, result_code
 from tody.fleet.rollout import turn, watched_by
-from tody.fleet.steer import Terms, roll_out
 from tody.fleet.topics import Topics
 
 TOPICS = Topics("home")

@@ -25,8 +25,8 @@ from brokers import running
 from transport_test import TOPICS, link
 
 import tody
-from tody.fleet.follow import read_state
-from tody.fleet.publish import BrokerSink, publish
+from tody.fleet.device.follow import read_state
+from tody.fleet.laptop.publish import BrokerSink, publish
 
 FPS, WINDOW = 30, 1.5  # frames a second; seconds of a measurement
 ABORTING = """

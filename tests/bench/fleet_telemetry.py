@@ -24,8 +24,8 @@ DEVICE, MOST = "pi1", 4 << 20
 CAMERA = """
 import sys
 from pathlib import Path
-from tody.fleet.metrics import idle
-from tody.fleet.telemetry import METRICS, board_sample, open_outbox
+from tody.fleet.telemetry.metrics import idle
+from tody.fleet.telemetry.telemetry import METRICS, board_sample, open_outbox
 outbox, most = open_outbox(Path(sys.argv[1])), int(sys.argv[2])
 while (done := outbox.last(METRICS)) < most:
     facts = {**board_sample(3), **idle(1.0)}
@@ -35,7 +35,7 @@ SENDER = """
 import sys, threading
 from pathlib import Path
 from tody.fleet.mqtt import Address, Link
-from tody.fleet.sender import Sender
+from tody.fleet.telemetry.sender import Sender
 from tody.fleet.topics import Topics
 topics = Topics("home")
 link = Link(Address.parse(sys.argv[2]), "pi1", topics.up("pi1", "probe"))
@@ -137,7 +137,7 @@ def live(store: Path, url: str, samples: int, kills: int, reader: Reader, seed: 
 def costs() -> None:
     import numpy as np
 
-    from tody.fleet.telemetry import Telemetry
+    from tody.fleet.telemetry.telemetry import Telemetry
     from tody.run.detections import Detections
 
     picture = np.full((1080, 1920, 3), 90, np.uint8)

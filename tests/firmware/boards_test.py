@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import chipcut
 import numpy as np
-import powercut
 import pytest
 
 pytest.importorskip("onnx")
@@ -84,11 +84,11 @@ def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:
 def test_power_fails_while_flashing(small: list[Path], tmp_path: Path) -> None:
     """The whole firmware: killed at a store of an upload, it runs the model before, and takes the new one in the end."""
     board, flash = built("mps2-an386"), tmp_path / "flash.img"
-    powercut.build()
+    chipcut.build()
     with machine(board, flash) as address, connect(address) as device:
         device.flash(str(small[0]))
     for n in (20, 1500, 3000, 4500):
-        with machine(board, flash, *powercut.plugin(n)) as address, connect(address) as device:
+        with machine(board, flash, *chipcut.plugin(n)) as address, connect(address) as device:
             check_outputs(device, small[0], 1)
             with pytest.raises(TodyError):
                 device.flash(str(small[1]))

@@ -1,4 +1,4 @@
-"""Exact power cuts of an emulated chip: a few of those that powercut.py sweeps."""
+"""Exact power cuts of an emulated chip: a few of those that chipcut.py sweeps."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import powercut
+import chipcut
 import pytest
 
 TOOLS = ("qemu-system-arm", "arm-none-eabi-gcc", "gcc", "make")
@@ -19,18 +19,18 @@ PLACES = [1, 3, 32, 40, 700, 1057, 1100, 1500, 1590, 1610, 1640, 1660, 1700, 200
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    powercut.build()
-    return powercut.prepare(tmp_path_factory.mktemp("power"))
+    chipcut.build()
+    return chipcut.prepare(tmp_path_factory.mktemp("power"))
 
 
 def test_cuts_and_second_cuts(prepared: Path, tmp_path: Path) -> None:
-    assert all(powercut.cut(prepared, tmp_path, first, 2 * first % 3001) for first in PLACES)
+    assert all(chipcut.cut(prepared, tmp_path, first, 2 * first % 3001) for first in PLACES)
 
 
 def test_a_wrong_model_would_be_seen() -> None:
-    truth = powercut.Truth("A", {"A"})
+    truth = chipcut.Truth("A", {"A"})
     assert truth.read("runs A\nactivating B\nconfirmed B\ndone B\n", "nothing")
-    with pytest.raises(powercut.WrongModel):
+    with pytest.raises(chipcut.WrongModel):
         truth.read("runs A\n", "a confirmation of B")
-    with pytest.raises(powercut.WrongModel):
+    with pytest.raises(chipcut.WrongModel):
         truth.read("runs -\n", "nothing")

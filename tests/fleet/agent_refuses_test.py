@@ -26,19 +26,19 @@ from transport_test import TOPICS, link
 
 from tody.cli.main import main
 from tody.errors import DeviceError
-from tody.fleet import agent as agent_module
-from tody.fleet.agent import Agent
-from tody.fleet.device import load_device, load_root
+from tody.fleet.broker.revoke import revoke
+from tody.fleet.device import agent as agent_module
+from tody.fleet.device.agent import Agent
+from tody.fleet.device.follow import read_state
+from tody.fleet.device.identity import load_device, load_root
+from tody.fleet.device.needs import lacking
+from tody.fleet.device.store import Store
+from tody.fleet.device.trouble import trouble
+from tody.fleet.device.world import FleetWorld
 from tody.fleet.disk import FolderDisk
-from tody.fleet.follow import read_state
+from tody.fleet.laptop.publish import export
 from tody.fleet.mqtt import WINDOW, BrokenRead
-from tody.fleet.needs import lacking
-from tody.fleet.publish import export
-from tody.fleet.revoke import revoke
 from tody.fleet.source import FolderSource
-from tody.fleet.store import Store
-from tody.fleet.trouble import trouble
-from tody.fleet.world import FleetWorld
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ from brokers import BROKERS, free_port, running
 from fleets import desired
 from transport_test import TOPICS, link
 
+from tody.fleet.device.follow import read_state
+from tody.fleet.device.health import read
+from tody.fleet.device.state import STARTS
 from tody.fleet.documents import rule
-from tody.fleet.follow import read_state
-from tody.fleet.health import read
-from tody.fleet.publish import export
+from tody.fleet.laptop.publish import export
 from tody.fleet.rollout import asked_of, plan_waves
-from tody.fleet.state import STARTS
 
 
 @pytest.fixture(params=BROKERS)
@@ -198,8 +198,9 @@ def test_later_waves_wait_for_the_first_and_a_bad_model_stops_there(quiet: Home,
 
 
 def test_the_agent_loads_nothing_of_the_laptop() -> None:
-    code = "import sys, tody.cli.agent, tody.fleet.agent; print(*(name for name in sys.modules if name.startswith('tody.')))"
+    code = "import sys, tody.cli.agent, tody.fleet.device.agent; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
-    laptop = "laptop keys repository publish push keeper broker certificates dashboard gather signing".split()
-    assert not {f"tody.fleet.{module}" for module in laptop} & set(done.stdout.split())
+    laptop = ("tody.fleet.laptop", "tody.fleet.broker", "tody.fleet.view")
+    assert "tody.fleet.device.world" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.startswith(laptop)]
     assert not [name for name in done.stdout.split() if name.startswith(("tody.convert", "tody.compress", "tody.flash"))]

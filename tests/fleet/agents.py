@@ -19,10 +19,10 @@ from transport_test import TOPICS, link
 
 from tody import format
 from tody.fleet.chunks import chunk, cut
-from tody.fleet.device import Device, save_device
+from tody.fleet.device.follow import read_state
+from tody.fleet.device.identity import Device, save_device
 from tody.fleet.documents import Desired, Release
-from tody.fleet.follow import read_state
-from tody.fleet.publish import BrokerSink, publish, ring
+from tody.fleet.laptop.publish import BrokerSink, publish, ring
 from tody.fleet.reports import result_code
 
 SDK = str(Path(__file__).resolve().parents[2] / "sdk")

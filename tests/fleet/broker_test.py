@@ -23,16 +23,16 @@ from paho.mqtt.enums import CallbackAPIVersion
 from secure import ask, broker, device_link, enrol, make_fleet
 
 from tody.errors import DeviceError, UsageError
-from tody.fleet import running
-from tody.fleet.broker import MOST_PACKET, Ports, Setup, access, configuration, init
-from tody.fleet.certificates import Authority
+from tody.fleet.broker import running
+from tody.fleet.broker.broker import MOST_PACKET, Ports, Setup, access, configuration, init
+from tody.fleet.broker.certificates import Authority
+from tody.fleet.broker.exposure import faults
+from tody.fleet.broker.revoke import revoke
 from tody.fleet.enroll import is_service
-from tody.fleet.exposure import faults
-from tody.fleet.gather import viewer
-from tody.fleet.laptop import Laptop
-from tody.fleet.publish import BrokerSink, publish
-from tody.fleet.revoke import revoke
+from tody.fleet.laptop.laptop import Laptop
+from tody.fleet.laptop.publish import BrokerSink, publish
 from tody.fleet.topics import Topics
+from tody.fleet.view.gather import viewer
 
 SOUND = configuration("home", Ports())
 

@@ -16,9 +16,9 @@ import pytest
 from consumers import LINUX, Telegraf
 from sender_test import DEVICE, NOW, TOPICS, Wire, event, make, put
 
-from tody.fleet.homeassistant import EVENT_TYPES, HomeAssistant
-from tody.fleet.metrics import idle
-from tody.fleet.telemetry import EVENT, METRICS, Telemetry, board_sample
+from tody.fleet.telemetry.homeassistant import EVENT_TYPES, HomeAssistant
+from tody.fleet.telemetry.metrics import idle
+from tody.fleet.telemetry.telemetry import EVENT, METRICS, Telemetry, board_sample
 from tody.run.detections import Detections
 
 # of https://www.home-assistant.io/integrations/{sensor,binary_sensor,event,update}.mqtt/, the keys that are used or required

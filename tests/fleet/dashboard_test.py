@@ -25,15 +25,15 @@ from fleets import MODEL, OTHER, desired, make_repository, release
 
 from tody.errors import UsageError
 from tody.fleet.chunks import chunk
-from tody.fleet.dashboard import Settings, direct, page, served, through
 from tody.fleet.documents import Desired
-from tody.fleet.laptop import Laptop
+from tody.fleet.laptop.laptop import Laptop
+from tody.fleet.laptop.publish import BrokerSink, publish
 from tody.fleet.mqtt import Address, Link
-from tody.fleet.overview import Overview
-from tody.fleet.publish import BrokerSink, publish
 from tody.fleet.reports import CODES, Report, presence, result
 from tody.fleet.rollout import plan_waves
 from tody.fleet.topics import Topics
+from tody.fleet.view.dashboard import Settings, direct, page, served, through
+from tody.fleet.view.overview import Overview
 
 TOPICS = Topics("home")
 PROBE = TOPICS.up("laptop", "probe")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tody.fleet.events import HEARTBEAT, MOST_TRACKS, PATIENCE, Tracker, merge_events
+from tody.fleet.telemetry.events import HEARTBEAT, MOST_TRACKS, PATIENCE, Tracker, merge_events
 from tody.run.detections import Detections
 
 CLASSES = ("person", "dog")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tody.fleet.device.store import Store
+from tody.fleet.device.trust import Trust
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Chunk, Desired, Release
-from tody.fleet.keys import Keyring
-from tody.fleet.repository import Repository
-from tody.fleet.store import Store
-from tody.fleet.trust import Trust
+from tody.fleet.laptop.keys import Keyring
+from tody.fleet.laptop.repository import Repository
 
 MODEL, OTHER = "a" * 64, "b" * 64
 

@@ -19,13 +19,13 @@ from agents import environment, sha256, variant, wait_until
 
 import tody
 from tody.errors import UsageError
-from tody.fleet import health, shadow
+from tody.fleet.device import health, shadow
+from tody.fleet.device.follow import Followed
+from tody.fleet.device.health import Health, Record
+from tody.fleet.device.state import begin_trial, confirm, drop_trial
+from tody.fleet.device.store import Store
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import rule
-from tody.fleet.follow import Followed
-from tody.fleet.health import Health, Record
-from tody.fleet.state import begin_trial, confirm, drop_trial
-from tody.fleet.store import Store
 
 FRAME = np.full((120, 160, 3), 90, np.uint8)
 

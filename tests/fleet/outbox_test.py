@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tody.fleet.outbox import MOST_MESSAGE, Outbox
+from tody.fleet.telemetry.outbox import MOST_MESSAGE, Outbox
 
 SAMPLES, KILLS, MOST = 100_000, 20, 3 << 19
 OUTAGE = range(30_000, 75_000)  # samples during which nobody takes anything out
@@ -24,7 +24,7 @@ CAMERA = """
 import sys
 from pathlib import Path
 from outbox_test import MOST, SAMPLES, sample, total
-from tody.fleet.outbox import Outbox
+from tody.fleet.telemetry.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), {"metrics": total}, MOST)
 while (done := outbox.last("metrics")) < SAMPLES:
     print(done, flush=True)
@@ -131,7 +131,7 @@ def test_what_was_put_in_is_on_the_disk(tmp_path: Path) -> None:
     """A power cut loses what was not synced: after every write, and before `add` returns, there is a sync."""
     code = (
         "import os, sys; from pathlib import Path; from outbox_test import sample, total\n"
-        "from tody.fleet.outbox import Outbox\n"
+        "from tody.fleet.telemetry.outbox import Outbox\n"
         "outbox = Outbox(Path(sys.argv[1]), {'metrics': total})\n"
         "for i in range(1, 6): outbox.add('metrics', [sample(i)]); os.write(2, b'added')"
     )

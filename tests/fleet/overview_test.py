@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from fleets import MODEL, OTHER, desired, release
 
-from tody.fleet.overview import MOST_BYTES, MOST_EVENTS, MOST_RESULTS, Overview
 from tody.fleet.reports import Report, presence, result
 from tody.fleet.rollout import own_wave, plan_waves
-from tody.fleet.standing import standing
 from tody.fleet.topics import Topics
+from tody.fleet.view.overview import MOST_BYTES, MOST_EVENTS, MOST_RESULTS, Overview
+from tody.fleet.view.standing import standing
 
 TOPICS = Topics("home")
 NAMES = [f"cam-{i:03}" for i in range(100)]

@@ -14,10 +14,10 @@ import pytest
 from powercut import MODES, Inode, PowerCut, SimDisk, SimWorld, live, sha256
 
 from tody.fleet import disk as disk_module
-from tody.fleet import store as store_module
-from tody.fleet.cycle import Wish
-from tody.fleet.state import Floors, State, count_start, decode, encode
-from tody.fleet.store import COPIES, Store
+from tody.fleet.device import store as store_module
+from tody.fleet.device.cycle import Wish
+from tody.fleet.device.state import Floors, State, count_start, decode, encode
+from tody.fleet.device.store import COPIES, Store
 
 SEEDS = 5  # of the modes that throw dice
 SECOND_CUTS = 5  # operations of the recovery at which the power fails again
@@ -220,9 +220,9 @@ def test_a_rename_that_comes_before_the_sync_is_caught(monkeypatch: pytest.Monke
 
 def test_starts_that_are_not_counted_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that crashes its process at once: three starts, then the old one runs."""
-    monkeypatch.setattr("tody.fleet.cycle.count_start", lambda state: state)
+    monkeypatch.setattr("tody.fleet.device.cycle.count_start", lambda state: state)
     assert crash_loop() is None
-    monkeypatch.setattr("tody.fleet.cycle.count_start", count_start)
+    monkeypatch.setattr("tody.fleet.device.cycle.count_start", count_start)
     assert crash_loop() == 3
 
 

@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tody.fleet.cycle import Cycle, Wish
-from tody.fleet.store import Store
+from tody.fleet.device.cycle import Cycle, Wish
+from tody.fleet.device.store import Store
 
 MODES = ("lost", "kept", "empty", "torn", "some")
 

@@ -21,17 +21,17 @@ from brokers import BROKERS, free_port, running
 from simdevice import Devices, SimDevice
 
 from tody.errors import AccuracyError, DeviceError, TodyError, TrustError, UsageError
-from tody.fleet import steer
-from tody.fleet.backup import backup, make_keeper, restore
 from tody.fleet.documents import Desired, rule
-from tody.fleet.keeper import RENEW, Keeper
-from tody.fleet.laptop import Laptop, make
+from tody.fleet.laptop import steer
+from tody.fleet.laptop.backup import backup, make_keeper, restore
+from tody.fleet.laptop.keeper import RENEW, Keeper
+from tody.fleet.laptop.laptop import Laptop, make
+from tody.fleet.laptop.publish import META_TIMESTAMP, BrokerSink
+from tody.fleet.laptop.push import change, find_release, push, roll_back
+from tody.fleet.laptop.release import Limits
+from tody.fleet.laptop.signing import Owner
+from tody.fleet.laptop.wait import Results, wait
 from tody.fleet.mqtt import Link
-from tody.fleet.publish import META_TIMESTAMP, BrokerSink
-from tody.fleet.push import change, find_release, push, roll_back
-from tody.fleet.release import Limits
-from tody.fleet.signing import Owner
-from tody.fleet.wait import Results, wait
 
 NAMES = [f"door-{i}" for i in range(5)]
 ONCE, WAVES = steer.Terms((1.0,), window_s=0.0), steer.Terms(window_s=0.0)

@@ -22,10 +22,10 @@ import onnx
 import tody
 from onnx import numpy_helper
 from tody import format
-from tody.fleet import steer
-from tody.fleet.laptop import make
-from tody.fleet.push import push
-from tody.fleet.signing import Owner
+from tody.fleet.laptop import steer
+from tody.fleet.laptop.laptop import make
+from tody.fleet.laptop.push import push
+from tody.fleet.laptop.signing import Owner
 from tody.fleet.source import FolderSource
 
 BLOCKS = [(64, 5, 2, False), (96, 3, 2, False), (96, 3, 1, False), (128, 3, 2, False), (128, 3, 1, False)]
@@ -64,7 +64,7 @@ def fetched(old: Path, new: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
     laptop = make(folder / "home", "home", lambda purpose: "door", ["doors"], "mqtt://localhost")
     laptop.devices["door-0"] = "doors"
     owner = Owner(laptop, lambda purpose: "door", to=folder / "stick")
-    monkeypatch.setattr("tody.fleet.world.FolderSource", Counted)
+    monkeypatch.setattr("tody.fleet.device.world.FolderSource", Counted)
     with SimDevice(laptop, "door-0", folder, stick=folder / "stick") as device:
         for model in (old, new):
             plan = push(

@@ -13,13 +13,13 @@ import pytest
 from brokers import free_port, running
 
 from tody.errors import DeviceError
-from tody.fleet.events import Tracker
-from tody.fleet.homeassistant import HomeAssistant
 from tody.fleet.mqtt import Address, Handler, Link
-from tody.fleet.overview import Overview
-from tody.fleet.sender import BATCH, LATE, SILENCE, Sender
-from tody.fleet.telemetry import EVENT, METRICS, open_outbox
+from tody.fleet.telemetry.events import Tracker
+from tody.fleet.telemetry.homeassistant import HomeAssistant
+from tody.fleet.telemetry.sender import BATCH, LATE, SILENCE, Sender
+from tody.fleet.telemetry.telemetry import EVENT, METRICS, open_outbox
 from tody.fleet.topics import Topics
+from tody.fleet.view.overview import Overview
 from tody.run.detections import Detections
 
 TOPICS, DEVICE = Topics("home"), "pi1"

@@ -8,15 +8,15 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tody.errors import TodyError
-from tody.fleet.cycle import Cycle
-from tody.fleet.device import Device
+from tody.fleet.device.cycle import Cycle
+from tody.fleet.device.identity import Device
+from tody.fleet.device.state import State
+from tody.fleet.device.store import Store
+from tody.fleet.device.world import FleetWorld
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Release
-from tody.fleet.laptop import Laptop
+from tody.fleet.laptop.laptop import Laptop
 from tody.fleet.mqtt import Address, Link
-from tody.fleet.state import State
-from tody.fleet.store import Store
-from tody.fleet.world import FleetWorld
 
 
 class SimDevice(FleetWorld):

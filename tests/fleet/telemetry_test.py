@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tody.fleet import telemetry as telemetry_module
-from tody.fleet.board import memory, temperature, throttled
-from tody.fleet.drift import Drift, brightness, stability, sureness
-from tody.fleet.metrics import MOST_LABELS, Window, idle, merge
-from tody.fleet.telemetry import EVENT, METRICS, Telemetry, board_sample, open_outbox
+from tody.fleet.telemetry import telemetry as telemetry_module
+from tody.fleet.telemetry.board import memory, temperature, throttled
+from tody.fleet.telemetry.drift import Drift, brightness, stability, sureness
+from tody.fleet.telemetry.metrics import MOST_LABELS, Window, idle, merge
+from tody.fleet.telemetry.telemetry import EVENT, METRICS, Telemetry, board_sample, open_outbox
 from tody.run.classify import Label
 from tody.run.detections import Detections
 

@@ -24,16 +24,16 @@ from fleets import desired, make_repository
 from tody.errors import DeviceError, TrustError, UsageError
 from tody.fleet.chunks import chunk, cut, pieces
 from tody.fleet.delta import make_delta
+from tody.fleet.device.fetch import fetch
+from tody.fleet.device.store import Store
+from tody.fleet.device.trust import Trust
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Delta, Release
-from tody.fleet.fetch import fetch
+from tody.fleet.laptop.publish import BrokerSink, export, publish
+from tody.fleet.laptop.repository import Repository
 from tody.fleet.mqtt import Address, BrokenRead, Link
-from tody.fleet.publish import BrokerSink, export, publish
-from tody.fleet.repository import Repository
 from tody.fleet.source import BrokerSource, FolderSource, one
-from tody.fleet.store import Store
 from tody.fleet.topics import Topics
-from tody.fleet.trust import Trust
 
 TOPICS = Topics("home")
 PROBE = TOPICS.up("laptop", "probe")

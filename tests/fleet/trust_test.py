@@ -19,11 +19,11 @@ pytest.importorskip("cryptography")
 from fleets import MODEL, OTHER, Broker, desired, device, make_repository, release
 
 from tody.errors import TrustError, UsageError
+from tody.fleet.device.store import Store
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import encode, parse_desired, parse_release, rule
-from tody.fleet.keys import Keyring
-from tody.fleet.repository import Repository
-from tody.fleet.store import Store
+from tody.fleet.laptop.keys import Keyring
+from tody.fleet.laptop.repository import Repository
 
 DESIRED, RELEASE = "desired/garden.json", f"release/garden/{MODEL}.json"
 
@@ -255,8 +255,8 @@ def test_a_device_needs_no_cryptography(fleet: tuple[Repository, Broker], tmp_pa
 import sys; sys.modules["cryptography"] = None
 from pathlib import Path
 from tody.fleet.disk import FolderDisk
-from tody.fleet.store import Store
-from tody.fleet.trust import Trust
+from tody.fleet.device.store import Store
+from tody.fleet.device.trust import Trust
 files = Path({str(tmp_path / "files")!r})
 def get(path, most):
     file = files / path.replace("/", "_")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tody.fleet.device.update import ANY, RULES, VALUES, Facts, decide
 from tody.fleet.documents import Desired, Release
 from tody.fleet.reports import CODES
-from tody.fleet.update import ANY, RULES, VALUES, Facts, decide
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/update.md"
 WALK = [Facts(*facts) for facts in product(*VALUES.values())]

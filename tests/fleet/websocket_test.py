@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tody.fleet.websocket import MOST_FRAME, Guard, WebSocket, accept
+from tody.fleet.view.websocket import MOST_FRAME, Guard, WebSocket, accept
 
 CONNECT = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x28\x00\x00\x04page"
 SUBSCRIBE = b"\x82\x08\x00\x01\x00\x00\x02ab\x01"

@@ -28,7 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import agent, device
+    from ..fleet.device import agent
+    from ..fleet.device import identity as device
 
     store = args.store or device.default_store()
     who = device.load_device(store, fleet=args.fleet, device=args.device, group=args.group, broker=args.broker)

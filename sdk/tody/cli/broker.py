@@ -16,8 +16,8 @@ from .laptop import add_fleet, add_passphrase, asker, laptop
 from .output import Output, table
 
 if TYPE_CHECKING:
-    from ..fleet.attacks import Party
-    from ..fleet.conformance import Bench, Finding
+    from ..fleet.broker.attacks import Party
+    from ..fleet.broker.conformance import Bench, Finding
 
 NAME = "broker"
 HELP = "configure a safe MQTT broker (init), run it (run), test any (check), list certificates (show)"
@@ -91,9 +91,9 @@ def _init(args: argparse.Namespace, out: Output) -> int:
     import socket
 
     from ..errors import UsageError
-    from ..fleet.broker import CONFIGURATION, Setup, init
-    from ..fleet.certificates import Authority
-    from ..fleet.running import reload
+    from ..fleet.broker.broker import CONFIGURATION, Setup, init
+    from ..fleet.broker.certificates import Authority
+    from ..fleet.broker.running import reload
 
     fleet = laptop(args)
     folder: Path = args.folder or fleet.folder / "broker"
@@ -113,14 +113,14 @@ def _init(args: argparse.Namespace, out: Output) -> int:
 
 
 def _ports(args: argparse.Namespace) -> Any:
-    from ..fleet.broker import PORTS, Ports
+    from ..fleet.broker.broker import PORTS, Ports
 
     port = args.port or PORTS["mqtts"]
     return Ports(port, port + 1, args.local_port or PORTS["ws"])
 
 
 def _run(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import running
+    from ..fleet.broker import running
 
     if args.demo:
         with running.demo(args.listen, args.port, args.websockets) as (name, process):
@@ -139,7 +139,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
 def _show(args: argparse.Namespace, out: Output) -> int:
     import time
 
-    from ..fleet.certificates import Authority
+    from ..fleet.broker.certificates import Authority
 
     issued = Authority(laptop(args).authority, asker(args)).issued
     rows = []
@@ -166,7 +166,7 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     from tempfile import TemporaryDirectory
 
     from ..errors import DeviceError, TrustError
-    from ..fleet.conformance import BAD, UNTRIED, conformance
+    from ..fleet.broker.conformance import BAD, UNTRIED, conformance
 
     found: list[Finding] = []
     with TemporaryDirectory() as folder:
@@ -190,8 +190,8 @@ def _check(args: argparse.Namespace, out: Output) -> int:
 
 def _attacks(party: Party | None, found: Sequence[Finding]) -> Iterator[Finding]:
     """The attacks, if they can be tried: not if the thief does not even get in."""
-    from ..fleet.attacks import attacks
-    from ..fleet.conformance import BAD
+    from ..fleet.broker.attacks import attacks
+    from ..fleet.broker.conformance import BAD
 
     if party and found[0].outcome != BAD:
         yield from attacks(party)
@@ -199,9 +199,9 @@ def _attacks(party: Party | None, found: Sequence[Finding]) -> Iterator[Finding]
 
 def _parties(args: argparse.Namespace, folder: Path) -> tuple[Bench, Party | None]:
     """Who tries the broker, and who takes part in the attacks, if they can be tried."""
-    from ..fleet.attacks import THIEF, Party, gather
-    from ..fleet.certificates import common_name
-    from ..fleet.conformance import Bench
+    from ..fleet.broker.attacks import THIEF, Party, gather
+    from ..fleet.broker.certificates import common_name
+    from ..fleet.broker.conformance import Bench
     from ..fleet.mqtt import CERTIFICATE, Address
     from ..fleet.topics import Topics
 

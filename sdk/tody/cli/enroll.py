@@ -83,7 +83,7 @@ def _local(args: argparse.Namespace, out: Output) -> int:
 
 
 def _enrolled(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.device import load_device
+    from ..fleet.device.identity import load_device
 
     store = _store(args)
     who = load_device(store)
@@ -95,7 +95,7 @@ def _enrolled(args: argparse.Namespace, out: Output) -> int:
 
 def _admitted(args: argparse.Namespace, asked: bytes) -> bytes:
     from ..errors import UsageError
-    from ..fleet.certificates import Authority
+    from ..fleet.broker.certificates import Authority
     from ..fleet.enroll import admit
 
     fleet = laptop(args)
@@ -109,7 +109,7 @@ def _admitted(args: argparse.Namespace, asked: bytes) -> bytes:
 
 
 def _revoke(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.revoke import revoke
+    from ..fleet.broker.revoke import revoke
 
     fleet = laptop(args)
     with fleet.locked():
@@ -123,8 +123,8 @@ def _revoke(args: argparse.Namespace, out: Output) -> int:
 
 def _service(args: argparse.Namespace, out: Output) -> int:
     from ..errors import UsageError
-    from ..fleet.broker import issue_identity
-    from ..fleet.certificates import Authority
+    from ..fleet.broker.broker import issue_identity
+    from ..fleet.broker.certificates import Authority
     from ..fleet.enroll import SERVICES
 
     if args.device not in SERVICES:
@@ -139,7 +139,7 @@ def _service(args: argparse.Namespace, out: Output) -> int:
 
 
 def _store(args: argparse.Namespace) -> Path:
-    from ..fleet.device import default_store
+    from ..fleet.device.identity import default_store
 
     store: Path = args.store or default_store()
     return store

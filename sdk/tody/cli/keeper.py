@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.keeper import CLIENT, Keeper, keep
+    from ..fleet.laptop.keeper import CLIENT, Keeper, keep
 
     fleet, ask = laptop(args), asker(args)
 

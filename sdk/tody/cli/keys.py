@@ -73,7 +73,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.laptop import make
+    from ..fleet.laptop.laptop import make
 
     fleet = make(args.fleet_dir, args.fleet, asker(args), args.group, args.broker)
     out.data({"fleet": fleet.fleet, "folder": str(fleet.folder), "groups": sorted(fleet.groups), "broker": fleet.broker})
@@ -144,7 +144,7 @@ def _broker(args: argparse.Namespace, out: Output) -> int:
 
 
 def _backup(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.backup import backup
+    from ..fleet.laptop.backup import backup
 
     fleet = laptop(args)
     with fleet.locked():
@@ -155,7 +155,7 @@ def _backup(args: argparse.Namespace, out: Output) -> int:
 
 
 def _restore(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.backup import restore
+    from ..fleet.laptop.backup import restore
 
     fleet = restore(args.file, args.fleet_dir)
     out.data({"fleet": fleet.fleet, "folder": str(fleet.folder), "groups": sorted(fleet.groups), "devices": len(fleet.devices)})
@@ -164,7 +164,7 @@ def _restore(args: argparse.Namespace, out: Output) -> int:
 
 
 def _keeper(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.backup import make_keeper
+    from ..fleet.laptop.backup import make_keeper
 
     fleet = laptop(args)
     make_keeper(fleet, args.folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..fleet.laptop import Laptop
+    from ..fleet.laptop.laptop import Laptop
 
 
 def add_fleet(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +28,14 @@ def laptop(args: argparse.Namespace) -> Laptop:
     Raises:
         UsageError: there is none, or several.
     """
-    from ..fleet.laptop import Laptop
+    from ..fleet.laptop.laptop import Laptop
 
     return Laptop.load(args.fleet_dir)
 
 
 def asker(args: argparse.Namespace) -> Callable[[str], str]:
     """What is called when a passphrase is needed, with its purpose."""
-    from ..fleet.keys import passphrase_from_environment
+    from ..fleet.laptop.keys import passphrase_from_environment
 
     file: Path | None = args.passphrase_file
     return (lambda purpose: file.read_text().partition("\n")[0]) if file else passphrase_from_environment

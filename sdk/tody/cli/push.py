@@ -15,8 +15,8 @@ from .steering import owner, sign_arguments
 
 if TYPE_CHECKING:
     from ..fleet.documents import Desired, Rule
-    from ..fleet.push import Plan
-    from ..fleet.standing import Standing
+    from ..fleet.laptop.push import Plan
+    from ..fleet.view.standing import Standing
 
 NAME = "push"
 HELP = "sign a model and send it to a group of devices, which test it and go back by themselves if it does not do well"
@@ -69,8 +69,8 @@ def _rule(text: str) -> Rule:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     from ..errors import UsageError
-    from ..fleet.push import push
-    from ..fleet.release import Limits
+    from ..fleet.laptop.push import push
+    from ..fleet.laptop.release import Limits
     from ..models import find
 
     if args.wait and (args.to or args.shadow):
@@ -93,7 +93,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _change(args: argparse.Namespace, before: Desired | None, model: str, devices: Sequence[str]) -> Desired:
     from ..errors import UsageError
-    from ..fleet import rollout, steer
+    from ..fleet import rollout
+    from ..fleet.laptop import steer
 
     shares = args.waves or ((args.canary, 1.0) if args.canary and args.canary < 1 else None)
     terms = steer.Terms(shares or rollout.SHARES, tuple(args.health) if args.health else None, args.window)
@@ -147,8 +148,8 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 
 def _wait(args: argparse.Namespace, out: Output, desired: Desired) -> None:
+    from ..fleet.laptop.wait import Results, wait
     from ..fleet.rollout import asked_of
-    from ..fleet.wait import Results, wait
 
     fleet = laptop(args)
     asked = desired.split[0] if args.split and desired.split else desired.model

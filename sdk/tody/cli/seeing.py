@@ -15,9 +15,9 @@ from .laptop import laptop
 from .output import Output, table
 
 if TYPE_CHECKING:
-    from ..fleet.dashboard import Settings
-    from ..fleet.overview import Device, Overview
-    from ..fleet.standing import Standing
+    from ..fleet.view.dashboard import Settings
+    from ..fleet.view.overview import Device, Overview
+    from ..fleet.view.standing import Standing
 
 MOST = 40  # devices that are listed if not all were asked for: those that need somebody first
 BAR = 24  # characters
@@ -46,7 +46,7 @@ def dashboard_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def status(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.gather import Gatherer, overview_of, viewer
+    from ..fleet.view.gather import Gatherer, overview_of, viewer
 
     fleet = laptop(args)
     overview = overview_of(fleet)
@@ -57,7 +57,7 @@ def status(args: argparse.Namespace, out: Output) -> int:
 
 
 def watch(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.gather import Gatherer, overview_of, refresh, viewer
+    from ..fleet.view.gather import Gatherer, overview_of, refresh, viewer
 
     fleet = laptop(args)
     overview, signed = overview_of(fleet), b""
@@ -154,7 +154,7 @@ def _ago(then: float | None, now: float) -> str:
 
 def dashboard(args: argparse.Namespace, out: Output) -> int:
     from ..errors import UsageError
-    from ..fleet.dashboard import direct, served, through
+    from ..fleet.view.dashboard import direct, served, through
 
     if not args.out and (args.url or args.user):
         why = "the page's server speaks to the fleet's broker as the laptop does, without WebSockets and passwords"
@@ -172,8 +172,8 @@ def dashboard(args: argparse.Namespace, out: Output) -> int:
 
 
 def _write(settings: Settings, file: Path, out: Output) -> int:
-    from ..fleet.dashboard import page
     from ..fleet.disk import FolderDisk, put
+    from ..fleet.view.dashboard import page
 
     put(FolderDisk(file.parent), file.name, [page(settings).encode()])
     out.data({"fleet": settings.fleet, "file": str(file), "broker": settings.url})

@@ -14,9 +14,9 @@ from .laptop import add_passphrase, asker, laptop
 from .output import Output, table
 
 if TYPE_CHECKING:
-    from ..fleet.archive import Archive
     from ..fleet.documents import Desired
-    from ..fleet.signing import Owner
+    from ..fleet.laptop.archive import Archive
+    from ..fleet.laptop.signing import Owner
 
     Change = Callable[[Archive, Desired], Desired]
 
@@ -65,7 +65,7 @@ def split_arguments(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def owner(args: argparse.Namespace, out: Output) -> Iterator[Owner]:
     """Who signs, by the arguments of `sign_arguments` and `add_fleet`, with progress on the terminal."""
-    from ..fleet.signing import Owner
+    from ..fleet.laptop.signing import Owner
 
     with out.stages() as stages:
         yield Owner(laptop(args), asker(args), getattr(args, "to", None), stages, out.note)
@@ -135,7 +135,7 @@ def roles(asked: Desired | None, model: str) -> str:
 
 
 def pause(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
+    from ..fleet.laptop import steer
 
     return _change(
         args, out, the_group(args), lambda archive, before: steer.pause(before), "paused: no device begins an update"
@@ -143,20 +143,20 @@ def pause(args: argparse.Namespace, out: Output) -> int:
 
 
 def resume(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
+    from ..fleet.laptop import steer
 
     return _change(args, out, the_group(args), lambda archive, before: steer.resume(before), "goes on")
 
 
 def rollback(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.push import roll_back
+    from ..fleet.laptop.push import roll_back
 
     return _change(args, out, the_group(args), roll_back, "goes back")
 
 
 def pin(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
-    from ..fleet.push import find_release
+    from ..fleet.laptop import steer
+    from ..fleet.laptop.push import find_release
 
     group = _group_of(args)
 
@@ -167,7 +167,7 @@ def pin(args: argparse.Namespace, out: Output) -> int:
 
 
 def unpin(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
+    from ..fleet.laptop import steer
 
     return _change(
         args, out, _group_of(args), lambda archive, before: steer.unpin(before, args.device), f"{args.device} is free"
@@ -175,8 +175,8 @@ def unpin(args: argparse.Namespace, out: Output) -> int:
 
 
 def split(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
-    from ..fleet.push import find_release
+    from ..fleet.laptop import steer
+    from ..fleet.laptop.push import find_release
 
     devices = laptop(args).devices_of(args.group)
 
@@ -190,8 +190,8 @@ def split(args: argparse.Namespace, out: Output) -> int:
 
 
 def shadow(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet import steer
-    from ..fleet.push import find_release
+    from ..fleet.laptop import steer
+    from ..fleet.laptop.push import find_release
 
     def change(archive: Archive, before: Desired) -> Desired:
         if args.release == "off":
@@ -213,7 +213,7 @@ def _group_of(args: argparse.Namespace) -> str:
 
 
 def _change(args: argparse.Namespace, out: Output, group: str, how: Change, said: str) -> int:
-    from ..fleet.push import change
+    from ..fleet.laptop.push import change
 
     with owner(args, out) as who:
         desired = change(who, group, how)

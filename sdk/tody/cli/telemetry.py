@@ -42,7 +42,7 @@ def telemetry(args: argparse.Namespace, camera: Camera, out: Output) -> Iterator
     if not args.telemetry:
         yield lambda frame, result, seconds: None
         return
-    from ..fleet.telemetry import Telemetry
+    from ..fleet.telemetry.telemetry import Telemetry
     from ..models import find
     from ..packages import sha256_of
     from ..run.detections import Detections
@@ -68,7 +68,7 @@ def _connected(url: str, stack: ExitStack, out: Output) -> Path:
     from ..fleet.documents import name
     from ..fleet.mqtt import Address, Link
     from ..fleet.reports import presence
-    from ..fleet.sender import Sender
+    from ..fleet.telemetry.sender import Sender
     from ..fleet.topics import Topics
 
     match = _DIRECT.fullmatch(url)

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeviceError, MissingExtraError, TrustError, UsageError
-from .device import FILE, IDENTITY, Device, load_device, save_device
+from .device.identity import FILE, IDENTITY, Device, load_device, save_device
 from .disk import FolderDisk, put
 from .documents import name
 from .mqtt import AUTHORITY, CERTIFICATE, KEY, Address
 
 if TYPE_CHECKING:  # the laptop's side; a device has neither
-    from .certificates import Authority
-    from .laptop import Laptop
+    from .broker.certificates import Authority
+    from .laptop.laptop import Laptop
 
 FORMAT = "tody enrolment 1"
 MOST_BYTES = 256 << 10

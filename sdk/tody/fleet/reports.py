@@ -28,7 +28,7 @@ class Report:
         asked: the model that it shall run; `generation`: of the desired state that says so, `observed`: the highest one seen.
         code: how far it came with `asked` (`CODES`), or why it does not follow; "" before it tried.
         why: more of that, for people.
-        action: what it did last (`tody.fleet.update`).
+        action: what it did last (`tody.fleet.device.update`).
         tody: version of the software.
         shadow: what a candidate beside the model was measured to do (shadow.py).
     """

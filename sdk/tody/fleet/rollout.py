@@ -72,7 +72,7 @@ def _peers(desired: Desired, device: str, wave: Wave) -> list[str]:
 
 
 def turn(desired: Desired, device: str, results: Mapping[str, str]) -> str:
-    """Whether a device may begin now, as `tody.fleet.update.Facts.turn` has it.
+    """Whether a device may begin now, as `tody.fleet.device.update.Facts.turn` has it.
 
     Args:
         results: device -> code of those that `watched_by` names, as far as they are known.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // u: bring in model B and confirm it, then C and go back, saying so; p: model A first. Always says what runs after a start.
-// powercut.py tells from the lines which models may run when the power comes back.
+// chipcut.py tells from the lines which models may run when the power comes back.
 #include <string.h>
 
 #include "app/board.h"

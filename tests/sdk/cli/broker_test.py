@@ -24,8 +24,8 @@ pytest.importorskip("cryptography")
 from brokers import free_port, wait_for
 
 from tody.cli.main import main
-from tody.fleet import attacks, conformance, running
-from tody.fleet.laptop import Laptop
+from tody.fleet.broker import attacks, conformance, running
+from tody.fleet.laptop.laptop import Laptop
 
 Capture = pytest.CaptureFixture[str]
 

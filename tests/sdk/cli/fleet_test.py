@@ -22,7 +22,7 @@ from brokers import free_port, running
 from simdevice import Devices
 
 from tody.cli.main import main
-from tody.fleet.laptop import Laptop
+from tody.fleet.laptop.laptop import Laptop
 
 Capture = pytest.CaptureFixture[str]
 
@@ -200,7 +200,7 @@ def test_push_waits_for_the_devices(fleet: Laptop, door: Path, capsys: Capture, 
         assert last["state"] == "done" and last["codes"] == {"ok": 2}
         from hashlib import sha256
 
-        from tody.fleet.push import find_release
+        from tody.fleet.laptop.push import find_release
 
         devices.bad[sha256((home / "next.tody").read_bytes()).hexdigest()] = "failed-test"
         assert main(["push", "next.tody", "doors", "--wait", "--timeout", "20s"]) == 6

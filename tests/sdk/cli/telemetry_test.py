@@ -11,7 +11,7 @@ import pytest
 from brokers import running
 
 from tody.cli.main import main
-from tody.fleet.telemetry import EVENT, METRICS, open_outbox
+from tody.fleet.telemetry.telemetry import EVENT, METRICS, open_outbox
 
 CLIP = "fake://door?frames=60"
 
