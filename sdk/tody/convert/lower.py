@@ -18,6 +18,9 @@ from .sparse import sparse_weights
 def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[fmt.File, Plan]:
     """The content of the file for a graph, without metadata. Equal graphs give equal content.
 
+    The graph's nodes are put into the order of the file's operators, and nodes that copy are added where outputs need memory
+    of their own.
+
     Args:
         keep_inputs: they keep their content during a run.
         blocks: store weights as the blocks that are not zero where that is quicker.
@@ -26,7 +29,7 @@ def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
-    graph = schedule(graph, keep_inputs)
+    schedule(graph, keep_inputs)
     where = plan(graph, keep_inputs)
     file = fmt.File(arena_bytes=where.arena_bytes)
     tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set())

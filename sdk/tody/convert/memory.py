@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .. import format as fmt
 from .. import memory
 from ..errors import MemoryLimitError
@@ -36,16 +38,18 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
             if need.ram <= ram:
                 graph.notes += _given_up(keep_inputs, blocks, need)
                 return file, where
-    raise _error(peaks(schedule(graph, keep_inputs=False), keep_inputs=False), graph, ram, need)
+    raise _error(peaks(graph, keep_inputs=False), graph, ram, need)
 
 
 def refuse_early(graph: Graph, ram: int | None) -> None:
     """Raise MemoryLimitError if a float graph needs more than `ram` even where all of it becomes int8."""
     if ram is None:
         return
+    graph = replace(graph)
+    schedule(graph, keep_inputs=False)
     found = [
         Peak(p.node, p.bytes // _INT8, tuple((name, size // _INT8) for name, size in p.parts))
-        for p in peaks(schedule(graph, keep_inputs=False), keep_inputs=False)
+        for p in peaks(graph, keep_inputs=False)
     ]
     most = max((p.bytes for p in found), default=0)
     if most > ram:

@@ -24,19 +24,20 @@ class _State:
     most: int
 
 
-def schedule(graph: Graph, keep_inputs: bool = True) -> Graph:
-    """The graph itself, or one of the same values whose nodes stand in an order that makes the arena smaller.
+def schedule(graph: Graph, keep_inputs: bool = True) -> None:
+    """Reorder the nodes of a graph if that makes the arena smaller.
 
     A beam search over the sets of nodes that have run. Source of the problem: Byung Hoon Ahn et al., "Ordering chaos:
     memory-aware scheduling of irregularly wired neural networks for edge devices", 2020.
     """
     if len(graph.nodes) > _NODES:
-        return graph
+        return
     order = _Search(graph, keep_inputs).order()
     if order == list(range(len(graph.nodes))):
-        return graph
+        return
     other = replace(graph, nodes=[graph.nodes[i] for i in order])
-    return other if plan(other, keep_inputs).arena_bytes < plan(graph, keep_inputs).arena_bytes else graph
+    if plan(other, keep_inputs).arena_bytes < plan(graph, keep_inputs).arena_bytes:
+        graph.nodes = other.nodes
 
 
 class _Search:
