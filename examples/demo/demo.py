@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import cv2
+import flash
 import numpy as np
 
 import fleet
@@ -73,6 +74,7 @@ def main() -> None:
     print(f"  .venv/bin/tody detect {model.stem} {clip} --web :8080")
     print(f"  .venv/bin/tody detect {model.stem} 0 --web :8080        # your own camera")
     print(f"  .venv/bin/tody profile {model.stem} --top 10")
+    flash.main(clip)
     fleet.main(model, clip)
 
 

@@ -1,4 +1,4 @@
-"""The demo, second part: two devices on this machine get the model over the air, and refuse a bad one by themselves.
+"""The demo, third part: two devices on this machine get the model over the air, and refuse a bad one by themselves.
 
 Every command that is run is shown as one would type it. The devices are agents like any other; what stands for their cameras
 is the clip of the first part. All files are in demo/fleet.
@@ -10,17 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import shlex
 import shutil
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+
+from shell import Shell, free_port
 
 from tody import format
 from tody.fleet.broker.running import program
@@ -30,50 +26,6 @@ FOLDER = Path("demo/fleet")
 DEVICES = ("door", "garden")
 GROUP = "cameras"
 CANARY = 0.5  # of the devices try a model first
-
-
-class Fleet:
-    """The commands of a laptop with a fleet of its own, and programs that run beside them."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        here = {"XDG_CONFIG_HOME": str(FOLDER.resolve() / "laptop"), "TODY_PASSPHRASE": "only for this demo"}
-        self._environment = {**os.environ, **here}
-
-    def run(self, *words: str) -> int:
-        """Show a command, run it, return its exit code."""
-        print(f"\n$ tody {shlex.join(words)}", flush=True)
-        return subprocess.run(self._command(words), env=self._environment, check=False).returncode
-
-    @contextlib.contextmanager
-    def beside(self, *words: str, log: IO[str]) -> Iterator[None]:
-        """A program that runs until the context is left."""
-        print(f"\n$ tody {shlex.join(words)} &", flush=True)
-        process = subprocess.Popen(self._command(words), env=self._environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
-
-    def must(self, *words: str) -> None:
-        if code := self.run(*words):
-            raise SystemExit(f"that should have worked, and ended with {code}; what the devices said is in {FOLDER}")
-
-    def facts(self, *words: str) -> Any:
-        """What a command prints for other programs."""
-        print(f"\n$ tody --json {shlex.join(words)}", flush=True)
-        done = subprocess.run(self._command(("--json", *words)), env=self._environment, capture_output=True, check=True)
-        return json.loads(done.stdout)
-
-    def _command(self, words: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "tody", *words]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def blind(model: Path) -> Path:
@@ -91,7 +43,7 @@ def blind(model: Path) -> Path:
     raise AssertionError("a hundred hashes in a row were the wrong way round")
 
 
-def updates(fleet: Fleet, model: Path) -> None:
+def updates(fleet: Shell, model: Path) -> None:
     """The good model, the bad one, and what became of both."""
     canary = ("--canary", f"{CANARY:.0%}", "--window", "3s", "--health", "fps>5", "--health", "seen>0.5", "--wait", "--yes")
     print("\n--- a model for both: first to one half, and when that is well, to the other")
@@ -106,7 +58,7 @@ def updates(fleet: Fleet, model: Path) -> None:
         print(f"{device['name']}: {json.dumps(device['metrics'])}")
 
 
-def dashboard(fleet: Fleet) -> None:
+def dashboard(fleet: Shell) -> None:
     """Say where it is; keep it there while somebody looks."""
     if not sys.stdin.isatty():
         print("\nIn a terminal, the demo waits here, and its dashboard can be looked at: tody fleet dashboard")
@@ -122,17 +74,18 @@ def dashboard(fleet: Fleet) -> None:
 def main(model: Path, clip: Path) -> None:
     """Run the second part with a converted detector and a clip."""
     if not program() and not find_spec("iotcore"):
-        print("\n\nThe second part, updates over the air, needs a broker: sudo apt install mosquitto")
+        print("\n\nThe third part, updates over the air, needs a broker: sudo apt install mosquitto")
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     start = time.monotonic()
-    fleet = Fleet(free_port())
+    port, laptop = str(free_port()), {"XDG_CONFIG_HOME": str(FOLDER.resolve() / "laptop")}
+    fleet = Shell({**laptop, "TODY_PASSPHRASE": "only for this demo"}, str(FOLDER))
     print("\n\nThe same model, over the air: a broker, a laptop and two devices, all on this machine.")
     with contextlib.ExitStack() as running:
         log = running.enter_context((FOLDER / "broker.log").open("w"))
-        running.enter_context(fleet.beside("broker", "run", "--demo", "--port", str(fleet.port), log=log))
-        fleet.must("keys", "init", "demo", "--group", GROUP, "--broker", f"mqtt://localhost:{fleet.port}")
+        running.enter_context(fleet.beside("broker", "run", "--demo", "--port", port, log=log))
+        fleet.must("keys", "init", "demo", "--group", GROUP, "--broker", f"mqtt://localhost:{port}")
         for device in DEVICES:
             store = FOLDER / device
             fleet.must("enroll", device, "--store", str(store))
