@@ -87,8 +87,8 @@ class Wanted:
             raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")
         if bits == HALF and self.io == "int8":
             raise UsageError("half floats have no integers at their borders", "weights is 16", "io='float32', or weights=8")
-        if bits == HALF and (self.target_size, self.latency) != (None, None):
-            why = "target_size or latency is given"
+        if bits == HALF and (self.target_size, self.latency, self.ram) != (None,) * 3:
+            why = "target_size, latency or ram is given"
             raise UsageError("half floats leave nothing to choose", why, "weights=8, and it chooses")
         if bits == HALF and self.arithmetic == "int8":
             raise UsageError("half floats are no integers", "weights is 16", "weights=8, or another arithmetic than int8")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tody
+from tody import memory
 from tody.cli.main import main
 
 cv2 = pytest.importorskip("cv2")
@@ -156,6 +157,19 @@ def half(values: Path) -> Path:
     rng = np.random.default_rng(0)
     np.save(values, rng.normal(0, 300, (12, 3, 96, 128)).astype(np.float32))
     return values
+
+
+def test_ram_of_a_chip_is_kept(capsys: Capture, pictures: Path, here: Path) -> None:
+    assert main(compress("--io", "int8", "--ram", "80K", "-o", "s.tody", data=pictures)) == 0, capsys.readouterr().err
+    assert "bytes of RAM" in capsys.readouterr().out
+    assert memory.need((here / "s.tody").read_bytes()).ram <= 80 << 10
+    assert main(compress("--ram", "80K", "-o", "t.tody", data=pictures)) == 5
+    said = capsys.readouterr().err
+    assert "81,920 are allowed" in said and "--io int8" in said
+    assert main(compress("--ram", "64K", "-o", "t.tody", data=pictures)) == 5
+    assert "73,728, in int8" in capsys.readouterr().err, "before any work"
+    assert main(compress("--ram", "64K", "--weights", "16", data=pictures)) == 2
+    assert [p.name for p in here.glob("*.tody")] == ["s.tody"]
 
 
 def test_too_much_lost_exits_3_and_writes_nothing(capsys: Capture, here: Path) -> None:
