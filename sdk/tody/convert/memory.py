@@ -53,7 +53,7 @@ def refuse_early(graph: Graph, ram: int | None) -> None:
     ]
     most = max((p.bytes for p in found), default=0)
     if most > ram:
-        raise _error(found, graph, ram, memory.Need(most, 0))
+        raise _error(found, graph, ram, memory.Need(most, 0), measured=False)
 
 
 def _given_up(keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
@@ -65,15 +65,15 @@ def _given_up(keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
     return notes
 
 
-def _error(found: list[Peak], graph: Graph, ram: int, need: memory.Need) -> MemoryLimitError:
-    """Which layers need more than what the scratch leaves, and what would help."""
+def _error(found: list[Peak], graph: Graph, ram: int, need: memory.Need, measured: bool = True) -> MemoryLimitError:
+    """Which layers need more than what the scratch leaves, and what would help; not measured: what int8 would need at least."""
     worst = sorted((p for p in found if p.bytes > ram - need.scratch), key=lambda p: -p.bytes)
     rows = [_row(peak, graph) for peak in worst[:_SHOWN]]
     if len(worst) > _SHOWN:
         rows.append(f"and {len(worst) - _SHOWN} more layers")
-    parts = f"arena {need.arena:,}, scratch {need.scratch:,}" if need.scratch else f"arena {need.arena:,}, in int8"
+    parts = f"arena {need.arena:,}, scratch {need.scratch:,}" if measured else f"arena {need.arena:,}, in int8"
     what = f"the model needs {need.ram:,} bytes of RAM, {ram:,} are allowed"
-    return MemoryLimitError(what, "; ".join([parts, *rows]), _hint(worst or found, graph, bool(need.scratch)))
+    return MemoryLimitError(what, "; ".join([parts, *rows]), _hint(worst or found, graph, measured))
 
 
 def _row(peak: Peak, graph: Graph) -> str:

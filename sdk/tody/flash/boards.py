@@ -77,8 +77,9 @@ def find(name: str) -> Board:
 
 
 def read(path: Path) -> Board:
-    """The board of a file board.toml, in firmware/boards/BOARD of some checkout."""
-    return _read(path, path.resolve().parents[2])
+    """The board of a file board.toml; its firmware is that of the checkout it lies in, else that of `firmware_folder`."""
+    above = (folder for folder in path.resolve().parents if (folder / "Makefile").is_file() and (folder / "boards").is_dir())
+    return _read(path, next(above, None) or firmware_folder())
 
 
 def operators(firmware: Path) -> list[str]:

@@ -38,6 +38,15 @@ def test_a_board_by_name_or_file(kws: Path, tmp_path: Path) -> None:
     assert len(problems) == 3 and "a slot 4,096" in problems[0] and "has 808 for models" in problems[1]
 
 
+def test_a_board_outside_of_a_checkout(kws: Path, tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text((BOARDS / "mps2-an386" / "board.toml").read_text())
+    assert demands(kws.read_bytes(), str(tmp_path / "board.toml"))["boards"][0]["problems"] == []
+    (tmp_path / "board.toml").write_text("slot_bytes = [")
+    for name in ("board.toml", "none.toml"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            demands(kws.read_bytes(), str(tmp_path / name))
+
+
 def test_unknown_targets_are_told_what_is_known(kws: Path) -> None:
     with pytest.raises(UsageError, match="no target 'z80'") as e:
         demands(kws.read_bytes(), "z80")
