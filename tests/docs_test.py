@@ -82,12 +82,17 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def start(block: Block, folder: Path) -> subprocess.Popen[bytes]:
-    """The program of a block, once it had a moment to begin."""
+    """The program of a block, once it has said something and had a moment more: it may have to be compiled first."""
     command, env = order(Block("sh", "", f"exec {block.text}"), folder)
-    with (folder / "beside.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+    log = folder / "beside.log"
+    before = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, cwd=folder, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=out, stderr=out)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and log.stat().st_size == before and process.poll() is None:
+        time.sleep(0.1)
     time.sleep(1)
-    assert process.poll() is None, (folder / "beside.log").read_text()
+    assert process.poll() is None and log.stat().st_size > before, log.read_text()
     return process
 
 
