@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,13 +18,12 @@ from transport_test import TOPICS, link
 
 from tody import format
 from tody.fleet.chunks import chunk, cut
+from tody.fleet.device import budget
 from tody.fleet.device.follow import read_state
 from tody.fleet.device.identity import Device, save_device
 from tody.fleet.documents import Desired, Release
 from tody.fleet.laptop.publish import BrokerSink, publish, ring
 from tody.fleet.reports import result_code
-
-SDK = str(Path(__file__).resolve().parents[2] / "sdk")
 
 
 def sha256(content: bytes) -> str:
@@ -121,7 +119,7 @@ def command(store: Path, *options: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([SDK, os.environ.get("PYTHONPATH", "")]), **more}
+    return {**budget.environment(), **more}
 
 
 @contextmanager
