@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import count
 from .laptop import add_fleet, add_passphrase, asker, laptop
 from .output import Output, table
+from .parts import add_json
 
 if TYPE_CHECKING:
     from ..fleet.broker.attacks import Party
@@ -78,9 +79,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 def _shared(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     add_passphrase(parser)
-    parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
-    )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

@@ -4,23 +4,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NamedTuple
 
 from . import seeing, steering
-from .laptop import add_fleet
 from .output import Output
+from .parts import Part, add_parts
 
 NAME = "fleet"
 HELP = "pause, resume and roll back what a group runs, pin a device, compare two models; see how the devices are"
-
-
-class Part(NamedTuple):
-    """A verb below `tody fleet`."""
-
-    help: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Output], int]
 
 
 PARTS = {
@@ -40,15 +30,7 @@ PARTS = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True, help="tody fleet PART --help says more")
-    for name, part in PARTS.items():
-        about = part.help[0].upper() + part.help[1:] + "."
-        below = parts.add_parser(name, help=part.help, description=about, allow_abbrev=False)
-        part.arguments(below)
-        add_fleet(below)
-        below.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
-        )
+    add_parts(parser, NAME, PARTS)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from .laptop import add_fleet, add_passphrase, asker, laptop
+from .laptop import add_passphrase, asker, laptop
 from .output import Output, table
+from .parts import Part, add_parts
 from .steering import owner
 
 NAME = "keys"
@@ -18,15 +17,7 @@ HELP = "make the keys of a fleet and its groups, replace one that is lost or sto
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True, help="tody keys PART --help says more")
-    for name, part in PARTS.items():
-        about = part.help[0].upper() + part.help[1:] + "."
-        below = parts.add_parser(name, help=part.help, description=about, allow_abbrev=False)
-        part.arguments(below)
-        add_fleet(below)
-        below.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
-        )
+    add_parts(parser, NAME, PARTS)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -174,14 +165,6 @@ def _keeper(args: argparse.Namespace, out: Output) -> int:
     if fleet.broker.startswith("mqtts://"):
         out.note(f"it lacks its certificate: tody enroll keeper --to {shlex.quote(str(args.folder / 'id'))}")
     return 0
-
-
-class Part(NamedTuple):
-    """A verb below `tody keys`."""
-
-    help: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Output], int]
 
 
 PARTS = {

@@ -41,6 +41,7 @@ from . import (
     sensitivity,
 )
 from .output import Output
+from .parts import add_json
 
 
 class Command(Protocol):
@@ -112,9 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, one object a line; errors too"
-    )
+    add_json(parser)
 
 
 def _dispatch(arguments: Sequence[str], out: Output) -> int:
