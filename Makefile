@@ -19,6 +19,7 @@ help:  ## show this list
 install: $(VENV)/bin/python  ## make .venv and install tody into it, with everything that its tests use
 	@echo "installing tody and its tools into $(VENV)"
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check '.[serial,fleet,convert,dev]'
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check iotcore || echo "no iotcore: tests with that broker are skipped"
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check torch || echo "no PyTorch: tests that train are skipped"
 
 $(VENV)/bin/python:
