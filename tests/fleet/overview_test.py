@@ -201,9 +201,7 @@ def test_numbers_and_texts_are_bounded() -> None:
     assert all(len(results) <= MOST_RESULTS for results in seen._results.values())
 
 
-@pytest.mark.parametrize(
-    "topic", ["x", "tody/v1/home/d/UPPER/up/online", "tody/v1/home/d/a/up/x", "tody/v1/away/d/a/up/online"]
-)
+@pytest.mark.parametrize("topic", ["x", TOPICS.up("UPPER", "online"), TOPICS.up("a", "x"), Topics("away").up("a", "online")])
 def test_topics_that_are_none_of_ours(topic: str) -> None:
     seen = overview(["one"])
     assert not seen.take(topic, b'{"online": true}', NOW) and set(seen.devices) == {"one"}
