@@ -45,7 +45,9 @@ def own_kernels() -> str:
         if not {"avx2", "fma", "f16c"} <= words:
             return "portable"
         if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= words:
-            return "avx512vnni" if {"avx512_vnni", "avx512vbmi"} <= words else "avx512"
+            if not {"avx512_vnni", "avx512vbmi"} <= words:
+                return "avx512"
+            return "amx" if {"amx_tile", "amx_int8"} <= words else "avx512vnni"
         return "avxvnni" if "avx_vnni" in words else "avx2"
     if platform.machine() in ("aarch64", "arm64"):
         return "neon_dot" if "asimddp" in words else "neon"

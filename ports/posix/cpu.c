@@ -1,14 +1,18 @@
 // cpu.c - what this CPU can do, as a value.
 // SPDX-License-Identifier: Apache-2.0
+#define _DEFAULT_SOURCE
+
 #include "core/kernels.h"
 #include "posix.h"
 
 #if defined(__x86_64__)
 
 #include <cpuid.h>
+#include <unistd.h>
 
-// What the operating system saves (XCR0): the XMM and YMM registers; the mask registers, both halves of the ZMM registers.
-enum { SAVES_YMM = 3 << 1, SAVES_ZMM = 7 << 5 };
+// What the operating system saves (XCR0): the XMM and YMM registers; the mask registers, both halves of the ZMM registers; the
+// tiles and their configuration.
+enum { SAVES_YMM = 3 << 1, SAVES_ZMM = 7 << 5, SAVES_TILES = 3 << 17 };
 
 static uint32_t saved_registers(void) {
     uint32_t low, high;
@@ -16,12 +20,30 @@ static uint32_t saved_registers(void) {
     return low;
 }
 
+#if defined(__linux__)
+
+#include <sys/syscall.h>
+
+// Linux gives a process the tile registers, which signal frames must have room for, only when it asks (arch_prctl); they stay
+// zero, and cost nothing, in threads that do not use them.
+static int gets_tiles(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+#else
+
+static int gets_tiles(void) { return 0; }
+
+#endif
+
 static int has_all(uint32_t bits, uint32_t wanted) { return (bits & wanted) == wanted; }
 
 uint32_t tody_cpu_features(void) {
     const uint32_t fma = 1u << 12, osxsave = 1u << 27, f16c = 1u << 29, avx2 = 1u << 5;
     const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;   // in b
     const uint32_t vbmi = 1u << 1, avx512_vnni = 1u << 11, avx_vnni = 1u << 4;  // in c, c, and a of the second part
+    const uint32_t amx_tile = 1u << 24, amx_int8 = 1u << 25;                    // in d
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !has_all(c, fma | osxsave | f16c)) return 0;
     const uint32_t saved = saved_registers();
@@ -30,6 +52,7 @@ uint32_t tody_cpu_features(void) {
     if (has_all(saved, SAVES_ZMM) && has_all(b, f | dq | bw | vl)) {
         features |= TODY_CPU_AVX512;
         if (has_all(c, vbmi | avx512_vnni)) features |= TODY_CPU_AVX512_VNNI;
+        if (has_all(saved, SAVES_TILES) && has_all(d, amx_tile | amx_int8) && gets_tiles()) features |= TODY_CPU_AMX;
     }
     if (a >= 1 && __get_cpuid_count(7, 1, &more, &b, &c, &d) && more & avx_vnni) features |= TODY_CPU_AVX_VNNI;
     return features;

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_MAX_ROWS 32u         // no set has a larger gemm_f32_rows or gemm_s8_rows
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels or gemm_s8_panels
 
@@ -233,6 +233,7 @@ enum tody_cpu_feature {
     TODY_CPU_AVX512 = 1u << 5,  // F, BW, DQ and VL
     TODY_CPU_AVX_VNNI = 1u << 6,
     TODY_CPU_AVX512_VNNI = 1u << 7,  // with VBMI
+    TODY_CPU_AMX = 1u << 8,          // tiles and their products of int8
 };
 
 extern const tody_kernels tody_kernels_portable;

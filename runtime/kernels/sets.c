@@ -3,9 +3,15 @@
 #include "core/kernels.h"
 
 #if defined(__x86_64__) || defined(__i386__)
-extern const tody_kernels tody_kernels_avx2, tody_kernels_avxvnni, tody_kernels_avx512, tody_kernels_avx512vnni;
-const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_avx2,       &tody_kernels_avxvnni,
-                                                &tody_kernels_avx512,   &tody_kernels_avx512vnni, NULL};
+extern const tody_kernels tody_kernels_avx2, tody_kernels_avxvnni, tody_kernels_avx512, tody_kernels_avx512vnni,
+    tody_kernels_amx;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable,
+                                                &tody_kernels_avx2,
+                                                &tody_kernels_avxvnni,
+                                                &tody_kernels_avx512,
+                                                &tody_kernels_avx512vnni,
+                                                &tody_kernels_amx,
+                                                NULL};
 #elif defined(__aarch64__)
 extern const tody_kernels tody_kernels_neon, tody_kernels_neon_dot;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, &tody_kernels_neon_dot, NULL};

@@ -1,6 +1,6 @@
 // gemm_s8_avx512vnni.c - int8 matrix product with AVX-512 dot products: 12 rows by two panels.
 // SPDX-License-Identifier: Apache-2.0
-#include "vector_s8_avx512.h"
+#include "gemm_s8_avx512.h"
 
 enum { ROWS = 12 };
 
@@ -8,11 +8,6 @@ static inline integers dot(integers sum, integers u, integers w) { return _mm512
 
 static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
     return (sums){_mm512_loadu_si512(w), both ? _mm512_loadu_si512(w + stride) : _mm512_setzero_si512()};
-}
-
-static inline sums load_scale(const tody_gemm_s8 *g) {
-    const integers low = _mm512_loadu_si512(g->scale);
-    return (sums){low, g->cols > 16 && g->scale_stride ? _mm512_loadu_si512(g->scale + 16) : low};
 }
 
 // x = a + 128 for `count` values, and x_zero + 128 behind them up to a multiple of 64.
@@ -29,28 +24,8 @@ static inline void load_shifted(const int8_t *a, uint32_t count, int32_t x_zero,
     }
 }
 
-// All taps of a depth below 4, as many at once as lie one after the other: spread so that each has four bytes.
 static bool load_short(const tody_gemm_s8 *g, uint8_t *x, size_t room) {
-    const __m512i lane = _mm512_set1_epi32(0x03020100), depth = _mm512_set1_epi8((char)g->depth);
-    const __m512i tap = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i from = _mm512_add_epi8(lane, _mm512_mullo_epi32(tap, depth));
-    const __mmask64 there = _mm512_cmplt_epu8_mask(lane, depth);
-    const __m512i zero = _mm512_set1_epi8((char)g->layer.x_zero), sign = _mm512_set1_epi8((char)0x80);
-    for (uint32_t t = 0, taps; t < g->taps; t += taps) {
-        const uint32_t within = t % g->run, left = g->run - within;
-        const int8_t *const *a = g->a + (size_t)(t - within) * g->rows;
-        taps = left < 16 ? left : 16;
-        const __mmask64 m = ((__mmask64)1 << (taps * g->depth)) - 1;
-        uint8_t *to = x + (size_t)t * 4;
-        for (uint32_t i = 0; i < g->rows; i++, to += room) {
-            const __m512i bytes = _mm512_maskz_loadu_epi8(m, a[i] + within * g->depth);
-            const __m512i spread = _mm512_xor_si512(_mm512_mask_permutexvar_epi8(zero, there, from, bytes), sign);
-            if (taps <= 4)
-                _mm_storeu_si128((__m128i *)(void *)to, _mm512_castsi512_si128(spread));
-            else
-                _mm512_storeu_si512(to, spread);
-        }
-    }
+    spread_taps_s8(g, x, room, 0x80);
     return true;
 }
 

@@ -8,7 +8,7 @@
 #ifndef TODY_X86_GEMM_S8_VNNI_H
 #define TODY_X86_GEMM_S8_VNNI_H
 
-#include "kernels/sums_s8.h"
+#include "finish_s8.h"
 
 #define INLINE static inline __attribute__((always_inline))  // arguments marked const are constants after inlining
 
@@ -24,7 +24,7 @@ typedef struct place {
 } place;
 
 // Fill `to` from `at` on and move `at`; how many groups there are now, 0 at the end. Behind the depth there is x_zero.
-// Not inlined, as finish_rows: one copy serves all tiles.
+// Not inlined: one copy serves all tiles.
 static __attribute__((noinline)) uint32_t fill(const tody_gemm_s8 *g, place *at, shifted *to) {
     uint32_t groups = 0;
     if (g->depth < 4 && g->taps <= GROUPS && at->tap == 0 && load_short(g, to->x[0], ROOM)) {
@@ -48,22 +48,6 @@ INLINE integers four(const uint8_t *x) {
     int32_t value;
     memcpy(&value, x, sizeof value);
     return all_s32(value);
-}
-
-static __attribute__((noinline)) void finish_rows(const tody_gemm_s8 *g, sums *s, const sums *start) {
-    const sums scale = load_scale(g), from = *start;
-    const tody_layer_s8 layer = g->layer;
-    const int8_t *addend = g->addend;
-    int8_t *c = g->c;
-    for (uint32_t i = 0; layer.w_zero && i < g->rows; i++) {
-        const integers row = all_s32(tody_row_start_s8(g, i));
-        s[i] = (sums){add_s32(s[i].low, row), add_s32(s[i].high, row)};
-    }
-    for (uint32_t i = 0; i < g->rows; i++, c += g->c_stride) {
-        const sums all = {add_s32(s[i].low, from.low), add_s32(s[i].high, from.high)};
-        finish_s8(c, g->cols, all, scale, addend, &layer);
-        if (addend) addend += g->addend_stride;
-    }
 }
 
 // `rows` and `both`, whether there is a second vector, are constants after inlining. Rows beyond those of g give sums that

@@ -1,4 +1,4 @@
-// x86.c - the AVX2 and AVX-512 kernel sets, and those with dot products of int8.
+// x86.c - the AVX2 and AVX-512 kernel sets, and those with dot products or tiles of int8.
 // SPDX-License-Identifier: Apache-2.0
 #include "x86.h"
 
@@ -62,4 +62,12 @@ const tody_kernels tody_kernels_avx512vnni = {
     .sparse_s8_shift = 128,
     .words_s8 = tody_words_s8_avx512vnni,
     .sparse_s8 = tody_sparse_s8_avx512vnni,
+};
+
+const tody_kernels tody_kernels_amx = {
+    .name = "amx",
+    .needs = TODY_CPU_AVX512 | TODY_CPU_AVX512_VNNI | TODY_CPU_AMX,
+    .gemm_s8_rows = 32,
+    .gemm_s8_panels = 2,
+    .gemm_s8 = tody_gemm_s8_amx,
 };

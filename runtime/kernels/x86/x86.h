@@ -38,4 +38,6 @@ void tody_lut_s8_avx512vnni(const int8_t *table, const int8_t *x, int8_t *y, siz
 void tody_words_s8_avx512vnni(const tody_words_s8 *args);
 void tody_sparse_s8_avx512vnni(const tody_sparse_s8 *args);
 
+void tody_gemm_s8_amx(const tody_gemm_s8 *args);
+
 #endif
