@@ -4,6 +4,10 @@
 // One job at a time. The caller opens it, works along, closes it, and waits for those inside. A worker that wakes too late
 // finds it closed and goes back to waiting, so nobody ever waits for a sleeper. Workers spin for a moment after each job, since
 // the next operator's usually follows at once; then they sleep.
+//
+// The tasks of a job are dealt out in runs of neighbours, one to each thread, the same way in every job: the rows that a core
+// reads are mostly those that it wrote itself in the operator before, and lie in its own cache. Who has finished helps the
+// others (work stealing: Blumofe and Leiserson, 1999).
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -11,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,11 +24,15 @@
 enum { MAX_THREADS = 256, SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
 
 #define CLOSED 0x80000000u
+#define CACHE_LINE 64
 
+// One of the threads; the first is the caller's.
 typedef struct worker {
+    _Alignas(CACHE_LINE) atomic_uint next;  // the first of its tasks that nobody has taken; may run past `end`
+    uint32_t end;
     struct tody_pool *pool;
     pthread_t handle;
-    uint32_t index;  // the `thread` of its tasks: 1 .. threads - 1
+    uint32_t index;  // the `thread` of its tasks
 } worker;
 
 struct tody_pool {
@@ -34,12 +43,10 @@ struct tody_pool {
     // The job. Written while closed, read by those inside.
     tody_task task;
     void *context;
-    uint32_t tasks;
-    atomic_uint next;    // the first unclaimed task
-    atomic_uint inside;  // workers inside the job, and CLOSED
-
     atomic_uint generation;  // counts jobs; a change is the signal to look
     atomic_uint sleepers;    // changed under `lock` only
+
+    _Alignas(CACHE_LINE) atomic_uint inside;  // workers inside the job, and CLOSED
     atomic_bool stop;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -60,9 +67,13 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+// A thread's own tasks, then what the others have not begun.
 static void work(tody_pool *pool, uint32_t thread) {
-    for (uint32_t i; (i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed)) < pool->tasks;) {
-        pool->task(pool->context, i, thread);
+    for (uint32_t i = 0; i < pool->threads; i++) {
+        worker *from = &pool->workers[(thread + i) % pool->threads];
+        for (uint32_t task; (task = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed)) < from->end;) {
+            pool->task(pool->context, task, thread);
+        }
     }
 }
 
@@ -123,8 +134,11 @@ static void signal_workers(tody_pool *pool) {
 static void open_job(tody_pool *pool, uint32_t tasks, tody_task task, void *context) {
     pool->task = task;
     pool->context = context;
-    pool->tasks = tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    for (uint32_t i = 0, first = 0; i < pool->threads; i++) {
+        worker *w = &pool->workers[i];
+        atomic_store_explicit(&w->next, first, memory_order_relaxed);
+        w->end = first = (uint32_t)((uint64_t)tasks * (i + 1) / pool->threads);
+    }
     atomic_store_explicit(&pool->inside, 0, memory_order_release);
     signal_workers(pool);
 }
@@ -155,7 +169,7 @@ static void run(void *handle, uint32_t tasks, tody_task task, void *context) {
 static void stop_workers(tody_pool *pool, uint32_t started) {
     atomic_store(&pool->stop, true);
     signal_workers(pool);
-    for (uint32_t i = 0; i < started; i++) pthread_join(pool->workers[i].handle, NULL);
+    for (uint32_t i = 1; i <= started; i++) pthread_join(pool->workers[i].handle, NULL);
 }
 
 static void release(tody_pool *pool) {
@@ -166,18 +180,21 @@ static void release(tody_pool *pool) {
 
 tody_pool *tody_pool_new(uint32_t threads) {
     if (threads == 0 || threads > MAX_THREADS) return NULL;
-    tody_pool *pool = calloc(1, sizeof *pool + (threads - 1) * sizeof(worker));
+    const size_t bytes = sizeof(tody_pool) + threads * sizeof(worker);
+    tody_pool *pool = aligned_alloc(CACHE_LINE, bytes);
     if (!pool) return NULL;
+    memset(pool, 0, bytes);
     pool->threads = threads;
     pool->owner = getpid();
     atomic_flag_clear(&pool->busy);
     atomic_store(&pool->inside, CLOSED);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    for (uint32_t i = 0; i + 1 < threads; i++) {
-        pool->workers[i] = (worker){.pool = pool, .index = i + 1};
+    for (uint32_t i = 1; i < threads; i++) {
+        pool->workers[i].pool = pool;
+        pool->workers[i].index = i;
         if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i])) {
-            stop_workers(pool, i);
+            stop_workers(pool, i - 1);
             release(pool);
             return NULL;
         }
