@@ -14,6 +14,15 @@ build=build/tests/warnings-$cc
 # The firmware, as it runs on this machine; what is for chips only, if the compiler makes code for them.
 make -s -C firmware BOARD=host OPS=all CC="$cc" OUT="../$build-firmware" >"$build.log" 2>&1 || { grep error "$build.log" || cat "$build.log"; exit 1; }
 case $cc in clang*) ;; *) exit 0 ;; esac
+
+# The kernels of ARM, as far as its C headers are there: wheels for it are made by a compiler of this family.
+if [ -d /usr/aarch64-linux-gnu/include ]; then
+    for file in runtime/kernels/neon/*.c; do
+        case $file in *_dot.c) cpu=generic+dotprod ;; *) cpu=generic ;; esac
+        "$cc" --target=aarch64-linux-gnu -mcpu=$cpu -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only \
+            -Iruntime -Iruntime/core -Iruntime/include "$file" || exit 1
+    done
+fi
 cd firmware || exit 1
 flags="-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only -ffreestanding -isystem boards/common/libc
     -I. -I../runtime -I../runtime/include -I../runtime/core"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -392,9 +392,9 @@ def unpack(file):
 
 def rans_encode(bytes symbols, bytes states, bytes frequencies):
     """Four states (u32), then words (u16): what a decoder with these tables turns into the symbols."""
-    cdef const uint8_t *s = <const uint8_t *>PyBytes_AS_STRING(symbols)
-    cdef const uint8_t *which = <const uint8_t *>PyBytes_AS_STRING(states)
-    cdef const uint16_t *frequency = <const uint16_t *><const void *>PyBytes_AS_STRING(frequencies)
+    cdef const uint8_t *s = <const uint8_t *>PyBytes_AsString(symbols)
+    cdef const uint8_t *which = <const uint8_t *>PyBytes_AsString(states)
+    cdef const uint16_t *frequency = <const uint16_t *><const void *>PyBytes_AsString(frequencies)
     cdef size_t i = len(symbols), at
     cdef uint32_t x[4]
     cdef uint32_t start[4][256]

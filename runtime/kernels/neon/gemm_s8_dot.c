@@ -8,9 +8,19 @@ typedef struct block {
     sums s0, s1, s2, s3, s4, s5, s6, s7;
 } block;
 
+// Compilers other than gcc want the lane as a literal.
+INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t w, int8x16_t x, const int lane) {
+    switch (lane) {
+        case 0: return vdotq_laneq_s32(sum, w, x, 0);
+        case 1: return vdotq_laneq_s32(sum, w, x, 1);
+        case 2: return vdotq_laneq_s32(sum, w, x, 2);
+        default: return vdotq_laneq_s32(sum, w, x, 3);
+    }
+}
+
 INLINE sums add(sums s, int8x16_t x, int8x16_t w_low, int8x16_t w_high, const int lane) {
-    s.low = vdotq_laneq_s32(s.low, w_low, x, lane);
-    s.high = vdotq_laneq_s32(s.high, w_high, x, lane);
+    s.low = dot_lane(s.low, w_low, x, lane);
+    s.high = dot_lane(s.high, w_high, x, lane);
     return s;
 }
 
