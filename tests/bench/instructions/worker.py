@@ -1,4 +1,4 @@
-"""Inside the emulator: worker.py RUNTIME MODEL RUNS PORTS loads, runs once, and has the instructions of each further run counted."""
+"""Inside the emulator: worker.py RUNTIME MODEL RUNS PORTS loads, runs once, and marks the end of each further run."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
