@@ -1,4 +1,4 @@
-"""Cycles of the NEON kernels' innermost loops, as llvm-mca estimates them: mca.py [LIBRARY.a], by default built by Debian's gcc.
+"""Cycles of the innermost loops of the NEON kernels, by llvm-mca: mca.py [LIBRARY.a], by default built by Debian's gcc.
 
 A loop is a straight run of instructions that ends in a jump to its first one. Of each function the loop with the most
 multiply-accumulates (MACs) is shown, with --all every one. The share is of the peak: what the same processor does with nothing
