@@ -16,6 +16,7 @@
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 32u         // no set has a larger gemm_f32_rows or gemm_s8_rows
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
+#define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels or gemm_s8_panels
 
 // For i < rows, j < cols:
@@ -42,19 +43,22 @@ typedef struct tody_gemm_f32 {
     float lo, hi;
 } tody_gemm_f32;
 
-// For p < pixels, k < channels: c[p][k] = clamp(bias[k] + addend[p][k] +
-// sum over y < height, x < width of a[(p * step + x) * height + y][k] * w[(y * width + x) * channels + k], lo, hi)
-// Windows of neighbouring pixels have columns in common where step is less than width.
+// For r < rows, p < pixels, k < channels: c[r * c_row + p * c_stride + k] = clamp(bias[k] + addend[..][k] +
+// sum over y < height, x < width of a[(r * down + y) * a_stride + p * step + x][k] * w[(y * width + x) * w_stride + k], lo, hi)
+// a is a grid of pointers to pixels: windows of neighbours have rows and columns of it in common.
+// Sets with fused multiply-add start at the bias and go through y, then x.
 typedef struct tody_dwconv_f32 {
-    uint32_t pixels, channels;     // at least 1, as the next three
-    uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
-    const float *const *a;         // columns of `height` pointers to `channels` values
+    uint32_t rows, pixels, channels;     // of the result; at least 1, as the next four
+    uint32_t height, width, down, step;  // of a window; rows and columns of the grid from one pixel's window to the next
+    const float *const *a;  // pointers to `channels` values each; in a row, for pixels up to a multiple of dwconv_f32_strip
+    size_t a_stride;        // from one row of pointers to the next
     const float *w;
-    const float *bias;    // or NULL
-    const float *addend;  // or NULL
-    size_t addend_stride;
+    size_t w_stride;                   // from one tap to the next
+    const float *bias;                 // or NULL
+    const float *addend;               // or NULL; may be c
+    size_t addend_row, addend_stride;  // from one row to the next, and from one pixel to the next
     float *c;
-    size_t c_stride;
+    size_t c_row, c_stride;
     float lo, hi;
 } tody_dwconv_f32;
 
@@ -127,8 +131,8 @@ typedef struct tody_gemm_s8 {
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of (a[(p * step + x) * height + y][k] - x_zero) * w[(y * width + x) * channels + k].
 typedef struct tody_dwconv_s8 {
-    uint32_t pixels, channels;  // as of tody_dwconv_f32
-    uint32_t height, width, step;
+    uint32_t pixels, channels;     // at least 1, as the next three
+    uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
     const int8_t *const *a;
     const int8_t *w;
     const int32_t *bias;   // or NULL
@@ -187,6 +191,7 @@ typedef struct tody_kernels {
 
     uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; they belong to gemm_f32
     void (*gemm_f32)(const tody_gemm_f32 *args);
+    uint32_t dwconv_f32_strip;  // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);
     void (*sum_pool_f32)(const tody_pool_f32 *args);

@@ -12,7 +12,10 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
         k->gemm_f32_rows = set->gemm_f32_rows;
         k->gemm_f32_panels = set->gemm_f32_panels;
     }
-    if (set->dwconv_f32) k->dwconv_f32 = set->dwconv_f32;
+    if (set->dwconv_f32) {
+        k->dwconv_f32 = set->dwconv_f32;
+        k->dwconv_f32_strip = set->dwconv_f32_strip;
+    }
     if (set->max_pool_f32) k->max_pool_f32 = set->max_pool_f32;
     if (set->sum_pool_f32) k->sum_pool_f32 = set->sum_pool_f32;
     if (set->unary_f32) k->unary_f32 = set->unary_f32;

@@ -5,9 +5,20 @@
 
 enum { X = 0, W = 1 };
 enum {
-    BLOCK_PIXELS = 32,      // per kernel call: their pointers and results stay in the first-level cache
-    BLOCK_POINTERS = 1024,  // at most, for large filters
+    BLOCK_ROWS = 8,        // per kernel call: their pointers and, of a few channels, their values stay in the first-level cache
+    BLOCK_PIXELS = 32,     // of a row
+    BLOCK_POINTERS = 512,  // at most, unless the filter is larger
+    PART_CHANNELS = 64,    // a multiple of it; if a layer has too few pixels for all threads
+    TASKS_PER_THREAD = 4,
 };
+
+// How a layer is cut: each part is one call of the kernel.
+typedef struct cut {
+    uint32_t rows, pixels, channels;  // of a part, the last ones may be smaller
+    uint32_t row_parts, pixel_parts, channel_parts;
+    uint32_t columns;   // of the grid of pointers
+    uint64_t pointers;  // of a thread
+} cut;
 
 typedef struct job {
     const tody_call *call;
@@ -15,12 +26,12 @@ typedef struct job {
     tody_dwconv_f32 f32;  // one of the two, by the dtype
     tody_dwconv_s8 s8;
     tody_activation activation;
-    uint32_t block, parts;  // pixels of a kernel call, all in one line; such parts of a line
+    cut cut;
 } job;
 
-// Pixels from `first` on.
+// Rows, counted through the batch, pixels and channels from these on.
 typedef struct part {
-    uint32_t first, pixels;
+    uint32_t row, rows, pixel, pixels, channel, channels;
 } part;
 
 static tody_status dwconv_check(const tody_call *call) {
@@ -34,72 +45,126 @@ static tody_status dwconv_check(const tody_call *call) {
     return tody_check_layer(call, 1, &p->activation);
 }
 
-static uint32_t block_pixels(uint32_t taps) { return tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1); }
-
-static size_t thread_bytes(uint32_t taps, size_t pointer_bytes) {
-    return tody_scratch_bytes((uint64_t)taps * block_pixels(taps) * pointer_bytes);
+// int8 has a row at a time, and only whole pixels.
+static cut cut_layer(const tody_call *call) {
+    const tody_window *w = &((const tody_conv_params *)call->params)->window;
+    const tody_tensor y = tody_out(call, 0);
+    const uint32_t height = y.shape[TODY_HEIGHT], channels = y.shape[TODY_CHANNELS], strip = call->kernels->dwconv_f32_strip;
+    cut c = {.rows = 1, .pixels = tody_max_u32(tody_min_u32(BLOCK_POINTERS / tody_taps(w), BLOCK_PIXELS), 1)};
+    c.pixels = tody_min_u32(c.pixels, y.shape[TODY_WIDTH]);
+    c.columns = tody_grid_span(w, 1, tody_div_up(c.pixels, strip) * strip);
+    if (y.dtype == TODY_F32) {
+        while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
+    }
+    c.row_parts = tody_div_up(height, c.rows);
+    c.rows = tody_div_up(height, c.row_parts);
+    c.pixel_parts = tody_div_up(y.shape[TODY_WIDTH], c.pixels);
+    c.pointers = (uint64_t)tody_grid_span(w, 0, c.rows) * c.columns;
+    const uint32_t parts = y.shape[TODY_BATCH] * c.row_parts * c.pixel_parts, wanted = tody_threads(call) * TASKS_PER_THREAD;
+    const bool enough = y.dtype == TODY_S8 || tody_threads(call) == 1 || parts >= wanted;
+    c.channels = enough ? channels : tody_div_up(tody_div_up(channels, wanted / parts), PART_CHANNELS) * PART_CHANNELS;
+    c.channel_parts = tody_div_up(channels, c.channels);
+    return c;
 }
 
-static size_t pointer_bytes(const tody_call *call) {
-    const uint32_t taps = tody_in(call, W).shape[0];
-    return tody_scratch_bytes((uint64_t)thread_bytes(taps, call->pointer_bytes) * tody_threads(call));
+static size_t thread_bytes(const cut *c, size_t pointer_bytes) { return tody_scratch_bytes(c->pointers * pointer_bytes); }
+
+// The pointers of all threads.
+static size_t pointers_bytes(const tody_call *call, const cut *c) {
+    return tody_scratch_bytes((uint64_t)thread_bytes(c, call->pointer_bytes) * tody_threads(call));
 }
 
-// The pointers of all threads, then one pixel of zeros.
+// The pointers, then one pixel of zeros.
 static size_t dwconv_scratch(const tody_call *call) {
     const tody_tensor x = tody_in(call, X);
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
+    const cut c = cut_layer(call);
+    return tody_scratch_bytes((uint64_t)pointers_bytes(call, &c) +
+                              (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
 }
 
+// No part is of two images.
 static part part_of(const job *job, uint32_t task) {
-    const uint32_t width = job->slide.out_width, begin = task % job->parts * job->block;
-    return (part){task / job->parts * width + begin, tody_min_u32(width - begin, job->block)};
+    const cut *c = &job->cut;
+    const uint32_t rows = task / c->channel_parts / c->pixel_parts, image = rows / c->row_parts;
+    const uint32_t height = job->slide.out_height;
+    part p = {.channel = task % c->channel_parts * c->channels,
+              .pixel = task / c->channel_parts % c->pixel_parts * c->pixels,
+              .row = rows % c->row_parts * c->rows};
+    p.rows = tody_min_u32(height - p.row, c->rows);
+    p.pixels = tody_min_u32(job->slide.out_width - p.pixel, c->pixels);
+    p.channels = tody_min_u32(job->slide.channels - p.channel, c->channels);
+    p.row += image * height;
+    return p;
 }
 
-// Pointers to the columns under the windows of a part.
-static const void **gather(const job *job, part part, uint32_t thread) {
-    const size_t bytes = thread_bytes(tody_taps(&job->slide.window), sizeof(const void *));
-    const void **a = (const void **)(void *)(job->call->scratch + thread * bytes);
-    tody_slide_columns(&job->slide, part.first, part.pixels, a);
-    return a;
+static const void **pointers_of(const job *job, uint32_t thread) {
+    return (const void **)(void *)(job->call->scratch + thread * thread_bytes(&job->cut, sizeof(const void *)));
+}
+
+static void activate(const job *job, const part *part, const tody_dwconv_f32 *args) {
+    const tody_activation *f = &job->activation;
+    const bool whole = args->channels == args->c_stride;
+    const uint32_t runs = whole ? 1 : part->pixels;
+    const size_t count = whole ? (size_t)part->pixels * part->channels : part->channels;
+    for (uint32_t row = 0; row < part->rows; row++) {
+        for (uint32_t i = 0; i < runs; i++) {
+            float *c = args->c + row * args->c_row + i * args->c_stride;
+            job->call->kernels->unary_f32(f->fn, f->a, f->b, c, c, count);
+        }
+    }
 }
 
 static void run_f32(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
-    const tody_activation *f = &job->activation;
     const part part = part_of(job, task);
+    tody_slide slide = job->slide;
     tody_dwconv_f32 args = job->f32;
+    const uint32_t strip = job->call->kernels->dwconv_f32_strip;
+    const size_t to = (size_t)part.row * args.c_row + (size_t)part.pixel * args.c_stride + part.channel;
+    const void **a = pointers_of(job, thread);
+    slide.x += part.channel * sizeof(float);
+    tody_slide_grid(&slide, part.row, part.rows, part.pixel, tody_div_up(part.pixels, strip) * strip, args.a_stride, a);
+    args.rows = part.rows;
     args.pixels = part.pixels;
-    args.a = (const float *const *)gather(job, part, thread);
-    args.c += (size_t)part.first * args.c_stride;
-    if (args.addend) args.addend += (size_t)part.first * args.addend_stride;
+    args.channels = part.channels;
+    args.a = (const float *const *)a;
+    args.w += part.channel;
+    if (args.bias) args.bias += part.channel;
+    if (args.addend) args.addend += to;
+    args.c += to;
     job->call->kernels->dwconv_f32(&args);
-    if (tody_needs_unary(f))
-        job->call->kernels->unary_f32(f->fn, f->a, f->b, args.c, args.c, (size_t)args.pixels * args.channels);
+    if (tody_needs_unary(&job->activation)) activate(job, &part, &args);
 }
 
 static void run_s8(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const part part = part_of(job, task);
     tody_dwconv_s8 args = job->s8;
+    const uint32_t first = part.row * job->slide.out_width + part.pixel;
+    const void **a = pointers_of(job, thread);
+    tody_slide_columns(&job->slide, first, part.pixels, a);
     args.pixels = part.pixels;
-    args.a = (const int8_t *const *)gather(job, part, thread);
-    args.c += (size_t)part.first * args.c_stride;
-    if (args.addend) args.addend += (size_t)part.first * args.addend_stride;
+    args.a = (const int8_t *const *)a;
+    args.c += (size_t)first * args.c_stride;
+    if (args.addend) args.addend += (size_t)first * args.addend_stride;
     job->call->kernels->dwconv_s8(&args);
 }
 
 static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels) {
     const tody_conv_params *p = call->params;
-    return (tody_dwconv_f32){.channels = channels,
-                             .height = p->window.kernel[0],
+    const size_t row = (size_t)tody_out(call, 0).shape[TODY_WIDTH] * channels;
+    return (tody_dwconv_f32){.height = p->window.kernel[0],
                              .width = p->window.kernel[1],
-                             .step = tody_slide_step(&p->window),
+                             .down = tody_grid_step(&p->window, 0),
+                             .step = tody_grid_step(&p->window, 1),
                              .w = tody_in(call, W).data,
+                             .w_stride = channels,
                              .bias = tody_in_data(call, TODY_LAYER_BIAS),
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
+                             .addend_row = row,
                              .addend_stride = channels,
                              .c = tody_out(call, 0).data,
+                             .c_row = row,
                              .c_stride = channels,
                              .lo = tody_low(&p->activation),
                              .hi = tody_high(&p->activation)};
@@ -125,21 +190,23 @@ static void dwconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     const uint32_t channels = x.shape[TODY_CHANNELS];
-    void *zeros = call->scratch + pointer_bytes(call);
+    const cut cut = cut_layer(call);
+    void *zeros = call->scratch + pointers_bytes(call, &cut);
     tody_fill_zero(&x, zeros, channels);
     job job = {
         .call = call,
         .slide = tody_slide_over(&x, &y, &p->window, zeros),
         .activation = p->activation,
-        .block = block_pixels(tody_taps(&p->window)),
+        .cut = cut,
     };
-    job.parts = tody_div_up(y.shape[TODY_WIDTH], job.block);
     if (x.dtype == TODY_S8) {
         job.s8 = make_s8(call, channels);
     } else {
         job.f32 = make_f32(call, channels);
+        job.f32.a_stride = cut.columns;
     }
-    tody_for(call, y.shape[TODY_BATCH] * y.shape[TODY_HEIGHT] * job.parts, x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
+    const uint32_t tasks = y.shape[TODY_BATCH] * cut.row_parts * cut.pixel_parts * cut.channel_parts;
+    tody_for(call, tasks, x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
 }
 
 const tody_op tody_op_dwconv = {

@@ -168,3 +168,42 @@ void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, con
         }
     }
 }
+
+// Windows share the lines and columns of a grid where these are neighbours in the image.
+static bool shares(const tody_window *w, uint32_t d) { return w->dilation[d] == 1 && w->stride[d] <= w->kernel[d]; }
+
+uint32_t tody_grid_step(const tody_window *w, uint32_t d) { return shares(w, d) ? w->stride[d] : w->kernel[d]; }
+
+// How far line or column i of a grid lies from its first one in the image.
+static int64_t grid_at(const tody_window *w, uint32_t d, uint32_t i) {
+    if (shares(w, d)) return i;
+    return (int64_t)(i / w->kernel[d]) * w->stride[d] + (int64_t)(i % w->kernel[d]) * w->dilation[d];
+}
+
+// Neighbouring columns of a line of the image from x on, where there are any.
+static void grid_line(const tody_slide *s, const uint8_t *line, int64_t x, uint32_t columns, const void **a) {
+    const int64_t before = x < 0 ? -x : 0, inside = s->width - x;
+    const uint32_t first = before < columns ? (uint32_t)before : columns;
+    const uint32_t end = inside <= first ? first : inside < columns ? (uint32_t)inside : columns;
+    const uint8_t *pixel = first < end ? line + (size_t)(x + first) * s->pixel_bytes : line;
+    for (uint32_t i = 0; i < first; i++) a[i] = s->outside;
+    for (uint32_t i = first; i < end; i++, pixel += s->pixel_bytes) a[i] = pixel;
+    for (uint32_t i = end; i < columns; i++) a[i] = s->outside;
+}
+
+void tody_slide_grid(const tody_slide *s, uint32_t row, uint32_t rows, uint32_t x, uint32_t pixels, size_t a_stride,
+                     const void **a) {
+    const tody_window *w = &s->window;
+    const place at = place_of(s, row / s->out_height, row % s->out_height, x);
+    const uint32_t lines = tody_grid_span(w, 0, rows), columns = tody_grid_span(w, 1, pixels);
+    const bool neighbours = shares(w, 1);
+    for (uint32_t i = 0; i < lines; i++, a += a_stride) {
+        const int64_t y = at.top + grid_at(w, 0, i);
+        const bool inside = y >= 0 && y < s->height;
+        if (inside && neighbours) {
+            grid_line(s, at.image + (size_t)y * s->width * s->pixel_bytes, at.left, columns, a);
+        } else {
+            for (uint32_t j = 0; j < columns; j++) a[j] = pixel_at(s, at.image, y, at.left + grid_at(w, 1, j));
+        }
+    }
+}

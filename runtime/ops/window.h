@@ -33,6 +33,21 @@ uint32_t tody_slide_step(const tody_window *window);
 // pixel first + i goes to a[(i * step + x) * kernel[0] + y], with the step of tody_slide_step.
 void tody_slide_columns(const tody_slide *slide, uint32_t first, uint32_t count, const void **a);
 
+// Columns (d = 1) or rows (d = 0) from one window to the next in a grid of pointers.
+uint32_t tody_grid_step(const tody_window *window, uint32_t d);
+
+// How many of them the windows of `count` output pixels of a line take.
+static inline uint32_t tody_grid_span(const tody_window *window, uint32_t d, uint32_t count) {
+    return (count - 1) * tody_grid_step(window, d) + window->kernel[d];
+}
+
+// Pointers to the pixels under the windows of `rows` output rows, which are counted through the images of the batch and lie in
+// one of them, from `row` on, and of `pixels` output columns from x on: that of tap (ky, kx) of output pixel (i, j) is in row
+// i * tody_grid_step(window, 0) + ky, column j * tody_grid_step(window, 1) + kx of a grid whose rows are a_stride apart. The
+// pixels may be more than there are.
+void tody_slide_grid(const tody_slide *slide, uint32_t row, uint32_t rows, uint32_t x, uint32_t pixels, size_t a_stride,
+                     const void **a);
+
 // Pointer to the pixel under one tap of the window of one output pixel; `outside` where there is none.
 const void *tody_slide_tap(const tody_slide *slide, uint32_t pixel, uint32_t tap);
 

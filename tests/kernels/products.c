@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-enum { MAX_TERMS = 4096, MAX_RESULTS = 8192 };
+enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100 };
 
 static double bounds[MAX_RESULTS];  // of the results of one case
 
@@ -86,37 +86,48 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     return output_same(&o, bounds);
 }
 
+// Results in one row after the other, whatever lies between the rows.
 static void bound_dwconv(const tody_dwconv_f32 *d) {
-    for (size_t p = 0; p < d->pixels; p++) {
-        for (size_t k = 0; k < d->channels; k++) {
-            double sum =
-                (d->bias ? fabs((double)d->bias[k]) : 0) + (d->addend ? fabs((double)d->addend[p * d->addend_stride + k]) : 0);
-            for (size_t t = 0; t < (size_t)d->height * d->width; t++) {
-                const float *a = d->a[(p * d->step + t % d->width) * d->height + t / d->width];
-                sum += fabs((double)a[k] * (double)d->w[t * d->channels + k]);
-            }
-            bounds[p * d->channels + k] = bound_of(sum, d->height * d->width);
+    for (size_t i = 0; i < (size_t)d->rows * d->pixels * d->channels; i++) {
+        const size_t k = i % d->channels, p = i / d->channels % d->pixels, r = i / d->channels / d->pixels;
+        double sum = d->bias ? fabs((double)d->bias[k]) : 0;
+        if (d->addend) sum += fabs((double)d->addend[r * d->addend_row + p * d->addend_stride + k]);
+        for (size_t t = 0; t < (size_t)d->height * d->width; t++) {
+            const float *a = d->a[(r * d->down + t / d->width) * d->a_stride + p * d->step + t % d->width];
+            sum += fabs((double)a[k] * (double)d->w[t * d->w_stride + k]);
         }
+        bounds[i] = bound_of(sum, d->height * d->width);
     }
+}
+
+// The grid of pointers to `channels` values under all windows, whose last row ends where memory does.
+static void grid_take(dice *r, tody_dwconv_f32 *d, uint32_t strip) {
+    const uint32_t lines = (d->rows - 1) * d->down + d->height, pixels = (d->pixels + strip - 1) / strip * strip;
+    const size_t columns = (size_t)(pixels - 1) * d->step + d->width;
+    d->a_stride = columns + random_below(r, 3);
+    d->a = pointers_take(r, (lines - 1) * d->a_stride + columns, d->channels);
 }
 
 static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     const window w = random_window(&r);
-    tody_dwconv_f32 d = {.pixels = 1 + random_below(&r, 20), .channels = 1 + random_below(&r, 100)};
-    d.height = w.height;
+    tody_dwconv_f32 d = {.rows = 1 + random_below(&r, 4), .pixels = 1 + random_below(&r, 20), .height = w.height};
+    d.channels = 1 + random_below(&r, 100);
     d.width = w.width;
     d.step = w.step;
+    d.down = 1 + random_below(&r, w.height);
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20), taps = w.height * w.width;
-    describe("pixels %u channels %u window %u %u step %u addend %u gap %u", d.pixels, d.channels, d.height, d.width, d.step,
-             addend, gap);
+    describe("rows %u pixels %u channels %u window %u %u step %u %u addend %u gap %u", d.rows, d.pixels, d.channels, d.height,
+             d.width, d.down, d.step, addend, gap);
     pick_clamp(&r, &d.lo, &d.hi);
-    d.a = pointers_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels);
-    d.w = memory_floats(&r, (size_t)taps * d.channels);
+    grid_take(&r, &d, set->dwconv_f32_strip);
+    d.w_stride = d.channels + random_below(&r, 2) * 16;
+    d.w = memory_floats(&r, (taps - 1) * d.w_stride + d.channels);
     if (random_below(&r, 2)) d.bias = memory_floats(&r, d.channels);
     d.addend_stride = d.c_stride = d.channels + gap;
-    const output o = output_take(&r, d.pixels, d.channels, d.c_stride);
-    if (addend == 1) d.addend = memory_floats(&r, (d.pixels - 1) * d.addend_stride + d.channels);
+    d.addend_row = d.c_row = d.pixels * d.c_stride;
+    const output o = output_take(&r, (size_t)d.rows * d.pixels, d.channels, d.c_stride);
+    if (addend == 1) d.addend = memory_floats(&r, (d.rows * d.pixels - 1) * d.addend_stride + d.channels);
     if (addend == 2) d.addend = o.want;
     bound_dwconv(&d);
     d.c = o.want;
@@ -233,19 +244,20 @@ static void bench_dwconv(const tody_kernels *kernels) {
     for (size_t i = 0; i < 4; i++) {
         dice r = random_from(i);
         const uint32_t size = shapes[i][0], step = shapes[i][1], taps = size * size;
-        timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][2]}};
-        t.dwconv.height = t.dwconv.width = size;
-        t.dwconv.step = step;
+        timed t = {.kernels = kernels, .dwconv = {.rows = 4, .pixels = 16, .channels = shapes[i][2]}};
+        tody_dwconv_f32 *d = &t.dwconv;
+        d->height = d->width = size;
+        d->down = d->step = step;
         memory_reset();
-        t.dwconv.a = pointers_take(&r, (size_t)(31 * step + size) * size, t.dwconv.channels);
-        t.dwconv.w = memory_floats(&r, taps * t.dwconv.channels);
-        t.dwconv.c = memory_floats(&r, t.dwconv.pixels * t.dwconv.channels);
-        t.dwconv.c_stride = t.dwconv.channels;
-        t.dwconv.lo = -INFINITY;
-        t.dwconv.hi = INFINITY;
-        const double products = (double)t.dwconv.pixels * t.dwconv.channels * taps;
-        printf("  %ux%u/%u %u channels %.1f GMAC/s", size, size, step, t.dwconv.channels,
-               products / time_of(run_dwconv, &t) * 1e-9);
+        grid_take(&r, d, kernels->dwconv_f32_strip);
+        d->w = memory_floats(&r, taps * d->channels);
+        d->c = memory_floats(&r, d->rows * d->pixels * d->channels);
+        d->w_stride = d->c_stride = d->channels;
+        d->c_row = d->pixels * d->channels;
+        d->lo = -INFINITY;
+        d->hi = INFINITY;
+        const double products = (double)d->rows * d->pixels * d->channels * taps;
+        printf("  %ux%u/%u %u channels %.1f GMAC/s", size, size, step, d->channels, products / time_of(run_dwconv, &t) * 1e-9);
     }
 }
 

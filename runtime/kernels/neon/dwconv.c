@@ -30,10 +30,10 @@ INLINE sum bias_of(const tody_dwconv_f32 *d, size_t k, const uint32_t vectors) {
     return s;
 }
 
-INLINE void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, const uint32_t vectors) {
+INLINE void store(const tody_dwconv_f32 *d, size_t row, size_t pixel, size_t k, sum s, const uint32_t vectors) {
     const float32x4_t lo = vdupq_n_f32(d->lo), hi = vdupq_n_f32(d->hi);
-    float *c = d->c + pixel * d->c_stride + k;
-    const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
+    float *c = d->c + row * d->c_row + pixel * d->c_stride + k;
+    const float *addend = d->addend ? d->addend + row * d->addend_row + pixel * d->addend_stride + k : NULL;
     finish(c, 4, s.v0, addend, lo, hi);
     if (vectors > 1) finish(c + 4, 4, s.v1, addend ? addend + 4 : NULL, lo, hi);
     if (vectors > 2) finish(c + 8, 4, s.v2, addend ? addend + 8 : NULL, lo, hi);
@@ -41,45 +41,46 @@ INLINE void store(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, const
 }
 
 // `vectors` * 4 channels from k on, of one or two pixels.
-INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels, size_t k, const uint32_t vectors) {
+INLINE void tile(const tody_dwconv_f32 *d, size_t row, size_t pixel, const uint32_t pixels, size_t k, const uint32_t vectors) {
     sum s0 = bias_of(d, k, vectors), s1 = s0;
-    const size_t step = (size_t)d->step * d->height;
-    const float *w = d->w + k;
-    for (uint32_t y = 0; y < d->height; y++) {
-        const float *const *a = d->a + pixel * step + y;
-        for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
-            s0 = add(s0, a[0] + k, w, vectors);
-            if (pixels > 1) s1 = add(s1, a[step] + k, w, vectors);
+    const float *const *line = d->a + row * d->down * d->a_stride + pixel * d->step, *w = d->w + k;
+    for (uint32_t y = 0; y < d->height; y++, line += d->a_stride) {
+        for (uint32_t x = 0; x < d->width; x++, w += d->w_stride) {
+            s0 = add(s0, line[x] + k, w, vectors);
+            if (pixels > 1) s1 = add(s1, line[d->step + x] + k, w, vectors);
         }
     }
-    store(d, pixel, k, s0, vectors);
-    if (pixels > 1) store(d, pixel + 1, k, s1, vectors);
+    store(d, row, pixel, k, s0, vectors);
+    if (pixels > 1) store(d, row, pixel + 1, k, s1, vectors);
 }
 
 // Fewer than four channels are left of one pixel: one lane after the other.
-static void tail(const tody_dwconv_f32 *d, size_t pixel, size_t k) {
-    const float *const *a = d->a + pixel * d->step * d->height;
+static void tail(const tody_dwconv_f32 *d, size_t row, size_t pixel, size_t k) {
+    const float *const *a = d->a + row * d->down * d->a_stride + pixel * d->step;
     for (; k < d->channels; k++) {
         float32x4_t s = vdupq_n_f32(d->bias ? d->bias[k] : 0.0f);
         const float *w = d->w + k;
-        for (uint32_t t = 0; t < d->height * d->width; t++, w += d->channels) {
-            s = add_scaled(s, vld1q_dup_f32(a[t % d->width * d->height + t / d->width] + k), *w);
+        for (uint32_t t = 0; t < d->height * d->width; t++, w += d->w_stride) {
+            s = add_scaled(s, vld1q_dup_f32(a[t / d->width * d->a_stride + t % d->width] + k), *w);
         }
-        const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-        finish(d->c + pixel * d->c_stride + k, 1, s, addend, vdupq_n_f32(d->lo), vdupq_n_f32(d->hi));
+        const float *addend = d->addend ? d->addend + row * d->addend_row + pixel * d->addend_stride + k : NULL;
+        float *c = d->c + row * d->c_row + pixel * d->c_stride + k;
+        finish(c, 1, s, addend, vdupq_n_f32(d->lo), vdupq_n_f32(d->hi));
     }
 }
 
-INLINE void strip(const tody_dwconv_f32 *d, size_t pixel, const uint32_t pixels) {
+INLINE void strip(const tody_dwconv_f32 *d, size_t row, size_t pixel, const uint32_t pixels) {
     size_t k = 0;
-    for (; k + 16 <= d->channels; k += 16) tile(d, pixel, pixels, k, 4);
-    for (; k + 4 <= d->channels; k += 4) tile(d, pixel, pixels, k, 1);
+    for (; k + 16 <= d->channels; k += 16) tile(d, row, pixel, pixels, k, 4);
+    for (; k + 4 <= d->channels; k += 4) tile(d, row, pixel, pixels, k, 1);
     if (k == d->channels) return;
-    for (uint32_t i = 0; i < pixels; i++) tail(d, pixel + i, k);
+    for (uint32_t i = 0; i < pixels; i++) tail(d, row, pixel + i, k);
 }
 
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args) {
-    size_t pixel = 0;
-    for (; pixel + 2 <= args->pixels; pixel += 2) strip(args, pixel, 2);
-    for (; pixel < args->pixels; pixel++) strip(args, pixel, 1);
+    for (size_t row = 0; row < args->rows; row++) {
+        size_t pixel = 0;
+        for (; pixel + 2 <= args->pixels; pixel += 2) strip(args, row, pixel, 2);
+        for (; pixel < args->pixels; pixel++) strip(args, row, pixel, 1);
+    }
 }

@@ -14,6 +14,7 @@ const tody_kernels tody_kernels_neon = {
     .gemm_f32_rows = GEMM_ROWS,
     .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_neon,
+    .dwconv_f32_strip = 1,
     .dwconv_f32 = tody_dwconv_f32_neon,
 };
 #else
@@ -30,6 +31,7 @@ const tody_kernels tody_kernels_neon = {
     .gemm_f32_rows = GEMM_ROWS,
     .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_neon,
+    .dwconv_f32_strip = 1,
     .dwconv_f32 = tody_dwconv_f32_neon,
     .max_pool_f32 = tody_max_pool_f32_neon,
     .sum_pool_f32 = tody_sum_pool_f32_neon,

@@ -7,6 +7,7 @@ const tody_kernels tody_kernels_portable = {
     .gemm_f32_rows = 4,
     .gemm_f32_panels = 1,
     .gemm_f32 = tody_portable_gemm_f32,
+    .dwconv_f32_strip = 1,
     .dwconv_f32 = tody_portable_dwconv_f32,
     .max_pool_f32 = tody_portable_max_pool_f32,
     .sum_pool_f32 = tody_portable_sum_pool_f32,

@@ -1,74 +1,137 @@
-// dwconv.h - depthwise convolution: three pixels by four vectors of channels at a time, so that each weight is loaded for
-// three. SPDX-License-Identifier: Apache-2.0
+// dwconv.h - depthwise convolution: strips of pixels by a few vectors of channels. Line by line of the window, its weights stay
+// in registers, and each column is loaded once for all the windows that it is in.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The including file has VECTORS, of channels taken together: as many as the registers hold sums of; and GROUP, channels that
+// go by while the strips of some rows stay in the first-level cache.
 #ifndef TODY_X86_DWCONV_H
 #define TODY_X86_DWCONV_H
 
 #include "vector.h"
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))  // arguments marked const are constants after inlining
 
-enum { VECTORS = 4, PIXELS = 3 };
+enum { STRIP = 8, LARGEST = 5 };  // pixels; the widest window whose weights stay in registers
 
-// The channels of one pixel.
-typedef struct sum {
-    vector v[VECTORS];
-} sum;
+// The sums of a strip, from channel k on. Only a single vector may not be whole: then the mask tells what of it is there.
+typedef struct strip {
+    vector sum[STRIP][VECTORS];
+    size_t k;
+    mask m;
+} strip;
 
-// `count`, 1 to VECTORS, and `whole` are constants after inlining; so they are below. Only a single vector may not be whole.
-INLINE sum add_tap(sum s, const float *x, const float *w, uint32_t count, bool whole, mask m) {
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < count; i++)
-        s.v[i] = add_product(load_part(x + i * WIDTH, whole, m), load_part(w + i * WIDTH, whole, m), s.v[i]);
-    return s;
-}
-
-INLINE sum start(const float *bias, uint32_t count, bool whole, mask m) {
-    sum s = {{all(0.0f)}};
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < count; i++) s.v[i] = bias ? load_part(bias + i * WIDTH, whole, m) : all(0.0f);
-    return s;
-}
-
-INLINE void end(const tody_dwconv_f32 *d, size_t pixel, size_t k, sum s, uint32_t count, bool whole) {
-    float *c = d->c + pixel * d->c_stride + k;
-    const float *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < count; i++)
-        finish(c + i * WIDTH, whole ? WIDTH : d->channels - k, s.v[i], addend ? addend + i * WIDTH : NULL, all(d->lo),
-               all(d->hi));
-}
-
-// `count` vectors of channels from k on of `pixels` pixels, 1 or 3.
-INLINE void tile(const tody_dwconv_f32 *d, size_t pixel, uint32_t pixels, size_t k, uint32_t count, bool whole) {
-    const mask m = first(d->channels - k);
-    sum s0 = start(d->bias ? d->bias + k : NULL, count, whole, m), s1 = s0, s2 = s0;
-    const size_t step = (size_t)d->step * d->height;
-    const float *w = d->w + k;
-    for (uint32_t y = 0; y < d->height; y++) {
-        const float *const *a = d->a + pixel * step + y;
-        for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
-            s0 = add_tap(s0, a[0] + k, w, count, whole, m);
-            if (pixels > 1) s1 = add_tap(s1, a[step] + k, w, count, whole, m);
-            if (pixels > 2) s2 = add_tap(s2, a[step * 2] + k, w, count, whole, m);
+// Add a line of windows of a known width: its first pixels are at `a`, its weights at `w`.
+INLINE void add_line(const tody_dwconv_f32 *d, strip *s, const float *const *a, const float *w, const uint32_t width,
+                     const uint32_t step, const uint32_t count, const bool whole) {
+    vector weights[LARGEST][VECTORS];
+#pragma GCC unroll 5
+    for (uint32_t x = 0; x < width; x++) {
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < count; i++) weights[x][i] = load_part(w + x * d->w_stride + i * WIDTH, whole, s->m);
+    }
+#pragma GCC unroll 19
+    for (uint32_t j = 0; j < (STRIP - 1) * step + width; j++) {
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < count; i++) {
+            const vector x = load_part(a[j] + s->k + i * WIDTH, whole, s->m);
+#pragma GCC unroll 8
+            for (uint32_t p = 0; p < STRIP; p++) {
+                if (j >= p * step && j - p * step < width)
+                    s->sum[p][i] = add_product(x, weights[j - p * step][i], s->sum[p][i]);
+            }
         }
     }
-    end(d, pixel, k, s0, count, whole);
-    if (pixels > 1) end(d, pixel + 1, k, s1, count, whole);
-    if (pixels > 2) end(d, pixel + 2, k, s2, count, whole);
 }
 
-INLINE void strip(const tody_dwconv_f32 *d, size_t pixel, uint32_t pixels) {
+// Add a line of windows of any width.
+INLINE void add_any_line(const tody_dwconv_f32 *d, strip *s, const float *const *a, const float *w, const uint32_t count,
+                         const bool whole) {
+    for (uint32_t x = 0; x < d->width; x++, a++, w += d->w_stride) {
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < count; i++) {
+            const vector weight = load_part(w + i * WIDTH, whole, s->m);
+#pragma GCC unroll 8
+            for (uint32_t p = 0; p < STRIP; p++) {
+                const float *pixel = a[(size_t)p * d->step] + s->k + i * WIDTH;
+                s->sum[p][i] = add_product(load_part(pixel, whole, s->m), weight, s->sum[p][i]);
+            }
+        }
+    }
+}
+
+INLINE void start(const tody_dwconv_f32 *d, strip *s, const uint32_t count, const bool whole) {
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < count; i++) {
+        const vector bias = d->bias ? load_part(d->bias + s->k + i * WIDTH, whole, s->m) : all(0.0f);
+#pragma GCC unroll 8
+        for (uint32_t p = 0; p < STRIP; p++) s->sum[p][i] = bias;
+    }
+}
+
+// Store what of the strip belongs to the row.
+INLINE void end(const tody_dwconv_f32 *d, const strip *s, size_t row, size_t pixel, const uint32_t count, const bool whole) {
+    const size_t left = d->pixels - pixel;
+    const vector lo = all(d->lo), hi = all(d->hi);
+    float *c = d->c + row * d->c_row + pixel * d->c_stride + s->k;
+    const float *addend = d->addend ? d->addend + row * d->addend_row + pixel * d->addend_stride + s->k : NULL;
+#pragma GCC unroll 8
+    for (uint32_t p = 0; p < STRIP; p++) {
+        if (p == left) break;
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < count; i++) {
+            vector v = s->sum[p][i];
+            if (addend) v = add(v, load_part(addend + p * d->addend_stride + i * WIDTH, whole, s->m));
+            store_part(c + p * d->c_stride + i * WIDTH, whole, s->m, clamp(v, lo, hi));
+        }
+    }
+}
+
+// The strip of `row` from `pixel` on, `count` vectors of channels from k on. A width of 0 is one that is not known.
+INLINE void make_strip(const tody_dwconv_f32 *d, size_t row, size_t pixel, size_t k, const uint32_t width, const uint32_t step,
+                       const uint32_t count, const bool whole) {
+    strip s = {.k = k, .m = first(d->channels - k)};
+    const float *const *a = d->a + row * d->down * d->a_stride + pixel * d->step, *w = d->w + k;
+    start(d, &s, count, whole);
+    for (uint32_t y = 0; y < d->height; y++, a += d->a_stride, w += d->width * d->w_stride) {
+        if (width)
+            add_line(d, &s, a, w, width, step, count, whole);
+        else
+            add_any_line(d, &s, a, w, count, whole);
+    }
+    end(d, &s, row, pixel, count, whole);
+}
+
+// Channels [k, end). Strips go down before they go across: the windows of whole rows would fall out of the first-level cache,
+// most of all where pixels are a power of two apart and so share a few sets of it.
+INLINE void channels(const tody_dwconv_f32 *d, size_t k, size_t end, const uint32_t width, const uint32_t step,
+                     const uint32_t count, const bool whole) {
+    for (uint32_t pixel = 0; pixel < d->pixels; pixel += STRIP) {
+        for (uint32_t row = 0; row < d->rows; row++) {
+            for (size_t i = k; i < end; i += count * WIDTH) make_strip(d, row, pixel, i, width, step, count, whole);
+        }
+    }
+}
+
+INLINE void all_channels(const tody_dwconv_f32 *d, const uint32_t width, const uint32_t step) {
+    const size_t whole = d->channels / (VECTORS * WIDTH) * (VECTORS * WIDTH);
     size_t k = 0;
-    for (; k + 4 * WIDTH <= d->channels; k += 4 * WIDTH) tile(d, pixel, pixels, k, 4, true);
-    for (; k + 2 * WIDTH <= d->channels; k += 2 * WIDTH) tile(d, pixel, pixels, k, 2, true);
-    for (; k + WIDTH <= d->channels; k += WIDTH) tile(d, pixel, pixels, k, 1, true);
-    if (k < d->channels) tile(d, pixel, pixels, k, 1, false);
+    for (; k < whole; k += GROUP) channels(d, k, k + GROUP < whole ? k + GROUP : whole, width, step, VECTORS, true);
+    k = whole;
+    for (; VECTORS > 1 && k + WIDTH <= d->channels; k += WIDTH) channels(d, k, k + WIDTH, width, step, 1, true);
+    if (k < d->channels) channels(d, k, k + 1, width, step, 1, false);
 }
 
-static inline void dwconv_f32(const tody_dwconv_f32 *args) {
-    size_t pixel = 0;
-    for (; pixel + PIXELS <= args->pixels; pixel += PIXELS) strip(args, pixel, PIXELS);
-    for (; pixel < args->pixels; pixel++) strip(args, pixel, 1);
+static inline void dwconv_f32(const tody_dwconv_f32 *d) {
+    if (d->width == 3 && d->step == 1)
+        all_channels(d, 3, 1);
+    else if (d->width == 3 && d->step == 2)
+        all_channels(d, 3, 2);
+    else if (d->width == 5 && d->step == 1)
+        all_channels(d, 5, 1);
+    else if (d->width == 5 && d->step == 2)
+        all_channels(d, 5, 2);
+    else
+        all_channels(d, 0, 0);
 }
 
 #endif
