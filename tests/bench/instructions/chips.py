@@ -1,0 +1,123 @@
+"""Instructions, and estimated cycles, of one inference on an emulated board: chips.py BOARD MODEL..; needs QEMU and llvm-mca.
+
+QEMU tells how often each block of instructions ran; llvm-mca tells how many cycles a block would take if it were run over and
+over on the board's CPU, with all memory as near as its first cache. The sum of both is an estimate and not a measurement.
+MODEL is a .tody file, or one that `tody convert` takes.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import argparse
+import bisect
+import collections
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "firmware")]
+from emulate import built, command, connect, free_port  # noqa: E402
+
+from tody.convert import convert  # noqa: E402
+from tody.flash.boards import Board  # noqa: E402
+
+Counts = dict[int, tuple[int, int]]  # by address: instructions of a block, how often it ran
+SHARE = 0.97  # of all instructions, in the blocks whose cycles are estimated; for the others, their average is taken
+RUNS = 4
+
+
+def run(board: Board, model: Path, plugin: Path, runs: int, folder: Path) -> Counts:
+    """What ran from the start of the board to the end of so many inferences."""
+    out, flash, port = folder / "blocks", folder / "flash.img", free_port()
+    flash.unlink(missing_ok=True)
+    words = [*command(board, flash, port), "-plugin", f"{plugin},blocks={out}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            with connect(f"socket://127.0.0.1:{port}") as device:
+                device.flash(str(model))
+                for _ in range(runs):
+                    device.run_once()
+        finally:
+            process.terminate()
+    counts: Counts = {}
+    for line in out.read_text().splitlines():
+        address, length, times = line.split()
+        counts[int(address, 16) & ~1] = (int(length), counts.get(int(address, 16) & ~1, (0, 0))[1] + int(times))
+    return counts
+
+
+def symbols(elf: Path) -> list[tuple[int, str]]:
+    lines = subprocess.run(["llvm-nm-19", "-n", "--defined-only", elf], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^([0-9a-f]+) [tTwW] (\w+)$", lines, re.M)
+    return [(int(address, 16) & ~1, name) for address, name in found]
+
+
+def instructions(elf: Path, cpu: str) -> dict[int, str]:
+    """The text of each instruction, without what llvm-mca cannot read: the targets of jumps."""
+    lines = subprocess.run(
+        ["llvm-objdump-19", "-d", "--no-show-raw-insn", f"--mcpu={cpu}", elf], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.findall(r"^\s*([0-9a-f]+):\s+(.+)$", lines, re.M)
+    return {int(address, 16): re.sub(r"0x[0-9a-f]+ <.*|<.*", "0", text.split("@")[0]).strip() for address, text in found}
+
+
+def cycles(texts: list[str], cpu: str) -> float | None:
+    """Of one turn of a loop of these instructions; None for what llvm-mca does not know."""
+    texts = [re.sub(r"^(b\w*|cbn?z)(\.\w)?(\s.*?)0$", r"\1\2\3.", t) for t in texts]
+    options = [
+        f"-mcpu={cpu}",
+        "-mtriple=thumbv7em-none-eabi" if cpu in ("cortex-m4", "cortex-m7") else "-mtriple=thumbv8.1m.main-none-eabi",
+    ]
+    done = subprocess.run(["llvm-mca-19", *options, "-iterations=100"], input="\n".join(texts), capture_output=True, text=True)
+    found = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
+    return int(found[1]) / 100 if found else None
+
+
+def report(board: Board, before: Counts, after: Counts) -> None:
+    spent = {a: (n, (times - before.get(a, (0, 0))[1]) / RUNS) for a, (n, times) in after.items()}
+    table, text = symbols(board.build / "tody.elf"), instructions(board.build / "tody.elf", board.cpu)
+    starts = [s[0] for s in table]
+    by_name: collections.Counter[str] = collections.Counter()
+    for address, (n, times) in spent.items():
+        by_name[table[bisect.bisect_right(starts, address) - 1][1]] += n * times
+    total = sum(by_name.values())
+    known = estimated = 0.0
+    for address, (n, times) in sorted(spent.items(), key=lambda item: -item[1][0] * item[1][1]):
+        if known > SHARE * total:
+            break
+        texts, at = [], address
+        while len(texts) < n and at in text:
+            texts.append(text[at])
+            at = next((at + step for step in (2, 4) if at + step in text), -1)
+        found = cycles(texts, board.cpu)
+        if found is not None:
+            known, estimated = known + n * times, estimated + found * times
+    print(f"  {total / 1e6:.2f} M instructions, about {estimated / known * total / 1e6:.2f} M cycles")
+    for name, count in by_name.most_common(8):
+        print(f"    {count / 1e6:8.3f} M  {100 * count / total:4.1f} %  {name}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("board")
+    parser.add_argument("models", nargs="+", type=Path)
+    args = parser.parse_args()
+    board = built(args.board)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plugin = folder / "count.so"
+        subprocess.run(["cc", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", HERE / "count.c", "-o", plugin], check=True)
+        for source in args.models:
+            model = source if source.suffix == ".tody" else folder / f"{source.stem}.tody"
+            if model is not source:
+                convert(source, model)
+            print(f"{source.stem} on {board.name} ({board.cpu})", flush=True)
+            report(board, run(board, model, plugin, 0, folder), run(board, model, plugin, RUNS, folder))
+
+
+if __name__ == "__main__":
+    main()
