@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_MAX_ROWS 32u         // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_BLOCK_ROWS 64u       // rows that are packed together, at most
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels or gemm_s8_panels
@@ -110,23 +111,36 @@ static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *adde
 // w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at
 // w[w_stride] and scale[scale_stride].
 typedef struct tody_gemm_s8 {
-    uint32_t rows;  // 1 .. gemm_s8_rows of the set
+    uint32_t rows;  // 1 .. gemm_s8_rows of the set; of packed rows 1 .. TODY_BLOCK_ROWS
     uint32_t
         cols;  // 1 .. 16 * gemm_s8_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
     uint32_t taps, depth;  // at least 1
     uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
-    const int8_t *const *a;  // taps * rows pointers to depth values each
-    const int8_t *w;         // panels of taps * G * 64
-    size_t w_stride;         // from one panel to the next
-    const int32_t *bias;     // 16 values for each panel, or NULL
-    const float *scale;      // 16 multipliers
-    size_t scale_stride;     // to those of the next panel: 16, or 0 where all are equal
-    const int8_t *addend;    // or NULL; may be c
+    const int8_t *const *a;  // taps * rows pointers to depth values each; sets with pack_s8 have these instead:
+    const int8_t *packed;    // rows as tody_pack_s8 left them; taps is 1, depth a multiple of 4, and cols are any number
+    size_t packed_stride;
+    const int8_t *w;       // panels of taps * G * 64
+    size_t w_stride;       // from one panel to the next
+    const int32_t *bias;   // 16 values for each panel, or NULL
+    const float *scale;    // 16 multipliers
+    size_t scale_stride;   // to those of the next panel: 16, or 0 where all are equal
+    const int8_t *addend;  // or NULL; may be c
     size_t addend_stride;
     int8_t *c;
     size_t c_stride;
     tody_layer_s8 layer;
 } tody_gemm_s8;
+
+// Puts rows into the form that gemm_s8 of the same set likes, once for all columns. For i < rows: line l of row i is `run` taps
+// of depth values, one after the other from a[l * rows + i] on. A packed tap takes whole groups of four values, the last of
+// which is filled up with x_zero; a value takes gemm_s8_bytes.
+typedef struct tody_pack_s8 {
+    uint32_t rows, lines, run, depth;  // at least 1
+    const int8_t *const *a;
+    int32_t x_zero;
+    int8_t *packed;  // aligned to 64; what follows a row, up to 64 bytes, may be written
+    size_t stride;   // in bytes, from one row to the next: a multiple of 64 that holds a row
+} tody_pack_s8;
 
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of (a[(p * step + x) * height + y][k] - x_zero) * w[(y * width + x) * channels + k].
@@ -211,8 +225,10 @@ typedef struct tody_kernels {
     // Sum of (x[i] - mean), and of its square, for one row: norms. sums[0] and sums[1].
     void (*moments_f32)(const float *x, size_t count, float mean, float sums[2]);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; they belong to gemm_s8
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these five belong together
+    uint32_t gemm_s8_bytes;                 // of a packed value, if pack_s8 is not NULL
     void (*gemm_s8)(const tody_gemm_s8 *args);
+    void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
     // z[i] = fn2(x[i], y[i]); z may be x or y.
     void (*binary_s8)(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);

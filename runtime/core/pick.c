@@ -28,6 +28,8 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
         k->gemm_s8 = set->gemm_s8;
         k->gemm_s8_rows = set->gemm_s8_rows;
         k->gemm_s8_panels = set->gemm_s8_panels;
+        k->gemm_s8_bytes = set->gemm_s8_bytes;
+        k->pack_s8 = set->pack_s8;
     }
     if (set->dwconv_s8) k->dwconv_s8 = set->dwconv_s8;
     if (set->binary_s8) k->binary_s8 = set->binary_s8;

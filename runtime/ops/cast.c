@@ -1,6 +1,7 @@
 // cast.c - from one dtype or quantisation to another.
 // SPDX-License-Identifier: Apache-2.0
 #include "convert.h"
+#include "core/kernels.h"
 #include "nest.h"
 #include "quant.h"
 
@@ -8,8 +9,8 @@ enum { BLOCK = 64 };
 
 typedef struct job {
     tody_tensor x, y;
-    const float *scale;  // int8 to int8: the multiplier
-    tody_finish_s8 finish;
+    const tody_kernels *kernels;
+    int8_t table[256];  // int8 to int8
 } job;
 
 // int8 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
@@ -78,19 +79,23 @@ static void run_real(const void *context, uint32_t begin, uint32_t end, uint32_t
 static void run_rescale(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
-    const int8_t *x = j->x.data;
-    int8_t *y = j->y.data;
-    for (uint32_t i = begin; i < end; i++) y[i] = tody_finish(tody_scaled(x[i], j->x.zero_point, *j->scale), &j->finish);
+    j->kernels->lut_s8(j->table, (const int8_t *)j->x.data + begin, (int8_t *)j->y.data + begin, end - begin);
+}
+
+static void make_table(job *job, float scale) {
+    const tody_finish_s8 finish = tody_finish_of(NULL, &job->y);
+    for (int32_t x = INT8_MIN; x <= INT8_MAX; x++) {
+        job->table[x - INT8_MIN] = tody_finish(tody_scaled((int8_t)x, job->x.zero_point, scale), &finish);
+    }
 }
 
 static bool is_real(const tody_tensor *t) { return t->dtype == TODY_F32 || t->dtype == TODY_F16 || t->scale_count; }
 
 static void cast_run(const tody_call *call) {
-    job job = {.x = tody_in(call, 0), .y = tody_out(call, 0)};
+    job job = {.x = tody_in(call, 0), .y = tody_out(call, 0), .kernels = call->kernels};
     tody_range range = is_real(&job.x) || is_real(&job.y) ? run_real : run_integer;
     if (call->in_count > 1) {
-        job.scale = tody_in(call, 1).data;
-        job.finish = tody_finish_of(NULL, &job.y);
+        make_table(&job, *(const float *)tody_in(call, 1).data);
         range = run_rescale;
     }
     tody_for_ranges(call, job.y.count, TODY_GRAIN, range, &job);

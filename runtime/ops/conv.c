@@ -36,6 +36,10 @@ static void gather(const void *slide, uint32_t first, uint32_t rows, const void 
     tody_slide_gather(slide, first, rows, rows, 1, a);
 }
 
+static uint32_t gather_lines(const void *slide, uint32_t first, uint32_t rows, const void **a) {
+    return tody_slide_lines(slide, first, rows, a);
+}
+
 // 1x1, stride 1, no padding: the output's pixels are the input's.
 static void gather_same(const void *slide, uint32_t first, uint32_t rows, const void **a) {
     const tody_slide *s = slide;
@@ -44,6 +48,11 @@ static void gather_same(const void *slide, uint32_t first, uint32_t rows, const 
 
 static bool same_pixels(const tody_window *w) {
     return tody_taps(w) == 1 && w->stride[0] == 1 && w->stride[1] == 1 && !(w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]);
+}
+
+// Whether the taps of a line of a window inside the image are neighbours in memory.
+static bool has_lines(const tody_conv_params *p) {
+    return p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }
 
 static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
@@ -55,6 +64,8 @@ static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const t
         .taps = w->shape[2],
         .depth = w->shape[3],
         .gather = same_pixels(&p->window) ? gather_same : gather,
+        .gather_lines = has_lines(p) ? gather_lines : NULL,
+        .run = p->window.kernel[1],
         .w = w->data,
         .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
         .bias = tody_in_data(call, TODY_LAYER_BIAS),

@@ -4,14 +4,15 @@
 
 #include <string.h>
 
+#include "pack.h"
 #include "shape.h"
 
 enum {
-    BLOCK_ROWS = 64,         // rows of A that meet one panel before the next panel is fetched
-    BLOCK_BYTES = 1 << 18,   // of A in a block: a quarter of a MiB stays in the second-level cache
-    BLOCK_POINTERS = 1024,   // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
-    TASK_PRODUCTS = 200000,  // multiplications below which another thread costs more than it saves
-    TASKS_PER_THREAD = 4,    // so that a slow core does not keep the others waiting
+    BLOCK_ROWS = TODY_BLOCK_ROWS,  // rows of A that meet one panel before the next panel is fetched
+    BLOCK_BYTES = 1 << 18,         // of A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_POINTERS = 1024,         // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
+    TASK_PRODUCTS = 200000,        // multiplications below which another thread costs more than it saves
+    TASKS_PER_THREAD = 4,          // so that a slow core does not keep the others waiting
 };
 
 // How a product is cut: blocks of rows, and parts of so many panels.
@@ -22,7 +23,7 @@ typedef struct cut {
 typedef struct job {
     const tody_gemm *gemm;
     const tody_kernels *kernels;
-    size_t pointer_count;  // per thread
+    size_t thread_bytes;  // of scratch
     cut cut;
 } job;
 
@@ -44,18 +45,34 @@ static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
     return dtype == TODY_S8 ? k->gemm_s8_panels : k->gemm_f32_panels;
 }
 
+static bool packs(const tody_kernels *k, tody_dtype dtype) { return dtype == TODY_S8 && k->pack_s8; }
+
 // At most; a whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
-    const uint32_t tile = most_rows(k, dtype), fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
+    const uint32_t tile = most_rows(k, dtype);
+    if (packs(k, dtype)) {
+        const size_t fit = BLOCK_BYTES / tody_packed_stride(k, taps, depth);
+        return tody_max_u32((uint32_t)(fit < BLOCK_ROWS ? fit : BLOCK_ROWS) / tile, 1) * tile;
+    }
+    const uint32_t fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
     const uint32_t most = tody_min_u32(BLOCK_POINTERS / taps, BLOCK_ROWS);
     return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
 }
 
-// Enough for a block, also of fewer taps: those of a part of a transposed convolution.
-static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t pointer_bytes) {
-    const uint64_t rows = block_rows(k, dtype, 1, depth), least = (uint64_t)taps * most_rows(k, dtype);
+// Of the pointers of a block, also of fewer taps: those of a part of a transposed convolution.
+static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
+    const uint64_t rows = block_rows(k, dtype, 1, depth), least = packs(k, dtype) ? taps : (uint64_t)taps * most_rows(k, dtype);
     const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
-    return tody_scratch_bytes((all > least ? all : least) * pointer_bytes);
+    return tody_scratch_bytes((all > least ? all : least) * bytes);
+}
+
+// The pointers of a block, and where the kernel set packs, its rows.
+static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
+    const uint64_t pointers = pointer_bytes(k, dtype, taps, depth, bytes);
+    if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
+    const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS;
+    const uint64_t block = most < BLOCK_BYTES ? most : BLOCK_BYTES;
+    return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least));
 }
 
 size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth) {
@@ -161,10 +178,9 @@ static void run_f32(const job *job, uint32_t panel, uint32_t end, const tile *ti
     }
 }
 
-static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
-    const tody_gemm *g = job->gemm;
+static tody_gemm_s8 args_s8(const tody_gemm *g, uint32_t panel, uint32_t end) {
     const uint32_t column = panel * TODY_PANEL;
-    tody_gemm_s8 args = {
+    return (tody_gemm_s8){
         .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
         .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
         .w_stride = g->w_stride_bytes,
@@ -175,6 +191,12 @@ static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *til
         .c_stride = g->c_stride,
         .layer = g->layer,
     };
+}
+
+static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t column = panel * TODY_PANEL;
+    tody_gemm_s8 args = args_s8(g, panel, end);
     for (const tile *t = tiles; t < tiles + count; t++) {
         args.rows = t->rows;
         args.taps = g->taps / t->joined;
@@ -185,6 +207,24 @@ static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *til
         args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;
         job->kernels->gemm_s8(&args);
     }
+}
+
+// `rows` rows from `first` on, packed once, in all panels from `panel` to `end`.
+static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end, const void **a) {
+    const tody_gemm *g = job->gemm;
+    const size_t pointers = pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a), column = panel * TODY_PANEL;
+    const uintptr_t after = (uintptr_t)a + pointers + TODY_PACK_ALIGN - 1;
+    tody_gemm_s8 args = args_s8(g, panel, end);
+    int8_t *packed = (int8_t *)(after / TODY_PACK_ALIGN * TODY_PACK_ALIGN);
+    tody_gemm_pack(job->kernels, g, first, rows, tody_max_u32(BLOCK_POINTERS / g->taps, 1), a, packed);
+    args.rows = rows;
+    args.taps = 1;
+    args.depth = g->taps * tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8;
+    args.packed = packed;
+    args.packed_stride = tody_packed_stride(job->kernels, g->taps, g->depth);
+    args.c = (int8_t *)g->c + first * g->c_stride + column;
+    args.addend = g->addend ? (const int8_t *)g->addend + first * g->addend_stride + column : NULL;
+    job->kernels->gemm_s8(&args);
 }
 
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
@@ -198,25 +238,36 @@ static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t col
     }
 }
 
+// Where block `block` begins: packed rows are dealt out by whole tiles.
+static uint32_t block_begin(const job *job, uint32_t block) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t unit = packs(job->kernels, g->dtype) ? job->kernels->gemm_s8_rows : 1;
+    return tody_min_u32(tody_share(tody_div_up(g->rows, unit), block, job->cut.blocks) * unit, g->rows);
+}
+
 static void run_task(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_gemm *g = job->gemm;
     const cut *c = &job->cut;
-    const uint32_t block = task / c->parts, first = tody_share(g->rows, block, c->blocks);
-    const uint32_t rows = tody_share(g->rows, block + 1, c->blocks) - first, together = most_panels(job->kernels, g->dtype);
+    const uint32_t block = task / c->parts, first = block_begin(job, block);
+    const uint32_t rows = block_begin(job, block + 1) - first, together = most_panels(job->kernels, g->dtype);
     const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
     const uint32_t column = panel * TODY_PANEL;
+    const void **a = (const void **)(void *)((uint8_t *)g->pointers + thread * job->thread_bytes);
+    if (packs(job->kernels, g->dtype)) {
+        run_packed(job, first, rows, panel, end, a);
+        return;
+    }
     void (*const run)(const struct job *, uint32_t, uint32_t, const tile *, uint32_t) = g->dtype == TODY_S8 ? run_s8 : run_f32;
     tile tiles[BLOCK_ROWS];
-    const uint32_t count = gather_block(job, first, rows, g->pointers + thread * job->pointer_count, tiles);
+    const uint32_t count = gather_block(job, first, rows, a, tiles);
     for (uint32_t p = panel; p < end; p += together) run(job, p, tody_min_u32(p + together, end), tiles, count);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
-    const size_t pointers =
-        thread_bytes(call->kernels, g->dtype, g->taps, g->depth, sizeof(const void *)) / sizeof(const void *);
-    return (job){g, call->kernels, pointers, cut_product(call->kernels, g, threads)};
+    const size_t bytes = thread_bytes(call->kernels, g->dtype, g->taps, g->depth, sizeof(const void *));
+    return (job){g, call->kernels, bytes, cut_product(call->kernels, g, threads)};
 }
 
 void tody_gemm_run(const tody_call *call, const tody_gemm *gemm) {

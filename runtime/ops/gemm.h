@@ -9,13 +9,19 @@
 // Write pointers for rows [first, first + rows) of A: a[t * rows + i] points to the `depth` values of row first + i and tap t.
 typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const void **a);
 
+// Write pointers to the lines of rows [first, first + n), in each of which gemm.run taps are neighbours in memory: line l of
+// row first + i goes to a[l * n + i]. Returns n, at most `rows`; 0 if the first row is not in such lines.
+typedef uint32_t (*tody_gather_lines)(const void *source, uint32_t first, uint32_t rows, const void **a);
+
 // c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols; of int8 as
 // docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32 or int8, and strides are in such elements.
 typedef struct tody_gemm {
     tody_dtype dtype;
     uint32_t rows, cols, taps, depth;  // at least 1
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
-    const void *source;                // given to gather
+    tody_gather_lines gather_lines;    // or NULL
+    uint32_t run;                      // taps in a line, if there are lines
+    const void *source;                // given to gather and gather_lines
     const void *w;                     // panels of 16 columns; sparse.h: blocks
     size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
     const void *bias;                  // panels of float32 or int32, or NULL
@@ -27,7 +33,7 @@ typedef struct tody_gemm {
     const float *scale;          // int8: multipliers in panels
     size_t scale_stride;         // from the multipliers of one panel to the next: 16, or 0 where all are equal
     tody_layer_s8 layer;
-    const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to a pointer
+    const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to TODY_ALIGN
 } tody_gemm;
 
 // Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a

@@ -141,6 +141,19 @@ void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size
     }
 }
 
+uint32_t tody_slide_lines(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {
+    const tody_window *w = &s->window;
+    const uint32_t ox = first % s->out_width, row = first / s->out_width;
+    const place at = place_of(s, row / s->out_height, row % s->out_height, ox);
+    const uint32_t n = tody_min_u32(windows_inside(s, &at), tody_min_u32(count, s->out_width - ox));
+    const size_t right = w->stride[1] * s->pixel_bytes, down = (size_t)w->dilation[0] * s->width * s->pixel_bytes;
+    for (uint32_t y = 0; n > 0 && y < w->kernel[0]; y++, a += n) {
+        const uint8_t *line = at.image + ((size_t)at.top * s->width + (size_t)at.left) * s->pixel_bytes + y * down;
+        for (uint32_t i = 0; i < n; i++) a[i] = line + i * right;
+    }
+    return n;
+}
+
 static bool shares_columns(const tody_window *w) { return w->dilation[1] == 1 && w->stride[1] < w->kernel[1]; }
 
 uint32_t tody_slide_step(const tody_window *w) { return shares_columns(w) ? w->stride[1] : w->kernel[1]; }

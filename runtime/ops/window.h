@@ -26,6 +26,10 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
 void tody_slide_gather(const tody_slide *slide, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
                        const void **a);
 
+// Pointers to the lines of the windows of output pixels [first, first + n): line y of pixel first + i goes to a[y * n + i].
+// Returns n, at most `count`: those in a line of the output whose windows lie wholly inside the image. May be 0.
+uint32_t tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, const void **a);
+
 // Columns from the window of one output pixel to the next, if windows of a line share theirs as far as they can.
 uint32_t tody_slide_step(const tody_window *window);
 

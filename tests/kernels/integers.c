@@ -39,15 +39,42 @@ static void run_panels(const tody_gemm_s8 *g) {
     }
 }
 
+// A few rows at a time: lines of windows where taps are neighbours, else taps.
+static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
+    const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
+    g->packed_stride = (g->taps * groups * 4 * set->gemm_s8_bytes + 63) / 64 * 64 + random_below(r, 2) * 64;
+    int8_t *packed = memory_take(tiles * set->gemm_s8_rows * g->packed_stride + 128);
+    packed += 63 - ((uintptr_t)packed + 63) % 64;
+    const size_t pointers = (size_t)g->taps * g->rows;
+    const int8_t **end = (const int8_t **)memory_take(pointers * sizeof *end) + pointers;
+    tody_pack_s8 p = {.depth = g->depth, .x_zero = g->layer.x_zero, .stride = g->packed_stride};
+    for (uint32_t at = 0; at < g->rows; at += p.rows) {
+        p.rows = 1 + random_below(r, g->rows - at);
+        p.run = random_below(r, 4) ? g->run : 1;
+        p.lines = g->taps / p.run;
+        p.packed = packed + at * p.stride;
+        const int8_t **a = end - (size_t)p.lines * p.rows;
+        for (uint32_t i = 0; i < p.lines * p.rows; i++) {
+            a[i] = g->a[(size_t)(i / p.rows) * p.run * g->rows + at + i % p.rows];
+        }
+        p.a = a;
+        set->pack_s8(&p);
+    }
+    g->packed = packed;
+    g->a = NULL;
+    g->depth = g->taps * groups * 4;
+    g->taps = 1;
+}
+
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
-    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->gemm_s8_rows), .taps = 1};
-    const uint32_t panels = 1 + random_below(&r, set->gemm_s8_panels);
+    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->pack_s8 ? TODY_BLOCK_ROWS : set->gemm_s8_rows), .taps = 1};
+    const uint32_t panels = 1 + random_below(&r, set->pack_s8 ? 5 : set->gemm_s8_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, random_below(&r, 4) ? 10 : 150);
-    g.depth = 1 + random_below(&r, random_below(&r, 2) ? 4 : MAX_TERMS / g.taps);
+    g.depth = 1 + random_below(&r, random_below(&r, 2) ? 4 : MAX_TERMS / g.taps / (random_below(&r, 4) ? 8 : 1));
     g.layer = random_layer(&r);
     if (random_below(&r, 3) == 0) g.layer.w_zero = (int32_t)random_below(&r, 256) - 128;
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
@@ -68,6 +95,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     run_panels(&g);
     if (addend == 2) g.addend = b.got;
     g.c = b.got;
+    if (set->pack_s8) pack(set, &r, &g);
     set->gemm_s8(&g);
     return result_same(&b);
 }
@@ -173,6 +201,14 @@ enum { LENGTH = 4096, TAPS = 9 };
 static void run_gemm(void *context) {
     const timed *t = context;
     tody_gemm_s8 g = t->gemm;
+    if (t->kernels->pack_s8) {
+        const tody_pack_s8 p = {g.rows, g.taps, 1, g.depth, g.a, g.layer.x_zero, t->z, g.packed_stride};
+        t->kernels->pack_s8(&p);
+        g.packed = t->z;
+        g.depth = g.taps * ((g.depth + 3) / 4) * 4;
+        t->kernels->gemm_s8(&g);
+        return;
+    }
     const uint32_t tile = t->gemm.rows == 1 ? 1 : t->kernels->gemm_s8_rows;
     for (uint32_t row = 0; row < t->gemm.rows; row += tile) {
         g.rows = t->gemm.rows - row < tile ? t->gemm.rows - row : tile;
@@ -192,6 +228,8 @@ static void bench_gemm(const tody_kernels *kernels) {
         memory_reset();
         t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
         t.gemm.run = 1;
+        t.gemm.packed_stride = ((taps * (depth + 3) / 4 * 4 * kernels->gemm_s8_bytes + 63) / 64 | 1) * 64;
+        t.z = bytes_take(&r, 64 * t.gemm.packed_stride + 64, false);
         t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
         t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);

@@ -7,7 +7,9 @@
 
 #include "vector_avx2.h"
 
-// 16 int32 sums.
+enum { COLUMNS = 16 };
+
+// Int32 sums of as many columns.
 typedef struct sums {
     __m256i low, high;
 } sums;
@@ -15,6 +17,12 @@ typedef struct sums {
 static inline __m256i all_s32(int32_t x) { return _mm256_set1_epi32(x); }
 static inline __m256i add_s32(__m256i x, __m256i y) { return _mm256_add_epi32(x, y); }
 static inline __m256i sub_s32(__m256i x, __m256i y) { return _mm256_sub_epi32(x, y); }
+static inline __m256i mul_s32(__m256i x, __m256i y) { return _mm256_mullo_epi32(x, y); }
+
+static inline sums load_bytes(const int8_t *x) {
+    return (sums){_mm256_loadu_si256((const __m256i *)(const void *)x),
+                  _mm256_loadu_si256((const __m256i *)(const void *)(x + 32))};
+}
 
 // The first `count` of 16 values, the others 0.
 static inline __m128i load_s8(const int8_t *x, size_t count) {

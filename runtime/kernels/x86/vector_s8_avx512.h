@@ -5,7 +5,9 @@
 
 #include "vector_avx512.h"
 
-// 32 int32 sums.
+enum { COLUMNS = 32 };
+
+// Int32 sums of as many columns.
 typedef struct sums {
     __m512i low, high;
 } sums;
@@ -13,6 +15,12 @@ typedef struct sums {
 static inline __m512i all_s32(int32_t x) { return _mm512_set1_epi32(x); }
 static inline __m512i add_s32(__m512i x, __m512i y) { return _mm512_add_epi32(x, y); }
 static inline __m512i sub_s32(__m512i x, __m512i y) { return _mm512_sub_epi32(x, y); }
+static inline __m512i mul_s32(__m512i x, __m512i y) { return _mm512_mullo_epi32(x, y); }
+
+// A group of weights of a panel, and of the next, `stride` behind it.
+static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
+    return (sums){_mm512_loadu_si512(w), both ? _mm512_loadu_si512(w + stride) : _mm512_setzero_si512()};
+}
 
 // 32 values of bias, or of the first `count`; zeros where there is none.
 static inline sums bias_s8(const int32_t *bias, size_t count) {

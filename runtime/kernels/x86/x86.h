@@ -16,6 +16,7 @@ void tody_softmax_f32_avx2(const float *x, float *y, size_t count);
 void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
 void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
+void tody_pack_s8_avx2(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx2(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 
@@ -23,6 +24,7 @@ void tody_words_s8_avx2(const tody_words_s8 *args);
 void tody_sparse_s8_avx2(const tody_sparse_s8 *args);
 
 void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args);
+void tody_pack_s8_avxvnni(const tody_pack_s8 *args);
 void tody_words_s8_avxvnni(const tody_words_s8 *args);
 void tody_sparse_s8_avxvnni(const tody_sparse_s8 *args);
 
@@ -33,11 +35,13 @@ void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const f
                             float lo, float hi);
 
 void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
+void tody_pack_s8_avx512vnni(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args);
 void tody_lut_s8_avx512vnni(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
 void tody_words_s8_avx512vnni(const tody_words_s8 *args);
 void tody_sparse_s8_avx512vnni(const tody_sparse_s8 *args);
 
 void tody_gemm_s8_amx(const tody_gemm_s8 *args);
+void tody_pack_s8_amx(const tody_pack_s8 *args);
 
 #endif

@@ -1,0 +1,46 @@
+// gemm_s8_bytes.h - what zero points add to the sums of products of bytes, to which packing has added SHIFT.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The including file has what gemm_s8.h wants, SHIFT, `load_weights` and `dot`, whose first operand is unsigned.
+#ifndef TODY_X86_GEMM_S8_BYTES_H
+#define TODY_X86_GEMM_S8_BYTES_H
+
+#include "gemm_s8.h"
+
+// Sums of the weights of each column: four at once, because each waits for itself.
+static sums weight_sums(const columns *c) {
+    const integers ones = all_s32(0x01010101);
+    const sums none = {all_s32(0), all_s32(0)};
+    const bool both = c->count > 16;
+    sums s[4] = {none, none, none, none};
+    for (size_t at = 0; at < c->groups; at += 4) {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            const size_t group = at + i < c->groups ? at + i : at;
+            const sums v = load_weights(c->w + group * 64, c->w_stride, both);
+            if (at + i < c->groups) s[i] = (sums){dot(s[i].low, ones, v.low), dot(s[i].high, ones, v.high)};
+        }
+    }
+    return (sums){add_s32(add_s32(s[0].low, s[1].low), add_s32(s[2].low, s[3].low)),
+                  add_s32(add_s32(s[0].high, s[1].high), add_s32(s[2].high, s[3].high))};
+}
+
+// The bias, less what x_zero and SHIFT add.
+static sums start_of(const tody_gemm_s8 *g, const columns *c) {
+    const sums bias = bias_s8(g->bias ? g->bias + c->first : NULL, c->count);
+    if (g->layer.x_zero + SHIFT == 0) return bias;
+    const sums w = weight_sums(c);
+    const integers zero = all_s32(g->layer.x_zero + SHIFT);
+    return (sums){sub_s32(bias.low, mul_s32(w.low, zero)), sub_s32(bias.high, mul_s32(w.high, zero))};
+}
+
+static int32_t row_start(const tody_gemm_s8 *g, const int8_t *row) {
+    uint32_t sum = 0;
+    for (uint32_t k = 0; k < g->depth; k++) {
+        const int32_t value = SHIFT ? (uint8_t)row[k] : row[k];
+        sum += (uint32_t)(value - SHIFT - g->layer.x_zero);
+    }
+    return (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
+}
+
+#endif
