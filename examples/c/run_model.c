@@ -70,7 +70,7 @@ int main(int count, char **arguments) {
     if (!pool) return fail("threads", "the system gives none, or not so many");
     const tody_parallel parallel = tody_pool_parallel(pool);
     const tody_kernels kernels = tody_kernels_pick(tody_cpu_features(), NULL);
-    const tody_setup setup = {.kernels = &kernels, .parallel = &parallel};
+    const tody_setup setup = {.kernels = &kernels, .parallel = &parallel, .prepare = true};
 
     tody_model model;
     tody_status status = tody_open(&model, data, bytes, &setup);
@@ -80,19 +80,23 @@ int main(int count, char **arguments) {
     }
     if (status) return fail(arguments[1], tody_status_text(status));
     void *arena = allocate(model.need.arena_bytes), *scratch = allocate(model.need.scratch_bytes);
-    if (!arena || !scratch) return fail("memory", "not enough");
+    void *prepared = allocate(model.need.prepared_bytes);
+    if (!arena || !scratch || !prepared) return fail("memory", "not enough");
     status = tody_bind(&model, arena, model.need.arena_bytes, scratch, model.need.scratch_bytes);
+    if (!status) status = tody_prepare(&model, prepared, model.need.prepared_bytes);
     if (status) return fail(arguments[1], tody_status_text(status));
 
     FILE *input = fopen(arguments[2], "rb"), *output = fopen(arguments[3], "wb");
     if (!input || read_inputs(&model, input)) return fail(arguments[2], "is not as long as the model's inputs");
     tody_run(&model);
     if (!output || write_outputs(&model, output)) return fail(arguments[3], "cannot be written");
-    fprintf(stderr, "kernels %s, arena %zu bytes, scratch %zu bytes\n", kernels.name, model.need.arena_bytes,
-            model.need.scratch_bytes);
+    const tody_need need = model.need;
+    fprintf(stderr, "kernels %s, arena %zu bytes, scratch %zu bytes, prepared %zu bytes\n", kernels.name, need.arena_bytes,
+            need.scratch_bytes, need.prepared_bytes);
     fclose(input);
     free(arena);
     free(scratch);
+    free(prepared);
     tody_pool_free(pool);
     return 0;
 }

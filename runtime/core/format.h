@@ -10,7 +10,8 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 2u
+#define TODY_FORMAT_MINOR 4u
+#define TODY_TILES_MINOR 3u    // the first that knows tody_tensor_record.tile
 #define TODY_NONE 0xFFFFFFFFu  // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u   // of each tensor in the arena
@@ -59,7 +60,8 @@ typedef struct tody_tensor_record {
     uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
-    uint32_t reserved[4];  // zero
+    uint32_t tile;         // weights of a 3x3 convolution: edge of the tiles that Winograd's way should use, 2 or 4; 0: none
+    uint32_t reserved[3];  // zero
 } tody_tensor_record;
 
 // An operator: this, then input_count and output_count tensor indices, then param_bytes of parameters.

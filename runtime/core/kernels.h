@@ -63,6 +63,37 @@ typedef struct tody_dwconv_f32 {
     float lo, hi;
 } tody_dwconv_f32;
 
+// Winograd's convolution of 3x3 with stride 1: tile x tile outputs of a channel come from (tile + 2)^2 products (Winograd,
+// "Arithmetic Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+// For tile 2 the points of the interpolation are 0, 1, -1 and infinity, for tile 4 they are 0, A, -A, B, -B and infinity,
+// chosen for small errors as in Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", 2020;
+// they and their squares are exact. Row i of V, G and Y below is what point i gives: the columns of a square are transformed
+// first, then its rows. Positions, (tile + 2)^2 of them, are counted along rows. AVX2, AVX-512 and NEON give the same bits.
+#define TODY_WINOGRAD_A 0.625
+#define TODY_WINOGRAD_B 1.5
+#define TODY_MAX_WINOGRAD_EDGE 6u  // tile + 2
+
+// The image: v[position * v_stride + k] for k < channels is V d V' of the square d[y][x] = a[y * (tile + 2) + x][k].
+typedef struct tody_winograd_in {
+    uint32_t tile, channels;  // 2 or 4; at least 1
+    const float *const *a;    // (tile + 2)^2 pointers to `channels` values
+    float *v;
+    size_t v_stride;
+} tody_winograd_in;
+
+// The result: c[y * c_line + x * c_stride + k] for y < rows, x < cols, k < channels is clamp(Y m Y' + bias[k] + addend) of the
+// square m[position * m_stride + k]; the addend stands at the same place as c.
+typedef struct tody_winograd_out {
+    uint32_t tile, rows, cols, channels;  // rows and cols: what lies inside of the image, 1 .. tile
+    const float *m;                       // readable for whole panels of 16, as is bias
+    size_t m_stride;
+    const float *bias;    // or NULL
+    const float *addend;  // or NULL; may be c
+    float *c;
+    size_t c_line, c_stride;
+    float lo, hi;
+} tody_winograd_out;
+
 // max: c[p][k] = max over t of a[p * taps + t][k].  sum: c[p][k] = scale[p] * sum over t of a[p * taps + t][k].
 typedef struct tody_pool_f32 {
     uint32_t pixels, channels, taps;
@@ -207,6 +238,11 @@ typedef struct tody_kernels {
     void (*gemm_f32)(const tody_gemm_f32 *args);
     uint32_t dwconv_f32_strip;  // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
+    // Weights: u[position * u_stride + j] for j < 16 is G w G' of the filter w[(y * 3 + x) * w_stride + j].
+    void (*winograd_weights_f32)(uint32_t tile, const float *w, size_t w_stride, float *u, size_t u_stride);
+    size_t winograd_bytes;  // of transformed image that stays in the cache while all weights go by; belongs to the next two
+    void (*winograd_in_f32)(const tody_winograd_in *args);
+    void (*winograd_out_f32)(const tody_winograd_out *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);
     void (*sum_pool_f32)(const tody_pool_f32 *args);
 

@@ -39,6 +39,12 @@ const tody_op *tody_find_op(const tody_model *model, uint16_t code);
 // What the operator of a record sees of the model.
 tody_call tody_call_of(const tody_model *model, const tody_op_record *record);
 
+// Bytes that the operator of a call keeps in prepared memory: a multiple of TODY_ALIGN, SIZE_MAX if no machine has them.
+static inline size_t tody_prepared_bytes(const tody_op *op, const tody_call *call) {
+    const size_t bytes = call->prepare && op->prepared ? op->prepared(call) : 0;
+    return bytes > SIZE_MAX - TODY_ALIGN ? SIZE_MAX : (bytes + TODY_ALIGN - 1) / TODY_ALIGN * TODY_ALIGN;
+}
+
 // A tensor record as its users see it.
 tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights);
 

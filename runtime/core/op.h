@@ -19,6 +19,8 @@ typedef struct tody_call {
     const tody_parallel *parallel;  // never NULL
     uint32_t pointer_bytes;         // of the machine that scratch is counted for
     uint8_t *scratch;               // what `scratch` asked for, aligned to TODY_ALIGN; shared by all threads
+    bool prepare;                   // there may be prepared memory: ask for it, and for the scratch to go with it
+    uint8_t *prepared;              // what `prepare` filled, aligned to TODY_ALIGN; NULL: run without
 } tody_call;
 
 // An operator is a const struct; ops/table.c lists them.
@@ -31,6 +33,8 @@ struct tody_op {
     uint16_t required_inputs;                     // the first so many may not be TODY_NONE; outputs[0] never may
     tody_status (*check)(const tody_call *call);  // dtypes, shapes, parameter values, contents of constant index tables
     size_t (*scratch)(const tody_call *call);     // bytes for all threads together; NULL: none. Only called after check
+    size_t (*prepared)(const tody_call *call);    // bytes, if `call->prepare`; NULL: none. Only called after check
+    void (*prepare)(const tody_call *call);       // fill `call->prepared` from constants; NULL as `prepared`
     void (*run)(const tody_call *call);           // after a passed check there is no error path
 };
 

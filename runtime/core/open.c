@@ -141,12 +141,19 @@ static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
     return (uint64_t)t->at + t->bytes <= (in_arena ? h->arena_bytes : h->weights_bytes);
 }
 
+// Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove.
+static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
+    if (t->tile == 0) return true;
+    if (h->minor < TODY_TILES_MINOR || (t->tile != 2 && t->tile != 4)) return false;
+    return t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1 && t->shape[2] == 9;
+}
+
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
     for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
         if (t->reserved[i] != 0) return false;
     }
     return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
-           size_sound(t, h) && scales_sound(t, h);
+           size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }
 
 static tody_status check_tensors(tody_model *model) {
@@ -202,6 +209,8 @@ static tody_status check_record(tody_model *model, const tody_op_record *record)
     if (status) return status;
     size_t scratch = op->scratch ? op->scratch(&call) : 0;
     if (scratch > model->need.scratch_bytes) model->need.scratch_bytes = scratch;
+    const size_t prepared = tody_prepared_bytes(op, &call), left = SIZE_MAX - model->need.prepared_bytes;
+    model->need.prepared_bytes += prepared < left ? prepared : left;
     return TODY_OK;
 }
 

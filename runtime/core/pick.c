@@ -16,6 +16,12 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
         k->dwconv_f32 = set->dwconv_f32;
         k->dwconv_f32_strip = set->dwconv_f32_strip;
     }
+    if (set->winograd_weights_f32) k->winograd_weights_f32 = set->winograd_weights_f32;
+    if (set->winograd_in_f32) {
+        k->winograd_bytes = set->winograd_bytes;
+        k->winograd_in_f32 = set->winograd_in_f32;
+        k->winograd_out_f32 = set->winograd_out_f32;
+    }
     if (set->max_pool_f32) k->max_pool_f32 = set->max_pool_f32;
     if (set->sum_pool_f32) k->sum_pool_f32 = set->sum_pool_f32;
     if (set->unary_f32) k->unary_f32 = set->unary_f32;

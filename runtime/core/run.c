@@ -26,6 +26,7 @@ tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
         .parallel = model->setup.parallel ? model->setup.parallel : &one_thread,
         .pointer_bytes = model->setup.pointer_bytes ? model->setup.pointer_bytes : (uint32_t)sizeof(void *),
         .scratch = model->scratch,
+        .prepare = model->setup.prepare,
     };
 }
 
@@ -67,14 +68,44 @@ tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *
     return TODY_OK;
 }
 
-static void run_record(const tody_model *model, const tody_op_record *record) {
-    tody_call call = tody_call_of(model, record);
-    tody_find_op(model, record->code)->run(&call);
+// A record on the way through all of them, and where its prepared memory begins, which lies in their order.
+typedef struct place {
+    const tody_op_record *record;
+    size_t prepared_at;
+} place;
+
+static place first_place(const tody_model *model) { return (place){tody_file_ops(model), 0}; }
+
+static void step(const tody_model *model, place *at, void (*act)(const tody_op *op, const tody_call *call)) {
+    const tody_op *op = tody_find_op(model, at->record->code);
+    tody_call call = tody_call_of(model, at->record);
+    if (model->prepared) call.prepared = model->prepared + at->prepared_at;
+    at->prepared_at += tody_prepared_bytes(op, &call);
+    at->record = tody_record_next(at->record);
+    if (act) act(op, &call);
+}
+
+static void run_op(const tody_op *op, const tody_call *call) { op->run(call); }
+
+static void prepare_op(const tody_op *op, const tody_call *call) {
+    if (op->prepare) op->prepare(call);
+}
+
+tody_status tody_prepare(tody_model *model, void *memory, size_t bytes) {
+    if (model->setup.pointer_bytes && model->setup.pointer_bytes != sizeof(void *)) return TODY_ERR_ARGUMENT;
+    if (bytes < model->need.prepared_bytes) return TODY_ERR_MEMORY;
+    if ((uintptr_t)memory % TODY_ALIGN) return TODY_ERR_ALIGN;
+    if (!memory && model->need.prepared_bytes) return TODY_ERR_ARGUMENT;
+    if (model->need.prepared_bytes == 0) return TODY_OK;
+    model->prepared = memory;
+    place at = first_place(model);
+    for (uint32_t i = 0; i < model->op_count; i++) step(model, &at, prepare_op);
+    return TODY_OK;
 }
 
 void tody_run(tody_model *model) {
-    const tody_op_record *record = tody_file_ops(model);
-    for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) run_record(model, record);
+    place at = first_place(model);
+    for (uint32_t i = 0; i < model->op_count; i++) step(model, &at, run_op);
 }
 
 static const tody_op_record *record_at(const tody_model *model, uint32_t index) {
@@ -83,7 +114,11 @@ static const tody_op_record *record_at(const tody_model *model, uint32_t index) 
     return record;
 }
 
-void tody_step(tody_model *model, uint32_t index) { run_record(model, record_at(model, index)); }
+void tody_step(tody_model *model, uint32_t index) {
+    place at = first_place(model);
+    for (uint32_t i = 0; i < index; i++) step(model, &at, NULL);
+    step(model, &at, run_op);
+}
 
 const char *tody_op_name(const tody_model *model, uint32_t index) {
     return tody_find_op(model, record_at(model, index)->code)->name;

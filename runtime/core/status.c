@@ -16,8 +16,8 @@ const char *tody_status_text(tody_status status) {
         case TODY_ERR_SHAPE: return "a tensor does not fit its operator";
         case TODY_ERR_PARAM: return "a parameter of an operator is out of range";
         case TODY_ERR_DTYPE: return "an operator is not defined for the element type it is given";
-        case TODY_ERR_ALIGN: return "the file, arena or scratch memory is not aligned";
-        case TODY_ERR_MEMORY: return "the arena or scratch memory is smaller than the model needs";
+        case TODY_ERR_ALIGN: return "the file or memory is not aligned";
+        case TODY_ERR_MEMORY: return "the memory is smaller than the model needs";
         case TODY_ERR_ARGUMENT: return "an argument is out of range";
         case TODY_ERR_CODED: return "the file is coded and must be unpacked first";
         case TODY_ERR_BLOCK: return "a block of the coded file is unsound";

@@ -8,6 +8,7 @@
 //     tody_status status = tody_open(&model, file, file_bytes, &setup);   // proves the file sound
 //     if (status) return report(tody_status_text(status), model.fault);
 //     tody_bind(&model, arena, scratch);      // model.need says how large each must be
+//     tody_prepare(&model, prepared);         // optional, for speed
 //     memcpy(tody_input(&model, 0).data, pixels, ...);
 //     tody_run(&model);                       // cannot fail
 //
@@ -44,8 +45,8 @@ typedef enum tody_status {
     TODY_ERR_SHAPE = -9,      // a tensor does not fit its operator (fault: index of the operator)
     TODY_ERR_PARAM = -10,     // a parameter value is out of range (fault: index of the operator)
     TODY_ERR_DTYPE = -11,     // the operator is not defined for this dtype here (fault: index of the operator)
-    TODY_ERR_ALIGN = -12,     // the file, arena or scratch is not aligned
-    TODY_ERR_MEMORY = -13,    // arena or scratch is smaller than model.need
+    TODY_ERR_ALIGN = -12,     // the file, arena, scratch or prepared memory is not aligned
+    TODY_ERR_MEMORY = -13,    // arena, scratch or prepared memory is smaller than model.need
     TODY_ERR_ARGUMENT = -14,  // a caller's argument is out of range
     TODY_ERR_CODED = -15,     // tody_open: the file is coded, see tody_unpack_run
     TODY_ERR_BLOCK = -16,     // a block of a coded file is unsound
@@ -95,12 +96,14 @@ typedef struct tody_setup {
     const tody_op *const *ops;      // NULL-terminated list; NULL: all operators of this build (tody_ops)
     const tody_parallel *parallel;  // NULL: one thread
     uint32_t pointer_bytes;         // 0: this machine's. Another one's, 4 or 8: `need` is what it needs, for tody_open alone
+    bool prepare;  // `need` counts what tody_prepare makes, and what it takes to run with it; else it makes nothing
 } tody_setup;
 
 // Memory a model needs, in bytes.
 typedef struct tody_need {
-    size_t arena_bytes;    // activations; holds the inputs and outputs, so every clone has its own
-    size_t scratch_bytes;  // working memory of the operators; may be shared by models that never run at once
+    size_t arena_bytes;     // activations; holds the inputs and outputs, so every clone has its own
+    size_t scratch_bytes;   // working memory of the operators; may be shared by models that never run at once
+    size_t prepared_bytes;  // what operators make of their weights once; clones share it. 0 unless tody_setup.prepare
 } tody_need;
 
 // Private but visible, so that the caller can place it. Read `need` and `fault`; leave the rest alone.
@@ -110,7 +113,7 @@ typedef struct tody_model {
     uint32_t input_count, output_count, op_count;
     const uint8_t *file;
     tody_setup setup;
-    uint8_t *arena, *scratch;
+    uint8_t *arena, *scratch, *prepared;
 } tody_model;
 
 // Check every byte that the runtime will rely on and say how much memory the model needs. `file` must stay unchanged and
@@ -124,6 +127,11 @@ tody_status tody_check_weights(const tody_model *model);
 // Give an opened model its memory, each aligned to TODY_ALIGN and at least as large as model->need. May be called again to move
 // the model; copying a tody_model and binding the copy to other memory makes a clone that shares the file.
 tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *scratch, size_t scratch_bytes);
+
+// Let operators make of their weights, once and on all threads, what lets them run faster: `memory` is aligned to TODY_ALIGN,
+// at least as large as model->need.prepared_bytes, and only read afterwards, so that clones made from here on share it. May
+// come before or after tody_bind. A model that was not prepared gives the same results, but for float32's rounding.
+tody_status tody_prepare(tody_model *model, void *memory, size_t bytes);
 
 // Run a bound model. Cannot fail.
 void tody_run(tody_model *model);

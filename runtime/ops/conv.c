@@ -4,6 +4,7 @@
 #include "layer.h"
 #include "sparse.h"
 #include "window.h"
+#include "winograd.h"
 
 enum { X = 0, W = 1 };
 
@@ -13,23 +14,49 @@ typedef struct job {
     tody_slide slide;
 } job;
 
+// Of the tiles that the file wants computed by Winograd's way, or 0.
+static uint32_t tile_of(const tody_call *call) { return call->records[call->in[W]].tile; }
+
+// 3x3, without stride and dilation.
+static bool can_tile(const tody_window *w) {
+    for (uint32_t d = 0; d < 2; d++) {
+        if (w->kernel[d] != 3 || w->stride[d] != 1 || w->dilation[d] != 1) return false;
+    }
+    return true;
+}
+
 static tody_status conv_check(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
     tody_status status = tody_check_window(&p->window, &x, &y);
-    return status ? status : tody_check_filters(call, p, 1);
+    if (!status) status = tody_check_filters(call, p, 1);
+    if (status) return status;
+    return tile_of(call) && !can_tile(&p->window) ? TODY_ERR_PARAM : TODY_OK;
 }
 
-static size_t pointer_bytes(const tody_call *call) {
+static size_t conv_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
-    return tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
+    return tile_of(call) ? tody_winograd_prepared(&w, tile_of(call)) : 0;
 }
 
-// The pointers of all threads, then one pixel of zeros.
+static void conv_prepare(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W);
+    if (tile_of(call)) tody_winograd_prepare(call, &w, tile_of(call));
+}
+
+// What all threads work with: pointers to pixels, or transformed tiles.
+static size_t work_bytes(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
+    const size_t direct = tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
+    const size_t tiled = call->prepare && tile_of(call) ? tody_winograd_scratch(call, &w, &y, tile_of(call)) : 0;
+    return tiled > direct ? tiled : direct;
+}
+
+// The work of all threads, then one pixel of zeros.
 static size_t conv_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + (uint64_t)w.shape[3] * tody_dtype_bytes(w.dtype));
+    return tody_scratch_bytes((uint64_t)work_bytes(call) + (uint64_t)w.shape[3] * tody_dtype_bytes(w.dtype));
 }
 
 static void gather(const void *slide, uint32_t first, uint32_t rows, const void **a) {
@@ -101,9 +128,13 @@ static void run_group(void *context, uint32_t g, uint32_t thread) {
 static void conv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    void *zeros = call->scratch + pointer_bytes(call);
+    void *zeros = call->scratch + work_bytes(call);
     tody_fill_zero(&x, zeros, w.shape[3]);
     job job = {call, group_zero(call, &w, &y), tody_slide_over(&x, &y, &p->window, zeros)};
+    if (call->prepared && tile_of(call)) {
+        tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
+        return;
+    }
     if (p->groups > 1 && p->groups >= tody_threads(call)) {
         tody_for(call, p->groups, run_group, &job);
         return;
@@ -129,5 +160,7 @@ const tody_op tody_op_conv = {
     .required_inputs = 2,
     .check = conv_check,
     .scratch = conv_scratch,
+    .prepared = conv_prepared,
+    .prepare = conv_prepare,
     .run = conv_run,
 };

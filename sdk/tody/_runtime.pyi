@@ -24,6 +24,7 @@ class Runtime:
         threads: at least 1; above 1 a pool of threads - 1 workers is made, shared by clones.
         kernels: name of the best kernel set to use; None: the best this CPU has.
         verify: also compare the checksums of weights and metadata.
+        prepare: keep weights in memory a second time, in the form that is fastest, where the file says that this pays.
 
     Raises:
         ModelError: the file is not sound; the message says which record.
@@ -35,10 +36,13 @@ class Runtime:
     threads: int
     arena_bytes: int
     scratch_bytes: int
+    prepared_bytes: int  # shared with clones
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     op_names: tuple[str, ...]
-    def __init__(self, file: Buffer, threads: int = 1, kernels: str | None = None, verify: bool = False) -> None: ...
+    def __init__(
+        self, file: Buffer, threads: int = 1, kernels: str | None = None, verify: bool = False, prepare: bool = True
+    ) -> None: ...
     def run(self) -> None:
         """Run on what the inputs hold. Raises UsageError while another thread runs this object."""
 

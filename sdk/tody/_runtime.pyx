@@ -37,9 +37,11 @@ cdef extern from "tody.h" nogil:
         const tody_kernels *kernels
         const tody_parallel *parallel
         uint32_t pointer_bytes
+        bint prepare
     ctypedef struct tody_need:
         size_t arena_bytes
         size_t scratch_bytes
+        size_t prepared_bytes
     ctypedef struct tody_unpack:
         pass
     ctypedef struct tody_model:
@@ -48,6 +50,7 @@ cdef extern from "tody.h" nogil:
     tody_status tody_open(tody_model *model, const void *file, size_t file_bytes, const tody_setup *setup)
     tody_status tody_check_weights(const tody_model *model)
     tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *scratch, size_t scratch_bytes)
+    tody_status tody_prepare(tody_model *model, void *memory, size_t bytes)
     void tody_run(tody_model *model)
     void tody_step(tody_model *model, uint32_t index)
     const char *tody_op_name(const tody_model *model, uint32_t index)
@@ -115,8 +118,9 @@ cdef class _Shared:
     cdef tody_pool *pool
     cdef tody_parallel parallel
     cdef tody_setup setup
+    cdef _Block prepared  # weights as operators like them
 
-    def __cinit__(self, file, uint32_t threads, kernels):
+    def __cinit__(self, file, uint32_t threads, kernels, bint prepare):
         cdef bytes limit = _kernel_set(kernels)
         PyObject_GetBuffer(file, &self.view, PyBUF_SIMPLE)
         self.viewed = True
@@ -127,6 +131,7 @@ cdef class _Shared:
             self.file = self.copy.data
         self.kernels = tody_kernels_pick(tody_cpu_features(), <const char *>limit if limit is not None else NULL)
         self.setup.kernels = &self.kernels
+        self.setup.prepare = prepare
         if threads > 1:
             self.pool = tody_pool_new(threads)
             if self.pool is NULL:
@@ -205,17 +210,24 @@ cdef class Runtime:
     cdef bint busy
     cdef readonly tuple inputs, outputs, op_names
 
-    def __init__(self, file, threads=1, kernels=None, verify=False):
+    def __init__(self, file, threads=1, kernels=None, verify=False, prepare=True):
         if not 1 <= threads <= 256:
             raise UsageError(f"threads is {threads}", "it must be between 1 and 256")
-        self.shared = _Shared(file, threads, kernels)
+        self.shared = _Shared(file, threads, kernels, prepare)
         cdef tody_status status = tody_open(&self.model, self.shared.file, self.shared.file_bytes, &self.shared.setup)
         if status == TODY_OK and verify:
             with nogil:
                 status = tody_check_weights(&self.model)
         if status != TODY_OK:
             raise _refusal(status, self.model.fault, file)
+        self._prepare()
         self._bind()
+
+    cdef _prepare(self):
+        cdef _Block memory = _Block(self.model.need.prepared_bytes)
+        with nogil:
+            tody_prepare(&self.model, memory.data, memory.bytes)  # cannot fail: it has what it needs
+        self.shared.prepared = memory
 
     cdef _bind(self):
         cdef uint32_t i
@@ -296,12 +308,16 @@ cdef class Runtime:
     def scratch_bytes(self):
         return self.model.need.scratch_bytes
 
+    @property
+    def prepared_bytes(self):
+        return self.model.need.prepared_bytes
+
 
 def need(file, pointer_bytes):
     """Bytes of arena and of scratch on a machine with pointers of 4 or 8 bytes, one thread and the portable kernels."""
     if pointer_bytes not in (4, 8):
         raise UsageError(f"pointer_bytes is {pointer_bytes}", "pointers have 4 or 8 bytes")
-    cdef _Shared shared = _Shared(file, 1, "portable")
+    cdef _Shared shared = _Shared(file, 1, "portable", False)
     cdef tody_model model
     shared.setup.pointer_bytes = pointer_bytes
     cdef tody_status status = tody_open(&model, shared.file, shared.file_bytes, &shared.setup)

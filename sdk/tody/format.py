@@ -19,9 +19,10 @@ from .errors import ModelError
 Data = bytes | memoryview | mmap.mmap  # of a file
 
 MAGIC = b"TODY"
-MAJOR, MINOR = 1, 2
+MAJOR, MINOR = 1, 4
 PLAIN_MINOR = 0  # of a file that is not coded and has no weights in blocks, so that older readers take it
 BLOCKS_MINOR = 1  # of one that has; a coded file has one more than its plain file
+TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output
 CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
@@ -33,7 +34,7 @@ WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
 _HEADER = struct.Struct("<4sHH20I40x")
-_TENSOR = struct.Struct("<4B6I2I2Ii16x")
+_TENSOR = struct.Struct("<4B6I2I2IiI12x")
 _OP = struct.Struct("<4H")
 
 # name -> (code, NumPy dtype)
@@ -131,6 +132,7 @@ class Tensor:
     scales_at: int = 0
     zero_point: int = 0
     stored: int = 0  # bytes of weights in blocks, which depend on their content
+    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square; 0: without
 
     @property
     def bytes(self) -> int:
@@ -239,7 +241,7 @@ def _tensor_record(t: Tensor) -> bytes:
     shape = [*t.shape, *[0] * (MAX_RANK - len(t.shape))]
     place, pack = ("arena", "weights").index(t.place), PACKS.index(t.pack)
     quant = (t.scale_count, t.scales_at, t.zero_point)
-    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant)
+    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant, t.tile)
 
 
 def _op_record(r: Record) -> bytes:
@@ -292,13 +294,19 @@ def _write_plain(file: File) -> bytes:
             len(file.outputs),
         )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
-        minor = BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
-        return _HEADER.pack(MAGIC, MAJOR, minor, _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
+        return _HEADER.pack(MAGIC, MAJOR, _minor(file), _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
 
     body = tensors + ops + io
     body += b"\0" * (weights_at - _HEADER.size - len(body))
     gap = b"\0" * (meta_at - weights_at - len(file.weights))
     return header(zlib.crc32(header(0) + body)) + body + file.weights + gap + meta
+
+
+def _minor(file: File) -> int:
+    """The lowest version that has what the plain file has."""
+    if any(t.tile for t in file.tensors):
+        return TILES_MINOR
+    return BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
 
 
 class Header(NamedTuple):
@@ -419,10 +427,10 @@ def _read_sections(data: Data, header: Header) -> File:
     file = File(arena_bytes=header.arena_bytes)
     for i in range(header.tensor_count):
         dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)
-        shape, (at, size, scale_count, scales_at, zero_point) = tuple(rest[:rank]), rest[6:]
+        shape, (at, size, scale_count, scales_at, zero_point, tile) = tuple(rest[:rank]), rest[6:]
         where = (("arena", "weights")[place], at, PACKS[pack])
         stored = size if where[2] == "blocks" else 0
-        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored))
+        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored, tile))
     at = header.ops_at
     for _ in range(header.op_count):
         code, inputs, outputs, param_bytes = _OP.unpack_from(data, at)

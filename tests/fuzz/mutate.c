@@ -220,12 +220,15 @@ static void open_and_run(const file *f, const tody_setup *setup, tally *tally) {
     tody_status status = tody_open(&model, f->data, f->bytes, setup);
     tally->by_status[-status]++;
     if (status) return;
-    if (model.need.arena_bytes > MAX_ARENA || model.need.scratch_bytes > MAX_SCRATCH || watch_cost(&model) > MAX_COST) {
+    if (model.need.arena_bytes > MAX_ARENA || model.need.scratch_bytes > MAX_SCRATCH ||
+        model.need.prepared_bytes > MAX_SCRATCH || watch_cost(&model) > MAX_COST) {
         tally->skipped++;
         return;
     }
     void *arena = aligned(model.need.arena_bytes), *scratch = aligned(model.need.scratch_bytes);
+    void *prepared = aligned(model.need.prepared_bytes);
     if (tody_bind(&model, arena, model.need.arena_bytes, scratch, model.need.scratch_bytes)) abort();
+    if (tody_prepare(&model, prepared, model.need.prepared_bytes)) abort();
     fill_inputs(&model);
     const uint32_t before = tody_crc32(0, f->data, f->bytes);
     watch_run(&model);
@@ -237,6 +240,7 @@ static void open_and_run(const file *f, const tody_setup *setup, tally *tally) {
     tally->run++;
     free(arena);
     free(scratch);
+    free(prepared);
 }
 
 static void open_and_run_by_some_set(const file *f, tally *tally) {
@@ -245,7 +249,8 @@ static void open_and_run_by_some_set(const file *f, tally *tally) {
     const tody_kernels kernels = tody_kernels_pick(tody_cpu_features(), tody_kernel_sets[below(set_count)]->name);
     const tody_parallel parallel = {THREADS, run_backwards, NULL};
     alarm(MAX_SECONDS);
-    open_and_run(f, &(tody_setup){.kernels = &kernels, .parallel = below(2) ? &parallel : NULL}, tally);
+    const tody_setup setup = {.kernels = &kernels, .parallel = below(2) ? &parallel : NULL, .prepare = below(2)};
+    open_and_run(f, &setup, tally);
 }
 
 static file copy_seed(const char *path, const file *seed, uint64_t number) {

@@ -36,14 +36,15 @@ class Weights:
     data: np.ndarray
     pack: str = "plain"
     scales: int = 0
+    tile: int = 0
 
 
 def arena(*shape: int, dtype: str = "float32") -> Arena:
     return Arena(shape, dtype)
 
 
-def panels(*shape: int) -> Weights:
-    return Weights(RNG.standard_normal(shape).astype(np.float32), "panels")
+def panels(*shape: int, tile: int = 0) -> Weights:
+    return Weights(RNG.standard_normal(shape).astype(np.float32), "panels", tile=tile)
 
 
 def plain(*shape: int) -> Weights:
@@ -113,6 +114,7 @@ class Builder:
         tensor = tf.Tensor(
             str(operand.data.dtype), operand.data.shape, "weights", self.store(data), operand.pack, stored=stored
         )
+        tensor.tile = operand.tile
         if operand.scales:
             tensor.scale_count = operand.scales
             tensor.scales_at = self.store(np.full(operand.scales, 0.01, np.float32).tobytes())
@@ -152,6 +154,10 @@ def products() -> dict[str, list[Step]]:
     residual = [same, panels(1, 20, 9, 20), panels(1, 20), same]
     return {
         "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
+        "conv_tiles": one(
+            "conv", [arena(2, 9, 11, 20), panels(1, 20, 9, 20, tile=4)], [arena(2, 9, 11, 20)], **window(3, pad=1)
+        ),
+        "conv_tiles_2": one("conv", [same, panels(1, 33, 9, 20, tile=2)], [arena(1, 4, 3, 33)], **window(3), activation=SILU),
         "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
         "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),
         "conv_stride": one("conv", [arena(1, 9, 9, 3), panels(1, 4, 9, 3)], [arena(1, 4, 4, 4)], **window(3, 2, 1, 2)),

@@ -14,6 +14,7 @@ A tensor is a line of words: its dtype, its shape, then what it is:
     ... const             stored in the file, not an input
     panels 1x16x9x3       float32 weights [G, N, T, K] or a bias [G, N], stored in panels
     s8 1x16x9x3 panels    the same of another dtype
+    panels 1x16x9x3 tile=4   for Winograd's convolution, in tiles of 4
     table linear 5 9      index and weight of `resize` from 5 to 9 (two tensors); nearest, linear, cubic, uneven
     table linear 5 9 s8   the same with weights in int32, 11 bits of fraction
     none                  an optional input that is absent
@@ -64,6 +65,7 @@ class Tensor:
     constant: bool = False
     panels: bool = False
     quant: tuple[float, int, int] | None = None  # scale, zero point, how many equal scales
+    tile: int = 0
 
     @property
     def real(self) -> Array:
@@ -158,7 +160,8 @@ def parse(line: str, rng: np.random.Generator) -> list[Tensor | None]:
     shape = () if rest[0] == "scalar" else tuple(int(n) for n in rest[0].split("x"))
     words = {key: value for key, _, value in (word.partition("=") for word in rest[1:])}
     constant = "const" in words or panels or "multiplier" in words
-    return [Tensor(dtype, shape, _values(words, dtype, shape, rng), constant, panels, _quant(words.get("q", "")))]
+    values, tile = _values(words, dtype, shape, rng), int(words.get("tile", 0))
+    return [Tensor(dtype, shape, values, constant, panels, _quant(words.get("q", "")), tile)]
 
 
 def _quant(text: str) -> tuple[float, int, int] | None:
@@ -302,6 +305,7 @@ class Builder:
         record = format.Tensor(
             DTYPES[t.dtype], t.shape, "weights" if t.constant else "arena", 0, "panels" if t.panels else "plain"
         )
+        record.tile = t.tile
         if t.quant:
             scale, record.zero_point, record.scale_count = t.quant
             record.scales_at = self._store(np.full(record.scale_count, scale, np.float32).tobytes())

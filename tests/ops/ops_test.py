@@ -22,6 +22,7 @@ WORDS = {
     "param": "parameter of an operator is out of range",
     "dtype": "not defined for the element type",
     "record": "operator record is unsound",
+    "tensor": "tensor record is unsound",
 }
 
 

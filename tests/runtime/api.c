@@ -12,7 +12,7 @@
 
 enum { MAX_FILE = 1 << 16, MEMORY = 1 << 16, THREADS = 3 };
 
-static _Alignas(64) unsigned char file[MAX_FILE + 64], arena[2][MEMORY], scratch[2][MEMORY];
+static _Alignas(64) unsigned char file[MAX_FILE + 64], arena[2][MEMORY], scratch[2][MEMORY], prepared[MEMORY];
 static size_t file_bytes;
 static unsigned failures, tasks_seen;
 
@@ -31,6 +31,8 @@ static void fill(const tody_model *model, float value) {
     const tody_tensor x = tody_input(model, 0);
     for (uint32_t i = 0; i < x.count; i++) ((float *)x.data)[i] = value;
 }
+
+static bool near(float x, float y) { return x > y * 0.99999f && x < y * 1.00001f; }
 
 static float result(const tody_model *model) { return *(const float *)tody_output(model, 0).data; }
 
@@ -62,7 +64,8 @@ static void check_pick(void) {
         const tody_kernels k = tody_kernels_pick(~0u, (*set)->name);
         expect(strcmp(k.name, (*set)->name) == 0, "a set can be asked for by name");
         expect(k.gemm_f32 && k.dwconv_f32 && k.max_pool_f32 && k.sum_pool_f32 && k.unary_f32 && k.binary_f32 && k.softmax_f32 &&
-                   k.blend_f32 && k.transpose_b32 && k.moments_f32,
+                   k.blend_f32 && k.transpose_b32 && k.moments_f32 && k.winograd_weights_f32 && k.winograd_in_f32 &&
+                   k.winograd_out_f32,
                "a picked set has every slot");
         expect(k.gemm_s8 && k.dwconv_s8 && k.binary_s8 && k.lut_s8 && k.sum_s8 && k.max_s8, "and every slot of int8");
         expect(k.gemm_f32_rows >= 3 && k.gemm_f32_rows <= TODY_MAX_ROWS, "tile of a sane size");
@@ -118,6 +121,33 @@ static void check_run(const tody_setup *setup) {
     expect(result(&model) == 54.0f, "a model can move to other memory");
 }
 
+static void check_prepare(const tody_setup *setup) {
+    const tody_setup able = {.kernels = setup->kernels, .prepare = true};
+    tody_model plain = opened(setup), model = opened(&able);
+    const size_t bytes = model.need.prepared_bytes;
+    expect(plain.need.prepared_bytes == 0, "what was not asked for is not made");
+    expect(tody_prepare(&plain, NULL, 0) == TODY_OK, "which takes no memory");
+    expect(bytes > 0 && bytes < MEMORY, "prepared memory is small");
+    expect(tody_prepare(&model, prepared, bytes - 1) == TODY_ERR_MEMORY, "little prepared memory");
+    expect(tody_prepare(&model, prepared + 16, MEMORY) == TODY_ERR_ALIGN, "prepared memory at an odd address");
+    expect(tody_prepare(&model, NULL, MEMORY) == TODY_ERR_ARGUMENT, "no prepared memory");
+    bind(&model, 0);
+    fill(&model, 1.0f);
+    tody_run(&model);
+    expect(result(&model) == 27.0f, "a model may run without what it could prepare");
+    memset(prepared, 0x77, MEMORY);
+    expect(tody_prepare(&model, prepared, bytes) == TODY_OK, "prepared memory of the size it needs");
+    for (size_t i = bytes; i < MEMORY; i++) expect(prepared[i] == 0x77, "prepared memory ends where it says");
+    tody_model clone = model;
+    bind(&clone, 1);
+    fill(&clone, 2.0f);
+    tody_run(&model);
+    tody_run(&clone);
+    expect(near(result(&model), 27.0f) && near(result(&clone), 54.0f), "prepared weights give the same, to clones too");
+    tody_step(&model, 1);
+    expect(near(result(&model), 27.0f), "and in steps");
+}
+
 static void check_threads(const tody_kernels *kernels) {
     const tody_parallel parallel = {THREADS, backwards, &tasks_seen};
     const tody_setup setup = {.kernels = kernels, .parallel = &parallel};
@@ -151,6 +181,7 @@ int main(int argc, char **argv) {
         check_open(&setup);
         check_bind(&setup);
         check_run(&setup);
+        check_prepare(&setup);
         check_threads(*set);
         check_weights(&setup);
     }

@@ -28,7 +28,7 @@ def write_model(path: Path) -> None:
     file = tf.File(weights=weights, arena_bytes=4096)
     file.tensors = [
         tf.Tensor("float32", (1, 5, 5, 3), "arena", 0),
-        tf.Tensor("float32", (1, 20, 9, 3), "weights", 0, "panels"),
+        tf.Tensor("float32", (1, 20, 9, 3), "weights", 0, "panels", tile=4),
         tf.Tensor("float32", (1, 5, 5, 20), "arena", 512),
         tf.Tensor("float32", (1, 1, 1, 20), "arena", 3072),
     ]

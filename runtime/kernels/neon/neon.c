@@ -16,6 +16,9 @@ const tody_kernels tody_kernels_neon = {
     .gemm_f32 = tody_gemm_f32_neon,
     .dwconv_f32_strip = 1,
     .dwconv_f32 = tody_dwconv_f32_neon,
+    .winograd_bytes = 1 << 18,
+    .winograd_in_f32 = tody_winograd_in_f32_neon,
+    .winograd_out_f32 = tody_winograd_out_f32_neon,
 };
 #else
 const tody_kernels tody_kernels_neon = {
@@ -33,6 +36,9 @@ const tody_kernels tody_kernels_neon = {
     .gemm_f32 = tody_gemm_f32_neon,
     .dwconv_f32_strip = 1,
     .dwconv_f32 = tody_dwconv_f32_neon,
+    .winograd_bytes = 1 << 18,
+    .winograd_in_f32 = tody_winograd_in_f32_neon,
+    .winograd_out_f32 = tody_winograd_out_f32_neon,
     .max_pool_f32 = tody_max_pool_f32_neon,
     .sum_pool_f32 = tody_sum_pool_f32_neon,
     .unary_f32 = tody_unary_f32_neon,

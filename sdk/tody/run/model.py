@@ -211,8 +211,9 @@ class Model:
 
     @property
     def memory_bytes(self) -> int:
-        """Activations and working memory, and the decoded file if it is stored coded."""
-        return self.runtime.arena_bytes + self.runtime.scratch_bytes + self.decoded_bytes
+        """Activations and working memory, weights that were prepared, and the decoded file if it is stored coded."""
+        runtime = self.runtime
+        return runtime.arena_bytes + runtime.scratch_bytes + runtime.prepared_bytes + self.decoded_bytes
 
     def describe(self) -> str:
         """One line: name, precision, size, kernel set, threads, memory."""

@@ -1,0 +1,134 @@
+// winograd.h - the transforms of Winograd's convolution, once for all sets: in vectors of channels, whatever their width.
+// SPDX-License-Identifier: Apache-2.0
+//
+// A set defines, before it includes this: WIDTH, vector, all(x), add, sub, mul, add_product(x, y, sum) = x * y + sum; mask,
+// first(count), load_part and store_part(.., whole, mask); and finish(c, count, sum, addend, lo, hi), which stores the first
+// `count` elements of clamp(sum + addend).
+#ifndef TODY_KERNELS_WINOGRAD_H
+#define TODY_KERNELS_WINOGRAD_H
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { EDGE = TODY_MAX_WINOGRAD_EDGE };
+
+static const float a1 = (float)TODY_WINOGRAD_A, b1 = (float)TODY_WINOGRAD_B;
+static const float a2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A), b2 = (float)(TODY_WINOGRAD_B * TODY_WINOGRAD_B);
+static const float a3 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A * TODY_WINOGRAD_A);
+static const float b3 = (float)(TODY_WINOGRAD_B * TODY_WINOGRAD_B * TODY_WINOGRAD_B);
+static const float a2b2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A * TODY_WINOGRAD_B * TODY_WINOGRAD_B);
+static const float sum_a2b2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A + TODY_WINOGRAD_B * TODY_WINOGRAD_B);
+
+// What a line d of the image is at each point; `edge`, tile + 2, is a constant after inlining. Points of either sign share the
+// even and the odd powers.
+INLINE void points_of_image(const uint32_t edge, const vector *d, vector *v) {
+    if (edge == 4) {
+        v[0] = sub(d[0], d[2]);
+        v[1] = add(d[1], d[2]);
+        v[2] = sub(d[2], d[1]);
+        v[3] = sub(d[3], d[1]);
+        return;
+    }
+    const vector even_a = add_product(all(-b2), d[2], d[4]), odd_a = add_product(all(-b2), d[1], d[3]);
+    const vector even_b = add_product(all(-a2), d[2], d[4]), odd_b = add_product(all(-a2), d[1], d[3]);
+    v[0] = add_product(all(a2b2), d[0], add_product(all(-sum_a2b2), d[2], d[4]));
+    v[1] = add_product(all(a1), odd_a, even_a);
+    v[2] = add_product(all(-a1), odd_a, even_a);
+    v[3] = add_product(all(b1), odd_b, even_b);
+    v[4] = add_product(all(-b1), odd_b, even_b);
+    v[5] = add_product(all(a2b2), d[1], add_product(all(-sum_a2b2), d[3], d[5]));
+}
+
+// The edge - 2 outputs whose products m has.
+INLINE void outputs_of_points(const uint32_t edge, const vector *m, vector *y) {
+    const vector sum_a = add(m[1], m[2]), difference_a = sub(m[1], m[2]);
+    if (edge == 4) {
+        y[0] = add(m[0], sum_a);
+        y[1] = add(difference_a, m[3]);
+        return;
+    }
+    const vector sum_b = add(m[3], m[4]), difference_b = sub(m[3], m[4]);
+    y[0] = add(add(m[0], sum_a), sum_b);
+    y[1] = add_product(all(b1), difference_b, mul(all(a1), difference_a));
+    y[2] = add_product(all(b2), sum_b, mul(all(a2), sum_a));
+    y[3] = add_product(all(b3), difference_b, add_product(all(a3), difference_a, m[5]));
+}
+
+// A vector of channels from k on.
+INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, const bool whole, mask m) {
+    vector half[EDGE][EDGE];
+#pragma GCC unroll 6
+    for (uint32_t x = 0; x < edge; x++) {
+        vector line[EDGE], points[EDGE];
+#pragma GCC unroll 6
+        for (uint32_t y = 0; y < edge; y++) line[y] = load_part(in->a[y * edge + x] + k, whole, m);
+        points_of_image(edge, line, points);
+#pragma GCC unroll 6
+        for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
+    }
+    float *v = in->v + k;
+#pragma GCC unroll 6
+    for (uint32_t y = 0; y < edge; y++) {
+        vector points[EDGE];
+        points_of_image(edge, half[y], points);
+#pragma GCC unroll 6
+        for (uint32_t x = 0; x < edge; x++, v += in->v_stride) store_part(v, whole, m, points[x]);
+    }
+}
+
+INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
+    size_t k = 0;
+    for (; k + WIDTH <= in->channels; k += WIDTH) image_of(in, edge, k, true, first(WIDTH));
+    if (k < in->channels) image_of(in, edge, k, false, first(in->channels - k));
+}
+
+INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k, const bool whole) {
+    vector half[EDGE - 2][EDGE];
+#pragma GCC unroll 6
+    for (uint32_t x = 0; x < edge; x++) {
+        vector line[EDGE], outputs[EDGE - 2];
+#pragma GCC unroll 6
+        for (uint32_t y = 0; y < edge; y++)
+            line[y] = load_part(out->m + (y * edge + x) * out->m_stride + k, true, first(WIDTH));
+        outputs_of_points(edge, line, outputs);
+#pragma GCC unroll 4
+        for (uint32_t y = 0; y < edge - 2; y++) half[y][x] = outputs[y];
+    }
+    const vector bias = out->bias ? load_part(out->bias + k, true, first(WIDTH)) : all(0.0f);
+    const vector lo = all(out->lo), hi = all(out->hi);
+    const size_t count = whole ? WIDTH : out->channels - k;
+#pragma GCC unroll 4
+    for (uint32_t y = 0; y < edge - 2; y++) {
+        if (y == out->rows) return;
+        vector outputs[EDGE - 2];
+        outputs_of_points(edge, half[y], outputs);
+        const size_t line = y * out->c_line + k;
+#pragma GCC unroll 4
+        for (uint32_t x = 0; x < edge - 2; x++) {
+            if (x == out->cols) break;
+            const size_t at = line + x * out->c_stride;
+            finish(out->c + at, count, add(outputs[x], bias), out->addend ? out->addend + at : NULL, lo, hi);
+        }
+    }
+}
+
+INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
+    size_t k = 0;
+    for (; k + WIDTH <= out->channels; k += WIDTH) result_of(out, edge, k, true);
+    if (k < out->channels) result_of(out, edge, k, false);
+}
+
+static inline void winograd_in(const tody_winograd_in *in) {
+    if (in->tile == 2)
+        image(in, 4);
+    else
+        image(in, 6);
+}
+
+static inline void winograd_out(const tody_winograd_out *out) {
+    if (out->tile == 2)
+        result(out, 4);
+    else
+        result(out, 6);
+}
+
+#endif

@@ -1,0 +1,8 @@
+// winograd_avx2.c - the transforms of Winograd's convolution for AVX2.
+// SPDX-License-Identifier: Apache-2.0
+#include "vector.h"
+// behind the vectors that it is written in
+#include "kernels/winograd.h"
+
+void tody_winograd_in_f32_avx2(const tody_winograd_in *args) { winograd_in(args); }
+void tody_winograd_out_f32_avx2(const tody_winograd_out *args) { winograd_out(args); }

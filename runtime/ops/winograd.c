@@ -1,0 +1,215 @@
+// winograd.c - 3x3 convolution with fewer multiplications: blocks of transformed tiles that stay in cache, a matrix product for
+// each position of a tile, and back.
+// SPDX-License-Identifier: Apache-2.0
+#include "winograd.h"
+
+enum {
+    SKEW = TODY_PANEL,  // elements between positions, so that these do not all fall into the same sets of a cache
+    FEWEST = 2,         // tiles in a block if there are more: a product of one row is summed in another order
+};
+
+// How an output is cut into tiles, and these into blocks.
+typedef struct grid {
+    uint32_t tile, positions;      // positions: products of a tile and a channel
+    uint32_t down, across, tiles;  // tiles of an image, and of the batch
+    uint32_t blocks, block_tiles;  // most tiles in a block
+    uint32_t panels;               // of output channels that are multiplied together
+    size_t v_stride, m_stride;     // from one position to the next, in elements: transformed image, products
+} grid;
+
+typedef struct job {
+    const tody_call *call;
+    const tody_gemm *gemm;
+    const tody_slide *slide;
+    uint8_t *scratch;
+    grid grid;
+} job;
+
+// One tile of the output: where its upper left pixel is, and how much of it lies inside of the image.
+typedef struct place {
+    uint32_t image, y, x, rows, cols;
+} place;
+
+static uint32_t positions_of(uint32_t tile) { return (tile + 2) * (tile + 2); }
+
+// As many tiles as the kernel set's cache holds, in whole tiles of its product, in blocks that keep all threads busy.
+static void cut_blocks(grid *g, const tody_kernels *k, uint32_t depth, uint32_t threads) {
+    const uint32_t rows = k->gemm_f32_rows, fit = (uint32_t)(k->winograd_bytes / sizeof(float) / g->positions) / depth;
+    const uint32_t most = tody_max_u32(fit / rows, 1) * rows;
+    g->blocks = tody_div_up(tody_div_up(g->tiles, most), threads) * threads;
+    g->blocks = tody_max_u32(tody_min_u32(g->blocks, g->tiles / FEWEST), 1);
+    g->block_tiles = tody_div_up(g->tiles, g->blocks);
+}
+
+static grid make_grid(const tody_call *call, const uint32_t *y_shape, uint32_t depth, uint32_t tile) {
+    grid g = {.tile = tile, .positions = positions_of(tile), .panels = call->kernels->gemm_f32_panels};
+    g.down = tody_div_up(y_shape[TODY_HEIGHT], tile);
+    g.across = tody_div_up(y_shape[TODY_WIDTH], tile);
+    g.tiles = y_shape[TODY_BATCH] * g.down * g.across;
+    cut_blocks(&g, call->kernels, depth, tody_threads(call));
+    g.v_stride = (size_t)g.block_tiles * depth + SKEW;
+    g.m_stride = (size_t)g.block_tiles * g.panels * TODY_PANEL + SKEW;
+    return g;
+}
+
+static uint64_t thread_bytes(const grid *g) { return ((uint64_t)g->v_stride + g->m_stride) * g->positions * sizeof(float); }
+
+size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint32_t tile) {
+    const grid g = make_grid(call, y->shape, w->shape[3], tile);
+    return tody_scratch_bytes(tody_scratch_bytes(thread_bytes(&g)) * (uint64_t)tody_threads(call));
+}
+
+size_t tody_winograd_prepared(const tody_tensor *w, uint32_t tile) {
+    return tody_scratch_bytes((uint64_t)positions_of(tile) * w->shape[3] * tody_panels_length(w->shape[1]) * sizeof(float));
+}
+
+typedef struct preparation {
+    const float *w;
+    float *u;
+    const tody_kernels *kernels;
+    uint32_t tile, depth;
+} preparation;
+
+// A panel of transformed weights has the positions one after the other, each of depth * 16.
+static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
+    (void)thread;
+    const preparation *p = context;
+    const size_t stride = (size_t)p->depth * TODY_PANEL;
+    const float *w = p->w + panel * stride * 9;
+    float *u = p->u + panel * stride * positions_of(p->tile);
+    for (uint32_t k = 0; k < p->depth; k++, w += TODY_PANEL, u += TODY_PANEL)
+        p->kernels->winograd_weights_f32(p->tile, w, stride, u, stride);
+}
+
+void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile) {
+    preparation p = {w->data, (float *)(void *)call->prepared, call->kernels, tile, w->shape[3]};
+    tody_for(call, tody_div_up(w->shape[1], TODY_PANEL), prepare_panel, &p);
+}
+
+static place place_of(const job *job, uint32_t t) {
+    const grid *g = &job->grid;
+    place at = {.image = t / g->across / g->down, .y = t / g->across % g->down * g->tile, .x = t % g->across * g->tile};
+    at.rows = tody_min_u32(g->tile, job->slide->out_height - at.y);
+    at.cols = tody_min_u32(g->tile, job->slide->out_width - at.x);
+    return at;
+}
+
+static size_t output_at(const job *job, const place *at) {
+    const size_t line = (size_t)at->image * job->slide->out_height + at->y;
+    return (line * job->slide->out_width + at->x) * job->gemm->c_stride;
+}
+
+static void transform_image(const job *job, uint32_t first, uint32_t count, float *v) {
+    const grid *g = &job->grid;
+    const void *pixels[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE];
+    for (uint32_t t = 0; t < count; t++) {
+        const place at = place_of(job, first + t);
+        const uint32_t line = at.image * job->slide->out_height + at.y;
+        tody_slide_grid(job->slide, line, g->tile, at.x, g->tile, g->tile + 2, pixels);
+        const tody_winograd_in in = {
+            .tile = g->tile,
+            .channels = job->gemm->depth,
+            .a = (const float *const *)(const void *)pixels,
+            .v = v + (size_t)t * job->gemm->depth,
+            .v_stride = g->v_stride,
+        };
+        job->call->kernels->winograd_in_f32(&in);
+    }
+}
+
+// A product of `count` rows v and the weights at args->w, in tiles of nearly the same size; those have `next` fetched.
+static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, float *m,
+                              uint32_t count) {
+    const tody_kernels *k = job->call->kernels;
+    const uint32_t parts = tody_div_up(count, k->gemm_f32_rows);
+    const float *rows[TODY_MAX_ROWS];
+    for (uint32_t i = 0; i < parts; i++) {
+        const uint32_t first = tody_share(count, i, parts);
+        args->rows = tody_share(count, i + 1, parts) - first;
+        for (uint32_t r = 0; r < args->rows; r++) rows[r] = v + (size_t)(first + r) * args->depth;
+        args->a = rows;
+        args->c = m + first * args->c_stride;
+        args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
+        k->gemm_f32(args);
+    }
+}
+
+// The products of all positions with panels [panel, panel + panels).
+static void multiply(const job *job, uint32_t panel, uint32_t panels, const float *v, float *m, uint32_t count) {
+    const grid *g = &job->grid;
+    const size_t stride = (size_t)job->gemm->depth * TODY_PANEL;
+    tody_gemm_f32 args = {
+        .cols = panels * TODY_PANEL,
+        .taps = 1,
+        .depth = job->gemm->depth,
+        .w = (const float *)(const void *)job->call->prepared + panel * stride * g->positions,
+        .w_stride = stride * g->positions,
+        .c_stride = panels * TODY_PANEL,
+        .lo = -__builtin_inff(),
+        .hi = __builtin_inff(),
+    };
+    for (uint32_t p = 0; p < g->positions; p++, args.w += stride, v += g->v_stride, m += g->m_stride)
+        multiply_position(job, &args, p + 1 < g->positions ? args.w + stride : args.w, v, m, count);
+}
+
+static void transform_result(const job *job, uint32_t panel, uint32_t panels, const float *m, uint32_t first, uint32_t count) {
+    const tody_gemm *gemm = job->gemm;
+    const uint32_t column = panel * TODY_PANEL, cols = panels * TODY_PANEL;
+    tody_winograd_out out = {
+        .tile = job->grid.tile,
+        .channels = tody_min_u32(gemm->cols - column, cols),
+        .m_stride = job->grid.m_stride,
+        .bias = gemm->bias ? (const float *)gemm->bias + column : NULL,
+        .c_line = job->slide->out_width * gemm->c_stride,
+        .c_stride = gemm->c_stride,
+        .lo = tody_low(&gemm->activation),
+        .hi = tody_high(&gemm->activation),
+    };
+    for (uint32_t t = 0; t < count; t++) {
+        const place at = place_of(job, first + t);
+        const size_t c = output_at(job, &at) + column;
+        out.rows = at.rows;
+        out.cols = at.cols;
+        out.m = m + (size_t)t * cols;
+        out.c = (float *)gemm->c + c;
+        out.addend = gemm->addend ? (const float *)gemm->addend + c : NULL;
+        job->call->kernels->winograd_out_f32(&out);
+    }
+}
+
+// Tiles that are neighbours in a line are done together.
+static void activate(const job *job, uint32_t first, uint32_t count) {
+    const tody_activation *f = &job->gemm->activation;
+    if (!tody_needs_unary(f)) return;
+    const grid *g = &job->grid;
+    for (uint32_t t = first, some; t < first + count; t += some) {
+        some = tody_min_u32(first + count - t, g->across - t % g->across);
+        const place at = place_of(job, t);
+        const uint32_t pixels = tody_min_u32(some * g->tile, job->slide->out_width - at.x);
+        float *c = (float *)job->gemm->c + output_at(job, &at);
+        for (uint32_t y = 0; y < at.rows; y++, c += job->slide->out_width * job->gemm->c_stride)
+            job->call->kernels->unary_f32(f->fn, f->a, f->b, c, c, pixels * job->gemm->c_stride);
+    }
+}
+
+static void run_block(void *context, uint32_t block, uint32_t thread) {
+    const job *job = context;
+    const grid *g = &job->grid;
+    const uint32_t first = tody_share(g->tiles, block, g->blocks), count = tody_share(g->tiles, block + 1, g->blocks) - first;
+    const uint32_t all = tody_div_up(job->gemm->cols, TODY_PANEL);
+    float *v = (float *)(void *)(job->scratch + thread * tody_scratch_bytes(thread_bytes(g)));
+    float *m = v + g->v_stride * g->positions;
+    transform_image(job, first, count, v);
+    for (uint32_t panel = 0; panel < all; panel += g->panels) {
+        const uint32_t panels = tody_min_u32(g->panels, all - panel);
+        multiply(job, panel, panels, v, m, count);
+        transform_result(job, panel, panels, m, first, count);
+    }
+    activate(job, first, count);
+}
+
+void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint32_t tile, uint8_t *scratch) {
+    const tody_tensor y = tody_out(call, 0);
+    job job = {call, gemm, slide, scratch, make_grid(call, y.shape, gemm->depth, tile)};
+    tody_for(call, job.grid.blocks, run_block, &job);
+}
