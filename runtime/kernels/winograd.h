@@ -1,9 +1,9 @@
 // winograd.h - the transforms of Winograd's convolution, once for all sets: in vectors of channels, whatever their width.
 // SPDX-License-Identifier: Apache-2.0
 //
-// A set defines, before it includes this: WIDTH, vector, all(x), add, sub, mul, add_product(x, y, sum) = x * y + sum; mask,
-// first(count), load_part and store_part(.., whole, mask); and finish(c, count, sum, addend, lo, hi), which stores the first
-// `count` elements of clamp(sum + addend).
+// A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), vector, all(x), add, sub, mul, add_product(x, y,
+// sum) = x * y + sum; mask, first(count), load_part and store_part(.., whole, mask); and finish(c, count, sum, addend, lo, hi),
+// which stores the first `count` elements of clamp(sum + addend).
 #ifndef TODY_KERNELS_WINOGRAD_H
 #define TODY_KERNELS_WINOGRAD_H
 
@@ -56,21 +56,21 @@ INLINE void outputs_of_points(const uint32_t edge, const vector *m, vector *y) {
 // A vector of channels from k on.
 INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, const bool whole, mask m) {
     vector half[EDGE][EDGE];
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
         vector line[EDGE], points[EDGE];
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) line[y] = load_part(in->a[y * edge + x] + k, whole, m);
         points_of_image(edge, line, points);
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
     }
     float *v = in->v + k;
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge; y++) {
         vector points[EDGE];
         points_of_image(edge, half[y], points);
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
         for (uint32_t x = 0; x < edge; x++, v += in->v_stride) store_part(v, whole, m, points[x]);
     }
 }
@@ -83,26 +83,26 @@ INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
 
 INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k, const bool whole) {
     vector half[EDGE - 2][EDGE];
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
         vector line[EDGE], outputs[EDGE - 2];
-#pragma GCC unroll 6
+#pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++)
             line[y] = load_part(out->m + (y * edge + x) * out->m_stride + k, true, first(WIDTH));
         outputs_of_points(edge, line, outputs);
-#pragma GCC unroll 4
+#pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge - 2; y++) half[y][x] = outputs[y];
     }
     const vector bias = out->bias ? load_part(out->bias + k, true, first(WIDTH)) : all(0.0f);
     const vector lo = all(out->lo), hi = all(out->hi);
     const size_t count = whole ? WIDTH : out->channels - k;
-#pragma GCC unroll 4
+#pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge - 2; y++) {
         if (y == out->rows) return;
         vector outputs[EDGE - 2];
         outputs_of_points(edge, half[y], outputs);
         const size_t line = y * out->c_line + k;
-#pragma GCC unroll 4
+#pragma GCC unroll UNROLL
         for (uint32_t x = 0; x < edge - 2; x++) {
             if (x == out->cols) break;
             const size_t at = line + x * out->c_stride;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "neon.h"
 
-enum { WIDTH = 4 };
+enum { WIDTH = 4, UNROLL = 6 };
 typedef float32x4_t vector;
 typedef size_t mask;  // how many elements
 

@@ -5,7 +5,7 @@
 #define A TODY_WINOGRAD_A
 #define B TODY_WINOGRAD_B
 
-enum { WIDTH = 1, LANES = 16 };
+enum { WIDTH = 1, UNROLL = 1, LANES = 16 };
 typedef float vector;
 typedef bool mask;
 

@@ -1,6 +1,9 @@
 // winograd_avx2.c - the transforms of Winograd's convolution for AVX2.
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
+
+enum { UNROLL = 6 };
+
 // behind the vectors that it is written in
 #include "kernels/winograd.h"
 

@@ -53,8 +53,8 @@ def run_once(runtime: Runtime, arrays: Sequence[Array]) -> list[Array]:
 
 
 def _golden_outputs(content: bytes, feeds: list[Feed], outputs: list[dict[str, Any]], kernels: str | None) -> dict[str, Array]:
-    """What a kernel set computes; the portable kernels compute the same on every machine."""
-    runtime = Runtime(content, kernels=kernels)
+    """What a kernel set computes; the portable kernels, as a chip runs them, compute the same on every machine."""
+    runtime = Runtime(content, kernels=kernels, prepare=kernels is None)
     arrays = run_once(runtime, [feed.array(meta.GOLDEN_SEED) for feed in feeds])
     return {port["name"]: array for port, array in zip(outputs, arrays, strict=True)}
 

@@ -13,6 +13,7 @@ from .plan import Plan, plan
 from .rewrite import add_value
 from .schedule import schedule
 from .sparse import sparse_weights
+from .winograd import winograd_tiles
 
 
 def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[fmt.File, Plan]:
@@ -72,6 +73,7 @@ class _Tensors:
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
         self._sparse = sparse
+        self._tiles = winograd_tiles(graph)
 
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""
@@ -87,6 +89,7 @@ class _Tensors:
             self._indices[name] = len(self._file.tensors)
             tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack)
             tensor.stored = size if pack == "blocks" else 0
+            tensor.tile = self._tiles.get(name, 0)
             if value.quant is not None and not (value.constant and len(value.quant.scales) > 1):  # those are in multipliers
                 tensor.scale_count, tensor.zero_point = len(value.quant.scales), value.quant.zero_point
                 tensor.scales_at = self._scales_of(value.quant)

@@ -1,0 +1,130 @@
+"""Winograd's convolution: where the compiler chooses it, and that it gives what the direct way gives."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tody import format as tf
+from tody._runtime import Runtime, kernel_sets
+from tody.convert.graph import Graph, Node, Value
+from tody.convert.winograd import winograd_tiles
+
+RNG = np.random.default_rng(3)
+
+
+def conv(size: int, depth: int, columns: int, **attrs: object) -> Graph:
+    weights = np.zeros((1, columns, 9, depth), np.float32)
+    values = [
+        Value("x", (1, size, size, depth)),
+        Value("w", weights.shape, data=weights, pack="panels"),
+        Value("y", (1, size, size, columns)),
+    ]
+    attrs = {"kernel": (3, 3), "pad": (1, 1, 1, 1), **attrs}
+    return Graph([Node("conv", ["x", "w"], ["y"], attrs)], {v.name: v for v in values}, ["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "columns", "tile"),
+    [
+        (56, 64, 64, 4),
+        (28, 128, 128, 4),
+        (14, 256, 256, 2),  # weights of larger tiles would come from memory for 16 tiles only
+        (7, 512, 512, 0),  # and these for so few that they do not pay at all
+        (224, 3, 64, 0),  # next to nothing is multiplied: the transforms cost more
+        (1, 64, 64, 0),
+    ],
+)
+def test_what_pays_is_chosen(size: int, depth: int, columns: int, tile: int) -> None:
+    assert winograd_tiles(conv(size, depth, columns)).get("w", 0) == tile
+
+
+@pytest.mark.parametrize("attrs", [{"stride": (2, 2)}, {"dilation": (1, 2)}, {"kernel": (1, 9)}])
+def test_only_plain_3x3_is_tiled(attrs: dict[str, tuple[int, int]]) -> None:
+    assert not winograd_tiles(conv(56, 64, 64, **attrs))
+
+
+def test_weights_that_others_use_too_are_not_tiled() -> None:
+    graph = conv(56, 64, 64)
+    graph.values["z"] = Value("z", (1, 28, 28, 64))
+    graph.nodes.append(Node("conv", ["x", "w"], ["z"], {"kernel": (3, 3), "pad": (1, 1, 1, 1), "stride": (2, 2)}))
+    assert not winograd_tiles(graph)
+
+
+def random_file(tile: int) -> tf.File:
+    """One convolution of a random shape."""
+    n, h, w, depth, columns = (int(RNG.integers(1, end)) for end in (4, 30, 30, 70, 50))
+    pad = tuple(int(p) for p in RNG.integers(0, 4, 4))
+    height, width = h + pad[0] + pad[2] - 2, w + pad[1] + pad[3] - 2
+    if min(height, width) < 1:
+        return random_file(tile)
+    data = [RNG.standard_normal(shape).astype(np.float32) for shape in ((1, columns, 9, depth), (1, columns))]
+    packed = [tf.pack_panels(d) for d in data]
+    bias_at = tf.align(len(packed[0]), tf.WEIGHT_ALIGN)
+    shape = (n, height, width, columns)
+    file = tf.File(weights=packed[0].ljust(bias_at, b"\0") + packed[1])
+    file.tensors = [
+        tf.Tensor("float32", (n, h, w, depth), "arena", 0),
+        tf.Tensor("float32", data[0].shape, "weights", 0, "panels", tile=tile),
+        tf.Tensor("float32", data[1].shape, "weights", bias_at, "panels"),
+        tf.Tensor("float32", shape, "arena", 0),
+        tf.Tensor("float32", shape, "arena", 0),
+    ]
+    for tensor in file.tensors:
+        if tensor.place == "arena":
+            tensor.at = file.arena_bytes
+            file.arena_bytes = tf.align(tensor.at + tensor.bytes, tf.ARENA_ALIGN)
+    inputs: list[int | None] = [0, 1, *([2] if RNG.integers(2) else [None]), *([3] if RNG.integers(2) else [])]
+    activation = [("none", 0.0, 0.0), ("clamp", -5.0, 9.0), ("silu", 1.0, 0.0)][int(RNG.integers(3))]
+    file.records = [tf.Record("conv", inputs, [4], {"kernel": (3, 3), "pad": pad, "activation": activation})]
+    file.inputs, file.outputs = [0, 3], [4]
+    return file
+
+
+def run(data: bytes, feeds: list[np.ndarray], kernels: str, threads: int = 1, prepare: bool = True) -> np.ndarray:
+    runtime = Runtime(data, threads, kernels, prepare=prepare)
+    assert bool(runtime.prepared_bytes) == prepare
+    for tensor, feed in zip(runtime.inputs, feeds, strict=True):
+        np.asarray(tensor)[...] = feed
+    runtime.run()
+    return np.array(runtime.outputs[0])
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("kernels", kernel_sets())
+def test_random_shapes(kernels: str, tile: int) -> None:
+    """Against the direct way, and to the bit for any number of threads."""
+    for _ in range(40):
+        file = random_file(tile)
+        feeds = [RNG.standard_normal(file.tensors[i].shape).astype(np.float32) for i in file.inputs]
+        data = tf.write(file)
+        want, got = (run(data, feeds, kernels, prepare=prepare) for prepare in (False, True))
+        scale = np.sqrt(9 * file.tensors[1].shape[3])  # of the sums: the clamp may hide it
+        np.testing.assert_allclose(got, want, rtol=0, atol=1.5e-5 * scale, err_msg=str(file.tensors))
+        for threads in (2, 3):
+            np.testing.assert_array_equal(run(data, feeds, kernels, threads), got)
+
+
+def test_sets_with_fused_multiply_add_agree_to_the_bit() -> None:
+    sets = [name for name in kernel_sets() if name in ("avx2", "avx512", "neon")]
+    for tile in (2, 4):
+        file = random_file(tile)
+        file.records[0].attrs["activation"] = ("none", 0.0, 0.0)
+        feeds = [RNG.standard_normal(file.tensors[i].shape).astype(np.float32) for i in file.inputs]
+        results = [run(tf.write(file), feeds, name) for name in sets]
+        for other in results[1:]:
+            np.testing.assert_array_equal(other, results[0])
+
+
+def test_clones_share_what_was_prepared() -> None:
+    file = random_file(4)
+    feeds = [RNG.standard_normal(file.tensors[i].shape).astype(np.float32) for i in file.inputs]
+    data = tf.write(file)
+    runtime = Runtime(data)
+    clone = runtime.clone()
+    del runtime
+    for tensor, feed in zip(clone.inputs, feeds, strict=True):
+        np.asarray(tensor)[...] = feed
+    clone.run()
+    np.testing.assert_array_equal(np.array(clone.outputs[0]), run(data, feeds, Runtime(data).kernels))
