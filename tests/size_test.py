@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GROWTH = 1.05
-LIMITS = {"runtime_library": 400_000, "wheel": 1_500_000}  # bytes; promised, whatever sizes.toml says
+LIMITS = {"runtime_library": 500_000, "wheel": 1_500_000}  # bytes; promised, whatever sizes.toml says
 
 AGREED_HERE = platform.machine() == "x86_64" and sys.platform == "linux"
 pytestmark = pytest.mark.skipif(not AGREED_HERE, reason="sizes are agreed for x86-64 Linux")

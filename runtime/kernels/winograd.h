@@ -81,7 +81,7 @@ INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
     if (k < in->channels) image_of(in, edge, k, false, first(in->channels - k));
 }
 
-INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k, const bool whole) {
+INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k) {
     vector half[EDGE - 2][EDGE];
 #pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
@@ -95,7 +95,7 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
     }
     const vector bias = out->bias ? load_part(out->bias + k, true, first(WIDTH)) : all(0.0f);
     const vector lo = all(out->lo), hi = all(out->hi);
-    const size_t count = whole ? WIDTH : out->channels - k;
+    const size_t count = out->channels - k;
 #pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge - 2; y++) {
         if (y == out->rows) return;
@@ -112,9 +112,7 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
 }
 
 INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
-    size_t k = 0;
-    for (; k + WIDTH <= out->channels; k += WIDTH) result_of(out, edge, k, true);
-    if (k < out->channels) result_of(out, edge, k, false);
+    for (size_t k = 0; k < out->channels; k += WIDTH) result_of(out, edge, k);
 }
 
 static inline void winograd_in(const tody_winograd_in *in) {
