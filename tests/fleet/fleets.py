@@ -14,7 +14,9 @@ from tody.fleet.device.trust import Trust
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Chunk, Desired, Release
 from tody.fleet.laptop.keys import Keyring
+from tody.fleet.laptop.publish import BrokerSink
 from tody.fleet.laptop.repository import Repository
+from tody.fleet.source import one
 
 MODEL, OTHER = "a" * 64, "b" * 64
 
@@ -66,6 +68,22 @@ class Broker:
         facts = json.loads(self.files[self.newest(role)])
         change(facts)
         self.files[self.newest(role)] = json.dumps(facts).encode()
+
+
+class RealBroker(Broker):
+    """What a test does to the files is done to a real broker before a device reads there."""
+
+    def __init__(self, sink: BrokerSink) -> None:
+        super().__init__()
+        self._sink = sink
+        self._there: dict[str, bytes] = {}
+
+    def get(self, path: str, most: int) -> bytes | None:
+        gone = dict.fromkeys(self._there.keys() - self.files.keys(), b"")
+        changed = {p: content for p, content in self.files.items() if self._there.get(p) != content}
+        self._sink.write(gone | changed)
+        self._there = dict(self.files)
+        return one(self._sink, path, most)
 
 
 def device(folder: Path, broker: Broker, root: bytes, **options: Any) -> Trust:

@@ -7,8 +7,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ import pytest
 
 pytest.importorskip("tuf")
 pytest.importorskip("cryptography")
-from fleets import MODEL, OTHER, Broker, desired, device, make_repository, release
+pytest.importorskip("paho.mqtt")
+from brokers import BROKERS, running
+from fleets import MODEL, OTHER, Broker, RealBroker, desired, device, make_repository, release
+from transport_test import link
 
 from tody.errors import TrustError, UsageError
 from tody.fleet.device.store import Store
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import encode, parse_desired, parse_release, rule
 from tody.fleet.laptop.keys import Keyring
+from tody.fleet.laptop.publish import BrokerSink
 from tody.fleet.laptop.repository import Repository
+from tody.fleet.topics import Topics
 
 DESIRED, RELEASE = "desired/garden.json", f"release/garden/{MODEL}.json"
 
@@ -44,13 +50,31 @@ def fleet(made: Path, tmp_path: Path) -> tuple[Repository, Broker]:
     return repository, broker
 
 
+@pytest.fixture(scope="module", params=("memory", *BROKERS))
+def carrier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Broker]]:
+    """Makes brokers that have nothing yet: in memory, or each a fleet of its own on one real broker."""
+    if request.param == "memory":
+        yield Broker
+        return
+    with running(request.param, tmp_path_factory.mktemp("broker")) as url, link(url) as mqtt:
+        numbers = count()
+        yield lambda: RealBroker(BrokerSink(mqtt, Topics(f"fleet-{next(numbers)}")))
+
+
+@pytest.fixture
+def carried(fleet: tuple[Repository, Broker], carrier: Callable[[], Broker]) -> tuple[Repository, Broker]:
+    broker = carrier()
+    broker.publish(fleet[0])
+    return fleet[0], broker
+
+
 def read_all(trust: Any) -> tuple[bytes, bytes]:
     trust.refresh()
     return trust.document(DESIRED), trust.document(RELEASE)
 
 
-def test_what_is_signed_is_believed(fleet: tuple[Repository, Broker], tmp_path: Path) -> None:
-    repository, broker = fleet
+def test_what_is_signed_is_believed(carried: tuple[Repository, Broker], tmp_path: Path) -> None:
+    repository, broker = carried
     trust = device(tmp_path / "device", broker, repository.root)
     asked, released = read_all(trust)
     assert (parse_desired(asked), parse_release(released)) == (desired(), release())
@@ -111,35 +135,35 @@ def swap(role: str, other: str) -> Callable[[Broker], None]:
 
 ROLES = ("timestamp", "snapshot", "targets", "g-garden")
 LATER = "2099-01-01T00:00:00Z"
-TAMPERINGS: dict[str, tuple[Callable[[Broker], None], set[str]]] = {
-    **{f"{role} edited": (edit(role, "expires", value=LATER), {"bad-signature"}) for role in ROLES},
-    **{f"{role} without signatures": (unsign(role), {"bad-signature"}) for role in ROLES},
-    **{f"{role} with a wrong signature": (wrong_signature(role), {"bad-signature"}) for role in ROLES},
-    **{f"{role} is not JSON": (put(role, b"\xff{"), {"malformed"}) for role in ROLES},
-    **{f"{role} is nested without end": (put(role, b"[" * 9000), {"malformed"}) for role in ROLES},
-    **{f"{role} is empty": (put(role, b""), {"malformed"}) for role in ROLES},
-    **{f"{role} is endless": (put(role, b" " * (5 << 20)), {"endless"}) for role in ROLES},
-    **{f"{role} has another version": (edit(role, "version", value=77), {"bad-signature"}) for role in ROLES},
-    **{f"{role} is of another type": (swap(role, "1.root"), {"malformed", "bad-signature"}) for role in ROLES},
-    "timestamp signed by another role": (copied_signature("timestamp", "targets"), {"bad-signature"}),
-    "group signed by another role": (copied_signature("g-garden", "snapshot"), {"bad-signature"}),
-    "targets in place of the group": (swap("g-garden", "targets"), {"bad-signature", "rollback"}),
-    "group's model exchanged": (edit("g-garden", "targets", RELEASE, "hashes", value={"sha256": OTHER}), {"bad-signature"}),
-    "desired state flipped": (flip('"generation":1'), {"wrong-hash"}),
-    "release flipped": (flip('"version":1'), {"wrong-hash"}),
+TAMPERINGS: dict[str, tuple[Callable[[Broker], None], str]] = {
+    **{f"{role} edited": (edit(role, "expires", value=LATER), "bad-signature") for role in ROLES},
+    **{f"{role} without signatures": (unsign(role), "bad-signature") for role in ROLES},
+    **{f"{role} with a wrong signature": (wrong_signature(role), "bad-signature") for role in ROLES},
+    **{f"{role} is not JSON": (put(role, b"\xff{"), "malformed") for role in ROLES},
+    **{f"{role} is nested without end": (put(role, b"[" * 9000), "malformed") for role in ROLES},
+    **{f"{role} is blank": (put(role, b" "), "malformed") for role in ROLES},
+    **{f"{role} is endless": (put(role, b" " * (5 << 20)), "endless") for role in ROLES},
+    **{f"{role} has another version": (edit(role, "version", value=77), "bad-signature") for role in ROLES},
+    **{f"{role} is of another type": (swap(role, "1.root"), "malformed") for role in ROLES},
+    "timestamp signed by another role": (copied_signature("timestamp", "targets"), "bad-signature"),
+    "group signed by another role": (copied_signature("g-garden", "snapshot"), "bad-signature"),
+    "targets in place of the group": (swap("g-garden", "targets"), "bad-signature"),
+    "group's model exchanged": (edit("g-garden", "targets", RELEASE, "hashes", value={"sha256": OTHER}), "bad-signature"),
+    "desired state flipped": (flip('"generation":1'), "wrong-hash"),
+    "release flipped": (flip('"version":1'), "wrong-hash"),
 }
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-def test_tampering_is_refused_with_a_stable_code(fleet: tuple[Repository, Broker], tmp_path: Path, name: str) -> None:
-    repository, broker = fleet
-    tamper, codes = TAMPERINGS[name]
+def test_tampering_is_refused_with_a_stable_code(carried: tuple[Repository, Broker], tmp_path: Path, name: str) -> None:
+    repository, broker = carried
+    tamper, code = TAMPERINGS[name]
     sound = dict(broker.files)
     tamper(broker)
     assert broker.files != sound
     with pytest.raises(TrustError) as caught:
         read_all(device(tmp_path / "device", broker, repository.root))
-    assert caught.value.code in codes
+    assert caught.value.code == code
     broker.files = sound
     read_all(device(tmp_path / "device", broker, repository.root))
 
@@ -149,23 +173,23 @@ def test_tampering_is_tried_in_forty_ways() -> None:
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "g-garden"])
-def test_a_file_that_is_not_there_is_no_tampering(fleet: tuple[Repository, Broker], tmp_path: Path, role: str) -> None:
+def test_a_file_that_is_not_there_is_no_tampering(carried: tuple[Repository, Broker], tmp_path: Path, role: str) -> None:
     """A message can be late: nothing is refused for good, the device tries again."""
-    repository, broker = fleet
+    repository, broker = carried
     del broker.files[broker.newest(role)]
     with pytest.raises(OSError):
         read_all(device(tmp_path / "device", broker, repository.root))
 
 
-def test_a_root_of_somebody_else(fleet: tuple[Repository, Broker], tmp_path: Path) -> None:
+def test_a_root_of_somebody_else(carried: tuple[Repository, Broker], tmp_path: Path) -> None:
     stranger = make_repository(tmp_path / "stranger")
     with pytest.raises(TrustError) as caught:
-        read_all(device(tmp_path / "device", fleet[1], stranger.root))
+        read_all(device(tmp_path / "device", carried[1], stranger.root))
     assert caught.value.code == "bad-signature"
 
 
-def test_old_metadata_is_refused_even_when_tuf_forgot(fleet: tuple[Repository, Broker], tmp_path: Path) -> None:
-    repository, broker = fleet
+def test_old_metadata_is_refused_even_when_tuf_forgot(carried: tuple[Repository, Broker], tmp_path: Path) -> None:
+    repository, broker = carried
     old = dict(broker.files)
     repository.sign_documents("garden", [], desired(2))
     broker.publish(repository)
@@ -200,8 +224,8 @@ def test_metadata_expires_and_a_clock_that_fell_back_does_not_make_it_fresh(tmp_
 
 
 @pytest.mark.parametrize("role", ["online", "targets", "garden"])
-def test_a_rotated_key_is_void(fleet: tuple[Repository, Broker], tmp_path: Path, role: str) -> None:
-    repository, broker = fleet
+def test_a_rotated_key_is_void(carried: tuple[Repository, Broker], tmp_path: Path, role: str) -> None:
+    repository, broker = carried
     root, before = repository.root, dict(broker.files)
     follower = device(tmp_path / "follower", broker, root)
     read_all(follower)
@@ -215,8 +239,8 @@ def test_a_rotated_key_is_void(fleet: tuple[Repository, Broker], tmp_path: Path,
         read_all(device(tmp_path / "follower", broker, root))
 
 
-def test_a_group_cannot_sign_for_another(fleet: tuple[Repository, Broker], tmp_path: Path) -> None:
-    repository, broker = fleet
+def test_a_group_cannot_sign_for_another(carried: tuple[Repository, Broker], tmp_path: Path) -> None:
+    repository, broker = carried
     repository.add_group("door")
     repository.sign_documents("door", [release()], None)
     metadata = repository._load("g-door")
