@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fleet"))
 from secure import ask, broker, make_fleet
 from swarm import Client, allow_files
 
+from tody.fleet.address import Address
 from tody.fleet.broker.broker import issue_identity
 from tody.fleet.broker.certificates import Authority
 from tody.fleet.documents import MOST_CHUNK
 from tody.fleet.laptop.laptop import Laptop
-from tody.fleet.mqtt import Address
 
 SAVING = (
     "autosave_interval 1\nautosave_on_changes true",

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fleet"))
 from brokers import running
 from browser import browser
 
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.address import Address
+from tody.fleet.mqtt import Link
 from tody.fleet.reports import Report, presence
 from tody.fleet.topics import Topics
 from tody.fleet.view.dashboard import Settings, served

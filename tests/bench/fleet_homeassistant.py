@@ -139,7 +139,8 @@ def produce(python: str) -> None:
     sys.path.insert(0, str(HERE.parent / "fleet"))
     from brokers import running
 
-    from tody.fleet.mqtt import Address, Link
+    from tody.fleet.address import Address
+    from tody.fleet.mqtt import Link
     from tody.fleet.reports import presence
     from tody.fleet.topics import Topics
 

@@ -1,8 +1,9 @@
 """A device updates over a link that loses packets or breaks, in a network namespace of its own; prints figures as JSON lines.
 
-    python tests/bench/fleet_loss.py [--size 4194304] [--loss 0,10,30] [--cut 5]
+    python tests/bench/fleet_loss.py [--size 4194304] [--loss 0,10,30] [--cut 5] [--times 3]
 
 Needs root, unshare, nft and mosquitto. Loss is in each direction; --cut: seconds between resets of the device's connection.
+`overhead`: of the payloads that arrived, beyond the model's size; `wire`: of all packets that arrived, headers and all.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,21 @@ def run(*command: str) -> None:
 
 
 @contextmanager
-def lossy(port: int, percent: int) -> Iterator[None]:
-    """Drop so many of a hundred packets to and from a port of this machine."""
+def lossy(port: int, percent: int) -> Iterator[Callable[[], int]]:
+    """Drop so many of a hundred packets to and from a port of this machine; tells how many bytes came from it."""
     rules = "".join(f"tcp {side} {port} numgen random mod 100 < {percent} drop\n" for side in ("dport", "sport"))
-    chain = f"table inet lossy {{ chain in {{ type filter hook input priority 0;\n{rules}}}\n}}\n"
+    rules += f"tcp sport {port} counter name arrived\n"
+    chain = f"table inet lossy {{ counter arrived {{ }}\nchain in {{ type filter hook input priority 0;\n{rules}}}\n}}\n"
     subprocess.run(["nft", "-f", "-"], input=chain, check=True, text=True)
+
+    def arrived() -> int:
+        told = subprocess.run(
+            ["nft", "list", "counter", "inet", "lossy", "arrived"], capture_output=True, check=True, text=True
+        )
+        return int(told.stdout.partition("bytes ")[2].split()[0])
+
     try:
-        yield
+        yield arrived
     finally:
         run("nft", "delete", "table", "inet", "lossy")
 
@@ -113,7 +122,7 @@ def update(laptop: Laptop, folder: Path, port: int, size: int, loss: int, cut: f
     """One update of one new device; `overhead`: what it received beyond the model, as a share of it."""
     release = publish(laptop, size)
     CountingLink.received = CountingLink.connections = 0
-    with lossy(port, loss), cutting(port, cut):
+    with lossy(port, loss) as arrived, cutting(port, cut):
         start = time.monotonic()
         device = SimDevice(laptop, "door-0", folder)
         with device.link.patient():
@@ -121,11 +130,11 @@ def update(laptop: Laptop, folder: Path, port: int, size: int, loss: int, cut: f
                 with suppress(TodyError, OSError):  # as the agent does: again, with what is there already
                     device.look_and_act()
                 time.sleep(0.05)
-        seconds = time.monotonic() - start
+        seconds, wire = time.monotonic() - start, arrived() / size - 1
     overhead = CountingLink.received / size - 1
     sound = device.state.active == release.model and device._store.has_model(release.model)
     facts = {"loss": loss, "cut": cut, "bytes": size, "seconds": round(seconds, 1), "overhead": round(overhead, 3)}
-    return {**facts, "connections": CountingLink.connections, "sound": sound}
+    return {**facts, "wire": round(wire, 3), "connections": CountingLink.connections, "sound": sound}
 
 
 def inside(args: argparse.Namespace) -> None:
@@ -137,7 +146,7 @@ def inside(args: argparse.Namespace) -> None:
             laptop = make(folder / "home", "home", lambda purpose: "door", ["doors"], url)
             laptop.devices["door-0"] = "doors"
             laptop.save()
-            for i, loss in enumerate(args.loss):
+            for i, loss in enumerate(args.loss * args.times):
                 for cut in dict.fromkeys((0.0, args.cut)):
                     facts = update(laptop, folder / f"{i}-{cut}", port, args.size, loss, cut)
                     print(json.dumps(facts), flush=True)
@@ -148,6 +157,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=4 << 20)
     parser.add_argument("--loss", type=lambda text: list(map(int, text.split(","))), default=[0, 10, 30])
     parser.add_argument("--cut", type=float, default=0.0)
+    parser.add_argument("--times", type=int, default=1)
     if os.environ.get(INSIDE):
         inside(parser.parse_args())
     else:

@@ -22,11 +22,12 @@ from brokers import free_port, running
 from fleets import make_repository, release
 from swarm import Client, allow_files, connect_all
 
+from tody.fleet.address import Address
 from tody.fleet.chunks import chunk
 from tody.fleet.documents import MOST_CHUNK, Desired, parse_desired
 from tody.fleet.laptop.publish import BrokerSink, publish
 from tody.fleet.laptop.steer import Terms, roll_out
-from tody.fleet.mqtt import WINDOW, Address, Link
+from tody.fleet.mqtt import WINDOW, Link
 from tody.fleet.reports import result, result_code
 from tody.fleet.rollout import turn, watched_by
 from tody.fleet.topics import Topics

@@ -34,7 +34,8 @@ while (done := outbox.last(METRICS)) < most:
 SENDER = """
 import sys, threading
 from pathlib import Path
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.address import Address
+from tody.fleet.mqtt import Link
 from tody.fleet.telemetry.sender import Sender
 from tody.fleet.topics import Topics
 topics = Topics("home")
@@ -81,7 +82,8 @@ class Process:
 def run(samples: int, kills: int) -> None:
     from brokers import running
 
-    from tody.fleet.mqtt import Address, Link
+    from tody.fleet.address import Address
+    from tody.fleet.mqtt import Link
     from tody.fleet.topics import Topics
 
     topics, reader, seed = Topics("home"), Reader(), random.Random(6)

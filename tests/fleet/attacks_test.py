@@ -17,11 +17,12 @@ from brokers import running as plain
 from paho.mqtt import client as paho
 from secure import ask, broker, make_fleet
 
+from tody.fleet.address import Address
 from tody.fleet.broker import attacks, running
 from tody.fleet.broker.broker import MOST_PACKET
 from tody.fleet.broker.conformance import BAD, CHECKS, GOOD, OVERSIZE, UNTRIED, Bench, conformance
 from tody.fleet.laptop.laptop import Laptop
-from tody.fleet.mqtt import FILTERS, Address, Link
+from tody.fleet.mqtt import FILTERS, Link
 from tody.fleet.topics import Topics
 
 

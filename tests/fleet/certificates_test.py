@@ -22,12 +22,13 @@ from secure import ask, broker, device_link, enrol, make_fleet
 
 from tody.errors import DeviceError, TrustError, UsageError
 from tody.fleet import enroll
+from tody.fleet.address import Address
 from tody.fleet.broker.broker import issue_identity
 from tody.fleet.broker.certificates import Authority, common_name
 from tody.fleet.device.identity import load_device
 from tody.fleet.enroll import Enrolment, accept, admit, request
 from tody.fleet.laptop.laptop import Laptop
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Link
 
 HOSTILE = [
     "",

@@ -24,11 +24,12 @@ from browser import Browser, browser
 from fleets import MODEL, OTHER, desired, make_repository, release
 
 from tody.errors import UsageError
+from tody.fleet.address import Address
 from tody.fleet.chunks import chunk
 from tody.fleet.documents import Desired
 from tody.fleet.laptop.laptop import Laptop
 from tody.fleet.laptop.publish import BrokerSink, publish
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Link
 from tody.fleet.reports import CODES, Report, presence, result
 from tody.fleet.rollout import plan_waves
 from tody.fleet.topics import Topics

@@ -21,9 +21,10 @@ from browser import browser
 from fleets import MODEL
 from secure import ask, broker, device_link, enrol, make_fleet
 
+from tody.fleet.address import AUTHORITY, Address
 from tody.fleet.broker.certificates import Authority
 from tody.fleet.laptop.laptop import PAGE, Laptop
-from tody.fleet.mqtt import AUTHORITY, Address, Link
+from tody.fleet.mqtt import Link
 from tody.fleet.reports import presence
 from tody.fleet.topics import Topics
 from tody.fleet.view.dashboard import direct, page, served, through

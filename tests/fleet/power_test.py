@@ -7,7 +7,7 @@ The test tests itself: stores with a fault planted in them must be caught by it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -21,7 +21,7 @@ from tody.fleet.device.store import COPIES, Store
 
 SEEDS = 5  # of the modes that throw dice
 SECOND_CUTS = 5  # operations of the recovery at which the power fails again
-MODELS = {sha256(data): data for data in (f"model {name}".encode() * 3 for name in "ABCDE")}
+MODELS = {sha256(data): data for data in (f"model {name}, its end {name}".encode() for name in "ABCDE")}
 A, B, C, D, E = MODELS
 
 
@@ -183,8 +183,9 @@ class KeepsChunks(Store):
     def chunk(self, chunk: str) -> bytes | None:
         return b"".join(self.disk.read(f"chunks/{chunk}")) if chunk in self.disk.names("chunks") else None
 
-    def add_chunk(self, chunk: str, content: bytes) -> None:
-        self.disk.write(f"chunks/{chunk}", [content])
+    def add_chunks(self, chunks: Mapping[str, bytes]) -> None:
+        for chunk, content in chunks.items():
+            self.disk.write(f"chunks/{chunk}", [content])
 
 
 @pytest.mark.parametrize("kind", [InPlace, NamedTooEarly, ForgetsFloors, Unchecked, CleansTooEarly, KeepsChunks])

@@ -164,9 +164,9 @@ class SimWorld:
     def fetch(self, model: str, store: Store) -> None:
         data = self.models[model]
         pieces = [data[i : i + 7] for i in range(0, len(data), 7)]
-        for piece in pieces:
-            if store.chunk(sha256(piece)) is None:
-                store.add_chunk(sha256(piece), piece)
+        lacking = {sha256(piece): piece for piece in pieces if store.chunk(sha256(piece)) is None}
+        for i in range(0, len(lacking), 2):
+            store.add_chunks(dict(list(lacking.items())[i : i + 2]))
         store.assemble(model, [sha256(piece) for piece in pieces])
 
     def test(self, model: str) -> str:

@@ -11,13 +11,14 @@ import pytest
 from brokers import free_port, wait_for
 from fleets import make_repository
 
+from tody.fleet.address import Address
 from tody.fleet.broker import running
 from tody.fleet.broker.broker import Ports, Setup, init
 from tody.fleet.broker.certificates import Authority
 from tody.fleet.device.identity import IDENTITY, load_device
 from tody.fleet.enroll import accept, admit, request
 from tody.fleet.laptop.laptop import Laptop
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Link
 
 
 def ask(purpose: str) -> str:

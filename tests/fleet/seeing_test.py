@@ -24,9 +24,10 @@ from secure import broker, device_link, enrol, make_fleet
 
 from tody.cli.main import main
 from tody.cli.seeing import BAR, _bar
+from tody.fleet.address import Address
 from tody.fleet.chunks import chunk
 from tody.fleet.laptop.laptop import VIEWER, Laptop
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Link
 from tody.fleet.reports import Report, presence, result
 from tody.fleet.rollout import plan_waves
 from tody.fleet.topics import Topics

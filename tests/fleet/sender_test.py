@@ -6,14 +6,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("tuf")
+pytest.importorskip("paho.mqtt")
 from brokers import free_port, running
+from transport_test import Stalling
 
 from tody.errors import DeviceError
-from tody.fleet.mqtt import Address, Handler, Link
+from tody.fleet.address import Address
+from tody.fleet.mqtt import Handler, Link
 from tody.fleet.telemetry.events import Tracker
 from tody.fleet.telemetry.homeassistant import HomeAssistant
 from tody.fleet.telemetry.sender import BATCH, LATE, SILENCE, Sender
@@ -207,15 +213,26 @@ def test_a_broker_that_was_gone_for_long(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert sorted(got) == list(range(1, count + 1))
 
-    link = Link(address, DEVICE, TOPICS.up(DEVICE, "probe"))
+    def reach(port: int) -> None:
+        """The device gets there when the laptop listens: the broker keeps nothing for those who are away."""
+        assert laptop.comes_back(20)
+        laptop.read([TOPICS.up(DEVICE, METRICS)])  # after this, it listens
+        between.broker = port
+
+    nobody = free_port()
+    between = Stalling(nobody, b"")
+    link = Link(Address.parse(between.url), DEVICE, TOPICS.up(DEVICE, "probe"))
     laptop = Link(address, "laptop", TOPICS.up("laptop", "probe"))
     laptop.listen(TOPICS.up(DEVICE, METRICS), heard)
-    with link.patient(), laptop.patient(), Sender(tmp_path, link, TOPICS, DEVICE):
+    with closing(between), link.patient(), laptop.patient(), Sender(tmp_path, link, TOPICS, DEVICE):
         with running("mosquitto", tmp_path, port):
             put(tmp_path, METRICS, *(sample(i) for i in range(1, 101)))
+            reach(port)
             wait(100)
+        between.broker = nobody
         put(tmp_path, METRICS, *(sample(i) for i in range(101, 501)))
         with running("mosquitto", tmp_path, port):
+            reach(port)
             wait(500)
             topic, overview = TOPICS.up(DEVICE, METRICS), Overview(TOPICS, {DEVICE: "garden"})
             with Link(address, "late", TOPICS.up("late", "probe")) as late:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tody.errors import TodyError
+from tody.fleet.address import Address
 from tody.fleet.device.cycle import Cycle
 from tody.fleet.device.identity import Device
 from tody.fleet.device.state import State
@@ -16,7 +17,7 @@ from tody.fleet.device.world import FleetWorld
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Release
 from tody.fleet.laptop.laptop import Laptop
-from tody.fleet.mqtt import Address, Link
+from tody.fleet.mqtt import Link
 
 
 class SimDevice(FleetWorld):

@@ -7,8 +7,10 @@ import contextlib
 import hashlib
 import os
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,18 +22,21 @@ pytest.importorskip("cryptography")
 from brokers import BROKERS, free_port, running
 from delta_test import model
 from fleets import desired, make_repository
+from secure import broker, make_fleet
 
 from tody.errors import DeviceError, TrustError, UsageError
+from tody.fleet.address import Address
 from tody.fleet.chunks import chunk, cut, pieces
 from tody.fleet.delta import make_delta
 from tody.fleet.device.fetch import fetch
 from tody.fleet.device.store import Store
 from tody.fleet.device.trust import Trust
+from tody.fleet.dial import dial
 from tody.fleet.disk import FolderDisk
 from tody.fleet.documents import Delta, Release
 from tody.fleet.laptop.publish import BrokerSink, export, publish
 from tody.fleet.laptop.repository import Repository
-from tody.fleet.mqtt import Address, BrokenRead, Link
+from tody.fleet.mqtt import BrokenRead, Link
 from tody.fleet.source import BrokerSource, FolderSource, one
 from tody.fleet.topics import Topics
 
@@ -71,7 +76,7 @@ def test_retained_messages_are_read_and_their_absence_too(url: str) -> None:
         assert [found[topic] is not None for topic in topics] == [True] * 20 + [False] * 10
         mqtt.publish(topics[0], b"", retain=True)
         assert mqtt.read(topics[:1]) == {topics[0]: None}
-        assert not mqtt._seen  # a device reads for years
+        assert not mqtt._seen and not mqtt._echoes and not mqtt._awaited  # a device reads for years
 
 
 def test_a_release_goes_through_a_broker(url: str, tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_a_broker_that_drops_what_it_takes_is_found_out(tmp_path: Path) -> None:
     release = make_release(repository, model("int8"))
     repository.sign_documents("garden", [release], desired(1, release.model))
     timestamp = TOPICS.repository("meta/timestamp.json")
-    with running("mosquitto", tmp_path, settings="message_size_limit 30000") as url:
+    with running("mosquitto", tmp_path, settings="message_size_limit 10000") as url:
         with link(url) as mqtt, pytest.raises(DeviceError):
             publish(repository, BrokerSink(mqtt, TOPICS))
         with link(url, "door") as mqtt:
@@ -142,10 +147,13 @@ class Counted:
     def __init__(self, source: FolderSource) -> None:
         self.source, self.bytes = source, 0
 
-    def read(self, paths: list[str]) -> dict[str, bytes | None]:
-        found = self.source.read(paths)
-        self.bytes += sum(len(content or b"") for content in found.values())
-        return found
+    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        return {path: content for found in self.stream(paths) for path, content in found.items()}
+
+    def stream(self, paths: Sequence[str]) -> Iterator[dict[str, bytes | None]]:
+        for found in self.source.stream(paths):
+            self.bytes += sum(len(content or b"") for content in found.values())
+            yield found
 
 
 def test_a_chunk_that_was_changed_is_refused_and_the_rest_kept(tmp_path: Path) -> None:
@@ -182,12 +190,19 @@ def test_addresses_that_are_none_or_not_safe(url: str, tmp_path: Path) -> None:
 
 
 class Stalling:
-    """Stands before a broker and passes everything on until it has passed a word; then nothing, without hanging up."""
+    """Stands before a broker and passes everything on up to a word; then nothing, without hanging up.
 
-    def __init__(self, port: int, word: bytes) -> None:
-        self.stalled, self._word = threading.Event(), word
-        self._broker, self._server = port, socket.create_server(("127.0.0.1", 0))
-        self.url = f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
+    Attributes:
+        broker: its port, of this machine.
+        deaf: of so many connections it takes no notice.
+    """
+
+    def __init__(self, port: int, word: bytes, deaf: int = 0) -> None:
+        self.stalled, self._word, self.deaf = threading.Event(), word, deaf
+        self.broker, self._server = port, socket.create_server(("127.0.0.1", 0))
+        self._ignored: list[socket.socket] = []
+        self.port = int(self._server.getsockname()[1])
+        self.url = f"mqtt://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -196,16 +211,25 @@ class Stalling:
                 near, _ = self._server.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._broker))
+            if self.deaf:
+                self.deaf -= 1
+                self._ignored.append(near)
+                continue
+            try:
+                far = socket.create_connection(("127.0.0.1", self.broker))
+            except OSError:
+                near.close()
+                continue
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(a, b), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                stalls = bool(self._word) and self._word in data
                 if not self.stalled.is_set():
-                    target.sendall(data)
-                if self._word and self._word in data:
+                    target.sendall(data[: data.index(self._word) + len(self._word)] if stalls else data)
+                if stalls:
                     self.stalled.set()
             target.shutdown(socket.SHUT_RDWR)
 
@@ -213,23 +237,40 @@ class Stalling:
         self._word = b""
         self.stalled.clear()
 
+    def stall_at(self, word: bytes) -> None:
+        self._word = word
+
     def close(self) -> None:
         self._server.close()
 
 
-def test_a_connection_that_stalls_is_dropped_and_what_came_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tody.fleet.mqtt.STALL", 0.6)
-    port, topics = free_port(), [TOPICS.repository(f"blob/{i}") for i in range(2)]
+def test_what_a_stalled_connection_did_not_bring_comes_on_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with what came already a reader begins, though the broker stays away."""
+    monkeypatch.setattr("tody.fleet.patience.STALL", 0.3)
+    port, topics = free_port(), [TOPICS.repository(f"blob/{i}") for i in range(3)]
     with running("mosquitto", tmp_path, port) as url:
         with link(url) as owner:
-            owner.publish_all([(topics[0], b"first")])
+            owner.publish_all([(topics[0], b"first"), (topics[1], b"second")])
         between = Stalling(port, b"first")
         with link(between.url, "door") as mqtt, contextlib.closing(between):
+            threading.Timer(1.5, between.go_on).start()
+            assert mqtt.read(topics) == {topics[0]: b"first", topics[1]: b"second", topics[2]: None}
+            assert mqtt._losses >= 1 and not mqtt._seen and not mqtt._awaited
+            between.stall_at(b"second")
             mqtt._client.publish = lambda *a, **k: None  # type: ignore[method-assign]  # the probe never goes
             with pytest.raises(BrokenRead) as broken:
-                mqtt.read(topics, timeout=10)
-            assert broken.value.found == {topics[0]: b"first"}
-            between.go_on()
-            assert mqtt.comes_back(20)
-            del mqtt._client.publish
-            assert mqtt.read(topics) == {topics[0]: b"first", topics[1]: None}
+                mqtt.read(topics, timeout=2)
+            assert broken.value.found == {topics[0]: b"first", topics[1]: b"second"}
+
+
+def test_a_second_attempt_wins_where_the_first_is_not_answered(tmp_path: Path) -> None:
+    laptop = make_fleet(tmp_path, ("localhost",))
+    address = Address.parse(laptop.broker, laptop.identity)
+    with broker(laptop), contextlib.closing(Stalling(address.port, b"", deaf=2)) as between:
+        start = time.monotonic()
+        with dial("localhost", between.port, address.context(), 0.1, 10) as sock:
+            assert isinstance(sock, ssl.SSLSocket) and sock.getpeername()[1] == between.port
+        assert between.deaf == 0 and time.monotonic() - start >= 0.2
+        between.deaf = 100
+        with pytest.raises(TimeoutError):
+            dial("localhost", between.port, address.context(), 0.1, 0.5)

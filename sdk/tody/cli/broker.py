@@ -198,10 +198,10 @@ def _attacks(party: Party | None, found: Sequence[Finding]) -> Iterator[Finding]
 
 def _parties(args: argparse.Namespace, folder: Path) -> tuple[Bench, Party | None]:
     """Who tries the broker, and who takes part in the attacks, if they can be tried."""
+    from ..fleet.address import CERTIFICATE, Address
     from ..fleet.broker.attacks import THIEF, Party, gather
     from ..fleet.broker.certificates import common_name
     from ..fleet.broker.conformance import Bench
-    from ..fleet.mqtt import CERTIFICATE, Address
     from ..fleet.topics import Topics
 
     if not args.url:

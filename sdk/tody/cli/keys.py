@@ -121,7 +121,7 @@ def _show(args: argparse.Namespace, out: Output) -> int:
 
 
 def _broker(args: argparse.Namespace, out: Output) -> int:
-    from ..fleet.mqtt import Address
+    from ..fleet.address import Address
 
     Address.check(args.url)
     fleet = laptop(args)

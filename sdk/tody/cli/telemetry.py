@@ -65,8 +65,9 @@ def telemetry(args: argparse.Namespace, camera: Camera, out: Output) -> Iterator
 def _connected(url: str, stack: ExitStack, out: Output) -> Path:
     """Connect to a broker of this machine as a device; returns the store of what waits, which is gone at the end."""
     from ..errors import UsageError
+    from ..fleet.address import Address
     from ..fleet.documents import name
-    from ..fleet.mqtt import Address, Link
+    from ..fleet.mqtt import Link
     from ..fleet.reports import presence
     from ..fleet.telemetry.sender import Sender
     from ..fleet.topics import Topics

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from .. import coding, format
 from .documents import MOST_CHUNK, Chunk
 
+LEAST_CHUNK = 16384  # bytes: a bad link breaks often, and what has not come whole is lost
+FEW = 512  # chunks: the index of a large file shall fit into one message, so its chunks are larger
+
 
 class Part(NamedTuple):
     """A stretch of a file. `kind`: what it holds, equal for tensors of equal dtype, shape and packing; "" between tensors."""
@@ -61,20 +64,25 @@ def _stored(content: bytes) -> Iterator[tuple[int, int]]:
         at += size
 
 
+def _most(size: int) -> int:
+    """How large the chunks of a file of so many bytes may be. In few steps, so that files of about one size are cut alike."""
+    return next((most for most in (LEAST_CHUNK, 2 * LEAST_CHUNK) if size <= FEW * most), MOST_CHUNK)
+
+
 def cut(content: bytes) -> Iterator[bytes]:
-    """The chunks of a file in order, none larger than `MOST_CHUNK`: small neighbours together, large parts in pieces.
+    """The chunks of a file in order, none larger than `_most` says: small neighbours together, large parts in pieces.
 
     What stands before and behind the weights changes with every conversion, and so has chunks of its own.
     """
     header = format.read_header(content)
-    begin = at = 0
+    begin, at, most = 0, 0, _most(len(content))
     for part in parts(content):
-        if at > begin and (part.end - begin > MOST_CHUNK or at in (header.weights_at, header.meta_at)):
+        if at > begin and (part.end - begin > most or at in (header.weights_at, header.meta_at)):
             yield content[begin:at]
             begin = at
-        while part.end - begin > MOST_CHUNK:
-            yield content[begin : begin + MOST_CHUNK]
-            begin += MOST_CHUNK
+        while part.end - begin > most:
+            yield content[begin : begin + most]
+            begin += most
         at = part.end
     if at > begin:
         yield content[begin:at]
@@ -82,7 +90,8 @@ def cut(content: bytes) -> Iterator[bytes]:
 
 def pieces(content: bytes) -> Iterator[bytes]:
     """Chunks of bytes that have no parts."""
-    return (content[i : i + MOST_CHUNK] for i in range(0, len(content), MOST_CHUNK))
+    most = _most(len(content))
+    return (content[i : i + most] for i in range(0, len(content), most))
 
 
 def chunk(content: bytes) -> Chunk:

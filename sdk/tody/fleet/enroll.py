@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeviceError, MissingExtraError, TrustError, UsageError
+from .address import AUTHORITY, CERTIFICATE, KEY, Address
 from .device.identity import FILE, IDENTITY, Device, load_device, save_device
 from .disk import FolderDisk, put
 from .documents import name
-from .mqtt import AUTHORITY, CERTIFICATE, KEY, Address
 
 if TYPE_CHECKING:  # the laptop's side; a device has neither
     from .broker.certificates import Authority

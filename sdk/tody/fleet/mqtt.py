@@ -8,107 +8,35 @@ everything that was retained. That is how brokers behave, not what MQTT promises
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import ipaddress
+import random
 import secrets
 import socket
 import ssl
-import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ..errors import DeviceError, MissingExtraError, UsageError
+from ..errors import DeviceError, MissingExtraError
+from .address import Address
+from .dial import dial
+from .patience import Patience
 
 FILTERS = 8  # of one SUBSCRIBE: no broker takes fewer
-WINDOW = FILTERS - 1  # topics that are read at once: the probe is one, too
+WINDOW = 8  # topics that are read at once
+BATCH = 4  # of these in one question: the next one is on its way while the first is answered
 TIMEOUT = 15.0  # seconds for what a broker should do at once
-STALL = 5.0  # seconds without a byte while something is awaited: then a new connection is better
-LOOK = 0.5  # seconds between looks whether it stalls
-LAST_DATA_RECEIVED = 52  # offset of tcpi_last_data_recv in Linux's struct tcp_info: milliseconds
+TRIES = 6  # connections in a row that bring nothing, each of which is given more time
+HURRY, LEISURE = (
+    0.05,
+    1.0,
+)  # seconds until a lost connection is tried again, doubled each time: while something is read, otherwise
+LOOK = 0.1  # seconds between looks whether it stalls
 GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
-PORTS = {"mqtt": 1883, "mqtts": 8883}
-AUTHORITY, CERTIFICATE, KEY = "ca.crt", "tody.crt", "tody.key"  # files of an identity
 Handler = Callable[[str, bytes], None]
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a broker is and how to speak to it.
-
-    Attributes:
-        tls: files of the authority's certificate, the own certificate and its key; None: without TLS.
-    """
-
-    host: str
-    port: int
-    tls: tuple[Path, Path, Path] | None = None
-
-    @staticmethod
-    def parse(url: str, identity: Path | None = None) -> Address:
-        """`mqtt://host:1883` (without TLS: for this machine only) or `mqtts://host:8883` with the files of a folder.
-
-        Raises:
-            UsageError: the URL is none, a file is missing, or a broker beyond this machine would be spoken to in the clear.
-        """
-        scheme, host, port = Address.check(url)
-        if scheme == "mqtt":
-            return Address(host, port)
-        folder = identity or Path()
-        files = (folder / AUTHORITY, folder / CERTIFICATE, folder / KEY)
-        if missing := [file.name for file in files if not file.is_file()]:
-            raise UsageError(f"{folder} lacks {', '.join(missing)}", "the broker wants a certificate", "put them there")
-        return Address(host, port, files)
-
-    @staticmethod
-    def check(url: str) -> tuple[str, str, int]:
-        """Scheme, host and port of a broker's URL.
-
-        Raises:
-            UsageError: as `parse`, but for the files.
-        """
-        try:
-            parts = urlsplit(url if "//" in url else f"mqtts://{url}")
-            host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
-        except ValueError as e:
-            raise UsageError(f"{url!r} has no sound host or port", str(e), "mqtts://HOST:8883") from e
-        if parts.scheme not in PORTS or not host:
-            raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
-        if parts.scheme == "mqtt" and not is_local(host):
-            why = "anybody on the way could read and change what is said"
-            raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")
-        return parts.scheme, host, port
-
-    def context(self) -> ssl.SSLContext | None:
-        """What a connection is encrypted with: the broker must have a certificate of the authority for this very host.
-
-        Raises:
-            DeviceError: the files are damaged, or do not belong together.
-        """
-        if not self.tls:
-            return None
-        authority, certificate, key = self.tls
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_verify_locations(authority)
-            context.load_cert_chain(certificate, key)
-        except (OSError, ValueError) as e:  # ssl's own errors are among them
-            what = f"the certificate in {certificate.parent} cannot be used"
-            raise DeviceError(what, str(e), "are its files of one enrolment? enrol again: tody enroll") from e
-        return context
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine for certain, whatever a name server says."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class BrokenRead(DeviceError):
@@ -121,6 +49,15 @@ class BrokenRead(DeviceError):
     def __init__(self, fault: DeviceError, found: dict[str, bytes]) -> None:
         super().__init__(fault.what, fault.why, fault.hint)
         self.found = found
+
+
+@dataclass
+class _Question:
+    """Some topics that are read at once, and what the probe says that was sent after them."""
+
+    topics: list[str]
+    token: bytes = b""
+    turn: int = 0
 
 
 class Link:
@@ -152,18 +89,26 @@ class Link:
         self._changed = threading.Condition()
         self._awaited: set[str] = set()  # what is being read now, and `_seen`: what came of it
         self._seen: dict[str, bytes] = {}
+        self._echoes: set[bytes] = set()  # tokens that came back
         self._handlers: dict[str, Handler] = {}
         self._unsure: set[str] = set()  # what is listened to with QoS 0
         self._connected = False
         self._refused = ""  # why the broker hung up, the last time
         self._losses = 0
+        self._turn = 0  # counts how often the connection came or went
         self._denied: dict[int, str] = {}  # why the broker took a message and threw it away, by its number
         self._up = up
         self._reading = threading.Lock()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
+        self._patience = Patience()
+        self._read_at = -TIMEOUT
+
+        class Client(paho.Client):
+            def _create_socket(inner) -> socket.socket:
+                return dial(address.host, address.port, self._context, self._patience.stagger, inner.connect_timeout)
+
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
-        self._client.on_socket_open = _without_delay
         self._client.reconnect_delay_set(1, 60)
         self._context = address.context()
         if self._context:
@@ -184,9 +129,10 @@ class Link:
             raise _unreachable(self.address, e) from e
         self._client.loop_start()
         try:
-            self._wait(lambda: self._connected or self._refused, TIMEOUT)
-            if self._refused:
-                raise DeviceError("the broker refuses the connection", self._refused, "check certificate and client name")
+            self._stand(lambda: self._connected or self._refused, TIMEOUT)
+            if not self._connected:
+                why = self._refused or "it does not answer"
+                raise DeviceError("the broker refuses the connection", why, "check certificate and client name")
         except BaseException:
             self._client.loop_stop()
             raise
@@ -216,8 +162,17 @@ class Link:
 
     def comes_back(self, seconds: float) -> bool:
         """Wait so long for a connection; returns whether there is one."""
+        self._stand(lambda: self._connected, seconds)
+        return self._connected
+
+    def _stand(self, done: Callable[[], object], seconds: float) -> None:
+        """Wait until it is done, at most so long. A connection that is silent before it stands is given up for another."""
+        since = time.monotonic()
         with self._changed:
-            return self._changed.wait_for(lambda: self._connected, seconds)
+            while not done() and (waited := time.monotonic() - since) < seconds:
+                self._changed.wait(min(seconds - waited, LOOK))
+                if not self._connected and self._patience.has_ended(self._client.socket(), waited):
+                    self.drop()
 
     @property
     def is_connected(self) -> bool:
@@ -260,34 +215,72 @@ class Link:
     def read(self, topics: Sequence[str], timeout: float = TIMEOUT) -> dict[str, bytes | None]:
         """The retained messages of these topics; None where there is none, or an empty one.
 
+        When the connection breaks, what has not come is asked for again on the next one.
+
         Raises:
-            BrokenRead: the broker did not answer in time; it has what came until then.
+            BrokenRead: connection after connection brought nothing, or none came back in time; it has what came until then.
         """
         found: dict[str, bytes | None] = {}
-        for i in range(0, len(topics), WINDOW):
-            found.update(self._read_window(list(dict.fromkeys(topics[i : i + WINDOW])), timeout))
+        for some in self.stream(topics, timeout):
+            found |= some
         return found
 
-    def _read_window(self, topics: list[str], timeout: float) -> dict[str, bytes | None]:
-        token = secrets.token_bytes(8)
+    def stream(self, topics: Sequence[str], timeout: float = TIMEOUT) -> Iterator[dict[str, bytes | None]]:
+        """`read`, a few topics after the other; those that follow are on their way while the caller uses these."""
+        unique = list(dict.fromkeys(topics))
+        waiting = deque(unique[i : i + BATCH] for i in range(0, len(unique), BATCH))
+        asked: deque[_Question] = deque()
+        with self._reading:
+            try:
+                while waiting or asked:
+                    while waiting and len(asked) < WINDOW // BATCH:
+                        asked.append(_Question(waiting.popleft()))
+                        self._ask(asked[-1])
+                    self._answered(asked, timeout)
+                    yield self._take(asked.popleft())
+            finally:
+                for question in asked:
+                    self._take(question)
+
+    def _ask(self, question: _Question) -> None:
+        self._read_at, question.turn = time.monotonic(), self._turn
+        lacking = [topic for topic in question.topics if topic not in self._seen]
+        self._awaited.update(lacking)
+        self._subscribe([*lacking, self._probe])
+        question.token = secrets.token_bytes(8)  # that of an earlier connection may come back late
+        self._client.publish(self._probe, question.token, qos=1)
+
+    def _answered(self, asked: Sequence[_Question], timeout: float) -> None:
+        """Wait until the first question is, whatever becomes of connections meanwhile."""
+        first, tries = asked[0], 0
 
         def complete() -> bool:
-            return all(topic in self._seen for topic in topics)
+            return all(topic in self._seen for topic in first.topics)
 
-        with self._reading:
-            self._awaited = {*topics, self._probe}
-            self._subscribe([*topics, self._probe])
-            self._client.publish(self._probe, token, qos=1)
+        while True:
+            came = len(self._seen)
             try:
-                self._wait(lambda: complete() or self._seen.get(self._probe) == token, timeout)
-                if not complete():
-                    self._pause(complete, GRACE)
-                return {topic: self._seen.get(topic) or None for topic in topics}
+                self._wait(lambda: complete() or first.token in self._echoes, timeout, first.turn)
+                return None if complete() else self._pause(complete, GRACE)
             except DeviceError as e:
-                raise BrokenRead(e, {topic: self._seen[topic] for topic in topics if topic in self._seen}) from e
-            finally:
-                self._awaited, self._seen = set(), {}
-                self._client.unsubscribe([topic for topic in (*topics, self._probe) if topic not in self._handlers])
+                tries = 0 if len(self._seen) > came else tries + 1
+                if tries == TRIES or not self.comes_back(timeout):
+                    raise BrokenRead(e, dict(self._seen)) from e
+            for question in asked:
+                if question.turn != self._turn:
+                    self._ask(question)
+
+    def _take(self, question: _Question) -> dict[str, bytes | None]:
+        """What came of it; it is not asked any more."""
+        self._read_at = time.monotonic()
+        with self._changed:
+            self._awaited.difference_update(question.topics)
+            self._echoes.discard(question.token)
+            if not self._awaited:
+                self._echoes.clear()  # what came after all, or from an earlier connection
+            found = {topic: self._seen.pop(topic, b"") or None for topic in question.topics}
+        self._client.unsubscribe([topic for topic in question.topics if topic not in self._handlers])
+        return found
 
     def listen(self, topic: str, handler: Handler, qos: int = 1) -> None:
         """Call a function, in the connection's thread, with every message of a topic (which may hold wildcards) from now on.
@@ -304,10 +297,11 @@ class Link:
         for i in range(0, len(options), FILTERS):
             self._client.subscribe(options[i : i + FILTERS])
 
-    def _wait(self, done: Callable[[], object], timeout: float) -> None:
+    def _wait(self, done: Callable[[], object], timeout: float, turn: int) -> None:
         """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
 
-        A connection that stalls is dropped: TCP tries again ever more rarely, and a new one is sooner there.
+        Args:
+            turn: of the connection that it was asked on.
 
         Raises:
             DeviceError: nothing arrived for so long, or the connection broke.
@@ -315,26 +309,14 @@ class Link:
         with self._changed:
             since = time.monotonic()
             while not done():
-                was_connected = self._connected
+                if self._turn != turn:
+                    raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
                 if self._changed.wait(min(timeout, LOOK)):
                     since = time.monotonic()
                 waited = time.monotonic() - since
-                if waited >= timeout or (waited >= STALL and self._quiet() >= STALL):
+                if waited >= timeout or self._patience.has_ended(self._client.socket(), waited):
                     self.drop()
                     raise DeviceError("the broker does not answer", f"nothing came in {waited:.0f} s", "is the link very bad?")
-                if was_connected and not self._connected:
-                    raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
-
-    def _quiet(self) -> float:
-        """Seconds since any byte came, as Linux knows them; 0 where nobody knows."""
-        sock = self._client.socket()
-        if not isinstance(sock, socket.socket) or not hasattr(socket, "TCP_INFO"):
-            return 0.0
-        try:
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_RECEIVED + 4)
-        except OSError:
-            return 0.0
-        return float(int.from_bytes(info[LAST_DATA_RECEIVED:], sys.byteorder)) / 1000
 
     def _pause(self, done: Callable[[], object], seconds: float) -> None:
         with self._changed:
@@ -349,6 +331,7 @@ class Link:
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
             self._connected = not reason.is_failure
+            self._turn += 1
             self._refused = str(reason) if reason.is_failure else ""
             self._changed.notify_all()
         if self._connected and self._handlers:
@@ -360,6 +343,10 @@ class Link:
         with self._changed:
             self._connected = False
             self._losses += 1
+            self._turn += 1
+            hurry = time.monotonic() - self._read_at < TIMEOUT
+            pause: Any = (HURRY if hurry else LEISURE) * random.uniform(0.5, 1.5)  # paho says int, and takes parts of seconds
+            self._client.reconnect_delay_set(pause, 60)
             self._refused = str(reason) if reason.is_failure else ""
             self._changed.notify_all()
 
@@ -371,8 +358,11 @@ class Link:
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         with self._changed:
-            if message.topic in self._awaited:
+            if message.topic == self._probe:
+                self._echoes.add(message.payload)
+            elif message.topic in self._awaited:
                 self._seen[message.topic] = message.payload
+                self._patience.reward()
             self._changed.notify_all()
         for pattern, handler in self._handlers.items():
             if self._paho.topic_matches_sub(pattern, message.topic):
@@ -387,9 +377,3 @@ def _unreachable(address: Address, error: Exception) -> DeviceError:
     if isinstance(error, ssl.SSLError):
         return DeviceError(f"no encrypted connection to {where}", str(error), "does the broker speak TLS on this port?")
     return DeviceError(f"there is no broker at {where}", str(error), "is it running?")
-
-
-def _without_delay(client: Any, data: Any, sock: Any) -> None:
-    """Small messages at once: Nagle's algorithm and late acknowledgements would cost 44 ms a round trip."""
-    if isinstance(sock, socket.socket):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

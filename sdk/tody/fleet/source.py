@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .mqtt import Link
+from .mqtt import WINDOW, Link
 from .topics import Topics
 
 _PATH = re.compile(r"(meta|blob)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -20,6 +20,9 @@ class Source(Protocol):
     def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
         """The files; None for what is not there. Raises OSError when that cannot be known now."""
 
+    def stream(self, paths: Sequence[str]) -> Iterator[dict[str, bytes | None]]:
+        """`read`, a few files after the other."""
+
 
 class BrokerSource:
     """The retained messages of a broker."""
@@ -28,8 +31,12 @@ class BrokerSource:
         self._link, self._topics = link, topics
 
     def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        return {path: content for some in self.stream(paths) for path, content in some.items()}
+
+    def stream(self, paths: Sequence[str]) -> Iterator[dict[str, bytes | None]]:
         by_topic = {self._topics.repository(path): path for path in paths}
-        return {by_topic[topic]: content for topic, content in self._link.read(list(by_topic)).items()}
+        for found in self._link.stream(list(by_topic)):
+            yield {by_topic[topic]: content for topic, content in found.items()}
 
 
 class FolderSource:
@@ -40,6 +47,10 @@ class FolderSource:
 
     def read(self, paths: Sequence[str]) -> dict[str, bytes | None]:
         return {path: self._file(path) for path in paths}
+
+    def stream(self, paths: Sequence[str]) -> Iterator[dict[str, bytes | None]]:
+        for i in range(0, len(paths), WINDOW):
+            yield self.read(paths[i : i + WINDOW])
 
     def _file(self, path: str) -> bytes | None:
         file = self._folder / path

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DeviceError
+from ..address import AUTHORITY, CERTIFICATE, KEY, Address
 from ..laptop.laptop import CLIENT, Laptop
-from ..mqtt import AUTHORITY, CERTIFICATE, KEY, Address
 from .broker import hand_over, issue_identity
 from .certificates import Ask, Authority
 from .conformance import BAD, GOOD, UNTRIED, Bench, Finding

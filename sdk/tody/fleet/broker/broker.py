@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UsageError
+from ..address import AUTHORITY, CERTIFICATE, KEY
 from ..disk import FolderDisk, put
 from ..laptop.laptop import CLIENT, PAGE, VIEWER, Laptop
-from ..mqtt import AUTHORITY, CERTIFICATE, KEY
 from ..topics import Topics
 from .certificates import DAYS, Authority
 

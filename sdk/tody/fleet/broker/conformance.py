@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...errors import DeviceError, TodyError
+from ..address import Address
 from ..documents import MOST_CHUNK
-from ..mqtt import FILTERS, TIMEOUT, Address, Link
+from ..mqtt import FILTERS, TIMEOUT, Link
 from ..topics import Topics
 
 GOOD, BAD, UNTRIED = "good", "BAD", "not tried"

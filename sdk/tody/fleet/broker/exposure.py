@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..mqtt import is_local
+from ..address import is_local
 
 _HIDDEN = ("include_dir", "port", "bind_address")  # they open listeners that are not written as such
 _ENTRY = ("allow_anonymous", "acl_file", "password_file")

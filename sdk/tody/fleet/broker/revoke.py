@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from ...errors import DeviceError
+from ..address import Address
 from ..laptop.laptop import Laptop
-from ..mqtt import Address, Link
+from ..mqtt import Link
 from .broker import hand_over, issue_identity
 from .certificates import Ask, Authority
 from .running import reload

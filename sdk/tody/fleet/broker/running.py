@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ...errors import UsageError
-from ..mqtt import is_local
+from ..address import is_local
 from .broker import CONFIGURATION, MOST_PACKET, MOST_PAYLOAD
 from .exposure import faults
 

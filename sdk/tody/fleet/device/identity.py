@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
+from ..address import Address
 from ..disk import FolderDisk, put
 from ..documents import name
-from ..mqtt import Address
 from ..topics import Topics
 
 IDENTITY = "id"  # the folder in the store; broker certificates (ca.crt, tody.crt, tody.key) lie in it too

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ...errors import TrustError
-from ..disk import Disk, discard, put
+from ..disk import Disk, discard, put, put_all
 from .state import Floors, State, decode, encode, without
 
 COPIES = ("state.a", "state.b")
@@ -93,14 +93,16 @@ class Store:
                 return content
         return None
 
-    def add_chunk(self, chunk: str, content: bytes) -> None:
-        """Keep a part of a download.
+    def add_chunks(self, chunks: Mapping[str, bytes]) -> None:
+        """Keep parts of a download.
 
         Raises:
-            TrustError: the content is not what the name says.
+            TrustError: the content of one is not what its name says; the others are kept.
         """
-        _prove(chunk, hashlib.sha256(content).hexdigest(), "chunk")
-        put(self.disk, f"chunks/{chunk}", [content])
+        names = {chunk: hashlib.sha256(content).hexdigest() for chunk, content in chunks.items()}
+        put_all(self.disk, {f"chunks/{chunk}": [chunks[chunk]] for chunk, name in names.items() if name == chunk})
+        for chunk, name in names.items():
+            _prove(chunk, name, "chunk")
 
     def add_model(self, model: str, pieces: Iterable[bytes]) -> None:
         """Put a model in place from its pieces, in order.

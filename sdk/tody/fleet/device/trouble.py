@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 
 from ...errors import TodyError
-from ..mqtt import Address
+from ..address import Address
 
 PATIENCE = 5.0  # seconds for an answer
 ALERT = 1.0  # seconds in which a broker says that it does not want the certificate

@@ -17,7 +17,7 @@ from ...errors import DeviceError, TodyError, TrustError
 from ..disk import FolderDisk, put
 from ..documents import Desired, Release, parse_desired, parse_release
 from ..documents import encode as encode_document
-from ..mqtt import WINDOW, BrokenRead, Link
+from ..mqtt import Link
 from ..reports import Report, result_code
 from ..rollout import asked_of, turn, watched_by
 from ..source import BrokerSource, FolderSource, Source, one
@@ -34,7 +34,6 @@ from .teller import Teller
 from .trust import Trust
 
 CONDITIONS = "desired.json"  # in the store: the newest desired state, for a trial that goes on after a restart
-ATTEMPTS, PATIENCE = 5, 20.0  # at a download before all is looked at anew, and seconds for the connection to come back
 WINDOW_S = 60.0  # of a trial, if no desired state is known
 REFUSED = {"expired": "refused-expired", "rollback": "refused-rollback"}  # every other fault of trust: refused-signature
 Say = Callable[[str], None]
@@ -92,7 +91,6 @@ class FleetWorld:
         self._test_s, self._threads, self._say = test_s, threads, say
         self._source: Source = BrokerSource(link, device.topics)
         self._trust = Trust(folder / "meta", root, lambda path, most: one(self._source, path, most), store)
-        self._window = WINDOW
         self._verdicts: dict[str, Verdict] = {}
         self._transient: dict[str, str] = {}  # model -> a code that no state remembers
         self.teller = Teller(link, device)
@@ -195,15 +193,7 @@ class FleetWorld:
         parts = [*release.chunks, *(part for delta in release.deltas.values() for part in delta.chunks)]
         store.tidy(self.wanted.releases if self.wanted else (), {part.sha256 for part in parts})
         self._say(f"fetching {release.name} version {release.version}, {release.bytes} bytes")
-        for attempt in range(ATTEMPTS):
-            try:
-                fetch(release, store, self._source, window=self._window)
-                break
-            except BrokenRead:
-                self._window = max(1, self._window // 2)  # less is in flight when the next connection breaks
-                if attempt + 1 == ATTEMPTS or not self._link.comes_back(PATIENCE):
-                    raise
-        self._window = min(WINDOW, self._window * 2)
+        fetch(release, store, self._source)
 
     def _known(self, model: str) -> Release:
         release = self.wanted.releases.get(model) if self.wanted else None

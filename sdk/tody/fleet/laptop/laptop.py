@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DeviceError, UsageError
+from ..address import Address
 from ..disk import FolderDisk, put
 from ..documents import name
-from ..mqtt import Address, Link
+from ..mqtt import Link
 from ..topics import Topics
 from .archive import Archive
 from .keys import Keyring

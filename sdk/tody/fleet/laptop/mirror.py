@@ -14,7 +14,6 @@ from ..device.store import Store
 from ..device.trust import Trust
 from ..disk import FolderDisk
 from ..documents import parse_release
-from ..mqtt import WINDOW
 from ..source import Source, one
 from .archive import TIMESTAMP, Archive, parts_of
 
@@ -81,8 +80,7 @@ def _bring_blobs(metadata: Iterable[bytes], archive: Archive, source: Source) ->
 def _bring(blobs: Iterable[str], archive: Archive, source: Source) -> None:
     """Those that are not here. What the source has lost too cannot be helped: its release is left out from then on."""
     lacking = [sha256 for sha256 in dict.fromkeys(blobs) if archive.blob(sha256) is None]
-    for i in range(0, len(lacking), WINDOW):
-        found = source.read([f"blob/{sha256}" for sha256 in lacking[i : i + WINDOW]])
+    for found in source.stream([f"blob/{sha256}" for sha256 in lacking]):
         for content in found.values():
             if content is not None:
                 archive.add_blob(content)  # under the name of what it is; a wrong one names nothing, and is swept away

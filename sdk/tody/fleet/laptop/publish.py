@@ -10,7 +10,7 @@ from typing import Protocol
 from ...errors import DeviceError, UsageError
 from ..disk import FolderDisk, discard, put
 from ..mqtt import WINDOW, Link
-from ..source import BrokerSource, FolderSource
+from ..source import BrokerSource, FolderSource, Source
 from ..topics import Topics
 from .archive import TIMESTAMP, Archive
 
@@ -18,10 +18,9 @@ Progress = Callable[[int, int], None]
 META_TIMESTAMP = f"meta/{TIMESTAMP}"
 
 
-class Sink(Protocol):
+class Sink(Source, Protocol):
     """Where the files of a repository go, and where they can be read back."""
 
-    def read(self, paths: Sequence[str]) -> dict[str, bytes | None]: ...
     def write(self, files: dict[str, bytes]) -> None: ...
     def remove(self, paths: Sequence[str]) -> None: ...
 

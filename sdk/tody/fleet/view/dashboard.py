@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import TodyError, UsageError
+from ..address import Address
 from ..broker.broker import DASHBOARD, PORTS
 from ..laptop.laptop import PAGE, Laptop
-from ..mqtt import Address
 from .websocket import Guard, WebSocket, accept
 
 SCRIPTS = ("mqtt.js", "signed.js", "fleet.js", "charts.js", "view.js")

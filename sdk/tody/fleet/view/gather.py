@@ -8,8 +8,9 @@ import secrets
 import time
 from collections.abc import Callable
 
+from ..address import Address
 from ..laptop.laptop import CLIENT, VIEWER, Laptop
-from ..mqtt import WINDOW, Address, Link
+from ..mqtt import Link
 from .overview import Overview
 
 Progress = Callable[[int, int], None]
@@ -41,10 +42,11 @@ class Gatherer:
                 break
         for _ in range(2):  # presence, then the rest
             lacking = self.overview.lacking()
-            for i in range(0, len(lacking), WINDOW):
-                for topic, payload in self._link.read(lacking[i : i + WINDOW]).items():
+            done = 0
+            for found in self._link.stream(lacking):
+                for topic, payload in found.items():
                     self.overview.take(topic, payload or b"", self._now(), live=False)
-                progress(min(i + WINDOW, len(lacking)), len(lacking))
+                progress(done := done + len(found), len(lacking))
         self.take()
         self._begun = True
 
