@@ -18,6 +18,7 @@
 #define TODY_PANEL 16u         // output channels in a panel of packed weights
 #define TODY_CHUNK 128u        // words in a chunk of weights in blocks
 #define TODY_GROUP_S8 4u       // int8 panels: input channels that lie side by side
+#define TODY_MAX_CHAIN 16u     // operators that one `strips` runs
 
 typedef struct tody_header {
     uint8_t magic[4];
@@ -40,7 +41,9 @@ typedef struct tody_header {
 
 enum { TODY_CODED = 1 };  // tody_header.flags: blocks follow the header, and decode to what follows the plain file's
 
-enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1 };            // tody_tensor_record.place
+// tody_tensor_record.place. TODY_IN_STRIPS: between the operators of a chain; some of its rows at a time lie in the chain's
+// windows.
+enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1, TODY_IN_STRIPS = 2 };
 enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_record.pack
 
 // TODY_PANELS, float32: a tensor [G, N, T, K] (groups, output channels, taps, input channels) is stored as
@@ -55,13 +58,14 @@ enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_recor
 typedef struct tody_tensor_record {
     uint8_t dtype, rank, place, pack;
     uint32_t shape[6];     // unused dimensions are zero
-    uint32_t at;           // from the start of the arena or of the weights section
-    uint32_t bytes;        // exactly what dtype, shape and pack imply
+    uint32_t at;           // from the start of the arena, of the weights section, or of the chain's windows
+    uint32_t bytes;        // exactly what dtype, shape, pack and rows imply
     uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
     uint32_t tile;         // weights of a 3x3 convolution: edge of the tiles that Winograd's way should use, 2 or 4; 0: none
-    uint32_t reserved[3];  // zero
+    uint32_t rows;         // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
+    uint32_t reserved[2];  // zero
 } tody_tensor_record;
 
 // An operator: this, then input_count and output_count tensor indices, then param_bytes of parameters.
@@ -117,6 +121,7 @@ typedef enum tody_code {
                                  // [h0] -> y, [h]; gates z r h
     TODY_OP_RNN = 25,            // x, w panels [D,H,1,I], r panels [D,H,1,H], [bias panels [D,H]], [h0] -> y, [h]
     TODY_OP_LUT = 26,            // x s8, table s8 [256] -> y s8: y = table[x + 128]
+    TODY_OP_STRIPS = 27,  // -> y, windows u8 [bytes]: runs the operators that follow as a chain, the last of which makes y
 } tody_code;
 
 // Functions of one argument: the unary operator, and the activation of others. a and b are parameters.
@@ -301,6 +306,11 @@ typedef struct tody_recurrent_params {
     uint32_t direction;
     uint32_t linear_before_reset;  // gru
 } tody_recurrent_params;
+
+typedef struct tody_strips_params {
+    uint32_t count;  // operators that follow and belong to the chain: 2 .. TODY_MAX_CHAIN
+    uint32_t rows;   // of y in a strip: 1 .. y's
+} tody_strips_params;
 
 _Static_assert(sizeof(tody_header) == 128, "header");
 _Static_assert(sizeof(tody_block_panels) == 16, "block of panels");

@@ -33,6 +33,13 @@ static inline const tody_op_record *tody_record_next(const tody_op_record *recor
     return (const tody_op_record *)(const void *)((const uint8_t *)record + tody_record_bytes(record));
 }
 
+// How many of the records behind this one run with it.
+static inline uint32_t tody_chain_length(const tody_op_record *record) {
+    if (record->code != TODY_OP_STRIPS) return 0;
+    const void *params = (const uint32_t *)(const void *)(record + 1) + record->input_count + record->output_count;
+    return ((const tody_strips_params *)params)->count;
+}
+
 // The operator of a record, or NULL where this runtime lacks it.
 const tody_op *tody_find_op(const tody_model *model, uint16_t code);
 
@@ -45,8 +52,8 @@ static inline size_t tody_prepared_bytes(const tody_op *op, const tody_call *cal
     return bytes > SIZE_MAX - TODY_ALIGN ? SIZE_MAX : (bytes + TODY_ALIGN - 1) / TODY_ALIGN * TODY_ALIGN;
 }
 
-// A tensor record as its users see it.
-tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights);
+// A tensor record as its users see it. `windows` are those of the chain that is being run, else NULL.
+tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights, uint8_t *windows);
 
 // CRC-32 as in zlib; start with crc = 0, continue with the last result.
 uint32_t tody_crc32(uint32_t crc, const uint8_t *data, size_t bytes);

@@ -21,16 +21,20 @@ typedef struct tody_call {
     uint8_t *scratch;               // what `scratch` asked for, aligned to TODY_ALIGN; shared by all threads
     bool prepare;                   // there may be prepared memory: ask for it, and for the scratch to go with it
     uint8_t *prepared;              // what `prepare` filled, aligned to TODY_ALIGN; NULL: run without
+    uint8_t *windows;               // of the chain that is being run: where tensors in strips lie; else NULL
+    const tody_op *const *ops;      // of the build, for tody_member_of
 } tody_call;
 
 // An operator is a const struct; ops/table.c lists them.
 struct tody_op {
     const char *name;
-    uint16_t code;                                // tody_code
-    uint16_t param_bytes;                         // exact
-    uint16_t min_inputs, max_inputs;              // counting TODY_NONE ones
-    uint16_t min_outputs, max_outputs;            // counting TODY_NONE ones
-    uint16_t required_inputs;                     // the first so many may not be TODY_NONE; outputs[0] never may
+    uint16_t code;                      // tody_code
+    uint16_t param_bytes;               // exact
+    uint16_t min_inputs, max_inputs;    // counting TODY_NONE ones
+    uint16_t min_outputs, max_outputs;  // counting TODY_NONE ones
+    uint16_t required_inputs;           // the first so many may not be TODY_NONE; outputs[0] never may
+    uint16_t row_inputs;  // bit i: rows of the output want rows of input i, and few of them; 0: not an operator for strips
+    bool slides;          // the parameters begin with a tody_window, under which rows of input 0 lie; else row y wants row y
     tody_status (*check)(const tody_call *call);  // dtypes, shapes, parameter values, contents of constant index tables
     size_t (*scratch)(const tody_call *call);     // bytes for all threads together; NULL: none. Only called after check
     size_t (*prepared)(const tody_call *call);    // bytes, if `call->prepare`; NULL: none. Only called after check
@@ -38,7 +42,21 @@ struct tody_op {
     void (*run)(const tody_call *call);           // after a passed check there is no error path
 };
 
+// With row_inputs, an operator may run on some rows of its images as if there were no others (ops/strips.c): it needs no more
+// scratch for them than for all, and gives the same bits.
+
 extern const tody_op *const tody_ops[];  // every operator of this build, NULL-terminated: ops/table.c
+
+// An operator of a chain.
+typedef struct tody_member {
+    const tody_op *op;
+    const void *params;
+    const uint32_t *in, *out;
+    uint32_t in_count, out_count;
+} tody_member;
+
+// The i-th operator of the chain that a checked TODY_OP_STRIPS record announces.
+tody_member tody_member_of(const tody_call *strips, uint32_t i);
 
 // The i-th input or output, by value. `data` is NULL for an activation while checking; constants have data then too.
 tody_tensor tody_in(const tody_call *call, uint32_t i);

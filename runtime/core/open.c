@@ -77,7 +77,7 @@ static uint64_t tensor_bytes(const tody_tensor_record *t) {
         count = s[0] * round_up(s[1], TODY_PANEL);
         if (t->rank == 4) count *= s[2] * (t->dtype == TODY_S8 ? round_up(s[3], TODY_GROUP_S8) : s[3]);
     } else {
-        for (uint32_t d = 0; d < t->rank; d++) count *= s[d];
+        for (uint32_t d = 0; d < t->rank; d++) count *= d == 1 && t->rows ? t->rows : s[d];
     }
     return count * tody_dtype_bytes((tody_dtype)t->dtype);
 }
@@ -134,8 +134,14 @@ static bool scales_sound(const tody_tensor_record *t, const tody_header *h) {
     return true;
 }
 
+// Whether a tensor in strips is an image of which some rows are kept. Where its window ends is for the check of its chain.
+static bool strip_sound(const tody_tensor_record *t) {
+    return t->rank == 4 && t->shape[0] == 1 && t->rows > 0 && t->rows <= t->shape[1] && t->at % TODY_ARENA_ALIGN == 0;
+}
+
 static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
-    if (t->place != TODY_IN_ARENA && t->place != TODY_IN_WEIGHTS) return false;
+    if (t->place == TODY_IN_STRIPS) return strip_sound(t);
+    if (t->rows != 0 || (t->place != TODY_IN_ARENA && t->place != TODY_IN_WEIGHTS)) return false;
     bool in_arena = t->place == TODY_IN_ARENA;
     if (t->at % (in_arena ? TODY_ARENA_ALIGN : TODY_WEIGHT_ALIGN) != 0) return false;
     return (uint64_t)t->at + t->bytes <= (in_arena ? h->arena_bytes : h->weights_bytes);
@@ -149,9 +155,7 @@ static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
 }
 
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
-    for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
-        if (t->reserved[i] != 0) return false;
-    }
+    if (t->reserved != 0 || t->reserved_too[0] != 0 || t->reserved_too[1] != 0) return false;
     return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
            size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }
@@ -165,15 +169,16 @@ static tody_status check_tensors(tody_model *model) {
     return TODY_OK;
 }
 
-static bool in_arena(const tody_model *model, uint32_t index) {
-    return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].place == TODY_IN_ARENA;
+static bool lies_in(const tody_model *model, uint32_t index, uint8_t place) {
+    return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].place == place;
 }
 
 // The caller writes to inputs. An output may be a constant, for him to read only.
 static bool io_sound(const tody_model *model, uint32_t position) {
     const uint32_t index = tody_file_io(model)[position];
-    if (position < model->input_count) return in_arena(model, index);
-    return index < tody_file_header(model)->tensor_count && tody_file_tensors(model)[index].pack == TODY_PLAIN;
+    if (lies_in(model, index, TODY_IN_ARENA)) return true;
+    return position >= model->input_count && lies_in(model, index, TODY_IN_WEIGHTS) &&
+           tody_file_tensors(model)[index].pack == TODY_PLAIN;
 }
 
 static tody_status check_io(tody_model *model) {
@@ -184,7 +189,8 @@ static tody_status check_io(tody_model *model) {
     return TODY_OK;
 }
 
-static bool record_sound(const tody_model *model, const tody_op *op, const tody_op_record *record) {
+// `member`: of a chain. Tensors in strips are for those alone.
+static bool record_sound(const tody_model *model, const tody_op *op, const tody_op_record *record, bool member) {
     if (record->param_bytes != op->param_bytes) return false;
     if (record->input_count < op->min_inputs || record->input_count > op->max_inputs) return false;
     if (record->output_count < op->min_outputs || record->output_count > op->max_outputs) return false;
@@ -192,21 +198,21 @@ static bool record_sound(const tody_model *model, const tody_op *op, const tody_
     for (uint32_t i = 0; i < call.in_count; i++) {
         bool absent = call.in[i] == TODY_NONE && i >= op->required_inputs;
         if (!absent && call.in[i] >= tody_file_header(model)->tensor_count) return false;
+        if (!absent && !member && lies_in(model, call.in[i], TODY_IN_STRIPS)) return false;
     }
     for (uint32_t i = 0; i < call.out_count; i++) {
         bool absent = call.out[i] == TODY_NONE && i > 0;
-        if (!absent && !in_arena(model, call.out[i])) return false;
+        bool writable = lies_in(model, call.out[i], TODY_IN_ARENA) || (member && lies_in(model, call.out[i], TODY_IN_STRIPS));
+        if (!absent && !writable) return false;
     }
     return true;
 }
 
-static tody_status check_record(tody_model *model, const tody_op_record *record) {
-    const tody_op *op = tody_find_op(model, record->code);
-    if (!op) return TODY_ERR_OP;
-    if (!record_sound(model, op, record)) return TODY_ERR_OP_RECORD;
+// `member`: of a chain, which says itself what memory it needs.
+static tody_status check_call(tody_model *model, const tody_op *op, const tody_op_record *record, bool member) {
     const tody_call call = tody_call_of(model, record);
     tody_status status = op->check(&call);
-    if (status) return status;
+    if (status || member) return status;
     size_t scratch = op->scratch ? op->scratch(&call) : 0;
     if (scratch > model->need.scratch_bytes) model->need.scratch_bytes = scratch;
     const size_t prepared = tody_prepared_bytes(op, &call), left = SIZE_MAX - model->need.prepared_bytes;
@@ -214,18 +220,41 @@ static tody_status check_record(tody_model *model, const tody_op_record *record)
     return TODY_OK;
 }
 
-static tody_status check_ops(tody_model *model) {
-    uint32_t left = tody_file_header(model)->ops_bytes;
+// `members`: how many records of a chain are still to come; moved on. A chain itself is checked when they have been.
+static tody_status check_record(tody_model *model, const tody_op_record *record, uint32_t *members) {
+    const tody_op *op = tody_find_op(model, record->code);
+    const bool member = *members > 0;
+    if (!op) return TODY_ERR_OP;
+    if (!record_sound(model, op, record, member)) return TODY_ERR_OP_RECORD;
+    *members = member ? *members - 1 : tody_chain_length(record);
+    if (record->code != TODY_OP_STRIPS) return check_call(model, op, record, member);
+    return member ? TODY_ERR_OP_RECORD : TODY_OK;
+}
+
+static tody_status check_records(tody_model *model) {
+    uint32_t left = tody_file_header(model)->ops_bytes, members = 0;
     const tody_op_record *record = tody_file_ops(model);
     for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) {
         model->fault = i;
         if (left < sizeof *record || tody_record_bytes(record) > left || record->param_bytes % 4 != 0)
             return TODY_ERR_OP_RECORD;
         left -= tody_record_bytes(record);
-        tody_status status = check_record(model, record);
+        tody_status status = check_record(model, record, &members);
         if (status) return status;
     }
-    return left == 0 ? TODY_OK : TODY_ERR_HEADER;
+    return left == 0 && members == 0 ? TODY_OK : TODY_ERR_HEADER;
+}
+
+// The chains, of records that are sound.
+static tody_status check_chains(tody_model *model) {
+    const tody_op_record *record = tody_file_ops(model);
+    for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) {
+        if (record->code != TODY_OP_STRIPS) continue;
+        model->fault = i;
+        tody_status status = check_call(model, tody_find_op(model, record->code), record, false);
+        if (status) return status;
+    }
+    return TODY_OK;
 }
 
 static tody_status check_file(tody_model *model, size_t file_bytes) {
@@ -241,7 +270,8 @@ static tody_status check_file(tody_model *model, size_t file_bytes) {
     model->need.arena_bytes = h->arena_bytes;
     status = check_tensors(model);
     if (!status) status = check_io(model);
-    if (!status) status = check_ops(model);
+    if (!status) status = check_records(model);
+    if (!status) status = check_chains(model);
     return status;
 }
 

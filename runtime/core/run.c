@@ -4,12 +4,12 @@
 
 static const tody_parallel one_thread = {0};
 
-const tody_op *tody_find_op(const tody_model *model, uint16_t code) {
-    for (const tody_op *const *op = model->setup.ops; *op; op++) {
-        if ((*op)->code == code) return *op;
-    }
-    return NULL;
+static const tody_op *find_op(const tody_op *const *ops, uint16_t code) {
+    while (*ops && (*ops)->code != code) ops++;
+    return *ops;
 }
+
+const tody_op *tody_find_op(const tody_model *model, uint16_t code) { return find_op(model->setup.ops, code); }
 
 tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
     const uint32_t *indices = (const uint32_t *)(const void *)(record + 1);
@@ -27,10 +27,25 @@ tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
         .pointer_bytes = model->setup.pointer_bytes ? model->setup.pointer_bytes : (uint32_t)sizeof(void *),
         .scratch = model->scratch,
         .prepare = model->setup.prepare,
+        .ops = model->setup.ops,
     };
 }
 
-tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights) {
+tody_member tody_member_of(const tody_call *strips, uint32_t i) {
+    const tody_op_record *record = (const void *)((const tody_strips_params *)strips->params + 1);
+    while (i--) record = tody_record_next(record);
+    const uint32_t *indices = (const uint32_t *)(const void *)(record + 1);
+    return (tody_member){
+        .op = find_op(strips->ops, record->code),
+        .params = indices + record->input_count + record->output_count,
+        .in = indices,
+        .out = indices + record->input_count,
+        .in_count = record->input_count,
+        .out_count = record->output_count,
+    };
+}
+
+tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const uint8_t *weights, uint8_t *windows) {
     tody_tensor tensor = {
         .shape = record->shape,
         .rank = record->rank,
@@ -45,17 +60,19 @@ tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const ui
     // The one cast away from const: nobody writes to a tensor in the weights, because tody_open refuses those as outputs.
     if (record->place == TODY_IN_WEIGHTS)
         tensor.data = (uint8_t *)(uintptr_t)(weights + record->at);
+    else if (record->place == TODY_IN_STRIPS)
+        tensor.data = windows ? windows + record->at : NULL;
     else if (arena)
         tensor.data = arena + record->at;
     return tensor;
 }
 
 tody_tensor tody_in(const tody_call *call, uint32_t i) {
-    return tody_view(&call->records[call->in[i]], call->arena, call->weights);
+    return tody_view(&call->records[call->in[i]], call->arena, call->weights, call->windows);
 }
 
 tody_tensor tody_out(const tody_call *call, uint32_t i) {
-    return tody_view(&call->records[call->out[i]], call->arena, call->weights);
+    return tody_view(&call->records[call->out[i]], call->arena, call->weights, call->windows);
 }
 
 tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *scratch, size_t scratch_bytes) {
@@ -72,16 +89,23 @@ tody_status tody_bind(tody_model *model, void *arena, size_t arena_bytes, void *
 typedef struct place {
     const tody_op_record *record;
     size_t prepared_at;
+    uint32_t members;  // records of a chain from here on: they run with it, and have nothing prepared
 } place;
 
-static place first_place(const tody_model *model) { return (place){tody_file_ops(model), 0}; }
+static place first_place(const tody_model *model) { return (place){tody_file_ops(model), 0, 0}; }
 
 static void step(const tody_model *model, place *at, void (*act)(const tody_op *op, const tody_call *call)) {
-    const tody_op *op = tody_find_op(model, at->record->code);
-    tody_call call = tody_call_of(model, at->record);
+    const tody_op_record *record = at->record;
+    at->record = tody_record_next(record);
+    if (at->members > 0) {
+        at->members--;
+        return;
+    }
+    at->members = tody_chain_length(record);
+    const tody_op *op = tody_find_op(model, record->code);
+    tody_call call = tody_call_of(model, record);
     if (model->prepared) call.prepared = model->prepared + at->prepared_at;
     at->prepared_at += tody_prepared_bytes(op, &call);
-    at->record = tody_record_next(at->record);
     if (act) act(op, &call);
 }
 
@@ -131,7 +155,7 @@ tody_tensor tody_op_output(const tody_model *model, uint32_t index) {
 
 static tody_tensor io_view(const tody_model *model, uint32_t position) {
     const tody_tensor_record *record = &tody_file_tensors(model)[tody_file_io(model)[position]];
-    return tody_view(record, model->arena, model->file + tody_file_header(model)->weights_at);
+    return tody_view(record, model->arena, model->file + tody_file_header(model)->weights_at, NULL);
 }
 
 tody_tensor tody_input(const tody_model *model, uint32_t index) { return io_view(model, index); }

@@ -136,7 +136,8 @@ tody_status tody_prepare(tody_model *model, void *memory, size_t bytes);
 // Run a bound model. Cannot fail.
 void tody_run(tody_model *model);
 
-// Run operator `index` (below op_count) alone; tody_run is this for each in turn. For profilers.
+// Run operator `index` (below op_count) alone; tody_run is this for each in turn. For profilers. A `strips` runs the whole chain
+// that follows it, whose operators then have nothing left to do.
 void tody_step(tody_model *model, uint32_t index);
 
 // Name of operator `index`, for messages and profiles.
@@ -147,7 +148,7 @@ tody_tensor tody_input(const tody_model *model, uint32_t index);
 tody_tensor tody_output(const tody_model *model, uint32_t index);
 
 // First output tensor of operator `index`, for profilers and debuggers. Valid right after tody_step(model, index) only, since
-// later operators reuse the memory.
+// later operators reuse the memory. `data` is NULL for a tensor inside of a chain, because it never exists whole.
 tody_tensor tody_op_output(const tody_model *model, uint32_t index);
 
 // Symbols and their shares of 4096 slots, of a block of a coded file.

@@ -238,6 +238,7 @@ const tody_op tody_op_binary = {
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,
+    .row_inputs = 1u << 0 | 1u << 1,
     .check = binary_check,
     .run = binary_run,
 };

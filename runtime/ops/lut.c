@@ -39,6 +39,7 @@ const tody_op tody_op_lut = {
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 2,
+    .row_inputs = 1u << 0,
     .check = lut_check,
     .run = lut_run,
 };

@@ -73,6 +73,7 @@ const tody_op tody_op_unary = {
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 1,
+    .row_inputs = 1u << 0,
     .check = unary_check,
     .run = unary_run,
 };

@@ -168,6 +168,8 @@ cdef class Tensor:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE and self.readonly:
             raise BufferError("this output is a constant of the model")
+        if self.data is NULL:
+            raise BufferError("this value is made by strips, and never exists whole")
         buffer.buf = self.data
         buffer.obj = self
         buffer.len = self.bytes

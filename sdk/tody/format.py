@@ -20,9 +20,9 @@ Data = bytes | memoryview | mmap.mmap  # of a file
 
 MAGIC = b"TODY"
 MAJOR, MINOR = 1, 4
-PLAIN_MINOR = 0  # of a file that is not coded and has no weights in blocks, so that older readers take it
-BLOCKS_MINOR = 1  # of one that has; a coded file has one more than its plain file
-TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output
+PLAIN_MINOR = 0  # of a plain file that older readers take; a coded file has one more than its plain file
+BLOCKS_MINOR = 1  # of one with weights in blocks
+TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output, or operators run by strips
 CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
@@ -30,11 +30,13 @@ PANEL = 16
 GROUP_S8 = 4
 CHUNK = 128  # words in a chunk of weights in blocks
 PACKS = ("plain", "panels", "blocks")
+PLACES = ("arena", "weights", "strips")
+MAX_CHAIN = 16  # operators that one `strips` runs
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
 _HEADER = struct.Struct("<4sHH20I40x")
-_TENSOR = struct.Struct("<4B6I2I2IiI12x")
+_TENSOR = struct.Struct("<4B6I2I2Ii2I8x")
 _OP = struct.Struct("<4H")
 
 # name -> (code, NumPy dtype)
@@ -104,6 +106,7 @@ OPS: dict[str, Op] = {
     "gru": Op(24, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
     "rnn": Op(25, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
     "lut": Op(26),
+    "strips": Op(27, (("count", "u", 1), ("rows", "u", 1))),
 }
 OP_NAMES = {op.code: name for name, op in OPS.items()}
 
@@ -121,7 +124,8 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Tensor:
-    """A tensor record. `at` counts from the start of the arena (place "arena") or of the weights section ("weights")."""
+    """A tensor record. `at` counts from the start of the arena (place "arena"), of the weights section ("weights"), or of the
+    windows of the chain that makes the tensor and keeps `rows` of its rows ("strips")."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -133,10 +137,12 @@ class Tensor:
     zero_point: int = 0
     stored: int = 0  # bytes of weights in blocks, which depend on their content
     tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square; 0: without
+    rows: int = 0
 
     @property
     def bytes(self) -> int:
-        return self.stored or tensor_bytes(self.dtype, self.shape, self.pack)
+        shape = (self.shape[0], self.rows, *self.shape[2:]) if self.rows else self.shape
+        return self.stored or tensor_bytes(self.dtype, shape, self.pack)
 
 
 @dataclass
@@ -239,9 +245,9 @@ def _unpack_params(op: Op, data: bytes) -> dict[str, Any]:
 
 def _tensor_record(t: Tensor) -> bytes:
     shape = [*t.shape, *[0] * (MAX_RANK - len(t.shape))]
-    place, pack = ("arena", "weights").index(t.place), PACKS.index(t.pack)
+    place, pack = PLACES.index(t.place), PACKS.index(t.pack)
     quant = (t.scale_count, t.scales_at, t.zero_point)
-    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant, t.tile)
+    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant, t.tile, t.rows)
 
 
 def _op_record(r: Record) -> bytes:
@@ -304,7 +310,7 @@ def _write_plain(file: File) -> bytes:
 
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
-    if any(t.tile for t in file.tensors):
+    if any(t.tile for t in file.tensors) or any(r.op == "strips" for r in file.records):
         return TILES_MINOR
     return BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
 
@@ -427,10 +433,9 @@ def _read_sections(data: Data, header: Header) -> File:
     file = File(arena_bytes=header.arena_bytes)
     for i in range(header.tensor_count):
         dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)
-        shape, (at, size, scale_count, scales_at, zero_point, tile) = tuple(rest[:rank]), rest[6:]
-        where = (("arena", "weights")[place], at, PACKS[pack])
-        stored = size if where[2] == "blocks" else 0
-        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored, tile))
+        shape, (at, size, scale_count, scales_at, zero_point, tile, rows) = tuple(rest[:rank]), rest[6:]
+        where, stored = (PLACES[place], at, PACKS[pack]), size if pack == PACKS.index("blocks") else 0
+        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored, tile, rows))
     at = header.ops_at
     for _ in range(header.op_count):
         code, inputs, outputs, param_bytes = _OP.unpack_from(data, at)

@@ -26,7 +26,7 @@ HEADER |= {name: (8 + 4 * i, "I") for i, name in enumerate(tf.Header._fields[3:]
 TENSOR = {"dtype": (0, "B"), "rank": (1, "B"), "place": (2, "B"), "pack": (3, "B"), "at": (28, "I"), "bytes": (32, "I")}
 TENSOR |= {f"shape{d}": (4 + 4 * d, "I") for d in range(6)}
 TENSOR |= {"scale_count": (36, "I"), "scales_at": (40, "I"), "zero_point": (44, "i")}
-TENSOR |= {"tile": (48, "I"), "reserved": (52, "I"), "reserved_last": (60, "I")}
+TENSOR |= {"tile": (48, "I"), "rows": (52, "I"), "reserved": (56, "I"), "reserved_last": (60, "I")}
 OP = {"code": (0, "H"), "inputs": (2, "H"), "outputs": (4, "H"), "param_bytes": (6, "H")}
 
 X, W, BIAS, Y, INDICES, PICKED, TURNED, S8, S8_CHANNELS, POOLED, UNUSED = range(11)
@@ -196,6 +196,7 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("tensor0.scale_count", 1, "TENSOR"),
     ("tensor0.zero_point", 1, "TENSOR"),
     ("tensor0.scales_at", 4, "TENSOR"),
+    ("tensor0.rows", 1, "TENSOR"),  # in the arena
     ("tensor0.reserved", 1, "TENSOR"),
     ("tensor0.reserved_last", 1, "TENSOR"),
     ("tensor1.tile", 4, "TENSOR"),  # the file has a version that does not know it

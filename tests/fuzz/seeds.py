@@ -21,12 +21,16 @@ SILU, CLAMP = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0)
 
 @dataclass
 class Arena:
-    """A tensor in the arena: an input of the model, or what an operator makes. `scale` and `zero`: quantised."""
+    """A tensor in the arena: an input of the model, or what an operator makes. `scale` and `zero`: quantised.
+
+    `rows`: it is made inside of a chain, and so many of its rows are kept.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     scale: float = 0.0
     zero: int = 0
+    rows: int = 0
 
 
 @dataclass
@@ -87,6 +91,7 @@ class Builder:
     def __init__(self) -> None:
         self.file = tf.File()
         self.weights = bytearray()
+        self.windows_bytes = 0  # of the one chain that a file may have
         self.known: dict[int, int] = {}
         self.keep: list[Operand] = []  # so that no two operands share an id
 
@@ -101,7 +106,11 @@ class Builder:
 
     def in_arena(self, operand: Arena) -> tf.Tensor:
         tensor = tf.Tensor(operand.dtype, operand.shape, "arena", tf.align(self.file.arena_bytes, tf.ARENA_ALIGN))
-        self.file.arena_bytes = tensor.at + tensor.bytes
+        if operand.rows:
+            tensor.place, tensor.rows, tensor.at = "strips", operand.rows, tf.align(self.windows_bytes, tf.ARENA_ALIGN)
+            self.windows_bytes = tensor.at + tensor.bytes
+        else:
+            self.file.arena_bytes = tensor.at + tensor.bytes
         if operand.scale:
             tensor.scale_count, tensor.zero_point = 1, operand.zero
             tensor.scales_at = self.store(np.float32(operand.scale).tobytes())
@@ -304,9 +313,29 @@ def network() -> dict[str, list[Step]]:
     return {"network": steps + one("softmax", [logits], [arena(1, 10)], axis=1)}
 
 
+def chains() -> dict[str, list[Step]]:
+    """Operators that run by strips."""
+    x, y, s8_x, s8_y = arena(1, 9, 7, 4), arena(1, 5, 4, 4), quantised(1, 9, 7, 4), quantised(1, 9, 7, 4)
+    wide, slim, pooled = Arena((1, 9, 7, 12), rows=5), Arena((1, 5, 4, 12), rows=2), Arena((1, 5, 4, 4), rows=4)
+    steps = one("strips", [], [y, arena(4096, dtype="uint8")], count=5, rows=2)
+    steps += one("conv", [x, panels(1, 12, 1, 4), panels(1, 12)], [wide], **window(1), groups=1, activation=CLAMP)
+    steps += one("dwconv", [wide, plain(9, 12)], [slim], **window(3, 2, 1), groups=12, activation=SILU)
+    steps += one("conv", [slim, panels(1, 4, 1, 12)], [pooled], **window(1), groups=1)
+    steps += one("pool", [pooled], [(larger := Arena((1, 5, 4, 4), rows=2))], **window(3, pad=1), kind="max")
+    steps += one("binary", [larger, pooled], [y], fn="add")
+    s8_wide, table = Arena((1, 9, 7, 12), "int8", 0.5, -3, rows=6), Weights(RNG.integers(-128, 128, 256, np.int8))
+    turned, m12 = Arena((1, 9, 7, 12), "int8", 0.5, 5, rows=6), multipliers(1, 12, pack="panels")
+    thin = [turned, int8_weights(1, 4, 9, 12), None, s8_x, multipliers(1, 4, pack="panels"), multipliers(1, near=0.5)]
+    s8 = one("strips", [], [s8_y, arena(4096, dtype="uint8")], count=3, rows=4)
+    s8 += one("conv", [s8_x, int8_weights(1, 12, 1, 4), int32_bias(1, 12), None, m12], [s8_wide], **window(1), groups=1)
+    s8 += one("lut", [s8_wide, table], [turned])
+    s8 += one("conv", thin, [s8_y], **window(3, pad=1), groups=1)
+    return {"strips": steps, "s8_strips": s8}
+
+
 def models() -> dict[str, bytes]:
     """Every seed by name."""
-    groups = (products, pointwise, movers, reducers, recurrents, integers, network)
+    groups = (products, pointwise, movers, reducers, recurrents, integers, chains, network)
     return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
 
 

@@ -55,9 +55,15 @@ uint64_t watch_cost(const tody_model *model) {
 static void reveal(const tody_call *call, uint32_t index) {
     if (index == TODY_NONE) return;
     const tody_tensor_record *t = &call->records[index];
+    if (t->place == TODY_IN_STRIPS) return;  // in the windows, an output of its chain
     const uint8_t *base = t->place == TODY_IN_ARENA ? call->arena : call->weights;
     __asan_unpoison_memory_region(base + t->at, t->bytes);
     if (t->scale_count) __asan_unpoison_memory_region(call->weights + t->scales_at, 4 * (size_t)t->scale_count);
+}
+
+static void reveal_all(const tody_call *call) {
+    for (uint32_t j = 0; j < call->in_count; j++) reveal(call, call->in[j]);
+    for (uint32_t j = 0; j < call->out_count; j++) reveal(call, call->out[j]);
 }
 
 void watch_run(tody_model *model) {
@@ -70,8 +76,13 @@ void watch_run(tody_model *model) {
         __asan_poison_memory_region(model->arena, h->arena_bytes);
         __asan_poison_memory_region(weights, h->weights_bytes);
         __asan_poison_memory_region(model->scratch, model->need.scratch_bytes);
-        for (uint32_t j = 0; j < call.in_count; j++) reveal(&call, call.in[j]);
-        for (uint32_t j = 0; j < call.out_count; j++) reveal(&call, call.out[j]);
+        reveal_all(&call);
+        const tody_op_record *member = record;
+        for (uint32_t j = 0; j < tody_chain_length(record); j++) {
+            member = tody_record_next(member);
+            const tody_call its = tody_call_of(model, member);
+            reveal_all(&its);
+        }
         __asan_unpoison_memory_region(model->scratch, op->scratch ? op->scratch(&call) : 0);
         tody_step(model, i);
     }

@@ -81,8 +81,8 @@ def test_refused(case: Case) -> None:
 
 def test_every_operator_has_cases() -> None:
     """Of what it does, and of what it refuses."""
-    assert {c.values[0].op for c in CASES if not c.values[0].refuse} == set(format.OPS)
-    assert {c.values[0].op for c in CASES if c.values[0].refuse} == set(format.OPS)
+    assert {c.values[0].op for c in CASES if not c.values[0].refuse} == set(format.OPS) - {"strips"}  # runtime/strips_test.py
+    assert {c.values[0].op for c in CASES if c.values[0].refuse} == set(format.OPS) - {"strips"}  # runtime/strips_test.py
 
 
 def test_every_function_has_a_case() -> None:

@@ -49,7 +49,7 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
 
 def _precision(file: Any) -> dict[str, Any]:
     """int8 if any operator computes in it, and then which others compute in float32; casts between both aside."""
-    made = [(record.op, file.tensors[record.outputs[0]].dtype) for record in file.records]
+    made = [(record.op, file.tensors[record.outputs[0]].dtype) for record in file.records if record.op != "strips"]
     if not any(dtype == "int8" for _, dtype in made):
         return {"precision": "float32"}
     left = Counter(op for op, dtype in made if dtype == "float32" and op != "cast")

@@ -44,7 +44,7 @@ class Probe:
     def __init__(self, graph: Graph, threads: int = 2) -> None:
         work = graph.copy()
         fold_weights(work)
-        file, _ = lower(work)
+        file, _ = lower(work, chains=None)
         self._runtime = Runtime(fmt.write(file), threads)
         self._inputs = dict(zip(graph.inputs, map(np.asarray, self._runtime.inputs), strict=True))
         self._outputs = dict(zip(graph.outputs, map(np.asarray, self._runtime.outputs), strict=True))

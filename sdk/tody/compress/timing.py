@@ -34,7 +34,7 @@ class Spare:
 def milliseconds(graph: Graph) -> dict[str, float]:
     """Median time of each operator with one thread, by the name of its first output, whether that is in int8 or not."""
     work = graph.copy()
-    file, _ = lower(work)
+    file, _ = lower(work, chains=None)
     rows = profile(Runtime(fmt.write(file)), file, RUNS)
     names = [first_output(node).split(INTEGERS)[0] for node in work.nodes if node.op != "reshape"]
     found: dict[str, float] = {}

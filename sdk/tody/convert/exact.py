@@ -10,13 +10,15 @@ _MOVERS = ("cast", "copy", "concat", "pad", "gather", "where", "topk")  # in flo
 
 def exact_outputs(file: fmt.File) -> list[bool]:
     """For each output whether every operator that it depends on is exact (docs/format.md): int8, integers, moves."""
-    exact: dict[int, bool] = {}  # by place in the arena: a reshaped tensor has the same one
+    exact: dict[tuple[str, int], bool] = {}  # by where a tensor lies: a reshaped one lies at the same place
     for record in file.records:
+        if record.op == "strips":  # the operators of its chain follow
+            continue
         taken = [file.tensors[i] for i in record.inputs if i is not None]
-        sound = all(exact.get(t.at, True) for t in taken if t.place == "arena")
+        sound = all(exact.get((t.place, t.at), True) for t in taken)
         for made in [file.tensors[i] for i in record.outputs if i is not None]:
-            exact[made.at] = sound and (made.dtype not in ("float32", "float16") or _moves(record))
-    return [exact.get(file.tensors[i].at, True) for i in file.outputs]
+            exact[made.place, made.at] = sound and (made.dtype not in ("float32", "float16") or _moves(record))
+    return [exact.get((file.tensors[i].place, file.tensors[i].at), True) for i in file.outputs]
 
 
 def _moves(record: fmt.Record) -> bool:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from .. import format as fmt
@@ -10,13 +12,16 @@ from ..errors import ModelError
 from . import views
 from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
-from .rewrite import add_value
+from .rewrite import add_value, first_output
 from .schedule import schedule
 from .sparse import sparse_weights
+from .strips import Chain, choose
 from .winograd import winograd_tiles
 
+Choice = Callable[[Graph], list[Chain]]  # of chains in a graph whose nodes are in the order of the file's operators
 
-def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[fmt.File, Plan]:
+
+def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: Choice | None = choose) -> tuple[fmt.File, Plan]:
     """The content of the file for a graph, without metadata. Equal graphs give equal content.
 
     The graph's nodes are put into the order of the file's operators, and nodes that copy are added where outputs need memory
@@ -25,17 +30,22 @@ def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True) -> tuple[
     Args:
         keep_inputs: they keep their content during a run.
         blocks: store weights as the blocks that are not zero where that is quicker.
+        chains: chooses what runs by strips of rows; None: nothing, so that each value exists whole for a moment.
 
     Raises:
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
     schedule(graph, keep_inputs)
-    where = plan(graph, keep_inputs)
+    chosen = chains(graph) if chains else []
+    where = plan(graph, keep_inputs, chosen)
     file = fmt.File(arena_bytes=where.arena_bytes)
-    tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set())
+    tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set(), chosen)
     file.inputs = [tensors.index(name) for name in graph.inputs]
-    for node in graph.nodes:
+    heads = {chain.first: chain for chain in chosen}
+    for i, node in enumerate(graph.nodes):
+        if i in heads:
+            file.records.append(_strips(graph, heads[i], tensors))
         if node.op != "reshape":
             file.records.append(_record(node, tensors))
     file.outputs = [tensors.index(name) for name in graph.outputs]
@@ -65,7 +75,7 @@ def part_borders(graph: Graph) -> None:
 class _Tensors:
     """Numbers the values in the order of their first use and lays the constants out, and behind them the scales."""
 
-    def __init__(self, graph: Graph, where: Plan, file: fmt.File, sparse: set[str]) -> None:
+    def __init__(self, graph: Graph, where: Plan, file: fmt.File, sparse: set[str], chains: Sequence[Chain]) -> None:
         self._graph, self._where, self._file = graph, where, file
         self._indices: dict[str, int] = {}
         self._weights: list[bytes] = []
@@ -74,6 +84,7 @@ class _Tensors:
         self._scale_bytes = 0
         self._sparse = sparse
         self._tiles = winograd_tiles(graph)
+        self._in_strips = {name: chain for chain in chains for name in chain.kept}
 
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""
@@ -83,11 +94,16 @@ class _Tensors:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             pack = "blocks" if name in self._sparse else value.pack
-            place, (at, size) = (
-                ("weights", self._constant(value, pack)) if value.constant else ("arena", (self._where.at[name], 0))
-            )
+            place, at, size, rows = "arena", 0, 0, 0
+            if value.constant:
+                place, (at, size) = "weights", self._constant(value, pack)
+            elif name in self._in_strips:
+                chain = self._in_strips[name]
+                place, at, rows = "strips", chain.at[name], chain.kept[name]
+            else:
+                at = self._where.at[name]
             self._indices[name] = len(self._file.tensors)
-            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack)
+            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack, rows=rows)
             tensor.stored = size if pack == "blocks" else 0
             tensor.tile = self._tiles.get(name, 0)
             if value.quant is not None and not (value.constant and len(value.quant.scales) > 1):  # those are in multipliers
@@ -95,6 +111,11 @@ class _Tensors:
                 tensor.scales_at = self._scales_of(value.quant)
             self._file.tensors.append(tensor)
         return self._indices[name]
+
+    def windows(self, chain: Chain) -> int:
+        """The tensor record of the memory for a chain's windows."""
+        self._file.tensors.append(fmt.Tensor("uint8", (chain.windows_bytes,), "arena", self._where.at[chain.windows]))
+        return len(self._file.tensors) - 1
 
     def finish(self) -> bytes:
         """The weights section, once every tensor is known."""
@@ -122,6 +143,12 @@ class _Tensors:
         self._weights += [b"\0" * gap, content]
         self._weight_bytes = at + len(content)
         return at, len(content)
+
+
+def _strips(graph: Graph, chain: Chain, tensors: _Tensors) -> fmt.Record:
+    last = graph.nodes[chain.first + chain.count - 1]
+    outputs: list[int | None] = [tensors.index(first_output(last)), tensors.windows(chain)]
+    return fmt.Record("strips", [], outputs, {"count": chain.count, "rows": chain.rows})
 
 
 def _record(node: Node, tensors: _Tensors) -> fmt.Record:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .. import format as fmt
 from .graph import Graph, Node
+from .strips import Chain
 
 _ELEMENTWISE = ("unary", "lut", "softmax")  # of one input; softmax reads a row, or keeps it in scratch, before it writes one
 _SHUFFLES = 200  # random orders, at most, to find a smaller plan; fewer of many buffers
@@ -51,13 +52,14 @@ class Peak:
     parts: tuple[tuple[str, int], ...]
 
 
-def plan(graph: Graph, keep_inputs: bool = True) -> Plan:
+def plan(graph: Graph, keep_inputs: bool = True, chains: Sequence[Chain] = ()) -> Plan:
     """Plan the arena of a graph. Outputs live to the end.
 
     Args:
         keep_inputs: they keep their content during a run. Else their memory is used again after their last use.
+        chains: of nodes that run together. The windows of each are one buffer, named by `Chain.windows`.
     """
-    buffers = list(_buffers(graph, keep_inputs).values())
+    buffers = _buffers(graph, keep_inputs, chains)
     least = least_bytes(buffers)
     best: tuple[int, dict[str, int]] | None = None
     for order in _orders(buffers):
@@ -70,11 +72,11 @@ def plan(graph: Graph, keep_inputs: bool = True) -> Plan:
     return Plan(best[1], best[0], least)
 
 
-def peaks(graph: Graph, keep_inputs: bool = True) -> list[Peak]:
+def peaks(graph: Graph, keep_inputs: bool = True, chains: Sequence[Chain] = ()) -> list[Peak]:
     """What is alive at each node, as no plan can change."""
-    buffers = sorted(_buffers(graph, keep_inputs).values(), key=lambda b: (-b.bytes, b.name))
+    buffers = sorted(_buffers(graph, keep_inputs, chains), key=lambda b: (-b.bytes, b.name))
     found = []
-    for i, node in enumerate(graph.nodes):
+    for i, node in zip(_times(graph, chains), graph.nodes, strict=True):
         parts = tuple((b.name, b.bytes) for b in buffers if b.first <= i <= b.last)
         found.append(Peak(node, sum(part[1] for part in parts), parts))
     return found
@@ -131,15 +133,25 @@ def least_bytes(buffers: Iterable[Buffer]) -> int:
     return most
 
 
-def _buffers(graph: Graph, keep_inputs: bool) -> dict[str, Buffer]:
+def _times(graph: Graph, chains: Sequence[Chain]) -> list[int]:
+    """When each node runs: those of a chain all at once."""
+    times = list(range(len(graph.nodes)))
+    for chain in chains:
+        times[chain.first : chain.first + chain.count] = [chain.first] * chain.count
+    return times
+
+
+def _buffers(graph: Graph, keep_inputs: bool, chains: Sequence[Chain]) -> list[Buffer]:
     """One buffer per value, then shared where a node may write over its input or does nothing at all."""
     owner: dict[str, Buffer] = {}
+    times = _times(graph, chains)
+    in_strips = {name for chain in chains for name in chain.kept}
     for name in graph.inputs:
         owner[name] = _buffer(graph, name, -1)
         owner[name].last = len(graph.nodes) if keep_inputs else 0
-    for i, node in enumerate(graph.nodes):
+    for i, node in zip(times, graph.nodes, strict=True):
         for made in node.outputs:
-            if made is not None:
+            if made is not None and made not in in_strips:
                 owner[made] = _buffer(graph, made, i)
         for taken in node.inputs:
             if taken is not None and taken in owner:
@@ -149,11 +161,13 @@ def _buffers(graph: Graph, keep_inputs: bool) -> dict[str, Buffer]:
     for node in graph.nodes:
         if node.op == "reshape" and node.inputs[0] in owner:
             _share(owner, node.inputs[0], node.outputs[0])
+    chained = {i for chain in chains for i in range(chain.first, chain.first + chain.count)}
     for i, node in enumerate(graph.nodes):
-        over = _writes_over(graph, owner, node, i)
+        over = None if i in chained else _writes_over(graph, owner, node, i)
         if over is not None:
             _share(owner, over, node.outputs[0])
-    return {b.name: b for b in owner.values()}
+    windows = [Buffer(c.windows, c.windows_bytes, c.first, c.first, [c.windows]) for c in chains]
+    return [*{b.name: b for b in owner.values()}.values(), *windows]
 
 
 def _buffer(graph: Graph, name: str, time: int) -> Buffer:

@@ -21,7 +21,10 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One operator. `share` is of the sum of all rows; `macs` are multiply-adds, None where the notion makes no sense."""
+    """One operator, or a chain that runs by strips, whose `detail` names its operators.
+
+    `share` is of the sum of all rows; `macs` are multiply-adds, None where the notion makes no sense.
+    """
 
     index: int
     op: str
@@ -51,12 +54,21 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
         runtime.run()
     ms = np.median([runtime.profile() for _ in range(runs)], axis=0) / 1e6
     total = float(ms.sum()) or 1.0
-    rows = []
-    for i, record in enumerate(file.records):
-        shapes = [() if t is None else file.tensors[t].shape for t in (*record.inputs, record.outputs[0])]
-        work = macs(record.op, shapes[:-1], shapes[-1])
-        rows.append(Row(i, record.op, detail(record), shapes[-1], float(ms[i]), float(ms[i]) / total, work))
+    rows, i = [], 0
+    while i < len(file.records):
+        record = file.records[i]
+        chain = file.records[i + 1 : i + 1 + record.attrs["count"]] if record.op == "strips" else []
+        works = [work for r in chain or [record] if (work := _macs_of(r, file)) is not None]
+        text = " + ".join(f"{r.op} {detail(r)}".strip() for r in chain) or detail(record)
+        shape = file.tensors[record.outputs[0] or 0].shape
+        rows.append(Row(i, record.op, text, shape, float(ms[i]), float(ms[i]) / total, sum(works) if works else None))
+        i += 1 + len(chain)
     return rows
+
+
+def _macs_of(record: format.Record, file: format.File) -> int | None:
+    shapes = [() if t is None else file.tensors[t].shape for t in (*record.inputs, record.outputs[0])]
+    return macs(record.op, shapes[:-1], shapes[-1])
 
 
 def detail(record: format.Record) -> str:

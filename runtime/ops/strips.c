@@ -1,0 +1,361 @@
+// strips.c - a chain of operators that runs by strips of rows, so that what lies between them never exists whole.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The last operator makes a strip of its output after the other. What it wants of the operator before, and that one of its own,
+// is made just before; rows that a window still covers stay from strip to strip in the value's window, a few rows of memory.
+// Each operator runs its own code on an image that consists of the rows in question, with padding only where these touch the
+// border. A thread takes a range of the output's rows and has windows of its own; the rows that two threads need are made
+// twice. So each element is the same sum as without the chain, whatever the strips and the threads. It is layer fusion, and on
+// chips patch-wise inference. Sources: Manoj Alwani et al., "Fused-layer CNN accelerators", 2016; Ji Lin et al., "MCUNetV2:
+// memory-efficient patch-based inference for tiny deep learning", 2021.
+//
+// A strip that ends at row b of the last output needs rows up to rate * b + lead of another one.
+#include <string.h>
+
+#include "shape.h"
+
+enum {
+    Y = 0,
+    WINDOWS = 1,
+    ROWS = 1,  // the dimension
+    COLUMNS = 2,
+    MAX_TENSORS = 8,  // of an operator in a chain
+    MAX_PARAM_WORDS = 16,
+    MAX_RATE = 1 << 16,
+    MAX_LEAD = 1 << 30,
+};
+
+// Row y of an output wants rows from y * stride - pad on, so many, of an input.
+typedef struct reach {
+    int64_t stride, pad, rows;
+} reach;
+
+typedef struct link {
+    tody_member member;
+    int64_t rate, lead;
+    int64_t first, stop;  // rows that this thread makes
+    int64_t done;         // where it has come to
+    int64_t base;         // the row with which its window begins
+} link;
+
+typedef struct chain {
+    const tody_call *call;
+    uint32_t count;
+    link links[TODY_MAX_CHAIN];
+    uint8_t *windows, *scratch;
+} chain;
+
+typedef struct span {
+    int64_t begin, end;
+} span;
+
+static const tody_parallel one_thread = {0};
+
+static const tody_tensor_record *output(const chain *c, const link *l) { return &c->call->records[l->member.out[Y]]; }
+
+static const tody_tensor_record *input(const chain *c, const link *l, uint32_t i) { return &c->call->records[l->member.in[i]]; }
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Whether rows of input i go with those of the output. Else all of it is used by each strip: weights, what is repeated.
+static bool goes_by_rows(const chain *c, const link *l, uint32_t i) {
+    const tody_op *op = l->member.op;
+    if (!(op->row_inputs >> i & 1) || i >= l->member.in_count || l->member.in[i] == TODY_NONE) return false;
+    return (i == 0 && op->slides) || input(c, l, i)->shape[ROWS] == output(c, l)->shape[ROWS];
+}
+
+static reach reach_of(const link *l, uint32_t i) {
+    if (i > 0 || !l->member.op->slides) return (reach){1, 0, 1};
+    const tody_window *w = l->member.params;
+    return (reach){w->stride[0], w->pad[0], (int64_t)(w->kernel[0] - 1) * w->dilation[0] + 1};
+}
+
+// Where in the chain a tensor is made, from `end` on backwards; `count` if before the chain.
+static uint32_t maker(const chain *c, uint32_t tensor, uint32_t end) {
+    while (end-- > 0) {
+        if (c->links[end].member.out[Y] == tensor) return end;
+    }
+    return c->count;
+}
+
+// The link that makes input i of link k row by row, or NULL.
+static link *source(chain *c, uint32_t k, uint32_t i) {
+    if (!goes_by_rows(c, &c->links[k], i)) return NULL;
+    const uint32_t at = maker(c, c->links[k].member.in[i], k);
+    return at < c->count ? &c->links[at] : NULL;
+}
+
+static chain chain_of(const tody_call *call) {
+    chain c = {.call = call, .count = ((const tody_strips_params *)call->params)->count};
+    for (uint32_t k = 0; k < c.count; k++) c.links[k].member = tody_member_of(call, k);
+    return c;
+}
+
+// Rates and leads of all links. False if a link is not used, at two rates, or too far ahead.
+static bool find_leads(chain *c) {
+    c->links[c->count - 1].rate = 1;
+    for (uint32_t k = c->count; k-- > 0;) {
+        const link *l = &c->links[k];
+        if (l->rate < 1 || l->rate > MAX_RATE || l->lead > MAX_LEAD || l->lead < -MAX_LEAD) return false;
+        for (uint32_t i = 0; i < l->member.in_count; i++) {
+            link *from = source(c, k, i);
+            if (!from) continue;
+            const reach r = reach_of(l, i);
+            const int64_t lead = (l->lead - 1) * r.stride - r.pad + r.rows;
+            if (from->rate != 0 && from->rate != l->rate * r.stride) return false;
+            from->lead = from->rate == 0 ? lead : most(from->lead, lead);
+            from->rate = l->rate * r.stride;
+        }
+    }
+    return true;
+}
+
+// Whether the windows hold the rows of all that link k takes, until it has made what belongs to a strip.
+static bool windows_suffice(chain *c, uint32_t k) {
+    const int64_t strip = ((const tody_strips_params *)c->call->params)->rows;
+    const link *l = &c->links[k];
+    for (uint32_t i = 0; i < l->member.in_count; i++) {
+        const link *from = source(c, k, i);
+        if (!from) continue;
+        const reach r = reach_of(l, i);
+        const int64_t wanted = most(from->rate * strip + from->lead - l->lead * r.stride + r.pad, from->rate * strip);
+        if (output(c, from)->rows < least(wanted, output(c, from)->shape[ROWS])) return false;
+    }
+    return true;
+}
+
+static bool is_strip_image(const tody_tensor_record *t) { return t->rank == 4 && t->shape[0] == 1; }
+
+// Whether input i of link k is an image whose rows lie where the chain can find them.
+static bool input_sound(chain *c, uint32_t k, uint32_t i) {
+    const link *l = &c->links[k];
+    if (l->member.in[i] == TODY_NONE) return true;
+    const tody_tensor_record *t = input(c, l, i);
+    if (t->place == TODY_IN_STRIPS && !source(c, k, i)) return false;
+    if (!goes_by_rows(c, l, i)) return true;
+    const reach r = reach_of(l, i);
+    const int64_t last = (int64_t)(output(c, l)->shape[ROWS] - 1) * r.stride - r.pad;
+    return is_strip_image(t) && r.pad < r.rows && last < t->shape[ROWS];  // each window has a row of the image
+}
+
+// Two columns at least: a product of a single row may be summed in another order (kernels.h).
+static bool output_sound(const chain *c, uint32_t k, uint64_t window_bytes) {
+    const tody_tensor_record *y = output(c, &c->links[k]);
+    if (!is_strip_image(y) || y->shape[COLUMNS] < 2 || maker(c, c->links[k].member.out[Y], k) < c->count) return false;
+    if (k + 1 == c->count) return c->call->out[Y] == c->links[k].member.out[Y] && y->place == TODY_IN_ARENA;
+    return y->place == TODY_IN_STRIPS && (uint64_t)y->at + y->bytes <= window_bytes;
+}
+
+static bool link_sound(chain *c, uint32_t k, uint64_t window_bytes) {
+    const tody_member *m = &c->links[k].member;
+    if (m->op->row_inputs == 0 || m->out_count != 1 || m->in_count + 1 > MAX_TENSORS) return false;
+    if (m->op->param_bytes > MAX_PARAM_WORDS * 4 || !output_sound(c, k, window_bytes)) return false;
+    for (uint32_t i = 0; i < m->in_count; i++) {
+        if (!input_sound(c, k, i)) return false;
+    }
+    return true;
+}
+
+static tody_status strips_check(const tody_call *call) {
+    const tody_strips_params *p = call->params;
+    const tody_tensor y = tody_out(call, Y), windows = tody_out(call, WINDOWS);
+    if (p->count < 2 || p->count > TODY_MAX_CHAIN) return TODY_ERR_PARAM;
+    if (windows.dtype != TODY_U8) return TODY_ERR_DTYPE;
+    chain c = chain_of(call);
+    for (uint32_t k = 0; k < c.count; k++) {
+        if (!link_sound(&c, k, windows.count)) return TODY_ERR_SHAPE;
+    }
+    if (p->rows < 1 || p->rows > y.shape[ROWS] || !find_leads(&c)) return TODY_ERR_PARAM;
+    for (uint32_t k = 0; k < c.count; k++) {
+        if (!windows_suffice(&c, k)) return TODY_ERR_SHAPE;
+    }
+    return TODY_OK;
+}
+
+// A call of one link on one thread, as a whole.
+static tody_call call_of(const chain *c, const link *l) {
+    tody_call call = *c->call;
+    call.params = l->member.params;
+    call.in = l->member.in;
+    call.out = l->member.out;
+    call.in_count = l->member.in_count;
+    call.out_count = l->member.out_count;
+    call.parallel = &one_thread;
+    call.prepare = false;
+    call.prepared = NULL;
+    call.windows = c->windows;
+    call.scratch = c->scratch;
+    return call;
+}
+
+// What the links of one thread need, one after the other.
+static size_t link_scratch(const chain *c) {
+    size_t bytes = 0;
+    for (uint32_t k = 0; k < c->count; k++) {
+        const tody_call call = call_of(c, &c->links[k]);
+        const tody_op *op = c->links[k].member.op;
+        const size_t wanted = op->scratch ? op->scratch(&call) : 0;
+        if (wanted > bytes) bytes = wanted;
+    }
+    return bytes;
+}
+
+static size_t windows_bytes(const tody_call *call) { return tody_scratch_bytes(tody_out(call, WINDOWS).count); }
+
+// What the links need, for each thread, and the windows of each thread but the first, whose windows are in the arena.
+static size_t strips_scratch(const tody_call *call) {
+    const chain c = chain_of(call);
+    const uint64_t threads = tody_threads(call);
+    return tody_scratch_bytes(threads * link_scratch(&c) + (threads - 1) * windows_bytes(call));
+}
+
+// From the last link to the first: the rows that it makes if the last one makes [begin, end).
+static void find_ranges(chain *c, uint32_t begin, uint32_t end) {
+    for (uint32_t k = 0; k < c->count; k++) {
+        c->links[k].first = k + 1 == c->count ? begin : INT64_MAX;
+        c->links[k].stop = k + 1 == c->count ? end : 0;
+    }
+    for (uint32_t k = c->count; k-- > 0;) {
+        link *l = &c->links[k];
+        l->done = l->base = l->first;
+        for (uint32_t i = 0; i < l->member.in_count; i++) {
+            link *from = source(c, k, i);
+            if (!from) continue;
+            const reach r = reach_of(l, i);
+            from->first = least(from->first, most(0, l->first * r.stride - r.pad));
+            from->stop = most(from->stop, least(output(c, from)->shape[ROWS], (l->stop - 1) * r.stride - r.pad + r.rows));
+        }
+    }
+}
+
+// The first row of link k that a later one still wants.
+static int64_t wanted_from(chain *c, uint32_t k) {
+    int64_t from = c->links[k].done;
+    for (uint32_t j = k + 1; j < c->count; j++) {
+        const link *l = &c->links[j];
+        for (uint32_t i = 0; l->done < l->stop && i < l->member.in_count; i++) {
+            if (source(c, j, i) != &c->links[k]) continue;
+            const reach r = reach_of(l, i);
+            from = least(from, most(0, l->done * r.stride - r.pad));
+        }
+    }
+    return from;
+}
+
+static size_t row_bytes(const tody_tensor_record *t) {
+    return (size_t)t->shape[COLUMNS] * t->shape[3] * tody_dtype_bytes((tody_dtype)t->dtype);
+}
+
+// Let the window of link k have room for rows before `end`: what is still wanted moves to its beginning.
+static void make_room(chain *c, uint32_t k, int64_t end) {
+    link *l = &c->links[k];
+    const tody_tensor_record *t = output(c, l);
+    if (t->place != TODY_IN_STRIPS || end - l->base <= t->rows) return;
+    const int64_t from = wanted_from(c, k);
+    uint8_t *window = c->windows + t->at;
+    memmove(window, window + (size_t)(from - l->base) * row_bytes(t), (size_t)(l->done - from) * row_bytes(t));
+    l->base = from;
+}
+
+// Rows of a tensor as a tensor of their own. `base`: the row that is first in memory.
+static void cut(tody_tensor_record *t, span rows, int64_t base) {
+    t->at += (uint32_t)((size_t)(rows.begin - base) * row_bytes(t));
+    t->shape[ROWS] = (uint32_t)(rows.end - rows.begin);
+}
+
+// The rows of an image that rows of the output want. `window` (or NULL) gets the padding that is left of its own.
+static span rows_under(reach r, span rows, uint32_t height, tody_window *window) {
+    const int64_t from = rows.begin * r.stride - r.pad, to = (rows.end - 1) * r.stride - r.pad + r.rows;
+    const span inside = {most(from, 0), least(to, height)};
+    if (window) {
+        window->pad[0] = (uint32_t)(inside.begin - from);
+        window->pad[2] = (uint32_t)least(to - inside.end, window->pad[2]);
+    }
+    return inside;
+}
+
+static void run_rows(chain *c, uint32_t k, span rows) {
+    const link *l = &c->links[k];
+    const tody_member *m = &l->member;
+    tody_tensor_record records[MAX_TENSORS];
+    uint32_t indices[MAX_TENSORS], params[MAX_PARAM_WORDS];
+    tody_call call = call_of(c, l);
+    memcpy(params, m->params, m->op->param_bytes);
+    for (uint32_t i = 0; i < m->in_count; i++) {
+        indices[i] = m->in[i] == TODY_NONE ? TODY_NONE : i;
+        if (m->in[i] == TODY_NONE) continue;
+        records[i] = *input(c, l, i);
+        if (!goes_by_rows(c, l, i)) continue;
+        const link *from = source(c, k, i);
+        tody_window *window = i == 0 && m->op->slides ? (tody_window *)(void *)params : NULL;
+        cut(&records[i], rows_under(reach_of(l, i), rows, records[i].shape[ROWS], window), from ? from->base : 0);
+    }
+    indices[m->in_count] = m->in_count;
+    records[m->in_count] = *output(c, l);
+    cut(&records[m->in_count], rows, records[m->in_count].place == TODY_IN_STRIPS ? l->base : 0);
+    call.params = params;
+    call.in = indices;
+    call.out = indices + m->in_count;
+    call.records = records;
+    m->op->run(&call);
+}
+
+// Where link k has come to when the strip that ends at row b is done.
+static int64_t progress(const link *l, int64_t b) { return most(l->first, least(l->rate * b + l->lead, l->stop)); }
+
+// Division that rounds down.
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+// Where the first strip ends: as late as can be while no link makes more rows in it than in any other.
+static int64_t first_strip(const chain *c, uint32_t rows) {
+    int64_t b = INT64_MAX;
+    for (uint32_t k = 0; k < c->count; k++) {
+        const link *l = &c->links[k];
+        b = least(b, floor_div(l->first + l->rate * rows - l->lead, l->rate));
+    }
+    return b;
+}
+
+static void run_thread(void *context, uint32_t task, uint32_t thread) {
+    const chain *shared = context;
+    const tody_call *call = shared->call;
+    const uint32_t rows = ((const tody_strips_params *)call->params)->rows, threads = tody_threads(call);
+    const uint32_t height = tody_out(call, Y).shape[ROWS], tasks = tody_min_u32(height, threads);
+    const size_t scratch = link_scratch(shared);
+    chain c = *shared;
+    c.scratch = call->scratch + thread * scratch;
+    c.windows = tody_out(call, WINDOWS).data;
+    if (thread > 0) c.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
+    find_ranges(&c, (uint32_t)((uint64_t)height * task / tasks), (uint32_t)((uint64_t)height * (task + 1) / tasks));
+    const link *last = &c.links[c.count - 1];
+    for (int64_t b = first_strip(&c, rows); last->done < last->stop; b += rows) {
+        for (uint32_t k = 0; k < c.count; k++) {
+            const int64_t end = progress(&c.links[k], b);
+            if (end == c.links[k].done) continue;
+            make_room(&c, k, end);
+            run_rows(&c, k, (span){c.links[k].done, end});
+            c.links[k].done = end;
+        }
+    }
+}
+
+static void strips_run(const tody_call *call) {
+    chain c = chain_of(call);
+    find_leads(&c);
+    tody_for(call, tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call)), run_thread, &c);
+}
+
+const tody_op tody_op_strips = {
+    .name = "strips",
+    .code = TODY_OP_STRIPS,
+    .param_bytes = sizeof(tody_strips_params),
+    .min_inputs = 0,
+    .max_inputs = 0,
+    .min_outputs = 2,
+    .max_outputs = 2,
+    .required_inputs = 0,
+    .check = strips_check,
+    .scratch = strips_scratch,
+    .run = strips_run,
+};

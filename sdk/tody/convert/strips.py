@@ -1,0 +1,221 @@
+"""Chains of operators that run by strips of rows (runtime/ops/strips.c): which there can be, and which pay."""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from .. import format as fmt
+from .graph import Graph, Node
+from .rewrite import first_output
+from .winograd import winograd_tiles
+
+# Operators whose rows want few rows of these inputs (tody_op.row_inputs): of the first one of `_SLIDING` those under a window.
+_ROW_INPUTS = {"conv": (0, 3), "dwconv": (0, 3), "pool": (0,), "unary": (0,), "lut": (0,), "binary": (0, 1)}
+_SLIDING = ("conv", "dwconv", "pool")
+
+CACHE = 1 << 19  # bytes: the second-level cache of small laptops, and a core's share of that of a Raspberry Pi
+# What strips cost, in bytes that go to memory: a byte that moves within the cache, and a call of an operator.
+_MOVE = 0.25
+_CALL = 1 << 16
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Nodes of a graph that run together, `rows` rows of the last one's output at a time.
+
+    Attributes:
+        first: index of the first node.
+        count: how many, one after the other.
+        kept: value between two of them -> rows of it that its window holds.
+        at: value between two of them -> where its window lies among those of the chain.
+        windows_bytes: memory for all of them.
+    """
+
+    first: int
+    count: int
+    rows: int
+    kept: dict[str, int]
+    at: dict[str, int]
+    windows_bytes: int
+
+    @property
+    def windows(self) -> str:
+        """What the plan of the arena calls the memory for the windows."""
+        return f"windows of {self.first}"
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """Row y of an output wants `rows` rows of an input from y * stride - pad on."""
+
+    stride: int
+    pad: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Of a value between the nodes of a chain: rows * rate + extra rows of it are kept, or all, for strips of `rows`."""
+
+    rate: int
+    extra: int
+    height: int
+    row_bytes: int
+
+    def kept(self, rows: int) -> int:
+        return min(rows * self.rate + self.extra, self.height)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stretch of nodes that are a chain, whatever the number of rows of a strip."""
+
+    first: int
+    count: int
+    height: int  # of what the last node makes
+    windows: dict[str, _Window]
+
+    def chain(self, rows: int) -> Chain:
+        """With so many rows of the last output in a strip, 1 to `height`."""
+        at, end = {}, 0
+        for name, window in self.windows.items():
+            at[name], end = end, fmt.align(end + window.kept(rows) * window.row_bytes, fmt.ARENA_ALIGN)
+        return Chain(self.first, self.count, rows, {name: w.kept(rows) for name, w in self.windows.items()}, at, end)
+
+
+def links(graph: Graph, apart: Set[str] = frozenset()) -> list[list[Link]]:
+    """All chains that there can be, by their last node, of a graph whose nodes are in their order.
+
+    Args:
+        apart: weights of nodes that shall not be in one.
+    """
+    users: dict[str, list[int]] = {}
+    for i, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            users.setdefault(name or "", []).append(i)
+    for name in graph.outputs:
+        users.setdefault(name, []).append(len(graph.nodes))
+    fits = [apart.isdisjoint(node.inputs) and _can_take_part(graph, node) for node in graph.nodes]
+    found: list[list[Link]] = []
+    for last in range(len(graph.nodes)):
+        found.append([])
+        for first in range(last, max(last - fmt.MAX_CHAIN, -1), -1):
+            if not fits[first] or (first < last and users.get(first_output(graph.nodes[first]), [last + 1])[-1] > last):
+                break
+            windows = _windows(graph, graph.nodes[first : last + 1]) if first < last else None
+            if windows is not None:
+                height = graph.values[first_output(graph.nodes[last])].shape[1]
+                found[-1].append(Link(first, last - first + 1, height, windows))
+    return found
+
+
+def _can_take_part(graph: Graph, node: Node) -> bool:
+    """Whether a node may belong to a chain: images of one batch, at least two columns wide, each window with a row inside."""
+    if node.op not in _ROW_INPUTS:
+        return False
+    shape = graph.values[first_output(node)].shape
+    if len(shape) != 4 or shape[0] != 1 or shape[2] < 2:
+        return False
+    for name, reach in _row_inputs(graph, node):
+        height = graph.values[name].shape[1]
+        if reach.pad >= reach.rows or (shape[1] - 1) * reach.stride - reach.pad >= height:
+            return False
+    return True
+
+
+def _row_inputs(graph: Graph, node: Node) -> Iterator[tuple[str, _Reach]]:
+    """The inputs of a node whose rows go with those of its output."""
+    height = graph.values[first_output(node)].shape[1]
+    for i in _ROW_INPUTS[node.op]:
+        name = node.inputs[i] if i < len(node.inputs) else None
+        if name is None:
+            continue
+        if i == 0 and node.op in _SLIDING:
+            kernel, stride, dilation = (node.attrs.get(key, (1, 1))[0] for key in ("kernel", "stride", "dilation"))
+            yield name, _Reach(stride, node.attrs.get("pad", (0,))[0], (kernel - 1) * dilation + 1)
+        elif graph.values[name].shape[1:2] == (height,):
+            yield name, _Reach(1, 0, 1)
+
+
+def _windows(graph: Graph, nodes: Sequence[Node]) -> dict[str, _Window] | None:
+    """The windows of the values between the nodes, or None where one is not taken row by row, or at two rates.
+
+    As strips.c proves it: a strip that ends at row b of the last output wants rows up to rate * b + lead of the others.
+    """
+    made = {first_output(node) for node in nodes}
+    ahead: dict[str, tuple[int, int]] = {first_output(nodes[-1]): (1, 0)}  # rate and lead
+    for node in reversed(nodes):
+        if first_output(node) not in ahead:
+            return None
+        rate, lead = ahead[first_output(node)]
+        taken = list(_row_inputs(graph, node))
+        if {name for name in node.inputs if name in made} - {name for name, _ in taken}:
+            return None
+        for name, reach in taken:
+            if name in made:
+                other = ahead.get(name, (rate * reach.stride, -(1 << 62)))
+                if other[0] != rate * reach.stride:
+                    return None
+                ahead[name] = (other[0], max(other[1], (lead - 1) * reach.stride - reach.pad + reach.rows))
+    extra: dict[str, int] = {}
+    for node in nodes:
+        for name, reach in _row_inputs(graph, node):
+            if name in made:
+                behind = ahead[first_output(node)][1] * reach.stride - reach.pad
+                extra[name] = max(extra.get(name, 0), ahead[name][1] - behind)
+    return {name: _window(graph, name, ahead[name][0], rows) for name, rows in extra.items()}
+
+
+def _window(graph: Graph, name: str, rate: int, extra: int) -> _Window:
+    value = graph.values[name]
+    return _Window(rate, extra, value.shape[1], math.prod(value.shape[2:]) * fmt.DTYPES[value.dtype][1].itemsize)
+
+
+def choose(graph: Graph, cache: int = CACHE) -> list[Chain]:
+    """The chains that save the most traffic with memory, of a graph whose nodes are in their order.
+
+    Args:
+        cache: bytes that a core has near to it: what larger values move to and from memory counts as saved.
+    """
+    best: list[tuple[float, list[Chain]]] = [(0.0, [])]  # for the nodes before each one
+    for ending in links(graph, winograd_tiles(graph).keys()):
+        tries = [best[-1]]
+        for link in ending:
+            chain = _fitting(graph, link, cache)
+            if chain is not None:
+                gain, chains = best[link.first]
+                tries.append((gain + _saved(link, chain, cache), [*chains, chain]))
+        best.append(max(tries, key=lambda t: t[0]))
+    return best[-1][1]
+
+
+def _fitting(graph: Graph, link: Link, cache: int) -> Chain | None:
+    """A chain in the fewest strips, all about as large, whose windows and weights the cache holds, if it does."""
+    nodes = graph.nodes[link.first : link.first + link.count]
+    room = cache - sum(_weight_bytes(graph, node) for node in nodes)
+    rows = bisect_left(range(1, link.height + 1), True, key=lambda n: link.chain(n).windows_bytes > room)
+    return link.chain(_div_up(link.height, _div_up(link.height, rows))) if rows else None
+
+
+def _saved(link: Link, chain: Chain, cache: int) -> float:
+    """Bytes that need not go to memory and back, less what the strips cost."""
+    strips = _div_up(link.height, chain.rows)
+    saved = moved = 0
+    for name, window in link.windows.items():
+        whole = window.height * window.row_bytes
+        saved += 2 * whole if whole > cache else 0
+        moved += max(0, strips * chain.kept[name] * window.row_bytes - whole)
+    return saved - moved * _MOVE - strips * chain.count * _CALL
+
+
+def _weight_bytes(graph: Graph, node: Node) -> int:
+    values = [graph.values[name] for name in node.inputs if name is not None]
+    return sum(fmt.tensor_bytes(v.dtype, v.shape, v.pack) for v in values if v.constant)
+
+
+def _div_up(a: int, b: int) -> int:
+    return -(-a // b)
