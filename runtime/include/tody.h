@@ -136,8 +136,8 @@ tody_status tody_prepare(tody_model *model, void *memory, size_t bytes);
 // Run a bound model. Cannot fail.
 void tody_run(tody_model *model);
 
-// Run operator `index` (below op_count) alone; tody_run is this for each in turn. For profilers. A `strips` runs the whole chain
-// that follows it, whose operators then have nothing left to do.
+// Run operator `index` (below op_count) alone; tody_run is this for each in turn. For profilers. A `strips` runs the whole
+// chain that follows it, whose operators then have nothing left to do.
 void tody_step(tody_model *model, uint32_t index);
 
 // Name of operator `index`, for messages and profiles.

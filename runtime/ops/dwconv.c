@@ -56,10 +56,10 @@ static cut cut_layer(const tody_call *call) {
     if (y.dtype == TODY_F32) {
         while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
     }
+    c.pointers = (uint64_t)tody_grid_span(w, 0, tody_min_u32(c.rows, height)) * c.columns;  // no fewer for a higher image
     c.row_parts = tody_div_up(height, c.rows);
     c.rows = tody_div_up(height, c.row_parts);
     c.pixel_parts = tody_div_up(y.shape[TODY_WIDTH], c.pixels);
-    c.pointers = (uint64_t)tody_grid_span(w, 0, c.rows) * c.columns;
     const uint32_t parts = y.shape[TODY_BATCH] * c.row_parts * c.pixel_parts, wanted = tody_threads(call) * TASKS_PER_THREAD;
     const bool enough = y.dtype == TODY_S8 || tody_threads(call) == 1 || parts >= wanted;
     c.channels = enough ? channels : tody_div_up(tody_div_up(channels, wanted / parts), PART_CHANNELS) * PART_CHANNELS;

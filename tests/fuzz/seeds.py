@@ -330,7 +330,11 @@ def chains() -> dict[str, list[Step]]:
     s8 += one("conv", [s8_x, int8_weights(1, 12, 1, 4), int32_bias(1, 12), None, m12], [s8_wide], **window(1), groups=1)
     s8 += one("lut", [s8_wide, table], [turned])
     s8 += one("conv", thin, [s8_y], **window(3, pad=1), groups=1)
-    return {"strips": steps, "s8_strips": s8}
+    tall = Arena((1, 9, 7, 12), rows=9)
+    high = one("strips", [], [(end := arena(1, 9, 7, 12)), arena(4096, dtype="uint8")], count=2, rows=8)
+    high += one("dwconv", [arena(1, 9, 7, 12), plain(9, 12)], [tall], **window(3, pad=1), groups=12)
+    high += one("dwconv", [tall, plain(25, 12)], [end], **window(5, pad=2), groups=12)
+    return {"strips": steps, "s8_strips": s8, "strips_high": high}
 
 
 def models() -> dict[str, bytes]:
