@@ -155,7 +155,9 @@ static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
 }
 
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
-    if (t->reserved != 0 || t->reserved_too[0] != 0 || t->reserved_too[1] != 0) return false;
+    for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
+        if (t->reserved[i] != 0) return false;
+    }
     return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
            size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }
