@@ -46,18 +46,23 @@ INLINE block add_one(block b, rows r, size_t k, const float *w, const uint32_t c
 
 #if defined(__aarch64__)
 
+// 8 columns of one step.
+typedef struct weights {
+    float32x4_t low, high;
+} weights;
+
 // Four values of depth of each row.
 typedef struct quads {
     float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
 } quads;
 
-INLINE sum add_lane(sum s, float32x4_t x, float32x4x2_t w, const int lane) {
-    s.low = add_lane_f32(s.low, w.val[0], x, lane);
-    s.high = add_lane_f32(s.high, w.val[1], x, lane);
+INLINE sum add_lane(sum s, float32x4_t x, weights w, const int lane) {
+    s.low = add_lane_f32(s.low, w.low, x, lane);
+    s.high = add_lane_f32(s.high, w.high, x, lane);
     return s;
 }
 
-INLINE block add_lanes(block b, quads x, float32x4x2_t w, const uint32_t count, const int lane) {
+INLINE block add_lanes(block b, quads x, weights w, const uint32_t count, const int lane) {
     b.s0 = add_lane(b.s0, x.x0, w, lane);
     if (count > 1) b.s1 = add_lane(b.s1, x.x1, w, lane);
     if (count > 2) b.s2 = add_lane(b.s2, x.x2, w, lane);
@@ -84,9 +89,12 @@ INLINE quads load_quads(rows r, size_t at, const uint32_t count) {
 
 // Four steps. What the first products need is loaded first, and takes all 32 registers.
 INLINE block add_four(block b, rows r, size_t at, const float *w, const uint32_t count) {
-    const float32x4x2_t w0 = load_pair_f32(w, 0);
+    weights w0, w1, w2, w3;
+    load_pair_f32(w, 0, &w0.low, &w0.high);
     const quads x = load_quads(r, at, count);
-    const float32x4x2_t w1 = load_pair_f32(w, 64), w2 = load_pair_f32(w, 128), w3 = load_pair_f32(w, 192);
+    load_pair_f32(w, 64, &w1.low, &w1.high);
+    load_pair_f32(w, 128, &w2.low, &w2.high);
+    load_pair_f32(w, 192, &w3.low, &w3.high);
     b = add_lanes(b, x, w0, count, 0);
     b = add_lanes(b, x, w1, count, 1);
     b = add_lanes(b, x, w2, count, 2);

@@ -29,13 +29,14 @@ void tody_binary_s8_neon(const tody_binary_s8 *args, const int8_t *x, const int8
 void tody_sum_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
 void tody_max_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 
-// GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. GEMM_LANES: how many values of each row are loaded
-// at once; ARMv7 has no vfma by lane and no registers to spare. add_scaled: s + w * x, rounded once.
+enum { DWCONV_STRIP = 4 };  // pixels taken together
+
+// GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. add_scaled: s + w * x, rounded once.
 #if defined(__aarch64__)
-enum { GEMM_ROWS = 8, GEMM_S8_ROWS = 4, GEMM_LANES = 4 };
+enum { GEMM_ROWS = 8, GEMM_S8_ROWS = 4 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_n_f32(s, w, x); }
 #else
-enum { GEMM_ROWS = 4, GEMM_S8_ROWS = 2, GEMM_LANES = 1 };
+enum { GEMM_ROWS = 4, GEMM_S8_ROWS = 2 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_f32(s, w, vdupq_n_f32(x)); }
 #endif
 

@@ -20,10 +20,9 @@ static inline __attribute__((always_inline)) float32x4_t load_f32(const float *p
 }
 
 // Eight floats at p + `at` bytes, a constant multiple of 16 below 1024.
-static inline __attribute__((always_inline)) float32x4x2_t load_pair_f32(const float *p, const int at) {
-    float32x4x2_t v;
-    __asm__ volatile("ldp %q0, %q1, [%2, %c3]" : "=w"(v.val[0]), "=w"(v.val[1]) : "r"(p), "i"(at) : "memory");
-    return v;
+static inline __attribute__((always_inline)) void load_pair_f32(const float *p, const int at, float32x4_t *low,
+                                                                float32x4_t *high) {
+    __asm__ volatile("ldp %q0, %q1, [%2, %c3]" : "=w"(*low), "=w"(*high) : "r"(p), "i"(at) : "memory");
 }
 
 // s + w * x[lane]
@@ -31,6 +30,13 @@ static inline __attribute__((always_inline)) float32x4_t add_lane_f32(float32x4_
                                                                       const int lane) {
     __asm__ volatile("fmla %0.4s, %1.4s, %2.s[%c3]" : "+w"(s) : "w"(w), "w"(x), "i"(lane));
     return s;
+}
+
+#else
+
+static inline void load_pair_f32(const float *p, const int at, float32x4_t *low, float32x4_t *high) {
+    *low = vld1q_f32(p + at / 4);
+    *high = vld1q_f32(p + at / 4 + 4);
 }
 
 #endif
