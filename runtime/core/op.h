@@ -71,6 +71,11 @@ static inline uint32_t tody_threads(const tody_call *call) {
     return call->parallel->run && call->parallel->threads > 1 ? call->parallel->threads : 1;
 }
 
+// Whether so many equal parts keep all threads busy: no thread waits for more than a fifth of the time.
+static inline bool tody_shares_well(const tody_call *call, uint32_t parts) {
+    return parts % tody_threads(call) == 0 || parts >= 4 * tody_threads(call);
+}
+
 // Run task(context, i, thread) for i < tasks on the threads that were handed in.
 static inline void tody_for(const tody_call *call, uint32_t tasks, tody_task task, void *context) {
     if (tasks > 1 && tody_threads(call) > 1) {

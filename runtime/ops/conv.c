@@ -135,7 +135,7 @@ static void conv_run(const tody_call *call) {
         tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
         return;
     }
-    if (p->groups > 1 && p->groups >= tody_threads(call)) {
+    if (p->groups > 1 && tody_shares_well(call, p->groups)) {
         tody_for(call, p->groups, run_group, &job);
         return;
     }

@@ -13,6 +13,8 @@ enum {
     BLOCK_POINTERS = 1024,         // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
     TASK_PRODUCTS = 200000,        // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,          // so that a slow core does not keep the others waiting
+    LEAST_ROWS = 8,                // fewer rows take as long: the time goes into fetching weights
+    LINE_PRICE = 4,                // of a cache line that another core has written, where one that was only read costs 1
 };
 
 // How a product is cut: blocks of rows, and parts of so many panels.
@@ -85,13 +87,24 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
     for (uint32_t i = 0; i < rows; i++) a[i] = (const uint8_t *)m->data + (first + i) * m->stride_bytes;
 }
 
+// Blocks of rows. The same number for each thread where there is work for all: each then has the same rows of an image in one
+// operator after the other, and its cache holds them. Where all rows fit one block, weights that are much larger than the
+// images are rather dealt out by columns, so that every core reads its own ones only.
+static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, uint32_t threads, uint32_t wanted) {
+    const uint32_t blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth));
+    const uint32_t even = tody_div_up(blocks, threads) * threads;
+    const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth, images = (uint64_t)g->rows * (g->depth + g->cols);
+    if (wanted < threads || even > g->rows / most_rows(k, g->dtype)) return blocks;
+    return blocks == 1 && weights > LINE_PRICE * images ? 1 : even;
+}
+
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
     const uint32_t together = most_panels(k, g->dtype);
-    cut c = {.blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth)), .parts = 1};
-    c.panels = tody_div_up(g->cols, TODY_PANEL);
-    uint64_t work = (uint64_t)g->rows * g->cols * g->taps * g->depth / TASK_PRODUCTS;
-    uint64_t most = (uint64_t)threads * TASKS_PER_THREAD;
-    uint32_t wanted = (uint32_t)(work < most ? work : most);
+    const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth;
+    const uint64_t work = weights * tody_max_u32(g->rows, LEAST_ROWS) / TASK_PRODUCTS;
+    const uint64_t most = threads > 1 ? (uint64_t)threads * TASKS_PER_THREAD : 1;
+    const uint32_t wanted = (uint32_t)(work < most ? work : most);
+    cut c = {.blocks = count_blocks(k, g, threads, wanted), .parts = 1, .panels = tody_div_up(g->cols, TODY_PANEL)};
     if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
     c.part_panels = tody_div_up(tody_div_up(c.panels, c.parts), together) * together;
     c.parts = tody_div_up(c.panels, c.part_panels);

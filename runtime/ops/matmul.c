@@ -11,6 +11,7 @@ typedef struct job {
     const tody_call *call;
     tody_tensor a, b, y;
     uint32_t batches, rows, cols, depth;
+    uint32_t parts;           // tasks of a batch that runs side by side with others
     size_t panels_bytes;      // of one packed matrix
     uint8_t *panels;          // one per thread, or one for all
     const void *packing;      // the matrix that pack_task packs
@@ -57,6 +58,13 @@ static job make_job(const tody_call *call) {
 
 // Enough batches to keep all threads busy run side by side, each with its own panels.
 static bool side_by_side(const job *job) { return job->batches >= tody_threads(job->call); }
+
+// Tasks that share the rows of a batch, as few as keep all threads busy: each packs the panels again.
+static uint32_t parts_of_batch(const job *job) {
+    uint32_t parts = 1;
+    while (!tody_shares_well(job->call, job->batches * parts)) parts++;
+    return job->rows >= parts * TODY_MAX_ROWS ? parts : 1;
+}
 
 // The pointers of all threads, then packed matrices.
 static size_t matmul_scratch(const tody_call *call) {
@@ -144,13 +152,18 @@ static tody_gemm product(const job *job, uint32_t batch, const tody_matrix *rows
     };
 }
 
-static void run_batch(void *context, uint32_t batch, uint32_t thread) {
+static void run_part(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
-    const tody_matrix rows = rows_of(job, batch);
+    const uint32_t batch = task / job->parts, part = task % job->parts;
+    const uint32_t first = tody_share(job->rows, part, job->parts), end = tody_share(job->rows, part + 1, job->parts);
+    tody_matrix rows = rows_of(job, batch);
     const void *b = matrix_of(&job->b, &job->y, batch);
     uint8_t *panels = job->panels + thread * job->panels_bytes;
     for (uint32_t p = 0; p < tody_div_up(job->cols, TODY_PANEL); p++) pack_panel(job, b, p, panels);
-    const tody_gemm gemm = product(job, batch, &rows, panels);
+    tody_gemm gemm = product(job, batch, &rows, panels);
+    gemm.rows = end - first;
+    gemm.c = (uint8_t *)gemm.c + (size_t)first * job->cols * tody_dtype_bytes(job->y.dtype);
+    rows.data = (const uint8_t *)rows.data + first * rows.stride_bytes;
     tody_gemm_here(job->call, &gemm, thread);
 }
 
@@ -161,7 +174,8 @@ static void matmul_run(const tody_call *call) {
         job.scale[n] = *(const float *)tody_in(call, SCALE).data;
     }
     if (side_by_side(&job)) {
-        tody_for(call, job.batches, run_batch, &job);
+        job.parts = parts_of_batch(&job);
+        tody_for(call, job.batches * job.parts, run_part, &job);
         return;
     }
     for (uint32_t batch = 0; batch < job.batches; batch++) {

@@ -9,21 +9,27 @@ enum { TASKS_PER_THREAD = 4 };
 typedef struct ranges {
     tody_range range;
     const void *context;
-    uint32_t count, size;
+    uint32_t count, grain, tasks;
 } ranges;
+
+// Where task i begins.
+static uint32_t begin_of(const ranges *r, uint32_t i) {
+    if (i == r->tasks) return r->count;
+    return (uint32_t)((uint64_t)tody_div_up(r->count, r->grain) * i / r->tasks) * r->grain;
+}
 
 static void run_range(void *context, uint32_t task, uint32_t thread) {
     const ranges *r = context;
-    uint32_t begin = task * r->size;
-    r->range(r->context, begin, r->count - begin < r->size ? r->count : begin + r->size, thread);
+    r->range(r->context, begin_of(r, task), begin_of(r, task + 1), thread);
 }
 
 void tody_for_ranges(const tody_call *call, uint32_t count, uint32_t grain, tody_range range, const void *context) {
-    uint32_t threads = tody_threads(call);
-    uint32_t grains = tody_div_up(tody_div_up(count, grain), threads * TASKS_PER_THREAD);
-    uint32_t size = threads == 1 || grains >= tody_div_up(count, grain) ? count : grains * grain;
-    ranges ranges = {range, context, count, size};
-    tody_for(call, tody_div_up(count, size), run_range, &ranges);
+    const uint32_t threads = tody_threads(call), grains = tody_div_up(count, grain);
+    uint32_t tasks = tody_min_u32(grains, threads * TASKS_PER_THREAD);
+    if (tasks > threads) tasks -= tasks % threads;
+    if (threads == 1) tasks = 1;
+    ranges ranges = {range, context, count, grain, tasks};
+    tody_for(call, tasks, run_range, &ranges);
 }
 
 tody_nest tody_nest_like(const tody_tensor *y) {

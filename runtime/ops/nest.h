@@ -5,13 +5,14 @@
 
 #include "core/op.h"
 
-#define TODY_GRAIN 16384u  // elements of simple work below which another thread costs more than it saves
+#define TODY_GRAIN 2048u  // elements of simple work below which another thread costs more than it saves
 
 // Work on elements [begin, end).
 typedef void (*tody_range)(const void *context, uint32_t begin, uint32_t end, uint32_t thread);
 
-// Cut [0, count) into ranges for the threads. They begin at multiples of `grain`: where that is a multiple of 64 elements, what
-// a kernel does in vectors and what it does one by one does not depend on the number of threads.
+// Cut [0, count) into ranges for the threads, the same share for each, so that what one thread writes it reads in the next
+// operator: lines of another core's cache cost more than the work does. They begin at multiples of `grain`: where that is a
+// multiple of 64 elements, what a kernel does in vectors and what it does one by one does not depend on the number of threads.
 void tody_for_ranges(const tody_call *call, uint32_t count, uint32_t grain, tody_range range, const void *context);
 
 // Up to three operands under one index: element (i0, i1, ..) of operand k lies at sum of i_d * stride[k][d].
