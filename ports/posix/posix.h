@@ -32,6 +32,10 @@ void tody_memory_free(void *memory, size_t bytes);
 // tody_cpu_feature bits of the CPU and kernel that this runs on.
 uint32_t tody_cpu_features(void);
 
+// Multiply-adds per second of one thread in the product of these kernels for float32 or int8 (TODY_F32, TODY_S8), full tiles
+// from the first-level cache: what an operator can be compared with. Takes a few hundredths of a second.
+double tody_peak(const tody_kernels *kernels, tody_dtype dtype);
+
 #ifdef __cplusplus
 }
 #endif

@@ -49,6 +49,15 @@ class Runtime:
     def profile(self) -> list[int]:
         """Run once; nanoseconds of each operator."""
 
+    def peak(self, dtype: str) -> float:
+        """Multiply-adds per second that its kernels reach at most, on all its threads: full tiles from the first-level cache.
+
+        Measured anew by each call, in a few hundredths of a second.
+
+        Args:
+            dtype: "int8"; anything else is float32.
+        """
+
     def step(self, index: int) -> None:
         """Run operator `index` alone; those before it must have run."""
 

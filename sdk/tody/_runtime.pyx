@@ -19,7 +19,7 @@ cdef extern from "tody.h" nogil:
         TODY_OK, TODY_ERR_TRUNCATED, TODY_ERR_VERSION, TODY_ERR_CHECKSUM, TODY_ERR_TENSOR, TODY_ERR_OP
         TODY_ERR_OP_RECORD, TODY_ERR_SHAPE, TODY_ERR_PARAM, TODY_ERR_DTYPE
     ctypedef enum tody_dtype:
-        TODY_F32
+        TODY_F32, TODY_S8
     ctypedef struct tody_tensor:
         void *data
         const uint32_t *shape
@@ -76,6 +76,7 @@ cdef extern from "posix.h" nogil:
     void tody_memory_free(void *memory, size_t bytes)
     tody_parallel tody_pool_parallel(tody_pool *pool)
     uint32_t tody_cpu_features()
+    double tody_peak(const tody_kernels *kernels, tody_dtype dtype)
 
 
 __version__ = TODY_VERSION.decode()
@@ -271,6 +272,14 @@ cdef class Runtime:
         finally:
             self.busy = False
         return times
+
+    def peak(self, dtype):
+        """Multiply-adds per second that its kernels reach at most in float32 or int8, on all its threads."""
+        cdef tody_dtype which = TODY_S8 if dtype == "int8" else TODY_F32
+        cdef double products
+        with nogil:
+            products = tody_peak(&self.shared.kernels, which)
+        return products * self.threads
 
     def step(self, uint32_t index):
         """Run operator `index` alone; all before it must have run."""

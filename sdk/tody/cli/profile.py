@@ -38,10 +38,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
     cells = []
     for r in rows:
         speed = "" if r.gmacs_per_s is None else f"{r.gmacs_per_s:.1f}"
-        cells.append((r.index, r.op, r.detail, "x".join(map(str, r.shape)), f"{r.ms:.3f}", f"{100 * r.share:.1f}%", speed))
-    for line in table(("#", "OPERATOR", "", "OUTPUT", "MS", "SHARE", "GMAC/S"), cells):
+        peak = "" if r.peak_share is None else f"{100 * r.peak_share:.0f}%"
+        shape, moved = "x".join(map(str, r.shape)), f"{r.bytes / 2**10:.0f}"
+        cells.append((r.index, r.op, r.detail, shape, f"{r.ms:.3f}", f"{100 * r.share:.1f}%", speed, peak, moved))
+    for line in table(("#", "OPERATOR", "", "OUTPUT", "MS", "SHARE", "GMAC/S", "OF PEAK", "KIB"), cells):
         out.line(line)
-    out.line(f"{total:.3f} ms in all, median of {args.runs} runs")
+    out.line(f"{total:.3f} ms in all, median of {args.runs} runs; the peak is what {model.runtime.kernels} products reach here")
     facts = {"model": model.name, "kernels": model.runtime.kernels, "threads": model.runtime.threads, "runs": args.runs}
     out.data({**facts, "total_ms": total, "operators": [r.as_dict() for r in rows]})
     return 0

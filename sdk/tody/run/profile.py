@@ -23,7 +23,11 @@ _WARM_UP = 3
 class Row:
     """One operator, or a chain that runs by strips, whose `detail` names its operators.
 
-    `share` is of the sum of all rows; `macs` are multiply-adds, None where the notion makes no sense.
+    Attributes:
+        share: of the sum of all rows.
+        macs: multiply-adds, None where the notion makes no sense.
+        bytes: of inputs, weights and outputs, each counted once, but not of what lies in a chain.
+        peak_share: multiply-adds per second, as a share of what the kernels reach at most on these threads (Runtime.peak).
     """
 
     index: int
@@ -33,6 +37,8 @@ class Row:
     ms: float
     share: float
     macs: int | None
+    bytes: int
+    peak_share: float | None
 
     @property
     def gmacs_per_s(self) -> float | None:
@@ -54,14 +60,18 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
         runtime.run()
     ms = np.median([runtime.profile() for _ in range(runs)], axis=0) / 1e6
     total = float(ms.sum()) or 1.0
+    peak = {dtype: runtime.peak(dtype) for dtype in ("float32", "int8")}
     rows, i = [], 0
     while i < len(file.records):
         record = file.records[i]
         chain = file.records[i + 1 : i + 1 + record.attrs["count"]] if record.op == "strips" else []
         works = [work for r in chain or [record] if (work := _macs_of(r, file)) is not None]
         text = " + ".join(f"{r.op} {detail(r)}".strip() for r in chain) or detail(record)
-        shape = file.tensors[record.outputs[0] or 0].shape
-        rows.append(Row(i, record.op, text, shape, float(ms[i]), float(ms[i]) / total, sum(works) if works else None))
+        output, work = file.tensors[record.outputs[0] or 0], sum(works) if works else None
+        best = peak["int8" if output.dtype == "int8" else "float32"]
+        reached = work / float(ms[i]) * 1e3 / best if work and ms[i] else None
+        times = float(ms[i]), float(ms[i]) / total
+        rows.append(Row(i, record.op, text, output.shape, *times, work, _bytes_of([record, *chain], file), reached))
         i += 1 + len(chain)
     return rows
 
@@ -69,6 +79,11 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
 def _macs_of(record: format.Record, file: format.File) -> int | None:
     shapes = [() if t is None else file.tensors[t].shape for t in (*record.inputs, record.outputs[0])]
     return macs(record.op, shapes[:-1], shapes[-1])
+
+
+def _bytes_of(records: Sequence[format.Record], file: format.File) -> int:
+    used = {t for r in records for t in (*r.inputs, *r.outputs) if t is not None}
+    return sum(file.tensors[t].bytes for t in used if file.tensors[t].place != "strips")
 
 
 def detail(record: format.Record) -> str:

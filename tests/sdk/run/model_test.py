@@ -264,8 +264,16 @@ def test_profile_counts_and_times() -> None:
     assert (row.op, row.shape, row.macs) == ("matmul", (512, 512), 512**3)
     assert row.ms > 0 and row.share == pytest.approx(1) and row.gmacs_per_s
     assert row.gmacs_per_s == pytest.approx(row.macs / row.ms / 1e6)
+    assert row.bytes == 3 * 512 * 512 * 4
+    assert row.peak_share and row.peak_share > 0
     with pytest.raises(UsageError):
         model.profile(runs=0)
+
+
+@pytest.mark.parametrize("kernels", kernel_sets())
+def test_peak_of_every_set(kernels: str) -> None:
+    runtime = tody.load(format.write(slow_file()), threads=2, kernels=kernels).runtime
+    assert runtime.peak("float32") > 0 and runtime.peak("int8") > 0
 
 
 @pytest.mark.parametrize(
