@@ -54,8 +54,8 @@ inplace:  ## build the compiled modules into sdk/tody/, to work with PYTHONPATH=
 	@cmake --build $(BUILD) -j $(JOBS) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@for module in $(BUILD)/_*.so; do cmp -s $$module sdk/tody/$${module##*/} || { cp $$module sdk/tody/.$${module##*/} && mv sdk/tody/.$${module##*/} sdk/tody/$${module##*/}; }; done
 
-bench:  ## measure MODEL=x.tody, AGAINST=onnxruntime,ncnn,.. reading SOURCE=x.onnx
-	@$(PYTHON) -m tody bench $(MODEL) $(if $(AGAINST),--against $(AGAINST) --source $(SOURCE))
+bench:  ## measure MODELS="a.onnx b.onnx .." beside the runtimes that are installed, or AGAINST=onnxruntime,ncnn,..
+	@$(PYTHON) tests/bench/speed.py $(MODELS) $(if $(AGAINST),--against $(AGAINST)) $(if $(THREADS),--threads $(THREADS)) $(if $(JSON),--json $(JSON))
 
 fuzz:  ## a million (or N) mutated files through the sanitizers
 	@PYTHON=$(PYTHON) sh tests/fuzz/run.sh $(N)
