@@ -103,6 +103,30 @@ typedef struct tody_pool_f32 {
     size_t c_stride;
 } tody_pool_f32;
 
+// For k < channels: sum[k] = sum over r < rows of x[r * stride + k] - mean[k], one after the other; square[k] of the squares of
+// these. At most some hundred rows: the sums are in float32.
+typedef struct tody_columns_f32 {
+    uint32_t rows, channels;
+    const float *x;
+    size_t stride;
+    const float *mean;  // or NULL: 0
+    float *sum, *square;
+} tody_columns_f32;
+
+// For r < rows, k < channels:
+// y[r * stride + k] = clamp((x[r * stride + k] - mean[k * step]) * factor[k * step] * scale[k] + bias[k], lo, hi)
+typedef struct tody_norm_f32 {
+    uint32_t rows, channels;
+    const float *x;
+    float *y;  // may be x
+    size_t stride;
+    const float *mean, *factor;
+    size_t step;         // 0 or 1
+    const float *scale;  // or NULL: 1
+    const float *bias;   // or NULL: 0
+    float lo, hi;
+} tody_norm_f32;
+
 // int8, to the bit: docs/format.md. Every set gives the same bytes: sums of integers are modulo 2^32, each float32 operation is
 // rounded by itself and nothing is contracted. Multipliers lie in [2^-126, 2^64), so that no infinity and no NaN comes up.
 
@@ -252,7 +276,7 @@ typedef struct tody_kernels {
     // z may be x or y.
     void (*binary_f32)(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                        float lo, float hi);
-    // Softmax of one row; y may be x.
+    // Softmax of one row, 0 for what is more than 80 below the largest; y may be x.
     void (*softmax_f32)(const float *x, float *y, size_t count);
     // y[i] = a[0][i] * w[0] + a[1][i] * w[1] + .. + a[taps - 1][i] * w[taps - 1]: resize, weighted sums.
     void (*blend_f32)(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
@@ -260,6 +284,8 @@ typedef struct tody_kernels {
     void (*transpose_b32)(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
     // Sum of (x[i] - mean), and of its square, for one row: norms. sums[0] and sums[1].
     void (*moments_f32)(const float *x, size_t count, float mean, float sums[2]);
+    void (*column_moments_f32)(const tody_columns_f32 *args);
+    void (*norm_f32)(const tody_norm_f32 *args);
 
     uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these five belong together
     uint32_t gemm_s8_bytes;                 // of a packed value, if pack_s8 is not NULL

@@ -30,6 +30,8 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
     if (set->blend_f32) k->blend_f32 = set->blend_f32;
     if (set->transpose_b32) k->transpose_b32 = set->transpose_b32;
     if (set->moments_f32) k->moments_f32 = set->moments_f32;
+    if (set->column_moments_f32) k->column_moments_f32 = set->column_moments_f32;
+    if (set->norm_f32) k->norm_f32 = set->norm_f32;
     if (set->gemm_s8) {
         k->gemm_s8 = set->gemm_s8;
         k->gemm_s8_rows = set->gemm_s8_rows;

@@ -35,7 +35,7 @@ static tody_status layer_norm_check(const tody_call *call) {
 
 static void normalise(const job *j, const float *x, float *y) {
     const tody_kernels *k = j->kernels;
-    const float n = (float)j->length, infinity = __builtin_inff();
+    const float n = (float)j->length;
     float sums[2], mean = 0.0f;
     if (!j->rms) {
         k->moments_f32(x, j->length, 0.0f, sums);
@@ -44,10 +44,16 @@ static void normalise(const job *j, const float *x, float *y) {
     k->moments_f32(x, j->length, mean, sums);
     const float rest = j->rms ? 0.0f : sums[0] / n;  // what rounding the mean left over
     const float inverse = 1.0f / __builtin_sqrtf(sums[1] / n - rest * rest + j->epsilon);
-    k->binary_f32(TODY_FN2_SUB, x, 1, &mean, 0, y, j->length, -infinity, infinity);
-    k->binary_f32(TODY_FN2_MUL, y, 1, &inverse, 0, y, j->length, -infinity, infinity);
-    if (j->scale) k->binary_f32(TODY_FN2_MUL, y, 1, j->scale, 1, y, j->length, -infinity, infinity);
-    if (j->bias) k->binary_f32(TODY_FN2_ADD, y, 1, j->bias, 1, y, j->length, -infinity, infinity);
+    k->norm_f32(&(tody_norm_f32){.rows = 1,
+                                 .channels = j->length,
+                                 .x = x,
+                                 .y = y,
+                                 .mean = &mean,
+                                 .factor = &inverse,
+                                 .scale = j->scale,
+                                 .bias = j->bias,
+                                 .lo = -__builtin_inff(),
+                                 .hi = __builtin_inff()});
 }
 
 static void run_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "core/format.h"
 
-enum { MAX_COUNT = 600, ULPS = 4 };
+enum { MAX_COUNT = 600, MAX_CHANNELS = 150, ULPS = 4 };
 
 // Lengths around the widths of vectors are as frequent as long ones.
 static uint32_t random_count(dice *r) { return 1 + random_below(r, random_below(r, 2) ? 40 : MAX_COUNT); }
@@ -86,7 +86,7 @@ static bool check_softmax(const tody_kernels *set, uint64_t seed) {
     if (in_place) memcpy(o.got, x, count * sizeof *x);
     tody_kernels_portable.softmax_f32(x, o.want, count);
     set->softmax_f32(in_place ? o.got : x, o.got, count);
-    for (uint32_t i = 0; i < count; i++) bounds[i] = ROUNDING * (16.0 + 2.0 * sqrt(count)) * (double)o.want[i] + 1e-38;
+    for (uint32_t i = 0; i < count; i++) bounds[i] = ROUNDING * (16.0 + 2.0 * sqrt(count)) * (double)o.want[i] + 2e-35;
     return output_same(&o, bounds);
 }
 
@@ -120,6 +120,57 @@ static bool check_moments(const tody_kernels *set, uint64_t seed) {
     tody_kernels_portable.moments_f32(x, count, mean, o.want);
     set->moments_f32(x, count, mean, o.got);
     return output_same(&o, bounds);
+}
+
+// Columns of `rows` rows, of which `gap` values in each are not there.
+static bool check_columns(const tody_kernels *set, uint64_t seed) {
+    static double bounds[2 * MAX_CHANNELS];
+    dice r = random_from(seed);
+    const uint32_t channels = 1 + random_below(&r, MAX_CHANNELS), gap = random_below(&r, 20);
+    tody_columns_f32 c = {.rows = 1 + random_below(&r, 100), .channels = channels, .stride = channels + gap};
+    describe("rows %u channels %u gap %u", c.rows, channels, gap);
+    c.x = memory_floats(&r, (c.rows - 1) * c.stride + channels);
+    if (random_below(&r, 2)) c.mean = memory_floats(&r, channels);
+    for (uint32_t k = 0; k < channels; k++) {
+        bounds[k] = bounds[channels + k] = 0;
+        for (size_t i = 0; i < c.rows; i++) {
+            const double d = (double)c.x[i * c.stride + k] - (c.mean ? (double)c.mean[k] : 0.0);
+            bounds[k] += ROUNDING * 20.0 * fabs(d);
+            bounds[channels + k] += ROUNDING * 20.0 * d * d;
+        }
+    }
+    const output o = output_take(&r, 2, channels, channels);
+    c.sum = o.want;
+    c.square = o.want + channels;
+    tody_kernels_portable.column_moments_f32(&c);
+    c.sum = o.got;
+    c.square = o.got + channels;
+    set->column_moments_f32(&c);
+    return output_same(&o, bounds);
+}
+
+// Equal bits: each result is by itself.
+static bool check_norm(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    const uint32_t channels = 1 + random_below(&r, MAX_CHANNELS), gap = random_below(&r, 20);
+    tody_norm_f32 n = {.rows = 1 + random_below(&r, 8), .channels = channels, .stride = channels + gap, .lo = -INFINITY};
+    n.step = random_below(&r, 2);
+    n.hi = random_below(&r, 2) ? INFINITY : 0.5f;
+    const bool in_place = random_below(&r, 2);
+    describe("rows %u channels %u gap %u step %zu %s", n.rows, channels, gap, n.step, in_place ? "in place" : "");
+    n.x = memory_floats(&r, (n.rows - 1) * n.stride + channels);
+    n.mean = memory_floats(&r, n.step ? channels : 1);
+    n.factor = memory_floats(&r, n.step ? channels : 1);
+    if (random_below(&r, 2)) n.scale = memory_floats(&r, channels);
+    if (random_below(&r, 2)) n.bias = memory_floats(&r, channels);
+    const output o = output_take(&r, n.rows, channels, n.stride);
+    n.y = o.want;
+    if (in_place) n.x = o.want;
+    tody_kernels_portable.norm_f32(&n);
+    n.y = o.got;
+    if (in_place) n.x = o.got;
+    set->norm_f32(&n);
+    return output_same(&o, NULL);
 }
 
 // The fixed shapes of the benchmark: rows of COUNT values.
@@ -168,6 +219,29 @@ static void run_moments(void *context) {
     t->kernels->moments_f32(t->x, COUNT, 0.1f, t->z);
 }
 
+// SIDE rows of SIDE channels.
+static void run_columns(void *context) {
+    const timed *t = context;
+    const tody_columns_f32 c = {
+        .rows = SIDE, .channels = SIDE, .x = t->x, .stride = SIDE, .mean = t->y, .sum = t->z, .square = t->z + SIDE};
+    t->kernels->column_moments_f32(&c);
+}
+
+static void run_norm(void *context) {
+    const timed *t = context;
+    const tody_norm_f32 n = {.rows = SIDE,
+                             .channels = SIDE,
+                             .x = t->x,
+                             .y = t->z,
+                             .stride = SIDE,
+                             .mean = t->y,
+                             .factor = t->y + SIDE,
+                             .step = 1,
+                             .lo = 0.0f,
+                             .hi = INFINITY};
+    t->kernels->norm_f32(&n);
+}
+
 static double nanoseconds(void (*run)(void *context), timed *t) { return time_of(run, t) * 1e9 / COUNT; }
 
 static void bench_unary(const tody_kernels *kernels) {
@@ -201,6 +275,8 @@ static void bench_row(const tody_kernels *kernels, void (*run)(void *context)) {
 static void bench_softmax(const tody_kernels *kernels) { bench_row(kernels, run_softmax); }
 static void bench_transpose(const tody_kernels *kernels) { bench_row(kernels, run_transpose); }
 static void bench_moments(const tody_kernels *kernels) { bench_row(kernels, run_moments); }
+static void bench_columns(const tody_kernels *kernels) { bench_row(kernels, run_columns); }
+static void bench_norm(const tody_kernels *kernels) { bench_row(kernels, run_norm); }
 
 const slot pointwise_slots[] = {
     {"unary_f32", offsetof(tody_kernels, unary_f32), check_unary, bench_unary},
@@ -208,5 +284,7 @@ const slot pointwise_slots[] = {
     {"softmax_f32", offsetof(tody_kernels, softmax_f32), check_softmax, bench_softmax},
     {"transpose_b32", offsetof(tody_kernels, transpose_b32), check_transpose, bench_transpose},
     {"moments_f32", offsetof(tody_kernels, moments_f32), check_moments, bench_moments},
+    {"column_moments_f32", offsetof(tody_kernels, column_moments_f32), check_columns, bench_columns},
+    {"norm_f32", offsetof(tody_kernels, norm_f32), check_norm, bench_norm},
     {NULL, 0, NULL, NULL},
 };

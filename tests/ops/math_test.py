@@ -102,6 +102,19 @@ def test_error_in_units_in_the_last_place(name: str, kernels: str) -> None:
 
 
 @pytest.mark.parametrize("kernels", kernel_sets())
+@pytest.mark.parametrize(("name", "bound"), [("gelu", 2.5e-7), ("gelu_tanh", 2e-7), ("silu", 2e-7), ("hard_swish", 1.2e-7)])
+def test_error_of_gates_beside_their_input(name: str, bound: float, kernels: str) -> None:
+    """x times a gate within [0, 1]: the gate is as exact as float32 near 1, and it shuts and opens wholly."""
+    x = grid()
+    x = x[abs(x) < 1e30]
+    exact = oracle.UNARY[name](x.astype(np.float64), 1.0, 0.0)
+    got = evaluate("unary", {"function": (name, 1.0, 0.0)}, [x], kernels)
+    assert np.all(abs(got - exact) <= bound * abs(x) + 1e-45)
+    far = abs(x) > 110
+    np.testing.assert_array_equal(got[far], np.maximum(x[far], 0))
+
+
+@pytest.mark.parametrize("kernels", kernel_sets())
 def test_pow(kernels: str) -> None:
     rng = np.random.default_rng(5)
     special = np.array(

@@ -64,8 +64,8 @@ static void check_pick(void) {
         const tody_kernels k = tody_kernels_pick(~0u, (*set)->name);
         expect(strcmp(k.name, (*set)->name) == 0, "a set can be asked for by name");
         expect(k.gemm_f32 && k.dwconv_f32 && k.max_pool_f32 && k.sum_pool_f32 && k.unary_f32 && k.binary_f32 && k.softmax_f32 &&
-                   k.blend_f32 && k.transpose_b32 && k.moments_f32 && k.winograd_weights_f32 && k.winograd_in_f32 &&
-                   k.winograd_out_f32,
+                   k.blend_f32 && k.transpose_b32 && k.moments_f32 && k.column_moments_f32 && k.norm_f32 &&
+                   k.winograd_weights_f32 && k.winograd_in_f32 && k.winograd_out_f32,
                "a picked set has every slot");
         expect(k.gemm_s8 && k.dwconv_s8 && k.binary_s8 && k.lut_s8 && k.sum_s8 && k.max_s8, "and every slot of int8");
         expect(k.gemm_f32_rows >= 3 && k.gemm_f32_rows <= TODY_MAX_ROWS, "tile of a sane size");

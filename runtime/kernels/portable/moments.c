@@ -20,10 +20,12 @@ static void block(const float *x, size_t count, float mean, double sums[2]) {
         first[j] += d;
         second[j] += d * d;
     }
-    for (uint32_t j = 0; j < LANES; j++) {
-        sums[0] += (double)first[j];
-        sums[1] += (double)second[j];
+    for (uint32_t half = LANES / 2; half > 0; half /= 2) {
+        for (uint32_t j = 0; j < half; j++) first[j] += first[j + half];
+        for (uint32_t j = 0; j < half; j++) second[j] += second[j + half];
     }
+    sums[0] += (double)first[0];
+    sums[1] += (double)second[0];
 }
 
 void tody_portable_moments_f32(const float *x, size_t count, float mean, float sums[2]) {

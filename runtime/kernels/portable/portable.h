@@ -19,6 +19,8 @@ void tody_portable_softmax_f32(const float *x, float *y, size_t count);
 void tody_portable_blend_f32(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
 void tody_portable_transpose_b32(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
 void tody_portable_moments_f32(const float *x, size_t count, float mean, float sums[2]);
+void tody_portable_column_moments_f32(const tody_columns_f32 *args);
+void tody_portable_norm_f32(const tody_norm_f32 *args);
 void tody_portable_gemm_s8(const tody_gemm_s8 *args);
 void tody_portable_dwconv_s8(const tody_dwconv_s8 *args);
 void tody_portable_binary_s8(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);

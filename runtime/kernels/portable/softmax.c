@@ -18,22 +18,24 @@ static float greatest(const float *x, size_t count) {
     return m;
 }
 
-// y = exp(x - shift); returns the sum, each lane on its own and then together
+// y = exp(x - shift); returns the sum, each lane on its own, then those 8 apart, 4, 2 and 1
 static float exponentials(const float *x, float shift, float *y, size_t count) {
-    float lanes[LANES] = {0}, t[LANES], sum = 0.0f;
+    float lanes[LANES] = {0}, t[LANES];
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) t[j] = exp_f32(x[i + j] - shift);
+        for (uint32_t j = 0; j < LANES; j++) t[j] = exp_share(x[i + j] - shift);
         for (uint32_t j = 0; j < LANES; j++) lanes[j] += t[j];
         memcpy(y + i, t, sizeof t);
     }
     for (uint32_t j = 0; i < count; i++, j++) {
-        t[j] = exp_f32(x[i] - shift);
+        t[j] = exp_share(x[i] - shift);
         lanes[j] += t[j];
         y[i] = t[j];
     }
-    for (uint32_t j = 0; j < LANES; j++) sum += lanes[j];
-    return sum;
+    for (uint32_t half = LANES / 2; half > 0; half /= 2) {
+        for (uint32_t j = 0; j < half; j++) lanes[j] += lanes[j + half];
+    }
+    return lanes[0];
 }
 
 void tody_portable_softmax_f32(const float *x, float *y, size_t count) {

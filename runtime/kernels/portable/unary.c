@@ -16,7 +16,7 @@ static inline float celu(float x, float a) { return x > 0.0f ? x : a * expm1_f32
 static inline float hard_sigmoid(float x, float a, float b) { return hold(a * x + b, 0.0f, 1.0f); }
 static inline float hard_swish(float x) { return x * hold(x * 0.166666667f + 0.5f, 0.0f, 1.0f); }
 static inline float silu(float x, float a) { return x * sigmoid_f32(a * x); }
-static inline float gelu(float x) { return 0.5f * x * (1.0f + erf_f32(x * 0.707106781f)); }
+static inline float gelu(float x) { return x * (0.5f + normal_f32(x)); }
 
 // x (1 + tanh(u)) / 2 is x sigmoid(2u)
 static inline float gelu_tanh(float x) { return x * sigmoid_f32(1.59576912f * (x + 0.044715f * x * x * x)); }

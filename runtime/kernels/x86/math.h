@@ -9,32 +9,37 @@
 // p * x + q, rounded twice
 static inline vector step(vector p, vector x, float q) { return add(mul(p, x), all(q)); }
 
-static inline vector exp_less_1(vector x, integers *n) {
-    const vector t = add(mul(x, all(1.44269504f)), all(12582912.0f));
-    const vector k = sub(t, all(12582912.0f));
-    *n = integer_of(t);
-    const vector r = sub(sub(x, mul(k, all(LN2_HI))), mul(k, all(LN2_LO)));
+// exp(x) = 2^n (1 + p); *t is 1.5 * 2^23 + n
+static inline vector exp_less_1(vector x, vector *t) {
+    *t = add(mul(x, all(1.44269504f)), all(12582912.0f));
+    const vector k = sub(*t, all(12582912.0f));
+    const vector r = sub(less_product(k, all(LN2_HI), x), mul(k, all(LN2_LO)));  // n * LN2_HI is exact, fused or not
     vector q = step(all(0.000199145943f), r, 0.0013941311f);
     q = step(step(step(step(q, r, 0.0083332723f), r, 0.0416663513f), r, 0.166666672f), r, 0.5f);
     return add(mul(mul(r, r), q), r);
 }
 
 static inline vector exp_of(vector x) {
-    integers n;
-    const vector p = add(exp_less_1(clamp(x, all(-105.0f), all(90.0f)), &n), all(1.0f));
-    const integers half = half_of(n);
-    return mul(mul(p, scale_of(half)), scale_of(difference(n, half)));
+    vector t;
+    const vector p = add(exp_less_1(clamp(x, all(-105.0f), all(90.0f)), &t), all(1.0f));
+    return scaled(p, t);
+}
+
+// Of x within [-87, 88], or NaN
+static inline vector exp_near(vector x) {
+    vector t;
+    const vector p = add(exp_less_1(x, &t), all(1.0f));
+    return mul(p, scale_of(t));
 }
 
 static inline vector expm1_of(vector x) {
-    integers n;
-    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &n);
-    const vector scale = scale_of(n);
+    vector t;
+    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t), scale = scale_of(t);
     return add(mul(scale, p), sub(scale, all(1.0f)));
 }
 
 static inline vector sigmoid_of(vector x) {
-    const vector e = exp_of(negative(magnitude(x)));
+    const vector e = exp_of(below_zero(x));
     return divide(choose(below(x, all(0.0f)), e, all(1.0f)), add(all(1.0f), e));
 }
 
@@ -43,15 +48,14 @@ static inline vector tanh_of(vector x) {
     return signed_as(divide(negative(e), add(all(2.0f), e)), x);
 }
 
-static inline vector erf_of(vector x) {
-    const vector a = magnitude(x), z = mul(x, x), t = choose(below(a, all(4.0f)), a, all(4.0f));
-    vector p = step(step(step(all(8.6754284e-05f), z, -0.000821111316f), z, 0.00520674838f), z, -0.0268615857f);
-    p = step(step(step(p, z, 0.11283733f), z, -0.376126349f), z, 1.12837923f);
-    vector q = step(step(all(-2.04513562e-05f), t, 0.000427082938f), t, -0.00413564499f);
-    q = step(step(q, t, 0.0250271428f), t, -0.108139031f);
-    q = step(step(step(q, t, -0.633473456f), t, -1.12945318f), t, 0.000162024677f);
-    const vector large = signed_as(sub(all(1.0f), exp_of(q)), x);
-    return choose(below(a, all(0.875f)), mul(x, p), choose(is_nan(x), x, large));
+// The part of the normal distribution between 0 and x
+static inline vector normal_of(vector x) {
+    const vector t = clamp(x, all(-NORMAL_END), all(NORMAL_END)), z = mul(t, t);
+    vector p = step(step(all(2.405029e-08f), z, 6.3788916e-06f), z, 0.00016032475f);
+    p = step(step(step(p, z, 0.0046279323f), z, 0.032934934f), z, 0.39894226f);
+    vector q = step(step(all(1.2371556e-06f), z, 7.1348666e-05f), z, 0.0018365165f);
+    q = step(step(step(q, z, 0.028138315f), z, 0.24922188f), z, 1.0f);
+    return divide(mul(t, p), q);
 }
 
 #endif

@@ -42,7 +42,7 @@ INLINE vector silu(vector x, vector a, vector b) {
 
 INLINE vector gelu(vector x, vector a, vector b) {
     (void)a, (void)b;
-    return mul(mul(all(0.5f), x), add(all(1.0f), erf_of(mul(x, all(0.707106781f)))));
+    return mul(x, add(all(0.5f), normal_of(x)));
 }
 
 INLINE vector gelu_tanh(vector x, vector a, vector b) {
@@ -53,7 +53,7 @@ INLINE vector gelu_tanh(vector x, vector a, vector b) {
 
 INLINE vector mish(vector x, vector a, vector b) {
     (void)a, (void)b;
-    const vector e = exp_of(negative(magnitude(x))), two = all(2.0f);
+    const vector e = exp_of(below_zero(x)), two = all(2.0f);
     const truth minus = below(x, all(0.0f));
     const vector numerator = choose(minus, mul(e, add(e, two)), add(all(1.0f), mul(two, e)));
     const vector rest = choose(minus, two, mul(mul(two, e), e));

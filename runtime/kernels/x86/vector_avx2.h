@@ -32,30 +32,47 @@ static inline vector sub(vector x, vector y) { return _mm256_sub_ps(x, y); }
 static inline vector divide(vector x, vector y) { return _mm256_div_ps(x, y); }
 static inline vector root(vector x) { return _mm256_sqrt_ps(x); }
 static inline vector add_product(vector x, vector y, vector sum) { return _mm256_fmadd_ps(x, y, sum); }
+static inline vector less_product(vector x, vector y, vector sum) { return _mm256_fnmadd_ps(x, y, sum); }
 static inline vector larger(vector x, vector y) { return _mm256_max_ps(x, y); }  // y if one is NaN
 
+static inline truth truth_of(mask m) { return _mm256_castsi256_ps(m); }
 static inline truth below(vector x, vector y) { return _mm256_cmp_ps(x, y, _CMP_LT_OQ); }
 static inline truth is_nan(vector x) { return _mm256_cmp_ps(x, x, _CMP_UNORD_Q); }
 static inline truth either(truth p, truth q) { return _mm256_or_ps(p, q); }
 static inline vector choose(truth condition, vector yes, vector no) { return _mm256_blendv_ps(no, yes, condition); }
 
 static inline vector negative(vector x) { return _mm256_xor_ps(x, all(-0.0f)); }
+static inline vector below_zero(vector x) { return _mm256_or_ps(x, all(-0.0f)); }  // -|x|
 static inline vector magnitude(vector x) { return _mm256_andnot_ps(all(-0.0f), x); }
 static inline vector signed_as(vector x, vector sign) { return _mm256_or_ps(x, _mm256_and_ps(all(-0.0f), sign)); }
 
-// n of 1.5 * 2^23 + n
-static inline integers integer_of(vector t) {
-    return _mm256_sub_epi32(_mm256_and_si256(_mm256_castps_si256(t), _mm256_set1_epi32(0x7FFFFF)), _mm256_set1_epi32(0x400000));
+static inline vector bits_as_vector(__m256i bits) { return _mm256_castsi256_ps(bits); }
+
+// 2^n, of t = 1.5 * 2^23 + n: whose lowest bits, shifted, are those of the exponent.
+static inline vector scale_of(vector t) {
+    return bits_as_vector(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3F800000)));
 }
 
-static inline vector scale_of(integers n) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+// p * 2^n for |n| < 254, of t = 1.5 * 2^23 + n. Two factors, so that neither a large result nor a subnormal one is lost.
+static inline vector scaled(vector p, vector t) {
+    const __m256i one = _mm256_set1_epi32(0x3F800000), n = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    const __m256i half = _mm256_and_si256(_mm256_srai_epi32(n, 1), _mm256_set1_epi32((int)0xFF800000));
+    const vector first = bits_as_vector(_mm256_add_epi32(half, one));
+    return _mm256_mul_ps(_mm256_mul_ps(p, first), bits_as_vector(_mm256_add_epi32(_mm256_sub_epi32(n, half), one)));
 }
 
-// n / 2, towards zero
-static inline integers half_of(integers n) { return _mm256_srai_epi32(_mm256_add_epi32(n, _mm256_srli_epi32(n, 31)), 1); }
+// Of the sums or the largest of elements 4 apart, then 2, then 1.
+static inline float sum_across(vector v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
 
-static inline integers difference(integers n, integers m) { return _mm256_sub_epi32(n, m); }
+static inline float largest_across(vector v) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
 
 // min(max(x, lo), hi); NaN stays NaN, because these instructions return their second operand then.
 static inline vector clamp(vector x, vector lo, vector hi) { return _mm256_min_ps(hi, _mm256_max_ps(lo, x)); }

@@ -29,30 +29,40 @@ static inline vector sub(vector x, vector y) { return _mm512_sub_ps(x, y); }
 static inline vector divide(vector x, vector y) { return _mm512_div_ps(x, y); }
 static inline vector root(vector x) { return _mm512_sqrt_ps(x); }
 static inline vector add_product(vector x, vector y, vector sum) { return _mm512_fmadd_ps(x, y, sum); }
+static inline vector less_product(vector x, vector y, vector sum) { return _mm512_fnmadd_ps(x, y, sum); }
 static inline vector larger(vector x, vector y) { return _mm512_max_ps(x, y); }  // y if one is NaN
 
+static inline truth truth_of(mask m) { return m; }
 static inline truth below(vector x, vector y) { return _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
 static inline truth is_nan(vector x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
 static inline truth either(truth p, truth q) { return (truth)(p | q); }
 static inline vector choose(truth condition, vector yes, vector no) { return _mm512_mask_blend_ps(condition, no, yes); }
 
 static inline vector negative(vector x) { return _mm512_xor_ps(x, all(-0.0f)); }
+static inline vector below_zero(vector x) { return _mm512_or_ps(x, all(-0.0f)); }  // -|x|
 static inline vector magnitude(vector x) { return _mm512_andnot_ps(all(-0.0f), x); }
 static inline vector signed_as(vector x, vector sign) { return _mm512_or_ps(x, _mm512_and_ps(all(-0.0f), sign)); }
 
-// n of 1.5 * 2^23 + n
-static inline integers integer_of(vector t) {
-    return _mm512_sub_epi32(_mm512_and_si512(_mm512_castps_si512(t), _mm512_set1_epi32(0x7FFFFF)), _mm512_set1_epi32(0x400000));
+// 2^n, of t = 1.5 * 2^23 + n.
+static inline vector scale_of(vector t) { return _mm512_scalef_ps(all(1.0f), sub(t, all(12582912.0f))); }
+
+// p * 2^n, of t = 1.5 * 2^23 + n.
+static inline vector scaled(vector p, vector t) { return _mm512_scalef_ps(p, sub(t, all(12582912.0f))); }
+
+// Of the sums or the largest of elements 8 apart, then 4, 2 and 1.
+static inline float sum_across(vector v) {
+    const __m256 y = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
 
-static inline vector scale_of(integers n) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
+static inline float largest_across(vector v) {
+    const __m256 y = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-
-// n / 2, towards zero
-static inline integers half_of(integers n) { return _mm512_srai_epi32(_mm512_add_epi32(n, _mm512_srli_epi32(n, 31)), 1); }
-
-static inline integers difference(integers n, integers m) { return _mm512_sub_epi32(n, m); }
 
 // min(max(x, lo), hi); NaN stays NaN, because these instructions return their second operand then.
 static inline vector clamp(vector x, vector lo, vector hi) { return _mm512_min_ps(hi, _mm512_max_ps(lo, x)); }

@@ -20,6 +20,8 @@ const tody_kernels tody_kernels_avx2 = {
     .softmax_f32 = tody_softmax_f32_avx2,
     .blend_f32 = tody_blend_f32_avx2,
     .moments_f32 = tody_moments_f32_avx2,
+    .column_moments_f32 = tody_column_moments_f32_avx2,
+    .norm_f32 = tody_norm_f32_avx2,
     .gemm_s8_rows = 6,
     .gemm_s8_panels = 1,
     .gemm_s8_bytes = 2,
@@ -46,6 +48,10 @@ const tody_kernels tody_kernels_avx512 = {
     .winograd_out_f32 = tody_winograd_out_f32_avx512,
     .unary_f32 = tody_unary_f32_avx512,
     .binary_f32 = tody_binary_f32_avx512,
+    .softmax_f32 = tody_softmax_f32_avx512,
+    .moments_f32 = tody_moments_f32_avx512,
+    .column_moments_f32 = tody_column_moments_f32_avx512,
+    .norm_f32 = tody_norm_f32_avx512,
 };
 
 const tody_kernels tody_kernels_avxvnni = {

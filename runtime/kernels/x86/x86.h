@@ -17,6 +17,8 @@ void tody_binary_f32_avx2(uint32_t fn2, const float *x, size_t x_step, const flo
 void tody_softmax_f32_avx2(const float *x, float *y, size_t count);
 void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
 void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
+void tody_column_moments_f32_avx2(const tody_columns_f32 *args);
+void tody_norm_f32_avx2(const tody_norm_f32 *args);
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
 void tody_pack_s8_avx2(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
@@ -37,6 +39,10 @@ void tody_winograd_out_f32_avx512(const tody_winograd_out *args);
 void tody_unary_f32_avx512(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                             float lo, float hi);
+void tody_softmax_f32_avx512(const float *x, float *y, size_t count);
+void tody_moments_f32_avx512(const float *x, size_t count, float mean, float sums[2]);
+void tody_column_moments_f32_avx512(const tody_columns_f32 *args);
+void tody_norm_f32_avx512(const tody_norm_f32 *args);
 
 void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
 void tody_pack_s8_avx512vnni(const tody_pack_s8 *args);
