@@ -29,7 +29,7 @@ void *tody_memory_new(size_t bytes) {
     if (before) munmap(base, before);
     munmap(base + before + whole, align - before);
 #ifdef MADV_HUGEPAGE
-    madvise(base + before, whole, MADV_HUGEPAGE);
+    madvise(base + before, bytes / align * align, MADV_HUGEPAGE);  // the rest would waste most of one
 #endif
     return base + before;
 }

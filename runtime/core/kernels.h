@@ -264,7 +264,7 @@ typedef struct tody_kernels {
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     // Weights: u[position * u_stride + j] for j < 16 is G w G' of the filter w[(y * 3 + x) * w_stride + j].
     void (*winograd_weights_f32)(uint32_t tile, const float *w, size_t w_stride, float *u, size_t u_stride);
-    size_t winograd_bytes;  // of transformed image that stays in the cache while all weights go by; belongs to the next two
+    size_t winograd_bytes;  // of tiles that stay in the cache while all weights go by; belongs to the next two
     void (*winograd_in_f32)(const tody_winograd_in *args);
     void (*winograd_out_f32)(const tody_winograd_out *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);

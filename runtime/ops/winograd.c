@@ -34,7 +34,8 @@ static uint32_t positions_of(uint32_t tile) { return (tile + 2) * (tile + 2); }
 
 // As many tiles as the kernel set's cache holds, in whole tiles of its product, in blocks that keep all threads busy.
 static void cut_blocks(grid *g, const tody_kernels *k, uint32_t depth, uint32_t threads) {
-    const uint32_t rows = k->gemm_f32_rows, fit = (uint32_t)(k->winograd_bytes / sizeof(float) / g->positions) / depth;
+    const uint32_t rows = k->gemm_f32_rows, floats = (uint32_t)(k->winograd_bytes / sizeof(float) / g->positions);
+    const uint32_t fit = floats / (depth + g->panels * TODY_PANEL);
     const uint32_t most = tody_max_u32(fit / rows, 1) * rows;
     g->blocks = tody_div_up(tody_div_up(g->tiles, most), threads) * threads;
     g->blocks = tody_max_u32(tody_min_u32(g->blocks, g->tiles / FEWEST), 1);

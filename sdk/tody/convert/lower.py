@@ -83,7 +83,7 @@ class _Tensors:
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
         self._sparse = sparse
-        self._tiles = winograd_tiles(graph)
+        self._tiles = winograd_tiles(graph, where.arena_bytes)
         self._in_strips = {name: chain for chain in chains for name in chain.kept}
 
     def index(self, name: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .. import format as fmt
 from .graph import Graph, Node
 from .rewrite import first_output
-from .winograd import winograd_tiles
+from .winograd import gaining
 
 # Operators whose rows want few rows of these inputs (tody_op.row_inputs): of the first one of `_SLIDING` those under a window.
 _ROW_INPUTS = {"conv": (0, 3), "dwconv": (0, 3), "pool": (0,), "unary": (0,), "lut": (0,), "binary": (0, 1)}
@@ -182,7 +182,7 @@ def choose(graph: Graph, cache: int = CACHE) -> list[Chain]:
         cache: bytes that a core has near to it: what larger values move to and from memory counts as saved.
     """
     best: list[tuple[float, list[Chain]]] = [(0.0, [])]  # for the nodes before each one
-    for ending in links(graph, winograd_tiles(graph).keys()):
+    for ending in links(graph, gaining(graph)):
         tries = [best[-1]]
         for link in ending:
             chain = _fitting(graph, link, cache)

@@ -1,7 +1,8 @@
 """Which 3x3 convolutions are computed by Winograd's way, and in tiles of what size (docs/format.md).
 
 An output tile of t x t takes (t + 2)^2 products instead of 9 t^2, but its weights grow from 9 to (t + 2)^2, and image and
-result have to be transformed. The cost of either is counted in multiply-adds.
+result have to be transformed. The cost of either is counted in multiply-adds. Transformed weights take memory while a model is
+loaded; where that is limited, it goes to the layers in which it saves most.
 
 Error, root mean square, relative to that of the result, of 64 random channels in float32: direct 3.8e-7, tiles of 2 2.5e-7,
 tiles of 4 7.3e-7; of a single element at most 1.3e-6 and 7.1e-6. Tiles of 6 have 3e-6, which is too much, and are not used.
@@ -10,7 +11,7 @@ tiles of 4 7.3e-7; of a single element at most 1.3e-6 and 7.1e-6. Tiles of 6 hav
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from ..format import PANEL, align
 from .graph import Graph, Node
@@ -20,38 +21,87 @@ MACS_PER_BYTE = 3  # that a core does while it streams a byte of weights from me
 GAIN = 1.25  # what a layer must cost directly over what it costs in tiles: prepared weights take memory
 TILE_MACS = 3000  # for finding the pixels of a tile
 CHANNEL_MACS = {2: (70, 60), 4: (220, 180)}  # for transforming a channel of a tile's image, and of its result
+LEAST_LIMIT = 1 << 20  # bytes of transformed weights that every model may have
 
 
-def winograd_tiles(graph: Graph) -> dict[str, int]:
-    """Names of the weights that pay, with their tile, 2 or 4, in every convolution that takes them."""
-    found: dict[str, set[int]] = {}
+@dataclass(frozen=True)
+class Way:
+    """How a convolution may be computed.
+
+    Attributes:
+        tile: 2 or 4; 0: directly.
+        cost: in multiply-adds.
+        bytes: of its transformed weights.
+    """
+
+    tile: int
+    cost: int
+    bytes: int
+
+
+def winograd_tiles(graph: Graph, arena_bytes: int) -> dict[str, int]:
+    """Names of the weights that pay, with their tile, 2 or 4, in every convolution that takes them.
+
+    Transformed weights take at most as much memory as all weights and a third of the arena.
+    """
+    weight_bytes = sum(value.data.nbytes for value in graph.values.values() if value.data is not None)
+    layers = _layers(graph)
+    chosen = _choose(layers, max(weight_bytes + arena_bytes // 3, LEAST_LIMIT))
+    return {name: way.tile for name, way in chosen.items() if way.tile}
+
+
+def gaining(graph: Graph) -> set[str]:
+    """Names of the weights that would pay if memory had no limit."""
+    return {name for name, ways in _layers(graph).items() if len(ways) > 1}
+
+
+def _layers(graph: Graph) -> dict[str, list[Way]]:
+    """The ways of each convolution whose weights nothing else takes, the direct one first."""
+    users: dict[str, list[tuple[Node, int]]] = {}
     for node in graph.nodes:
         for i, name in enumerate(node.inputs):
             if name is not None and graph.values[name].pack == "panels":
-                found.setdefault(name, set()).add(_tile(graph, node) if i == 1 else 0)
-    return {name: max(tiles) for name, tiles in found.items() if len(tiles) == 1 and max(tiles)}
+                users.setdefault(name, []).append((node, i))
+    alone = {name: used[0][0] for name, used in users.items() if len(used) == 1 and used[0][1] == 1}
+    return {name: _ways(graph, node) for name, node in alone.items() if _can_tile(graph, node)}
 
 
-def _tile(graph: Graph, node: Node) -> int:
-    """The tile that costs least, or 0."""
-    weights = graph.values[node.inputs[1] or ""]
-    if node.op != "conv" or weights.dtype != "float32" or weights.shape[0] != 1 or not _is_plain_3x3(node.attrs):
-        return 0
+def _choose(layers: dict[str, list[Way]], limit: int) -> dict[str, Way]:
+    """A way for each, within so many bytes: step by step the one that saves most for each byte."""
+    chosen = {name: ways[0] for name, ways in layers.items()}
+    while True:
+        left = limit - sum(way.bytes for way in chosen.values())
+        steps = [
+            ((now.cost - way.cost) / (way.bytes - now.bytes), name, way)
+            for name, now in chosen.items()
+            for way in layers[name]
+            if way.cost < now.cost and 0 < way.bytes - now.bytes <= left
+        ]
+        if not steps:
+            return chosen
+        _, name, way = max(steps, key=lambda step: step[0])
+        chosen[name] = way
+
+
+def _can_tile(graph: Graph, node: Node) -> bool:
+    weights, one = graph.values[node.inputs[1] or ""], (1, 1)
+    if node.op != "conv" or weights.dtype != "float32" or weights.shape[0] != 1 or tuple(node.attrs["kernel"]) != (3, 3):
+        return False
+    return tuple(node.attrs.get("stride", one)) == tuple(node.attrs.get("dilation", one)) == one
+
+
+def _ways(graph: Graph, node: Node) -> list[Way]:
+    """The direct way, and others if they gain enough."""
+    _, columns, _, depth = graph.values[node.inputs[1] or ""].shape
     batch, height, width, _ = graph.values[first_output(node)].shape
-    columns, depth = align(weights.shape[1], PANEL), weights.shape[3]
-    direct = 9 * columns * depth * (batch * height * width + 4 * MACS_PER_BYTE)
-    costs = {tile: _cost(tile, batch * -(-height // tile) * -(-width // tile), columns, depth) for tile in CHANNEL_MACS}
-    best = min(costs, key=lambda tile: costs[tile])
-    return best if GAIN * costs[best] < direct else 0
+    columns = align(columns, PANEL)
+    direct = Way(0, 9 * columns * depth * (batch * height * width + 4 * MACS_PER_BYTE), 0)
+    tiled = [_tiled(tile, batch * -(-height // tile) * -(-width // tile), columns, depth) for tile in CHANNEL_MACS]
+    return [direct, *(way for way in tiled if GAIN * way.cost < direct.cost)]
 
 
-def _is_plain_3x3(attrs: dict[str, Any]) -> bool:
-    one = (1, 1)
-    return tuple(attrs["kernel"]) == (3, 3) and tuple(attrs.get("stride", one)) == tuple(attrs.get("dilation", one)) == one
-
-
-def _cost(tile: int, tiles: int, columns: int, depth: int) -> int:
+def _tiled(tile: int, tiles: int, columns: int, depth: int) -> Way:
     image, result = CHANNEL_MACS[tile]
     products = (tile + 2) ** 2 * columns * depth
     transforms = TILE_MACS + image * align(depth, PANEL) + result * columns
-    return tiles * (products + transforms) + 4 * MACS_PER_BYTE * products
+    return Way(tile, tiles * (products + transforms) + 4 * MACS_PER_BYTE * products, 4 * products)
