@@ -172,7 +172,7 @@ typedef struct tody_gemm_s8 {
     uint32_t taps, depth;  // at least 1
     uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
     const int8_t *const *a;  // taps * rows pointers to depth values each; sets with pack_s8 have these instead:
-    const int8_t *packed;    // rows as tody_pack_s8 left them; taps is 1, depth a multiple of 4, and cols are any number
+    int8_t *packed;          // rows as tody_pack_s8 left them; taps is 1, depth a multiple of 4, and cols are any number
     size_t packed_stride;
     const int8_t *w;       // panels of taps * G * 64
     size_t w_stride;       // from one panel to the next
@@ -188,7 +188,7 @@ typedef struct tody_gemm_s8 {
 
 // Puts rows into the form that gemm_s8 of the same set likes, once for all columns. For i < rows: line l of row i is `run` taps
 // of depth values, one after the other from a[l * rows + i] on. A packed tap takes whole groups of four values, the last of
-// which is filled up with x_zero; a value takes gemm_s8_bytes.
+// which is filled up with x_zero; a value takes gemm_s8_bytes, some of which may be left for gemm_s8 to use.
 typedef struct tody_pack_s8 {
     uint32_t rows, lines, run, depth;  // at least 1
     const int8_t *const *a;

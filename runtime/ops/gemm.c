@@ -53,7 +53,7 @@ static bool packs(const tody_kernels *k, tody_dtype dtype) { return dtype == TOD
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype);
     if (packs(k, dtype)) {
-        const size_t fit = BLOCK_BYTES / tody_packed_stride(k, taps, depth);
+        const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS ? fit : BLOCK_ROWS) / tile, 1) * tile;
     }
     const uint32_t fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
@@ -73,7 +73,7 @@ static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t tap
     const uint64_t pointers = pointer_bytes(k, dtype, taps, depth, bytes);
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
     const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS;
-    const uint64_t block = most < BLOCK_BYTES ? most : BLOCK_BYTES;
+    const uint64_t values = (uint64_t)BLOCK_BYTES * k->gemm_s8_bytes, block = most < values ? most : values;
     return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least));
 }
 

@@ -39,6 +39,14 @@ static void run_panels(const tody_gemm_s8 *g) {
     }
 }
 
+// Panels of 7-bit weights, for which some sets have their own products; the largest of them is as frequent as it can be.
+static void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
+    for (uint32_t p = 0; p < panels; p++) {
+        const bool narrow = random_below(r, 4) > 0;
+        for (size_t i = 0; narrow && i < stride; i++) w[p * stride + i] = (int8_t)(w[p * stride + i] < 0 ? -64 : 64);
+    }
+}
+
 // A few rows at a time: lines of windows where taps are neighbours, else taps.
 static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
@@ -83,7 +91,9 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
     g.run = make_runs(&r, &g);
     g.w_stride = (size_t)g.taps * ((g.depth + 3) / 4) * 64;
-    g.w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
+    int8_t *w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
+    if (random_below(&r, 2)) narrow_some(&r, w, panels, g.w_stride);
+    g.w = w;
     if (random_below(&r, 2)) g.bias = bias_take(&r, (size_t)panels * 16);
     g.scale_stride = random_below(&r, 4) ? 16 : 0;
     g.scale = scales_take(&r, 16 + (panels - 1) * g.scale_stride, (double)g.taps * g.depth * (extreme ? 100 : 4));

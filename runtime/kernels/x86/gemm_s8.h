@@ -1,8 +1,8 @@
 // gemm_s8.h - int8 products of packed rows: a block of rows by any number of columns, so many columns at a time as `sums` has.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has a vector_s8_*.h; `start_of`, what the sums of columns begin with; `row_start`, what a w_zero adds to
-// those of a row; and `tile`, the sums of products of up to TILE rows, which may read a whole tile of rows.
+// The including file has a vector_s8_*.h; `start_of`, what the sums of columns begin with; and `row_start`, what a w_zero adds
+// to those of a row.
 #ifndef TODY_X86_GEMM_S8_H
 #define TODY_X86_GEMM_S8_H
 
@@ -14,16 +14,19 @@ typedef struct columns {
     const int8_t *w;
     size_t w_stride, groups;  // groups: of four values of depth
     sums start, scale;
+    const int8_t *rest;  // left to `tile`
 } columns;
 
 static sums start_of(const tody_gemm_s8 *g, const columns *c);
 static int32_t row_start(const tody_gemm_s8 *g, const int8_t *row);
-static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s);
+
+// The sums of products of up to TILE rows; may read a whole tile of rows, and write one of sums.
+typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s);
 
 static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, left = g->cols - first, count = left < COLUMNS ? left : COLUMNS;
     const float *scale = g->scale + panel * g->scale_stride;
-    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}};
+    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, NULL};
     c.start = start_of(g, &c);
     c.scale = g->scale_stride ? scale_s8(scale, (count + 15) / 16 * 16) : scale_s8(scale, 16);
     if (!g->scale_stride && COLUMNS > 16) c.scale.high = c.scale.low;
@@ -46,15 +49,12 @@ static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first,
     }
 }
 
-static inline void run_block(const tody_gemm_s8 *g) {
-    for (uint32_t column = 0; column < g->cols; column += COLUMNS) {
-        const columns c = columns_of(g, column);
-        for (uint32_t row = 0; row < g->rows; row += TILE) {
-            const uint32_t left = g->rows - row, rows = left < TILE ? left : TILE;
-            sums s[TILE];
-            tile(g, &c, g->packed + row * g->packed_stride, rows, s);
-            finish_rows(g, &c, row, rows, s);
-        }
+INLINE void run_rows(const tody_gemm_s8 *g, const columns *c, const tile_function tile) {
+    for (uint32_t row = 0; row < g->rows; row += TILE) {
+        const uint32_t left = g->rows - row, rows = left < TILE ? left : TILE;
+        sums s[TILE];
+        tile(g, c, g->packed + row * g->packed_stride, rows, s);
+        finish_rows(g, c, row, rows, s);
     }
 }
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A tile is 16 rows of 64 bytes. A panel is already what the second operand of tdpbssd must be: rows of sixteen columns by four
-// values of depth. All tiles are whole: rows are packed so that what lies behind them may be read, and the weights of the last
-// step are copied where it is not whole, with zeros for what is missing.
+// values of depth. Rows are packed so that what lies behind them may be read; the weights of a last step that is
+// not whole are copied, with zeros for what is missing.
 // Source: Intel, "Architecture instruction set extensions programming reference", chapter on AMX.
 #include "pack_s8_avx512.h"
 #include "vector_s8_avx512.h"
@@ -22,13 +22,20 @@ typedef struct config {
     uint8_t rows[16];
 } config;
 
-static void configure(void) {
+// All tiles are of 16 rows of 64 bytes, but for those that hold `values` of depth.
+static void configure(size_t values) {
     config c = {.palette = 1};
     for (uint32_t i = 0; i < 8; i++) {
-        c.rows[i] = HALF;
-        c.row_bytes[i] = STEP;
+        c.rows[i] = (uint8_t)(i < 6 ? HALF : values / 4);
+        c.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? values : STEP);
     }
     _tile_loadconfig(&c);
+}
+
+// Values of depth in a step: steps of one size, if there are such, need no copies of weights.
+static size_t step_of(size_t depth) {
+    const size_t steps = (depth + STEP - 1) / STEP;
+    return depth / 4 % steps == 0 ? depth / steps : STEP;
 }
 
 // The tile instructions of some compilers do not tell that they read and write memory.
@@ -49,11 +56,6 @@ INLINE void step(const int8_t *a, size_t stride, const int8_t *low, const int8_t
     if (both) _tile_dpbssd(3, 5, 7);
 }
 
-static void copy_weights(int8_t *to, const int8_t *w, size_t bytes) {
-    memset(to + bytes, 0, TILE_BYTES - bytes);
-    memcpy(to, w, bytes);
-}
-
 INLINE void store_tiles(sums *s, const bool tall, const bool both) {
     _tile_stored(0, &s[0].low, sizeof *s);
     if (both) _tile_stored(1, &s[0].high, sizeof *s);
@@ -62,20 +64,14 @@ INLINE void store_tiles(sums *s, const bool tall, const bool both) {
 }
 
 INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const bool tall, const bool both, sums *s) {
-    const size_t stride = g->packed_stride, whole = g->depth / STEP * STEP;
-    const int8_t *w = c->w;
+    const size_t stride = g->packed_stride, values = step_of(g->depth);
+    const int8_t *w = c->w, *end = a + g->depth / values * values;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (const int8_t *end = a + whole; a < end; a += STEP, w += TILE_BYTES) step(a, stride, w, w + c->w_stride, tall, both);
-    if (whole < g->depth) {
-        int8_t low[TILE_BYTES], high[TILE_BYTES];
-        copy_weights(low, w, (g->depth - whole) * 16);
-        if (both) copy_weights(high, w + c->w_stride, (g->depth - whole) * 16);
-        memory_used();
-        step(a, stride, low, high, tall, both);
-    }
+    for (; a < end; a += values, w += values * 16) step(a, stride, w, w + c->w_stride, tall, both);
+    if (c->rest) step(a, stride, c->rest, c->rest + TILE_BYTES, tall, both);
     store_tiles(s, tall, both);
     memory_used();
 }
@@ -91,10 +87,25 @@ static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint3
         tile_of(g, c, a, false, false, s);
 }
 
+// The weights of a last step that is not whole, with zeros behind them; NULL if it is.
+static const int8_t *copy_rest(const columns *c, size_t depth, int8_t *rest) {
+    const size_t left = depth % step_of(depth) * 16, whole = c->groups * 64 - left;
+    if (left == 0) return NULL;
+    memset(rest, 0, 2 * TILE_BYTES);
+    memcpy(rest, c->w + whole, left);
+    if (c->count > 16) memcpy(rest + TILE_BYTES, c->w + c->w_stride + whole, left);
+    return rest;
+}
+
 void tody_gemm_s8_amx(const tody_gemm_s8 *args) {
-    memory_used();
-    configure();
-    run_block(args);
+    int8_t rest[2 * TILE_BYTES];
+    configure(step_of(args->depth));
+    for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
+        columns c = columns_of(args, column);
+        c.rest = copy_rest(&c, args->depth, rest);
+        memory_used();
+        run_rows(args, &c, tile);
+    }
     _tile_release();
 }
 

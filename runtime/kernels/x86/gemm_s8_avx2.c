@@ -1,29 +1,29 @@
 // gemm_s8_avx2.c - int8 matrix product on panels of 16 columns: 6 rows by 2 vectors of 8 int32 in registers.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Exact: rows are packed as int16, less the zero point, and products of two pairs are added in int32 (vpmaddwd). vpmaddubsw
-// would take bytes as they are, but saturates. Four values a, b, c, d stand as a, c, b, d: even and odd bytes of the weights,
-// which are cheap to take apart, meet a pair each.
+// Exact. vpmaddubsw multiplies bytes, unsigned by signed, and adds two products in int16, which saturates unless both weights
+// are within [-64, 64]: 2 * 64 * 255 < 2^15. Quantisers that know of it leave one bit of the weights unused. Where a panel has
+// larger weights, rows are widened to int16 and products of two pairs added in int32 (vpmaddwd). Four values a, b, c, d then
+// stand as a, c, b, d: even and odd bytes of the weights, which are cheap to take apart, meet a pair each.
 #include "vector_s8_avx2.h"
 
-enum { TILE = 6, BYTES = 2 };
+enum { TILE = 6, SHIFT = 128 };
 enum { GROUPS = 64 };  // of which the weights stay in the first-level cache for the second pass
+enum { NARROW = 64 };  // the largest weight that vpmaddubsw can take
 
-#include "gemm_s8.h"
-#include "pack_s8_avx2.h"
-
-static sums start_of(const tody_gemm_s8 *g, const columns *c) { return bias_s8(g->bias ? g->bias + c->first : NULL, c->count); }
-
-static int32_t row_start(const tody_gemm_s8 *g, const int8_t *row) {
-    uint32_t sum = 0;
-    for (uint32_t k = 0; k < g->depth; k++) {
-        int16_t value;
-        memcpy(&value, row + (size_t)k * BYTES, sizeof value);
-        const int32_t wide = value;
-        sum += (uint32_t)wide;
-    }
-    return (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
+// A row has its bytes, with 128 added, and behind them room for the same in 16 bits.
+static inline integers dot(integers sum, integers u, integers w) {
+    return add_s32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, w), _mm256_set1_epi16(1)));
 }
+
+static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
+    (void)stride;
+    (void)both;
+    return load_bytes(w);
+}
+
+#include "gemm_s8_vnni.h"
+#include "pack_s8_avx2.h"
 
 INLINE sums add_pair(sums s, const int8_t *pair, sums w) {
     int32_t both;
@@ -60,9 +60,10 @@ INLINE block half(block b, const int8_t *x, size_t stride, const int8_t *w, size
     return b;
 }
 
-INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, sums *s) {
+INLINE void wide_tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, sums *s) {
     const sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     block b = {zero, zero, zero, zero, zero, zero};
+    a += g->depth;
     for (size_t at = 0; at < c->groups; at += GROUPS) {
         const size_t groups = c->groups - at < GROUPS ? c->groups - at : GROUPS;
         b = half(b, a + at * 8, g->packed_stride, c->w + at * 64, groups, rows, false);
@@ -72,23 +73,63 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, co
     memcpy(s, all, rows * sizeof *s);
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
+static void wide_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
     switch (rows) {
-        case 1: tile_of(g, c, a, 1, s); break;
-        case 2: tile_of(g, c, a, 2, s); break;
-        case 3: tile_of(g, c, a, 3, s); break;
-        case 4: tile_of(g, c, a, 4, s); break;
-        case 5: tile_of(g, c, a, 5, s); break;
-        default: tile_of(g, c, a, TILE, s); break;
+        case 1: wide_tile_of(g, c, a, 1, s); break;
+        case 2: wide_tile_of(g, c, a, 2, s); break;
+        case 3: wide_tile_of(g, c, a, 3, s); break;
+        case 4: wide_tile_of(g, c, a, 4, s); break;
+        case 5: wide_tile_of(g, c, a, 5, s); break;
+        default: wide_tile_of(g, c, a, TILE, s); break;
     }
 }
 
-static inline void put(int8_t *to, __m128i values, const tody_pack_s8 *p) {
-    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    const __m256i wide = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(values, order));
-    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_sub_epi16(wide, _mm256_set1_epi16((short)p->x_zero)));
+static void narrow_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
+    switch (rows) {
+        case 1: tile_of(g, c, a, 1, true, s); break;
+        case 2: tile_of(g, c, a, 2, true, s); break;
+        case 3: tile_of(g, c, a, 3, true, s); break;
+        case 4: tile_of(g, c, a, 4, true, s); break;
+        case 5: tile_of(g, c, a, 5, true, s); break;
+        default: tile_of(g, c, a, TILE, true, s); break;
+    }
 }
 
-void tody_gemm_s8_avx2(const tody_gemm_s8 *args) { run_block(args); }
+static bool is_narrow(const columns *c) {
+    __m256i low = _mm256_setzero_si256(), high = low;
+    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64) {
+        const sums v = load_bytes(w);
+        low = _mm256_max_epu8(low, _mm256_abs_epi8(v.low));
+        high = _mm256_max_epu8(high, _mm256_abs_epi8(v.high));
+    }
+    const __m256i large = _mm256_subs_epu8(_mm256_max_epu8(low, high), _mm256_set1_epi8(NARROW));
+    return _mm256_testz_si256(large, large);
+}
+
+static inline void widen(int8_t *to, const int8_t *x, size_t count) {
+    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    const __m256i wide = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(load_s8(x, count), order));
+    store_s8(to, count * 2, _mm256_castsi256_si128(wide));
+    if (count > 8) store_s8(to + 16, (count - 8) * 2, _mm256_extracti128_si256(wide, 1));
+}
+
+// Rows in 16 bits stand behind those in bytes.
+static void widen_rows(const tody_gemm_s8 *g) {
+    for (uint32_t i = 0; i < g->rows; i++) {
+        int8_t *x = g->packed + i * g->packed_stride, *to = x + g->depth;
+        for (uint32_t k = 0; k < g->depth; k += 16) widen(to + (size_t)k * 2, x + k, g->depth - k < 16 ? g->depth - k : 16);
+    }
+}
+
+void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
+    bool widened = false;
+    for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
+        const columns c = columns_of(args, column);
+        const bool narrow = is_narrow(&c);
+        if (!narrow && !widened) widen_rows(args);
+        widened |= !narrow;
+        run_rows(args, &c, narrow ? narrow_tile : wide_tile);
+    }
+}
 
 void tody_pack_s8_avx2(const tody_pack_s8 *args) { pack_rows(args); }

@@ -28,6 +28,11 @@ static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint3
         tile_by_rows(g, c, a, rows, false, s);
 }
 
-void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args) { run_block(args); }
+void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args) {
+    for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
+        const columns c = columns_of(args, column);
+        run_rows(args, &c, tile);
+    }
+}
 
 void tody_pack_s8_avx512vnni(const tody_pack_s8 *args) { pack_rows(args, 0x80); }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-enum { TILE = 6, SHIFT = 128, BYTES = 1 };
+enum { TILE = 6, SHIFT = 128 };
 
 static inline integers dot(integers sum, integers u, integers w) { return _mm256_dpbusd_avx_epi32(sum, u, w); }
 
@@ -26,11 +26,11 @@ static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint3
     }
 }
 
-static inline void put(int8_t *to, __m128i values, const tody_pack_s8 *p) {
-    (void)p;
-    _mm_storeu_si128((__m128i *)(void *)to, _mm_xor_si128(values, _mm_set1_epi8((char)0x80)));
+void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args) {
+    for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
+        const columns c = columns_of(args, column);
+        run_rows(args, &c, tile);
+    }
 }
-
-void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args) { run_block(args); }
 
 void tody_pack_s8_avxvnni(const tody_pack_s8 *args) { pack_rows(args); }

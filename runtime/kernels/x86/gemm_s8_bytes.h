@@ -1,7 +1,7 @@
 // gemm_s8_bytes.h - what zero points add to the sums of products of bytes, to which packing has added SHIFT.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has what gemm_s8.h wants, SHIFT, `load_weights` and `dot`, whose first operand is unsigned.
+// The including file has a vector_s8_*.h, TILE, SHIFT, `load_weights` and `dot`, whose first operand is unsigned.
 #ifndef TODY_X86_GEMM_S8_BYTES_H
 #define TODY_X86_GEMM_S8_BYTES_H
 

@@ -24,13 +24,41 @@ static inline sums load_bytes(const int8_t *x) {
                   _mm256_loadu_si256((const __m256i *)(const void *)(x + 32))};
 }
 
+// The first `count` of 8 bytes, the others 0: two loads that overlap, and of up to three bytes each by itself.
+static inline uint64_t load_part(const int8_t *x, size_t count) {
+    uint32_t low, high;
+    if (count >= 8) {
+        uint64_t all;
+        memcpy(&all, x, sizeof all);
+        return all;
+    }
+    if (count >= 4) {
+        memcpy(&low, x, sizeof low);
+        memcpy(&high, x + count - 4, sizeof high);
+        return low | (uint64_t)high << (count - 4) * 8;
+    }
+    if (count == 0) return 0;
+    const uint64_t first = (uint8_t)x[0], middle = (uint8_t)x[count / 2], last = (uint8_t)x[count - 1];
+    return first | middle << count / 2 * 8 | last << (count - 1) * 8;
+}
+
+static inline void store_part(int8_t *y, size_t count, uint64_t value) {
+    if (count >= 8) {
+        memcpy(y, &value, sizeof value);
+    } else if (count >= 4) {
+        const uint32_t low = (uint32_t)value, high = (uint32_t)(value >> (count - 4) * 8);
+        memcpy(y, &low, sizeof low);
+        memcpy(y + count - 4, &high, sizeof high);
+    } else {
+        for (size_t i = 0; i < count; i++) y[i] = (int8_t)(uint8_t)(value >> i * 8);
+    }
+}
+
 // The first `count` of 16 values, the others 0.
 static inline __m128i load_s8(const int8_t *x, size_t count) {
     if (count >= 16) return _mm_loadu_si128((const __m128i *)(const void *)x);
-    if (count == 8) return _mm_loadl_epi64((const __m128i *)(const void *)x);
-    int8_t part[16] = {0};
-    memcpy(part, x, count);
-    return _mm_loadu_si128((const __m128i *)(const void *)part);
+    const uint64_t high = count > 8 ? load_part(x + 8, count - 8) : 0;
+    return _mm_set_epi64x((long long)high, (long long)load_part(x, count));
 }
 
 static inline void store_s8(int8_t *y, size_t count, __m128i value) {
@@ -38,13 +66,8 @@ static inline void store_s8(int8_t *y, size_t count, __m128i value) {
         _mm_storeu_si128((__m128i *)(void *)y, value);
         return;
     }
-    if (count == 8) {
-        _mm_storel_epi64((__m128i *)(void *)y, value);
-        return;
-    }
-    int8_t part[16];
-    _mm_storeu_si128((__m128i *)(void *)part, value);
-    memcpy(y, part, count);
+    store_part(y, count, (uint64_t)_mm_cvtsi128_si64(value));
+    if (count > 8) store_part(y + 8, count - 8, (uint64_t)_mm_extract_epi64(value, 1));
 }
 
 static inline __m256i load_s32(const int32_t *x, size_t count) {
