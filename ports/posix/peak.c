@@ -53,7 +53,7 @@ static void multiply_s8(const tody_kernels *k, operands *o) {
                                .depth = DEPTH,
                                .run = 1,
                                .a = (const int8_t *const *)o->rows,
-                               .packed = (const int8_t *)o->a,
+                               .packed = (int8_t *)o->a,
                                .packed_stride = sizeof o->a / TODY_MAX_ROWS,
                                .w = (const int8_t *)o->w,
                                .w_stride = TODY_PANEL_F32 * DEPTH,
