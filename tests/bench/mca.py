@@ -75,7 +75,7 @@ def estimate(lines: tuple[str, ...], cpu: str) -> float:
 @cache
 def peak(kind: str, lanes: str, cpu: str) -> float:
     """MACs per cycle of independent products."""
-    lines = [line.format(i, lanes, lanes[-1], i + 16) for i in range(14) for line in PEAKS[kind]]
+    lines = [line.format(i, lanes, lanes[-1], i + 16) for line in PEAKS[kind] for i in range(14)]
     return sum(macs_of(line) for line in lines) / estimate(tuple(lines), cpu)
 
 
