@@ -13,6 +13,7 @@ void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
+void tody_pack_s8_neon(const tody_pack_s8 *args);
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
 void tody_lut_s8_neon(const int8_t *table, const int8_t *x, int8_t *y, size_t count);  // AArch64 only
 void tody_words_s8_neon_dot(const tody_words_s8 *args);

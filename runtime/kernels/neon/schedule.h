@@ -32,7 +32,42 @@ static inline __attribute__((always_inline)) float32x4_t add_lane_f32(float32x4_
     return s;
 }
 
+// Sixteen bytes at p + at.
+static inline __attribute__((always_inline)) int8x16_t load_s8(const int8_t *p, size_t at) {
+    int8x16_t v;
+    __asm__ volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(at) : "memory");
+    return v;
+}
+
+// Thirty-two bytes at p + at, a constant multiple of 16 below 1024.
+static inline __attribute__((always_inline)) void load_pair_s8(const int8_t *p, const int at, int8x16_t *low, int8x16_t *high) {
+    __asm__ volatile("ldp %q0, %q1, [%2, %c3]" : "=w"(*low), "=w"(*high) : "r"(p), "i"(at) : "memory");
+}
+
+// Four bytes at *p, which moves on behind them, in each lane.
+static inline __attribute__((always_inline)) int8x16_t load_group_s8(const int8_t **p) {
+    int8x16_t v;
+    __asm__ volatile("ld1r {%0.4s}, [%1], #4" : "=w"(v), "+r"(*p) : : "memory");
+    return v;
+}
+
+#if defined(__ARM_FEATURE_DOTPROD)
+
+// s + four products of w with those of x that stand in a lane of 32 bits.
+static inline __attribute__((always_inline)) int32x4_t dot_lane_s8(int32x4_t s, int8x16_t w, int8x16_t x, const int lane) {
+    __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[%c3]" : "+w"(s) : "w"(w), "w"(x), "i"(lane));
+    return s;
+}
+
+#endif
+
 #else
+
+static inline int8x16_t load_group_s8(const int8_t **p) {
+    const int8x16_t v = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)*p));
+    *p += 4;
+    return v;
+}
 
 static inline void load_pair_f32(const float *p, const int at, float32x4_t *low, float32x4_t *high) {
     *low = vld1q_f32(p + at / 4);

@@ -13,7 +13,9 @@ INLINE void channel(const tody_sparse_s8 *g, uint32_t n, int32_t *sums, const ui
     for (uint32_t v = 0; v < vectors; v++) s[v] = g->more ? vld1q_s32(sums + 4 * v) : vdupq_n_s32(g->start[n]);
     for (uint32_t b = g->starts[n]; b < g->starts[n + 1]; b++) {
         const int8_t *x = g->words + (size_t)g->places[b] * LINE;
-        const int8x16_t w = vreinterpretq_s8_s32(vdupq_n_s32(load_four(g->w + (size_t)b * 4, 4, 0)));
+        int32_t word;
+        memcpy(&word, g->w + (size_t)b * 4, sizeof word);
+        const int8x16_t w = vreinterpretq_s8_s32(vdupq_n_s32(word));
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < vectors; v++) s[v] = vdotq_s32(s[v], vld1q_s8(x + 16 * v), w);
     }
@@ -21,23 +23,22 @@ INLINE void channel(const tody_sparse_s8 *g, uint32_t n, int32_t *sums, const ui
     for (uint32_t v = 0; v < vectors; v++) vst1q_s32(sums + 4 * v, s[v]);
 }
 
-// Up to four rows of one channel.
-static void finish_four(const tody_sparse_s8 *g, uint32_t n, uint32_t row) {
-    const uint32_t rows = g->rows - row < 4 ? g->rows - row : 4;
-    int16_t added[4] = {0};
-    int32_t result[4];
-    for (uint32_t i = 0; g->addend && i < rows; i++) {
-        added[i] = (int16_t)(g->addend[(row + i) * g->addend_stride + n] - g->layer.addend_zero);
-    }
-    const int32x4_t sum = vld1q_s32(g->sums + (size_t)n * ROWS + row);
-    vst1q_s32(result, result_s8(sum, vdupq_n_f32(g->scale[n]), g->addend, vld1_s16(added), &g->layer));
-    for (uint32_t i = 0; i < rows; i++) g->c[(row + i) * g->c_stride + n] = (int8_t)result[i];
+// Up to eight rows of one channel.
+static void finish_eight(const tody_sparse_s8 *g, uint32_t n, uint32_t row) {
+    const uint32_t rows = g->rows - row < 8 ? g->rows - row : 8;
+    const int32_t *sum = g->sums + (size_t)n * ROWS + row;
+    int8_t part[8] = {0};
+    float scale[8];
+    for (uint32_t i = 0; i < 8; i++) scale[i] = g->scale[n];
+    for (uint32_t i = 0; g->addend && i < rows; i++) part[i] = g->addend[(row + i) * g->addend_stride + n];
+    vst1_s8(part, results_s8((sums){vld1q_s32(sum), vld1q_s32(sum + 4)}, scale, g->addend ? part : NULL, &g->layer));
+    for (uint32_t i = 0; i < rows; i++) g->c[(row + i) * g->c_stride + n] = part[i];
 }
 
 INLINE void run(const tody_sparse_s8 *g, const uint32_t vectors) {
     for (uint32_t n = 0; n < g->cols; n++) {
         channel(g, n, g->sums + (size_t)n * ROWS, vectors);
-        for (uint32_t row = 0; g->c && row < g->rows; row += 4) finish_four(g, n, row);
+        for (uint32_t row = 0; g->c && row < g->rows; row += 8) finish_eight(g, n, row);
     }
 }
 
