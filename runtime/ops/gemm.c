@@ -6,15 +6,18 @@
 
 #include "pack.h"
 #include "shape.h"
+#include "tiles.h"
 
 enum {
-    BLOCK_ROWS = TODY_BLOCK_ROWS,  // rows of A that meet one panel before the next panel is fetched
-    BLOCK_BYTES = 1 << 18,         // of A in a block: a quarter of a MiB stays in the second-level cache
-    BLOCK_POINTERS = 1024,         // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
-    TASK_PRODUCTS = 200000,        // multiplications below which another thread costs more than it saves
-    TASKS_PER_THREAD = 4,          // so that a slow core does not keep the others waiting
-    LEAST_ROWS = 8,                // fewer rows take as long: the time goes into fetching weights
-    LINE_PRICE = 4,                // of a cache line that another core has written, where one that was only read costs 1
+    BLOCK_ROWS = 192,                 // rows of A that meet one panel before the next panel is fetched
+    BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of int8
+    MAX_TILES = 64,                   // of a block: no float32 kernel takes fewer than three rows
+    BLOCK_BYTES = 1 << 18,            // of int8 A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
+    TASK_PRODUCTS = 200000,           // multiplications below which another thread costs more than it saves
+    TASKS_PER_THREAD = 4,             // so that a slow core does not keep the others waiting
+    LEAST_ROWS = 8,                   // fewer rows take as long: the time goes into fetching weights
+    LINE_PRICE = 4,                   // of a cache line that another core has written, where one that was only read costs 1
 };
 
 // How a product is cut: blocks of rows, and parts of so many panels.
@@ -28,14 +31,6 @@ typedef struct job {
     size_t thread_bytes;  // of scratch
     cut cut;
 } job;
-
-// What one call of the kernel makes: rows from `first` on.
-typedef struct tile {
-    const void *const *a;
-    uint32_t first, rows;
-    uint32_t joined;  // taps of the operator in a tap of the kernel
-    uint32_t run;     // taps that are neighbours in memory, but were not joined
-} tile;
 
 // Rows of a full tile.
 static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
@@ -54,10 +49,10 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
     const uint32_t tile = most_rows(k, dtype);
     if (packs(k, dtype)) {
         const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
-        return tody_max_u32((uint32_t)(fit < BLOCK_ROWS ? fit : BLOCK_ROWS) / tile, 1) * tile;
+        return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
-    const uint32_t fit = BLOCK_BYTES / (uint32_t)tody_dtype_bytes(dtype) / depth;
-    const uint32_t most = tody_min_u32(BLOCK_POINTERS / taps, BLOCK_ROWS);
+    const uint32_t fit = dtype == TODY_S8 ? tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8) : BLOCK_ROWS;
+    const uint32_t most = BLOCK_POINTERS / taps;
     return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
 }
 
@@ -72,7 +67,7 @@ static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t ta
 static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
     const uint64_t pointers = pointer_bytes(k, dtype, taps, depth, bytes);
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
-    const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS;
+    const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS_S8;
     const uint64_t values = (uint64_t)BLOCK_BYTES * k->gemm_s8_bytes, block = most < values ? most : values;
     return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least));
 }
@@ -133,16 +128,17 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 
 // The tile of rows from `first` on that the pointers are of. Neighbouring taps become one longer tap, whose pointers are moved
 // together, unless a panel has gaps between them.
-static tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
+static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
+    if (g->dtype == TODY_F32 && tody_gemm_sliced(g)) return (tody_tile){a, first, rows, 1, 1};
     const uint32_t run = find_run(g, a, rows);
-    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return (tile){a, first, rows, 1, run};
+    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run};
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
-    return (tile){a, first, rows, run, 1};
+    return (tody_tile){a, first, rows, run, 1};
 }
 
-static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tile *tiles) {
+static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tody_tile *tiles) {
     const tody_gemm *g = job->gemm;
     const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
     for (uint32_t t = 0; t < count; t++) {
@@ -152,43 +148,6 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
         tiles[t] = make_tile(g, mine, first + row, some);
     }
     return count;
-}
-
-static const float *panel_f32(const tody_gemm *g, uint32_t panel) {
-    return (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes);
-}
-
-// The panel that tile t shall have fetched: the first tiles fetch one each of those that come after `end`.
-static const float *next_panel(const job *job, uint32_t panel, uint32_t end, uint32_t t) {
-    const bool more = t < job->kernels->gemm_f32_panels && end + t < job->cut.panels;
-    return panel_f32(job->gemm, more ? end + t : panel);
-}
-
-// A block of rows in the panels from `panel` to `end`, which one call of the kernel takes and which stay in cache while the
-// rows go by.
-static void run_f32(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
-    const tody_gemm *g = job->gemm;
-    const uint32_t column = panel * TODY_PANEL;
-    tody_gemm_f32 args = {
-        .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
-        .w = panel_f32(g, panel),
-        .w_stride = g->w_stride_bytes / sizeof(float),
-        .bias = g->bias ? (const float *)g->bias + column : NULL,
-        .addend_stride = g->addend_stride,
-        .c_stride = g->c_stride,
-        .lo = tody_low(&g->activation),
-        .hi = tody_high(&g->activation),
-    };
-    for (const tile *t = tiles; t < tiles + count; t++) {
-        args.rows = t->rows;
-        args.taps = g->taps / t->joined;
-        args.depth = g->depth * t->joined;
-        args.a = (const float *const *)t->a;
-        args.next = next_panel(job, panel, end, (uint32_t)(t - tiles));
-        args.c = (float *)g->c + t->first * g->c_stride + column;
-        args.addend = g->addend ? (const float *)g->addend + t->first * g->addend_stride + column : NULL;
-        job->kernels->gemm_f32(&args);
-    }
 }
 
 static tody_gemm_s8 args_s8(const tody_gemm *g, uint32_t panel, uint32_t end) {
@@ -206,11 +165,11 @@ static tody_gemm_s8 args_s8(const tody_gemm *g, uint32_t panel, uint32_t end) {
     };
 }
 
-static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *tiles, uint32_t count) {
+static void run_panels_s8(const job *job, uint32_t panel, uint32_t end, const tody_tile *tiles, uint32_t count) {
     const tody_gemm *g = job->gemm;
     const uint32_t column = panel * TODY_PANEL;
     tody_gemm_s8 args = args_s8(g, panel, end);
-    for (const tile *t = tiles; t < tiles + count; t++) {
+    for (const tody_tile *t = tiles; t < tiles + count; t++) {
         args.rows = t->rows;
         args.taps = g->taps / t->joined;
         args.depth = g->depth * t->joined;
@@ -220,6 +179,11 @@ static void run_s8(const job *job, uint32_t panel, uint32_t end, const tile *til
         args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;
         job->kernels->gemm_s8(&args);
     }
+}
+
+static void run_s8(const job *job, uint32_t panel, uint32_t end, const tody_tile *tiles, uint32_t count) {
+    const uint32_t together = job->kernels->gemm_s8_panels;
+    for (uint32_t p = panel; p < end; p += together) run_panels_s8(job, p, tody_min_u32(p + together, end), tiles, count);
 }
 
 // `rows` rows from `first` on, packed once, in all panels from `panel` to `end`.
@@ -243,7 +207,7 @@ static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t p
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
     const tody_gemm *g = job->gemm;
     const tody_activation *f = &g->activation;
-    if (g->dtype == TODY_S8 || !tody_needs_unary(f)) return;
+    if (!tody_needs_unary(f)) return;
     bool whole = cols == g->c_stride;
     for (uint32_t i = 0; i < (whole ? 1 : rows); i++) {
         float *c = (float *)g->c + (first + i) * g->c_stride + column;
@@ -263,7 +227,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const tody_gemm *g = job->gemm;
     const cut *c = &job->cut;
     const uint32_t block = task / c->parts, first = block_begin(job, block);
-    const uint32_t rows = block_begin(job, block + 1) - first, together = most_panels(job->kernels, g->dtype);
+    const uint32_t rows = block_begin(job, block + 1) - first;
     const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
     const uint32_t column = panel * TODY_PANEL;
     const void **a = (const void **)(void *)((uint8_t *)g->pointers + thread * job->thread_bytes);
@@ -271,10 +235,13 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
         run_packed(job, first, rows, panel, end, a);
         return;
     }
-    void (*const run)(const struct job *, uint32_t, uint32_t, const tile *, uint32_t) = g->dtype == TODY_S8 ? run_s8 : run_f32;
-    tile tiles[BLOCK_ROWS];
+    tody_tile tiles[MAX_TILES];
     const uint32_t count = gather_block(job, first, rows, a, tiles);
-    for (uint32_t p = panel; p < end; p += together) run(job, p, tody_min_u32(p + together, end), tiles, count);
+    if (g->dtype == TODY_S8) {
+        run_s8(job, panel, end, tiles, count);
+        return;
+    }
+    tody_gemm_tiles(job->kernels, g, panel, end, tiles, count);
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 

@@ -76,7 +76,7 @@ INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, const uint32_t vec
         for (; k + steps <= g->depth; k += steps, w += 16 * steps) {
 #pragma GCC unroll 4
             for (uint32_t s = 0; s < steps; s++) {
-                if (rows > 1) _mm_prefetch((const char *)(w + 16 * s + ahead), _MM_HINT_T1);
+                if (rows > 1) _mm_prefetch((const char *)(w + 16 * s + ahead), _MM_HINT_T0);
                 add_depth(sums + s % parts * rows, a, k + s, w + 16 * s, second, rows, vectors);
             }
         }

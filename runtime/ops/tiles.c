@@ -1,0 +1,110 @@
+// tiles.c - a block of rows in panels of float32 weights, slice by slice of the depth, so that panels stay in the cache.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loops are those of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008: a slice of the
+// depth, a few panels of it, and all rows of the block, tile by tile.
+#include "tiles.h"
+
+#include "shape.h"
+
+enum { SLICE = 256 };  // of depth: with two panels 32 KiB, which stay in the first-level cache while the rows go by
+
+// A part of the sums: so many taps, or so much of the depth of one tap.
+typedef struct slice {
+    uint32_t tap, taps, from, depth;
+} slice;
+
+// A slice of the panels from `panel` to `end`, which one call of the kernel takes.
+typedef struct pass {
+    slice slice;
+    uint32_t panel, end;
+} pass;
+
+bool tody_gemm_sliced(const tody_gemm *g) { return g->rows > 1 && (uint64_t)g->taps * g->depth > SLICE + SLICE / 2; }
+
+// The slice that follows, the first one after none; its taps are 0 behind the last. Slices do not depend on the kernel set, nor
+// do the bits of a result. A lone row meets its weights once and has no use for slices.
+static slice next_slice(const tody_gemm *g, const slice *last) {
+    if (!tody_gemm_sliced(g)) return (slice){0, last->taps ? 0 : g->taps, 0, g->depth};
+    if (g->depth <= SLICE) {
+        const uint32_t tap = last->tap + last->taps, parts = tody_div_up(g->taps, SLICE / g->depth);
+        return (slice){tap, tody_min_u32(tody_div_up(g->taps, parts), g->taps - tap), 0, g->depth};
+    }
+    const uint32_t parts = tody_div_up(g->depth, SLICE), end = last->from + last->depth;
+    const bool more = last->taps && end < g->depth;
+    const uint32_t tap = more ? last->tap : last->tap + last->taps, from = more ? end : 0;
+    return (slice){tap, tap < g->taps, from, tody_min_u32(tody_div_up(g->depth, parts), g->depth - from)};
+}
+
+// The weights of a slice in a panel.
+static const float *weights_at(const tody_gemm *g, uint32_t panel, const slice *s) {
+    const size_t step = (size_t)s->tap * g->depth + s->from;
+    return (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes) + step * TODY_PANEL;
+}
+
+// What tile `index` shall have fetched: the first tiles fetch a panel each of the pass that follows, all others the rows that
+// come next, where these follow in memory.
+static const float *wanted_soon(const tody_gemm *g, const pass *next, const tody_tile *tiles, uint32_t index, uint32_t count) {
+    const uint32_t panel = next->panel + index;
+    if (next->slice.taps && panel < next->end) return weights_at(g, panel, &next->slice);
+    return tiles[index + 1 < count ? index + 1 : index].a[0];
+}
+
+// A block of rows in the panels of a pass, which stay in cache while the rows go by. The first slice begins with the bias, all
+// others with what is there; the last one ends in the activation.
+static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *pass, const struct pass *next,
+                     const tody_tile *tiles, uint32_t count) {
+    const slice *s = &pass->slice;
+    const uint32_t column = pass->panel * TODY_PANEL;
+    const bool head = s->tap == 0 && s->from == 0, tail = s->tap + s->taps == g->taps && s->from + s->depth == g->depth;
+    const float *addend = head ? g->addend : g->c;
+    const size_t addend_stride = head ? g->addend_stride : g->c_stride;
+    tody_gemm_f32 args = {
+        .cols = tody_min_u32(g->cols, pass->end * TODY_PANEL) - column,
+        .w = weights_at(g, pass->panel, s),
+        .w_stride = g->w_stride_bytes / sizeof(float),
+        .bias = g->bias && head ? (const float *)g->bias + column : NULL,
+        .addend_stride = addend_stride,
+        .c_stride = g->c_stride,
+        .lo = tail ? tody_low(&g->activation) : -__builtin_inff(),
+        .hi = tail ? tody_high(&g->activation) : __builtin_inff(),
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        const tody_tile *t = &tiles[i];
+        args.rows = t->rows;
+        args.taps = s->taps / t->joined;
+        args.depth = s->depth * t->joined;
+        args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;
+        args.next = wanted_soon(g, next, tiles, i, count);
+        args.c = (float *)g->c + t->first * g->c_stride + column;
+        args.addend = addend ? addend + t->first * addend_stride + column : NULL;
+        kernels->gemm_f32(&args);
+    }
+}
+
+// The pointers of one tap go `depth` values ahead.
+static void advance(const tody_tile *tiles, uint32_t count, uint32_t tap, uint32_t depth) {
+    for (const tody_tile *t = tiles; t < tiles + count; t++) {
+        const void **a = t->a + (size_t)tap * t->rows;
+        for (uint32_t i = 0; i < t->rows; i++) a[i] = (const float *)a[i] + depth;
+    }
+}
+
+// All panels of a slice, then those of the next slice.
+static pass next_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *last, uint32_t panel, uint32_t end) {
+    const bool more = last->end < end;
+    const uint32_t first = more ? last->end : panel;
+    return (pass){more ? last->slice : next_slice(g, &last->slice), first, tody_min_u32(first + kernels->gemm_f32_panels, end)};
+}
+
+void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *tiles,
+                     uint32_t count) {
+    const pass none = {.end = end};
+    pass p = next_pass(kernels, g, &none, panel, end);
+    while (p.slice.taps) {
+        const pass next = next_pass(kernels, g, &p, panel, end);
+        run_pass(kernels, g, &p, &next, tiles, count);
+        if (p.end == end && p.slice.depth < g->depth) advance(tiles, count, p.slice.tap, p.slice.depth);
+        p = next;
+    }
+}

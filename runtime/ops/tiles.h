@@ -1,0 +1,25 @@
+// tiles.h - tiles of rows that meet panels of weights: what one call of a kernel makes.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TODY_OPS_TILES_H
+#define TODY_OPS_TILES_H
+
+#include "gemm.h"
+
+// Rows of a product from `first` on.
+typedef struct tody_tile {
+    const void **a;
+    uint32_t first, rows;
+    uint32_t joined;  // taps of the operator in a tap of the kernel
+    uint32_t run;     // taps that are neighbours in memory, but were not joined
+} tody_tile;
+
+// Whether the sums of a float32 product are made in slices, which are cut by taps and so leave these unjoined: not if it is
+// only a bit deeper than one.
+bool tody_gemm_sliced(const tody_gemm *gemm);
+
+// A block of rows, `count` tiles, in the panels from `panel` to `end` of a float32 product. The pointers of the tiles are
+// moved.
+void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, const tody_tile *tiles,
+                     uint32_t count);
+
+#endif
