@@ -43,15 +43,16 @@ INLINE void finish_rows(const tody_gemm_f32 *g, const sum *sums, const uint32_t 
     float *c = g->c;
     const float *addend = g->addend;
     const bool whole = g->cols >= vectors * WIDTH;
-    const mask m = first(g->cols - (vectors - 1) * WIDTH);
+    const mask m = first(g->cols - (vectors - 1) * WIDTH), every = first(WIDTH);
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < rows; i++, c += g->c_stride) {
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < vectors; v++) {
-            const bool full = whole || v + 1 < vectors;
+            const bool full = WIDTH < 16 && (whole || v + 1 < vectors);  // masks of AVX-512 cost nothing but code without them
+            const mask some = v + 1 < vectors ? every : m;
             vector x = sums[i].v[v];
-            if (addend) x = add(x, load_part(addend + v * WIDTH, full, m));
-            store_part(c + v * WIDTH, full, m, clamp(x, lo, hi));
+            if (addend) x = add(x, load_part(addend + v * WIDTH, full, some));
+            store_part(c + v * WIDTH, full, some, clamp(x, lo, hi));
         }
         if (addend) addend += g->addend_stride;
     }
