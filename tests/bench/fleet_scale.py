@@ -24,11 +24,14 @@ from swarm import Client, allow_files, connect_all
 
 from tody.fleet.address import Address
 from tody.fleet.chunks import chunk
+from tody.fleet.device.ahead import needed
 from tody.fleet.documents import MOST_CHUNK, Desired, parse_desired
-from tody.fleet.laptop.publish import BrokerSink, publish
+from tody.fleet.laptop.publish import BrokerSink, publish, ring
+from tody.fleet.laptop.repository import Repository
 from tody.fleet.laptop.steer import Terms, roll_out
 from tody.fleet.mqtt import WINDOW, Link
 from tody.fleet.reports import result, result_code
+from tody.fleet.ring import parse_ring
 from tody.fleet.rollout import turn, watched_by
 from tody.fleet.topics import Topics
 
@@ -50,7 +53,7 @@ async def desired_state(port: int, url: str, folder: Path, count: int) -> list[f
     repository.add_blob(b"model")
     signed = replace(release(), chunks=(chunk(b"model"),))
     repository.sign_documents("garden", [signed], Desired("garden", 1, signed.model))
-    _publish(repository, url)  # first: select(), which paho uses, knows no file numbers above 1,023
+    rings = publish_all(repository, url, count)  # first: select(), which paho uses, knows no file numbers above 1,023
     names = [f"cam-{i:05}" for i in range(count)]
     start = time.monotonic()
     clients = await connect_all(port, names, lambda name: TOPICS.up(name, "online"))
@@ -58,22 +61,20 @@ async def desired_state(port: int, url: str, folder: Path, count: int) -> list[f
         *(client.publish(TOPICS.up(client.name, "online"), b'{"online":true}', retain=True) for client in clients)
     )
     print(f"{count} devices with will and presence connected in {time.monotonic() - start:.1f} s", flush=True)
-    paths = [
-        f"meta/{file}" for file in repository.metadata() if file.endswith(("timestamp.json", "snapshot.json", "garden.json"))
-    ]
-    document = next(path for path in repository.targets("garden").items() if path[0].startswith("desired"))[1]
-    topics = [TOPICS.repository(path) for path in (*sorted(paths, reverse=True), f"blob/{document}")]
+    document = TOPICS.repository(f"blob/{repository.targets('garden')['desired/garden.json']}")
     rung, done = [], []
 
     async def device(client: Client) -> None:
-        bell: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        client.handler = lambda topic, payload: None if bell.done() else bell.set_result(time.monotonic())
+        bell: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        client.handler = lambda topic, payload: None if bell.done() else bell.set_result(payload)
         await client.subscribe([TOPICS.doorbell("garden")])
         ready.append(client.name)
-        rung.append(await bell)
-        for topic in topics:  # one after the other, as one names the next
-            found = await client.read([topic])
-        assert parse_desired(found[topics[-1]]).generation == 1
+        said = parse_ring(await bell)
+        rung.append(time.monotonic())
+        await asyncio.sleep(random.uniform(0.0, said.spread))
+        topics = [TOPICS.repository(path) for path in needed(said, next_root=2)]
+        found = await client.look(topics)
+        assert len(found) == len(topics) == 5 and parse_desired(found[document]).generation == 1
         done.append(time.monotonic())
 
     ready: list[str] = []
@@ -82,7 +83,7 @@ async def desired_state(port: int, url: str, folder: Path, count: int) -> list[f
         await asyncio.sleep(0.05)
     bell = await Client.connect(port, "bell")
     start = time.monotonic()
-    await bell.publish(TOPICS.doorbell("garden"), b'{"generation":1}')
+    await bell.publish(TOPICS.doorbell("garden"), rings)
     await asyncio.gather(*tasks)
     print(f"doorbell reached {len(rung)}: {shares([at - start for at in rung])}")
     print(f"signed desired state read by {len(done)}: {shares([at - start for at in done])}", flush=True)
@@ -92,9 +93,16 @@ async def desired_state(port: int, url: str, folder: Path, count: int) -> list[f
     return [at - start for at in done]
 
 
-def _publish(repository: object, url: str) -> None:
+def publish_all(repository: Repository, url: str, devices: int) -> bytes:
+    """Publish it, and take away the doorbell, which is given back: devices are to come first."""
     with Link(Address.parse(url), "laptop", TOPICS.up("laptop", "probe")) as link:
-        publish(repository, BrokerSink(link, TOPICS))  # type: ignore[arg-type]
+        publish(repository, BrokerSink(link, TOPICS))
+        ring(link, TOPICS, repository, "garden", devices)
+        topic = TOPICS.doorbell("garden")
+        said = link.read([topic])[topic]
+        link.publish(topic, b"", retain=True)
+        assert said
+        return said
 
 
 async def commands(clients: Sequence[Client], sender: Client, count: int = 500, rate: int = 500) -> list[float]:

@@ -39,6 +39,7 @@ from tody.fleet.device.world import FleetWorld
 from tody.fleet.disk import FolderDisk
 from tody.fleet.laptop.publish import export
 from tody.fleet.mqtt import BrokenRead
+from tody.fleet.ring import Ring
 from tody.fleet.source import FolderSource
 
 
@@ -205,7 +206,7 @@ def test_no_fault_ends_an_agent(quiet: Home, monkeypatch: pytest.MonkeyPatch) ->
     one = Agent(load_device(store), store, say=said.append)
     faults = iter([KeyError("odd"), RecursionError(), OSError("disk")])
 
-    def look(world: FleetWorld) -> None:
+    def look(world: FleetWorld, ring: Ring) -> None:
         if fault := next(faults, None):
             raise fault
         one.stop()

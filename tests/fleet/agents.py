@@ -95,7 +95,7 @@ class Home:
     def publish(self) -> None:
         with link(self.url) as mqtt:
             publish(self.repository, BrokerSink(mqtt, TOPICS))
-            ring(mqtt, TOPICS, "garden", self.generation)
+            ring(mqtt, TOPICS, self.repository, "garden", 1)
 
     def result(self, model: str, device: str = "door") -> str | None:
         topic = TOPICS.result(model, device)

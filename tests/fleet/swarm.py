@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT = 1, 2, 3, 4, 8, 9, 10, 11, 14
 Handler = Callable[[str, bytes], None]
@@ -34,6 +35,19 @@ def packet(kind: int, flags: int, body: bytes) -> bytes:
             return bytes(head) + body
 
 
+@dataclass
+class _Look:
+    """Topics that are read at once: what is missing, and what was found until the probe came."""
+
+    missing: set[str]
+    found: dict[str, bytes]
+    done: asyncio.Future[None]
+
+    def end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
 class Client(asyncio.Protocol):
     """One connection.
 
@@ -47,6 +61,8 @@ class Client(asyncio.Protocol):
         self._buffer, self._next = bytearray(), 0
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._reading: dict[str, asyncio.Future[bytes]] = {}
+        self._looking: dict[str, _Look] = {}
+        self._probes: dict[bytes, _Look] = {}
         self._open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @staticmethod
@@ -98,10 +114,7 @@ class Client(asyncio.Protocol):
             if flags & 6:
                 self._transport.write(packet(PUBACK, 0, payload[:2]))
                 payload = payload[2:]
-            if (waiting := self._reading.pop(topic, None)) and not waiting.done():
-                waiting.set_result(payload)
-            else:
-                self.handler(topic, payload)
+            self._take_message(topic, payload)
 
     def _send(self, kind: int, flags: int, make: Callable[[bytes], bytes]) -> asyncio.Future[None]:
         self._next = self._next % 65535 + 1
@@ -114,8 +127,8 @@ class Client(asyncio.Protocol):
         """QoS 1; the future is done when the broker has it."""
         return self._send(PUBLISH, 2 | retain, lambda number: _text(topic) + number + payload)
 
-    def subscribe(self, topics: Sequence[str]) -> asyncio.Future[None]:
-        return self._send(SUBSCRIBE, 2, lambda number: number + b"".join(_text(topic) + b"\1" for topic in topics))
+    def subscribe(self, topics: Sequence[str], qos: int = 1) -> asyncio.Future[None]:
+        return self._send(SUBSCRIBE, 2, lambda number: number + b"".join(_text(topic) + bytes([qos]) for topic in topics))
 
     async def read(self, topics: Sequence[str], wait: float = 60.0) -> dict[str, bytes]:
         """The retained messages of exact topics, all of which must be there."""
@@ -128,20 +141,32 @@ class Client(asyncio.Protocol):
         return dict(zip(futures, found, strict=True))
 
     async def look(self, topics: Sequence[str]) -> dict[str, bytes]:
-        """Those of the retained messages that there are: a probe of our own comes back after them."""
-        found: dict[str, bytes] = {}
-        probe, before = f"probe/{self.name}", self.handler
-        self.handler = lambda topic, payload: found.update({topic: payload}) if topic in topics else before(topic, payload)
-        try:
-            done = asyncio.get_running_loop().create_future()
-            self._reading[probe] = done
-            await self.subscribe([*topics, probe])
-            self.publish(probe, b"1")
-            await done
-        finally:
-            self.handler = before
-        self._send(UNSUBSCRIBE, 2, lambda number: number + b"".join(map(_text, (*topics, probe))))
-        return found
+        """Those of the retained messages that there are, asked for as `tody.fleet.mqtt.Link` does, with a probe."""
+        look = _Look(set(topics), {}, asyncio.get_running_loop().create_future())
+        token, probe = str(self._next).encode(), f"probe/{self.name}"
+        self._probes[token] = look
+        self._looking.update(dict.fromkeys(topics, look))
+        self.subscribe([*topics, probe], qos=0)
+        self._transport.write(packet(PUBLISH, 0, _text(probe) + token))
+        await look.done
+        for topic in look.missing:
+            self._looking.pop(topic, None)
+        self._send(UNSUBSCRIBE, 2, lambda number: number + b"".join(map(_text, topics)))
+        return look.found
+
+    def _take_message(self, topic: str, payload: bytes) -> None:
+        if topic.startswith("probe/"):
+            if look := self._probes.pop(payload, None):
+                look.end()
+        elif look := self._looking.pop(topic, None):
+            look.found[topic] = payload
+            look.missing.discard(topic)
+            if not look.missing:
+                look.end()
+        elif (waiting := self._reading.pop(topic, None)) and not waiting.done():
+            waiting.set_result(payload)
+        else:
+            self.handler(topic, payload)
 
     def close(self) -> None:
         self._transport.write(packet(DISCONNECT, 0, b""))

@@ -91,7 +91,7 @@ class Link:
         self._seen: dict[str, bytes] = {}
         self._echoes: set[bytes] = set()  # tokens that came back
         self._handlers: dict[str, Handler] = {}
-        self._unsure: set[str] = set()  # what is listened to with QoS 0
+        self._handled: dict[str, int] = {}  # what is listened to with which QoS
         self._connected = False
         self._refused = ""  # why the broker hung up, the last time
         self._losses = 0
@@ -215,6 +215,7 @@ class Link:
     def read(self, topics: Sequence[str], timeout: float = TIMEOUT) -> dict[str, bytes | None]:
         """The retained messages of these topics; None where there is none, or an empty one.
 
+        With QoS 0: TCP loses nothing, so few messages overflow no queue, and acknowledgements cost brokers dearly.
         When the connection breaks, what has not come is asked for again on the next one.
 
         Raises:
@@ -228,7 +229,8 @@ class Link:
     def stream(self, topics: Sequence[str], timeout: float = TIMEOUT) -> Iterator[dict[str, bytes | None]]:
         """`read`, a few topics after the other; those that follow are on their way while the caller uses these."""
         unique = list(dict.fromkeys(topics))
-        waiting = deque(unique[i : i + BATCH] for i in range(0, len(unique), BATCH))
+        size = FILTERS - 1 if len(unique) < FILTERS else BATCH
+        waiting = deque(unique[i : i + size] for i in range(0, len(unique), size))
         asked: deque[_Question] = deque()
         with self._reading:
             try:
@@ -246,9 +248,9 @@ class Link:
         self._read_at, question.turn = time.monotonic(), self._turn
         lacking = [topic for topic in question.topics if topic not in self._seen]
         self._awaited.update(lacking)
-        self._subscribe([*lacking, self._probe])
+        self._subscribe([*lacking, self._probe], 0)
         question.token = secrets.token_bytes(8)  # that of an earlier connection may come back late
-        self._client.publish(self._probe, question.token, qos=1)
+        self._client.publish(self._probe, question.token, qos=0)
 
     def _answered(self, asked: Sequence[_Question], timeout: float) -> None:
         """Wait until the first question is, whatever becomes of connections meanwhile."""
@@ -288,12 +290,12 @@ class Link:
         With QoS 0 a message may be lost, but brokers hand out more of what a wildcard finds retained.
         """
         self._handlers[topic] = handler
-        if qos == 0:
-            self._unsure.add(topic)
+        self._handled[topic] = qos
         self._subscribe([topic])
 
-    def _subscribe(self, topics: Sequence[str]) -> None:
-        options = [(topic, self._options(qos=0 if topic in self._unsure else 1)) for topic in topics]
+    def _subscribe(self, topics: Sequence[str], qos: int = 1) -> None:
+        """What is listened to keeps its own QoS."""
+        options = [(topic, self._options(qos=self._handled.get(topic, qos))) for topic in topics]
         for i in range(0, len(options), FILTERS):
             self._client.subscribe(options[i : i + FILTERS])
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from .mqtt import WINDOW, Link
 from .topics import Topics
 
-_PATH = re.compile(r"(meta|blob)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
+PATH = re.compile(r"(meta|blob)/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class Source(Protocol):
@@ -54,7 +54,7 @@ class FolderSource:
 
     def _file(self, path: str) -> bytes | None:
         file = self._folder / path
-        return file.read_bytes() if _PATH.fullmatch(path) and file.is_file() else None
+        return file.read_bytes() if PATH.fullmatch(path) and file.is_file() else None
 
 
 def one(source: Source, path: str, most: int) -> bytes | None:

@@ -23,6 +23,7 @@ from ...errors import DeviceError, MissingExtraError, TodyError
 from ..disk import FolderDisk
 from ..mqtt import TIMEOUT, Link
 from ..reports import presence
+from ..ring import NO_RING, parse_ring
 from ..rollout import watched_by
 from ..telemetry.homeassistant import HomeAssistant
 from ..telemetry.sender import Sender
@@ -92,6 +93,7 @@ class Agent:
         self._link.listen(topics.command(name), self._on_command)
         self._wake = threading.Event()
         self._stopped = self._is_new = self._is_asked = self._restart = False
+        self._rung = NO_RING  # what the doorbell said, until it was looked at
         self._look_at, self._restarted = 0.0, -RESTART
         self._failures = self._observed = 0
         self._said = ""  # of what went wrong, so that a log is not filled with it
@@ -181,9 +183,10 @@ class Agent:
         """A failure is said, and tried again later; what is on trial goes on being judged."""
         faults: list[TodyError | OSError] = []
         if looking:
+            rung, self._rung = self._rung, NO_RING
             self._look_at = time.monotonic() + self._options.poll_s * random.uniform(0.75, 1.25)
             with collected(faults):
-                world.look()
+                world.look(rung)
         with collected(faults):
             cycle.settle()
             if not faults:
@@ -218,8 +221,10 @@ class Agent:
 
     def _on_ring(self, topic: str, payload: bytes) -> None:
         """The doorbell is not signed: it may make the device look, and nothing else."""
-        if _field(payload, "generation") != self._observed:
-            self._is_asked = True
+        ring = parse_ring(payload)
+        if ring.generation != self._observed:
+            self._rung = ring
+            self._look_at = min(self._look_at, time.monotonic() + random.uniform(0.0, ring.spread))
             self._wake.set()
 
     def _on_command(self, topic: str, payload: bytes) -> None:

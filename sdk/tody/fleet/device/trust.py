@@ -8,6 +8,7 @@ it, as that of a board without a battery does, cannot make old metadata fresh ag
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,11 @@ class Trust:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in folder.glob("tmp*"):  # what python-tuf had not renamed when power failed
             left.unlink()
+
+    @property
+    def next_root(self) -> int:
+        """The version of the root metadata that would replace the one that is trusted."""
+        return 1 + max(self._store.state.floors.root, int(json.loads(self._root)["signed"]["version"]))
 
     def refresh(self) -> None:
         """Bring the metadata up to date, prove it, and raise the floors.

@@ -19,9 +19,11 @@ from ..documents import Desired, Release, parse_desired, parse_release
 from ..documents import encode as encode_document
 from ..mqtt import Link
 from ..reports import Report, result_code
+from ..ring import NO_RING, Ring
 from ..rollout import asked_of, turn, watched_by
 from ..source import BrokerSource, FolderSource, Source, one
 from . import shadow
+from .ahead import Ahead
 from .budget import TIMEOUT, Verdict, examine
 from .cycle import Wish
 from .fetch import fetch
@@ -101,15 +103,18 @@ class FleetWorld:
 
     # What is wanted
 
-    def look(self) -> None:
+    def look(self, ring: Ring = NO_RING) -> None:
         """Learn what the signed documents ask for, from the broker or else from the folder.
+
+        Args:
+            ring: what a doorbell has said.
 
         Raises:
             TrustError: what was found cannot be trusted.
             OSError: there is nothing to ask, or it does not answer.
         """
         faults: list[TodyError | OSError] = []
-        for source in self._sources():
+        for source in self._sources(ring):
             self._source = source
             try:
                 self.wanted, self.refused, self.why = self._look(), "", ""
@@ -121,9 +126,10 @@ class FleetWorld:
             self.refused, self.why = REFUSED.get(fault.code, "refused-signature"), f"{fault.code}: {fault.what}"
         raise fault or DeviceError("there is no connection to the broker", "", "it is tried again by itself")
 
-    def _sources(self) -> Iterator[Source]:
+    def _sources(self, ring: Ring) -> Iterator[Source]:
         if self._link.is_connected:
-            yield BrokerSource(self._link, self.device.topics)
+            for said in dict.fromkeys((ring, NO_RING)):  # once more without the doorbell, which may have said anything
+                yield Ahead(self._link, self.device.topics, said, self._trust.next_root)
         if self._stick and (self._stick / "meta").is_dir():
             yield FolderSource(self._stick)
 

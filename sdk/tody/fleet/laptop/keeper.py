@@ -81,8 +81,7 @@ class Keeper:
     def _ring(self) -> None:
         """Devices that saw nothing may look again."""
         for group in self._repository.groups:
-            if desired := self._repository.desired(group):
-                ring(self._link, self._laptop.topics, group, desired.generation)
+            ring(self._link, self._laptop.topics, self._repository, group, len(self._laptop.devices_of(group)))
 
 
 def keep(laptop: Laptop, ask: Ask, say: Say = lambda text: None, sleep: Callable[[float], None] = time.sleep) -> None:

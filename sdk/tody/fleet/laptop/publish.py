@@ -9,7 +9,9 @@ from typing import Protocol
 
 from ...errors import DeviceError, UsageError
 from ..disk import FolderDisk, discard, put
+from ..documents import Desired
 from ..mqtt import WINDOW, Link
+from ..ring import RATE, Ring
 from ..source import BrokerSource, FolderSource, Source
 from ..topics import Topics
 from .archive import TIMESTAMP, Archive
@@ -108,9 +110,26 @@ def _keep(files: dict[str, bytes], sink: Sink) -> int:
     return sum(map(len, lacking.values()))
 
 
-def ring(link: Link, topics: Topics, group: str, generation: int) -> None:
-    """Tell the devices of a group to look."""
-    link.publish(topics.doorbell(group), b'{"generation":%d}' % generation, retain=True)
+def ring(link: Link, topics: Topics, archive: Archive, group: str, devices: int) -> None:
+    """Tell the devices of a group to look, and what they will need for that, if anything is asked of them.
+
+    Args:
+        devices: how many there are.
+
+    Raises:
+        TrustError: the desired state is damaged or gone.
+    """
+    if desired := archive.desired(group):
+        link.publish(topics.doorbell(group), _bell(archive, group, desired, devices / RATE).encode(), retain=True)
+
+
+def _bell(archive: Archive, group: str, desired: Desired, spread: float) -> Ring:
+    documents, files = archive.targets(group), list(archive.metadata())
+    metadata = [f"meta/{file}" for file in files if file.endswith((".snapshot.json", f".g-{group}.json"))]
+    paths = [f"desired/{group}.json", f"release/{group}/{desired.model}.json"]
+    blobs = [f"blob/{documents[path]}" for path in paths if path in documents]
+    roots = [int(file.split(".")[0]) for file in files if file.endswith(".root.json")]
+    return Ring(desired.generation, max(roots), tuple(metadata + blobs), round(spread, 3))
 
 
 def export(archive: Archive, folder: Path, progress: Progress = lambda done, total: None) -> int:

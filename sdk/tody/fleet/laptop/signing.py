@@ -60,7 +60,7 @@ class Owner:
             flip(repository, sink)
             for group, generation in _generations(repository).items():
                 if link and before.get(group) != generation:
-                    ring(link, laptop.topics, group, generation)
+                    ring(link, laptop.topics, repository, group, len(laptop.devices_of(group)))
             sweep(repository, sink)
             if link:  # a folder gets its own; the broker may still have them
                 repository.forget(repository.strays())
