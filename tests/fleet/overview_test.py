@@ -166,6 +166,16 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("days", "words"), [(29, "its certificate ends in 29 days"), (-1, "cannot connect"), (31, ""), (None, "")]
+)
+def test_a_certificate_that_ends_soon_is_told(days: float | None, words: str) -> None:
+    seen = overview(["one", "two"])
+    seen.certificates = {} if days is None else {"one": NOW + days * 86400, "two": NOW + 1e9}
+    told = [(alert.about, alert.text) for alert in seen.alerts(NOW) if alert.kind == "expiring"]
+    assert [about for about, _ in told] == ["one"] * bool(words) and all(words in text for _, text in told)
+
+
 @pytest.mark.parametrize("payload", HOSTILE, ids=lambda p: repr(p[:20]))
 def test_hostile_messages_change_nothing_and_are_counted(payload: bytes) -> None:
     seen = overview(["one"])

@@ -32,6 +32,7 @@ from tody.fleet.reports import Report, presence, result
 from tody.fleet.rollout import plan_waves
 from tody.fleet.topics import Topics
 from tody.fleet.view.dashboard import direct
+from tody.fleet.view.gather import overview_of
 
 Capture = pytest.CaptureFixture[str]
 TOPICS = Topics("home")
@@ -128,6 +129,15 @@ def test_a_fleet_that_has_nothing_yet(capsys: Capture, tmp_path: Path) -> None:
 def test_bars_are_of_one_length_and_hide_nothing(counts: list[int]) -> None:
     bar = _bar(counts)
     assert len(bar) == BAR and len(set(bar.strip())) == sum(many > 0 for many in counts)
+
+
+def test_status_names_certificates_that_end(capsys: Capture, tmp_path: Path) -> None:
+    laptop = make_fleet(tmp_path)
+    for days in (400.0, 3.0):  # of a device that was enrolled again, the newest counts
+        enrol(laptop, tmp_path / "gate", "gate", days)
+    enrol(laptop, tmp_path / "door", "door", 3.0)
+    told = {alert.about: alert.text for alert in overview_of(laptop).alerts(time.time()) if alert.kind == "expiring"}
+    assert set(told) == {"door"} and "ends in 3 days; tody enroll renews it" in told["door"]
 
 
 def test_a_hardened_broker_lets_the_laptop_look_while_it_pushes(capsys: Capture, tmp_path: Path) -> None:

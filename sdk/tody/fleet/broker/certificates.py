@@ -136,17 +136,8 @@ class Authority:
 
     @property
     def issued(self) -> list[dict[str, Any]]:
-        """Every certificate: serial, name, `until` and `revoked` in seconds since 1970, the latter None while it is valid.
-
-        Raises:
-            UsageError: there is no authority, or its list is damaged.
-        """
-        if not self.exists:
-            raise UsageError(f"{self.folder} holds no authority", "it has no ca.key", "tody broker init makes one")
-        try:
-            return list(json.loads((self.folder / "issued.json").read_bytes()))
-        except (ValueError, TypeError, FileNotFoundError) as e:
-            raise UsageError(f"{self.folder / 'issued.json'} is damaged", str(e), "restore it from your backup") from e
+        """As `issued_by` has it."""
+        return issued_by(self.folder)
 
     def _write_list(self, issued: list[dict[str, Any]]) -> None:
         void = [(int(entry["serial"], 16), entry["revoked"]) for entry in issued if entry["revoked"] is not None]
@@ -164,6 +155,20 @@ class Authority:
 
     def _seconds(self) -> int:
         return int(self._now().timestamp())
+
+
+def issued_by(folder: Path) -> list[dict[str, Any]]:
+    """Every certificate of an authority: serial, name, and in seconds since 1970 `until` and `revoked`, None while it is valid.
+
+    Raises:
+        UsageError: there is no authority, or its list is damaged.
+    """
+    if not (folder / "ca.key").is_file():
+        raise UsageError(f"{folder} holds no authority", "it has no ca.key", "tody broker init makes one")
+    try:
+        return list(json.loads((folder / "issued.json").read_bytes()))
+    except (ValueError, TypeError, FileNotFoundError) as e:
+        raise UsageError(f"{folder / 'issued.json'} is damaged", str(e), "restore it from your backup") from e
 
 
 def common_name(certificate: bytes) -> str:

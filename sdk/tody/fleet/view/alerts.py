@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from .overview import Device, Overview
 
 DRIFT = 0.25  # population stability index above which a distribution counts as changed
+SHORT = 30  # days that a device's certificate is still valid
 SILENCE = 300.0  # seconds without a sign of life of a device that is said to be online
 
 
@@ -60,6 +62,10 @@ def _of_device(overview: Overview, device: Device, now: float) -> list[Alert]:
     if kind_of(code) in ("failed", "refused"):
         runs = f"it runs {overview.title(device)}" if device.model else "it runs no model"
         alert(kind_of(code), f"{code}: {device.why}; {runs}" if device.why else f"{code}; {runs}")
+    days = (overview.certificates.get(device.name, math.inf) - now) / 86400
+    if days < SHORT:
+        when = f"ends in {days:.0f} days" if days > 0 else "has ended: it cannot connect any more"
+        alert("expiring", f"its certificate {when}; tody enroll renews it")
     desired = overview.desired.get(device.group or "")
     if desired and device.observed is not None and device.observed < desired.generation and device.online:
         alert("behind", f"it has seen generation {device.observed} of {desired.generation}")

@@ -7,8 +7,11 @@ import queue
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from ...errors import UsageError
 from ..address import Address
+from ..broker.certificates import issued_by
 from ..laptop.laptop import CLIENT, VIEWER, Laptop
 from ..mqtt import Link
 from .overview import Overview
@@ -74,8 +77,13 @@ class Gatherer:
 
 
 def overview_of(fleet: Laptop) -> Overview:
-    """What the laptop itself knows of its fleet: the devices, and what was signed for them."""
+    """What the laptop itself knows of its fleet: the devices, their certificates, and what was signed for them."""
     overview = Overview(fleet.topics, fleet.devices)
+    with suppress(UsageError):  # somebody else's broker and certificates
+        for entry in issued_by(fleet.authority):
+            if entry["revoked"] is None:
+                newest = max(entry["until"], overview.certificates.get(entry["name"], 0.0))
+                overview.certificates[entry["name"]] = newest
     refresh(overview, fleet, b"")
     return overview
 

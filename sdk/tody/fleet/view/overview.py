@@ -85,6 +85,7 @@ class Overview:
         self.devices = {device: Device(device, group, listed=True) for device, group in devices.items()}
         self.desired = {each.group: each for each in desired}
         self.releases = {each.model: each for each in releases}
+        self.certificates: dict[str, float] = {}  # device -> the end of its newest certificate, in seconds since 1970
         self.expires: float | None = None  # the end of the signed timestamp, in seconds since 1970
         self.events: list[dict[str, Any]] = []
         self._results: dict[str, dict[str, tuple[str, int]]] = {}  # device -> release, 16 digits -> code and generation
