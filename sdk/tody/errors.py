@@ -43,6 +43,12 @@ class AccuracyError(TodyError):
     exit_code, kind = 3, "accuracy"
 
 
+class RolloutError(TodyError):
+    """Devices gave a model up that was pushed to them: more of them than the rollout allows."""
+
+    exit_code, kind = 3, "rollout"
+
+
 class UnsupportedError(TodyError):
     """An operator, dtype or attribute that tody cannot do. `nodes` lists every one of them.
 

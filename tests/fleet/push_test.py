@@ -20,7 +20,7 @@ from agents import variant, wait_until
 from brokers import BROKERS, free_port, running
 from simdevice import Devices, SimDevice
 
-from tody.errors import AccuracyError, DeviceError, TodyError, TrustError, UsageError
+from tody.errors import AccuracyError, DeviceError, RolloutError, TodyError, TrustError, UsageError
 from tody.fleet.documents import Desired, rule
 from tody.fleet.laptop import steer
 from tody.fleet.laptop.backup import backup, make_keeper, restore
@@ -144,7 +144,7 @@ def test_a_bad_model_halts_itself_and_a_new_attempt_forgets_it(
 
         follow(models[0])
         devices.bad[sha256(models[1])] = how
-        with pytest.raises(DeviceError, match="has halted"):
+        with pytest.raises(RolloutError, match="has halted"):
             follow(models[1])
         failed = [name for name, device in devices.all.items() if sha256(models[1]) in device.state.failed]
         assert len(failed) == 1 and devices.running() == {sha256(models[0])}

@@ -83,8 +83,9 @@ COMMANDS: tuple[Command, ...] = (
     doctor,
     completion,
 )
-EPILOG = """exit codes: 0 good, 1 a fault of tody, 2 usage or model file, 3 accuracy, 4 unsupported operator, 5 does not fit,
-6 device, 7 signature or hash, 8 fallback refused, 9 camera, 130 interrupted. TODY_DEBUG=1 shows where an error comes from."""
+EPILOG = """exit codes: 0 good, 1 a fault of tody, 2 usage or model file, 3 accuracy, or a rollout that halted,
+4 unsupported operator, 5 does not fit, 6 device, 7 signature or hash, 8 fallback refused, 9 camera, 130 interrupted.
+TODY_DEBUG=1 shows where an error comes from."""
 
 
 class Parser(argparse.ArgumentParser):

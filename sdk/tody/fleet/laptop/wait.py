@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from ...errors import DeviceError
+from ...errors import DeviceError, RolloutError
 from ..documents import Desired
 from ..mqtt import WINDOW, Link
 from ..reports import result_code
@@ -67,7 +67,8 @@ def wait(
         how it stands then: done, with no more failures than the rollout allows.
 
     Raises:
-        DeviceError: the rollout halted, too many devices failed, or not all were heard in time.
+        RolloutError: the rollout halted, or too many devices failed.
+        DeviceError: not all were heard in time.
     """
     end, asked, before = time.monotonic() + timeout, time.monotonic(), {"": ""}
     while True:
@@ -77,7 +78,7 @@ def wait(
             say(now, codes)
             before = codes
         if now.state == "halted":
-            raise DeviceError("the rollout has halted", now.why, "tody fleet rollback, or push a repaired model")
+            raise RolloutError("the rollout has halted", now.why, "tody fleet rollback, or push a repaired model")
         if now.state == "done":
             return _judged(now, desired)
         if time.monotonic() > end:
@@ -90,9 +91,9 @@ def wait(
 
 
 def _judged(now: Standing, desired: Desired) -> Standing:
-    """Raises DeviceError if more devices failed than the rollout allows: it was over before it could halt."""
+    """Raises RolloutError if more devices failed than the rollout allows: it was over before it could halt."""
     failed, reported = now.count("failed"), now.count("failed") + now.count("ok")
     if failed > desired.halt_share * reported:
         told = ", ".join(f"{code} {count}" for code, count in now.codes.items() if code != "ok")
-        raise DeviceError(f"{failed} of {reported} devices gave the model up", told, "they run the model before it")
+        raise RolloutError(f"{failed} of {reported} devices gave the model up", told, "they run the model before it")
     return now
