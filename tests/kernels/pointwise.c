@@ -92,8 +92,9 @@ static bool check_softmax(const tody_kernels *set, uint64_t seed) {
 
 static bool check_transpose(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    const size_t rows = 1 + random_below(&r, 50), cols = 1 + random_below(&r, 50);
-    const size_t x_stride = cols + random_below(&r, 9), y_stride = rows + random_below(&r, 9);
+    const bool planes = random_below(&r, 4) == 0;  // of a picture, into pixels
+    const size_t rows = planes ? 3 : 1 + random_below(&r, 50), cols = 1 + random_below(&r, 50);
+    const size_t x_stride = cols + random_below(&r, 9), y_stride = planes ? 3 : rows + random_below(&r, 9);
     describe("rows %zu cols %zu strides %zu %zu", rows, cols, x_stride, y_stride);
     const float *x = memory_floats(&r, (rows - 1) * x_stride + cols);
     const output o = output_take(&r, cols, rows, y_stride);
@@ -214,6 +215,13 @@ static void run_transpose(void *context) {
     t->kernels->transpose_b32(x, SIDE, z, SIDE, SIDE, SIDE);
 }
 
+static void run_planes(void *context) {
+    const timed *t = context;
+    const void *x = t->x;
+    void *z = t->z;
+    t->kernels->transpose_b32(x, COUNT / 3, z, 3, 3, COUNT / 3);
+}
+
 static void run_moments(void *context) {
     const timed *t = context;
     t->kernels->moments_f32(t->x, COUNT, 0.1f, t->z);
@@ -273,7 +281,11 @@ static void bench_row(const tody_kernels *kernels, void (*run)(void *context)) {
 }
 
 static void bench_softmax(const tody_kernels *kernels) { bench_row(kernels, run_softmax); }
-static void bench_transpose(const tody_kernels *kernels) { bench_row(kernels, run_transpose); }
+static void bench_transpose(const tody_kernels *kernels) {
+    bench_row(kernels, run_transpose);
+    printf(", of three planes");
+    bench_row(kernels, run_planes);
+}
 static void bench_moments(const tody_kernels *kernels) { bench_row(kernels, run_moments); }
 static void bench_columns(const tody_kernels *kernels) { bench_row(kernels, run_columns); }
 static void bench_norm(const tody_kernels *kernels) { bench_row(kernels, run_norm); }

@@ -19,6 +19,7 @@ const tody_kernels tody_kernels_avx2 = {
     .binary_f32 = tody_binary_f32_avx2,
     .softmax_f32 = tody_softmax_f32_avx2,
     .blend_f32 = tody_blend_f32_avx2,
+    .transpose_b32 = tody_transpose_b32_avx2,
     .moments_f32 = tody_moments_f32_avx2,
     .column_moments_f32 = tody_column_moments_f32_avx2,
     .norm_f32 = tody_norm_f32_avx2,

@@ -16,6 +16,7 @@ void tody_binary_f32_avx2(uint32_t fn2, const float *x, size_t x_step, const flo
                           float lo, float hi);
 void tody_softmax_f32_avx2(const float *x, float *y, size_t count);
 void tody_blend_f32_avx2(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
+void tody_transpose_b32_avx2(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
 void tody_moments_f32_avx2(const float *x, size_t count, float mean, float sums[2]);
 void tody_column_moments_f32_avx2(const tody_columns_f32 *args);
 void tody_norm_f32_avx2(const tody_norm_f32 *args);
