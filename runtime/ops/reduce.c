@@ -5,10 +5,11 @@
 #include "quant.h"
 
 enum {
-    COLUMNS = 128,
-    TAPS = 32,
-    BLOCK = 64
-};  // results of a task where neighbours stay apart; rows that are summed in one call; see fold_row
+    COLUMNS = 128,  // results of a task where neighbours stay apart
+    ROWS = 64,      // whose sum is kept in float32
+    TAPS = 32,      // rows of int8 that are summed in one call
+    BLOCK = 64,     // see fold_row
+};
 
 typedef struct job {
     const tody_kernels *kernels;
@@ -129,19 +130,19 @@ static void run_rows(const void *context, uint32_t begin, uint32_t end, uint32_t
     }
 }
 
-// Sums or means of neighbouring results: TAPS rows of x at a time, their sums in double precision.
+// Sums or means of neighbouring results: ROWS rows of x at a time, their sums in double precision.
 static void sum_columns(const job *j, const float *x, float *y, uint32_t columns) {
-    const uint32_t rows = j->count;
-    const float *pointers[TAPS], one = 1.0f;
+    const uint32_t inner = j->reduced.rank - 1, length = j->reduced.shape[inner];
+    const ptrdiff_t stride = j->reduced.stride[0][inner];
+    float sum[COLUMNS], square[COLUMNS];
     double total[COLUMNS] = {0.0};
-    for (uint32_t first = 0; first < rows; first += TAPS) {
-        const uint32_t taps = tody_min_u32(rows - first, TAPS);
-        for (uint32_t t = 0; t < taps; t++) pointers[t] = x + at(&j->reduced, first + t);
-        const tody_pool_f32 args = {1, columns, taps, pointers, &one, y, columns};
-        j->kernels->sum_pool_f32(&args);
-        for (uint32_t c = 0; c < columns; c++) total[c] += (double)y[c];
+    for (uint32_t r = 0, rows; r < j->count; r += rows) {
+        const float *row = x + at(&j->reduced, r);
+        rows = tody_min_u32(length - r % length, ROWS);
+        j->kernels->column_moments_f32(&(tody_columns_f32){rows, columns, row, (size_t)stride, NULL, sum, square});
+        for (uint32_t c = 0; c < columns; c++) total[c] += (double)sum[c];
     }
-    const double divisor = j->fn == TODY_REDUCE_MEAN ? (double)rows : 1.0;
+    const double divisor = j->fn == TODY_REDUCE_MEAN ? (double)j->count : 1.0;
     for (uint32_t c = 0; c < columns; c++) y[c] = (float)(total[c] / divisor);
 }
 
