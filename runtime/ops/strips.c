@@ -43,6 +43,7 @@ typedef struct chain {
     uint32_t count;
     link links[TODY_MAX_CHAIN];
     uint8_t *windows, *scratch;
+    uint32_t tasks;  // ranges of the output's rows
 } chain;
 
 typedef struct span {
@@ -321,7 +322,7 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     const chain *shared = context;
     const tody_call *call = shared->call;
     const uint32_t rows = ((const tody_strips_params *)call->params)->rows, threads = tody_threads(call);
-    const uint32_t height = tody_out(call, Y).shape[ROWS], tasks = tody_min_u32(height, threads);
+    const uint32_t height = tody_out(call, Y).shape[ROWS], tasks = shared->tasks;
     const size_t scratch = link_scratch(shared);
     chain c = *shared;
     c.scratch = call->scratch + thread * scratch;
@@ -340,10 +341,24 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     }
 }
 
+// Whether y lies over what the chain reads: then strips must come one after the other.
+static bool writes_over_input(const chain *c) {
+    const tody_tensor_record *y = &c->call->records[c->call->out[Y]];
+    for (uint32_t k = 0; k < c->count; k++) {
+        for (uint32_t i = 0; i < c->links[k].member.in_count; i++) {
+            if (c->links[k].member.in[i] == TODY_NONE) continue;
+            const tody_tensor_record *x = input(c, &c->links[k], i);
+            if (x->place == TODY_IN_ARENA && x->at < y->at + y->bytes && y->at < x->at + x->bytes) return true;
+        }
+    }
+    return false;
+}
+
 static void strips_run(const tody_call *call) {
     chain c = chain_of(call);
     find_leads(&c);
-    tody_for(call, tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call)), run_thread, &c);
+    c.tasks = writes_over_input(&c) ? 1 : tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call));
+    tody_for(call, c.tasks, run_thread, &c);
 }
 
 const tody_op tody_op_strips = {

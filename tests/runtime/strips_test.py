@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ import pytest
 import seeds
 
 from tody import format as tf
+from tody import memory
 from tody._runtime import Runtime, kernel_sets
 from tody.convert.graph import Graph, Node, Quant, Value
 from tody.convert.lower import lower
+from tody.convert.memory import lower_into
 from tody.convert.strips import Chain, links
-from tody.errors import ModelError
+from tody.convert.tight import tight_chains
+from tody.errors import MemoryLimitError, ModelError
 
 Rng = np.random.Generator
 
@@ -135,14 +139,19 @@ def all_in_strips(rng: Rng) -> Callable[[Graph], list[Chain]]:
     return choose
 
 
-def outputs(file: tf.File, threads: int, kernels: str) -> list[bytes]:
-    runtime = Runtime(tf.write(file), threads=threads, kernels=kernels)
+def fill(runtime: Runtime) -> None:
     rng = np.random.default_rng(5)
     for tensor in runtime.inputs:
         real = rng.standard_normal(tensor.shape)
         np.asarray(tensor)[...] = real if tensor.dtype == "float32" else rng.integers(-128, 128, tensor.shape)
+
+
+def outputs(file: tf.File, threads: int, kernels: str) -> list[bytes]:
+    runtime = Runtime(tf.write(file), threads=threads, kernels=kernels)
+    fill(runtime)
     runtime.run()
     first = [np.asarray(t).tobytes() for t in runtime.outputs]
+    fill(runtime)
     for i in range(len(runtime.op_names)):
         runtime.step(i)
     assert first == [np.asarray(t).tobytes() for t in runtime.outputs]
@@ -164,6 +173,68 @@ def test_the_bits_are_those_without_strips(dtype: str) -> None:
             for threads in (1, 2, 3, 4):
                 assert outputs(together, threads, kernels) == wanted, (kernels, threads)
     assert chained > 40 and longest > 5
+
+
+def in_place(file: tf.File) -> bool:
+    """Whether what a chain makes lies over what it reads."""
+    for i, record in enumerate(file.records):
+        members = file.records[i + 1 : i + 1 + record.attrs["count"]] if record.op == "strips" else []
+        y = file.tensors[record.outputs[0] or 0]
+        taken = [file.tensors[t] for member in members for t in member.inputs if t is not None]
+        if any(t.place == "arena" and t.at == y.at for t in taken):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_tight_chains_save_memory_and_keep_the_bits(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    saved = over = 0
+    for _ in range(60):
+        graph = Maker(rng, dtype).make(int(rng.integers(2, 9)))
+        apart, _ = lower(graph.copy(), keep_inputs=False, chains=None)
+        tight = partial(tight_chains, keep_inputs=False, rows=int(rng.integers(1, 4)))
+        together, _ = lower(graph.copy(), keep_inputs=False, chains=tight)
+        saved, over = saved + (together.arena_bytes < apart.arena_bytes), over + in_place(together)
+        assert together.arena_bytes <= apart.arena_bytes + 64 * len(apart.records)
+        for kernels in kernel_sets():
+            wanted = outputs(apart, 1, kernels)
+            for threads in (1, 3):
+                assert outputs(together, threads, kernels) == wanted, (kernels, threads)
+    assert saved > 30 and over > 5, (saved, over)
+
+
+def inverted_residual() -> Graph:
+    """Of 24 x 24 x 8 with 48 channels inside, and what it makes twice as wide behind it, in int8."""
+    maker = Maker(np.random.default_rng(3), "int8")
+    maker.graph.values["x"].shape = (1, 24, 24, 8)
+    window: dict[str, Any] = {"kernel": (3, 3), "pad": (1, 1, 1, 1)}
+    for op, taps, depth, made, more in (
+        ("conv", 1, 8, 48, {"kernel": (1, 1), "groups": 1}),
+        ("dwconv", 9, 48, 48, {**window, "groups": 48}),
+        ("conv", 1, 48, 8, {"kernel": (1, 1), "groups": 1}),
+        ("conv", 9, 8, 16, {**window, "stride": (2, 2), "groups": 1}),
+    ):
+        addend = "x" if made == 8 else None
+        pack, shape = ("plain", (taps, depth)) if op == "dwconv" else ("panels", (1, made, taps, depth))
+        inputs = [maker.made[-1], maker.weights(shape, pack), None, addend]
+        inputs += maker.multipliers(*shape[:2] if pack == "panels" else (depth,), near=0.01, pack=pack)
+        inputs += maker.multipliers(1, near=0.5) if addend else []
+        size = 12 if "stride" in more else 24
+        maker.node(op, inputs, (1, size, size, made), **more)
+    maker.graph.outputs = [maker.made[-1]]
+    return maker.graph
+
+
+def test_a_block_fits_into_a_fraction_of_its_memory() -> None:
+    apart, whole = lower(inverted_residual(), chains=None)
+    graph = inverted_residual()
+    file, where = lower_into(graph, 12 << 10)
+    assert whole.arena_bytes > 59_000 and where.arena_bytes < 10_000 and memory.need(tf.write(file)).ram <= 12 << 10
+    assert any("by strips of rows" in note for note in graph.notes)
+    assert len({outputs(f, threads, "portable")[0] for f in (apart, file) for threads in (1, 2)}) == 1
+    with pytest.raises(MemoryLimitError, match="windows of"):
+        lower_into(inverted_residual(), 6 << 10)
 
 
 def sound() -> tf.File:

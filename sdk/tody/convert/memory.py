@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 from .. import format as fmt
 from .. import memory
 from ..errors import MemoryLimitError
 from .graph import Graph
-from .lower import lower
+from .lower import Choice, lower
 from .plan import Peak, Plan, peaks
 from .schedule import schedule
 from .sparse import sparse_weights
+from .strips import choose
+from .tight import ROWS, tight_chains
 
 _SHOWN = 3  # layers, and values of each
 _NAME = 40  # characters
@@ -22,8 +26,8 @@ _INT8 = 4  # int8 takes a quarter of float32
 def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
     """As `lower`, of a model whose arena and scratch take at most `ram` bytes on a chip (memory.py); None: any number.
 
-    Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, and the content of inputs
-    after a run.
+    Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, a little time for strips
+    of few rows, and the content of inputs after a run.
 
     Raises:
         MemoryLimitError: it needs more.
@@ -31,14 +35,25 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
     if ram is None:
         return lower(graph)
     choices = [True, False] if sparse_weights(graph) else [True]
-    for keep_inputs in (True, False):
-        for blocks in choices:
-            file, where = lower(graph, keep_inputs, blocks)
-            need = memory.need(fmt.write(file))
-            if need.ram <= ram:
-                graph.notes += _given_up(keep_inputs, blocks, need)
-                return file, where
-    raise _error(peaks(graph, keep_inputs=False), graph, ram, need)
+    for keep_inputs, rows, blocks in product((True, False), (None, *ROWS), choices):
+        file, where = lower(graph, keep_inputs, blocks, _choice(keep_inputs, rows))
+        need = memory.need(fmt.write(file))
+        if need.ram <= ram:
+            graph.notes += _given_up(file, keep_inputs, blocks, need)
+            return file, where
+    raise _error(_least_peaks(graph), graph, ram, need)
+
+
+def _choice(keep_inputs: bool, rows: int | None) -> Choice:
+    """Of chains: those that save time, or memory with so many rows."""
+    return choose if rows is None else partial(tight_chains, keep_inputs=keep_inputs, rows=rows)
+
+
+def _least_peaks(graph: Graph) -> list[Peak]:
+    """What is alive at each node where everything is done to save memory; a chain is one node."""
+    chains = tight_chains(graph, False, ROWS[-1])
+    inside = {i for c in chains for i in range(c.first + 1, c.first + c.count)}
+    return [peak for i, peak in enumerate(peaks(graph, False, chains)) if i not in inside]
 
 
 def refuse_early(graph: Graph, ram: int | None) -> None:
@@ -48,16 +63,18 @@ def refuse_early(graph: Graph, ram: int | None) -> None:
     graph = replace(graph)
     schedule(graph, keep_inputs=False)
     found = [
-        Peak(p.node, p.bytes // _INT8, tuple((name, size // _INT8) for name, size in p.parts))
-        for p in peaks(graph, keep_inputs=False)
+        Peak(p.node, p.bytes // _INT8, tuple((name, size // _INT8) for name, size in p.parts)) for p in _least_peaks(graph)
     ]
     most = max((p.bytes for p in found), default=0)
     if most > ram:
         raise _error(found, graph, ram, memory.Need(most, 0), measured=False)
 
 
-def _given_up(keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
+def _given_up(file: fmt.File, keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
     notes = [f"on a chip it takes {need.ram:,} bytes of RAM: {need.arena:,} arena, {need.scratch:,} scratch"]
+    chains = [record.attrs["count"] for record in file.records if record.op == "strips"]
+    if chains:
+        notes.append(f"{sum(chains)} operators run by strips of rows, in chains of {', '.join(map(str, chains))}")
     if not keep_inputs:
         notes.append("to fit, a run overwrites the inputs: fill them before each")
     if not blocks:
@@ -77,9 +94,14 @@ def _error(found: list[Peak], graph: Graph, ram: int, need: memory.Need, measure
 
 
 def _row(peak: Peak, graph: Graph) -> str:
-    parts = [f"{_short(name)} {'x'.join(map(str, graph.values[name].shape))} {size:,}" for name, size in peak.parts[:_SHOWN]]
+    parts = [f"{_short(name)}{_shape(graph, name)} {size:,}" for name, size in peak.parts[:_SHOWN]]
     more = [f"{len(peak.parts) - _SHOWN} more"] if len(peak.parts) > _SHOWN else []
     return f"{peak.node.op} {_short(peak.node.outputs[0] or '')} needs {peak.bytes:,} ({' + '.join([*parts, *more])})"
+
+
+def _shape(graph: Graph, name: str) -> str:
+    """Of a value; windows of a chain have none."""
+    return " " + "x".join(map(str, graph.values[name].shape)) if name in graph.values else ""
 
 
 def _short(name: str) -> str:
@@ -89,7 +111,7 @@ def _short(name: str) -> str:
 
 def _hint(worst: list[Peak], graph: Graph, measured: bool) -> str:
     """What makes the values smaller that are alive in these layers."""
-    floats = {name for peak in worst for name, _ in peak.parts if graph.values[name].dtype == "float32"}
+    floats = {n for peak in worst for n, _ in peak.parts if n in graph.values and graph.values[n].dtype == "float32"}
     hints = ["a smaller input (--shape)"]
     if measured and floats & {*graph.inputs, *graph.outputs}:
         hints.append("inputs and outputs in int8 (--io int8)")

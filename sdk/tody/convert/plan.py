@@ -18,7 +18,10 @@ _PAIRS = 2_000_000  # of buffers that are compared in all of them
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory for one value, or for several that share it. Alive from node `first` to node `last`, both included."""
+    """Memory for one value, or for several that share it. Alive from node `first` to node `last`, both included.
+
+    `over`: one that it may begin with, at the moment at which that one ends and this one begins.
+    """
 
     name: str
     bytes: int
@@ -26,6 +29,12 @@ class Buffer:
     last: int
     members: list[str] = field(default_factory=list)
     at: int = 0
+    over: Buffer | None = None
+
+    @property
+    def lent(self) -> int:
+        """Bytes that it has in common with the one that it is over, at that moment."""
+        return 0 if self.over is None else min(self.bytes, self.over.bytes)
 
 
 @dataclass
@@ -45,7 +54,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Peak:
-    """What is alive while a node runs: `parts` are names of values and their bytes, largest first."""
+    """What is alive while a node runs: `parts` are names of values or of a chain's windows and their bytes, largest first."""
 
     node: Node
     bytes: int
@@ -78,8 +87,18 @@ def peaks(graph: Graph, keep_inputs: bool = True, chains: Sequence[Chain] = ()) 
     found = []
     for i, node in zip(_times(graph, chains), graph.nodes, strict=True):
         parts = tuple((b.name, b.bytes) for b in buffers if b.first <= i <= b.last)
-        found.append(Peak(node, sum(part[1] for part in parts), parts))
+        found.append(Peak(node, _alive(buffers, i), parts))
     return found
+
+
+def moment(graph: Graph, keep_inputs: bool, chain: Chain) -> int:
+    """The bytes that are alive while a chain runs."""
+    return _alive(_buffers(graph, keep_inputs, [chain]), chain.first)
+
+
+def _alive(buffers: Iterable[Buffer], time: int) -> int:
+    """The bytes that are alive at a time."""
+    return sum(b.bytes - (b.lent if b.first == time else 0) for b in buffers if b.first <= time <= b.last)
 
 
 def _orders(buffers: list[Buffer]) -> Iterator[list[Buffer]]:
@@ -112,10 +131,15 @@ def place(buffers: Iterable[Buffer], align: int = fmt.ARENA_ALIGN) -> int:
     placed: list[Buffer] = []
     for b in buffers:
         b.at = 0
-        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.at):
-            if b.at + b.bytes <= other.at:
-                break
-            b.at = max(b.at, fmt.align(other.at + other.bytes, align))
+        together = sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.at)
+        twin = next((p for p in together if p.over is b or b.over is p), None)
+        if twin is None or any(p.at < twin.at + b.bytes and twin.at < p.at + p.bytes for p in together if p is not twin):
+            for other in together:
+                if b.at + b.bytes <= other.at:
+                    break
+                b.at = max(b.at, fmt.align(other.at + other.bytes, align))
+        else:
+            b.at = twin.at
         placed.append(b)
     return max((b.at + b.bytes for b in placed), default=0)
 
@@ -126,6 +150,8 @@ def least_bytes(buffers: Iterable[Buffer]) -> int:
     for b in buffers:
         changes[b.first] = changes.get(b.first, 0) + b.bytes
         changes[b.last + 1] = changes.get(b.last + 1, 0) - b.bytes
+        changes[b.first] -= b.lent
+        changes[b.first + 1] = changes.get(b.first + 1, 0) + b.lent
     alive = most = 0
     for time in sorted(changes):
         alive += changes[time]
@@ -166,6 +192,8 @@ def _buffers(graph: Graph, keep_inputs: bool, chains: Sequence[Chain]) -> list[B
         over = None if i in chained else _writes_over(graph, owner, node, i)
         if over is not None:
             _share(owner, over, node.outputs[0])
+    for chain in chains:
+        _lay_over(graph, owner, chain)
     windows = [Buffer(c.windows, c.windows_bytes, c.first, c.first, [c.windows]) for c in chains]
     return [*{b.name: b for b in owner.values()}.values(), *windows]
 
@@ -185,6 +213,17 @@ def _share(owner: dict[str, Buffer], a: str | None, b: str | None) -> None:
     first.members += second.members
     for name in second.members:
         owner[name] = first
+
+
+def _lay_over(graph: Graph, owner: dict[str, Buffer], chain: Chain) -> None:
+    """Let what a chain makes lie over an input that it may be written over, and that nothing wants any more."""
+    nodes = graph.nodes[chain.first : chain.first + chain.count]
+    taken = {name for node in nodes for name in node.inputs if name is not None and name in owner}
+    y = owner[nodes[-1].outputs[0] or ""]
+    for name in chain.over:
+        if owner[name].last == chain.first == y.first and all(owner[n] is not owner[name] for n in taken - {name}):
+            y.over = owner[name]
+            return
 
 
 def _writes_over(graph: Graph, owner: dict[str, Buffer], node: Node, time: int) -> str | None:

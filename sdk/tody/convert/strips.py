@@ -33,6 +33,8 @@ class Chain:
         kept: value between two of them -> rows of it that its window holds.
         at: value between two of them -> where its window lies among those of the chain.
         windows_bytes: memory for all of them.
+        over: values over which the last output may be written, from their start: what strips to come want lies behind it. Then
+            one thread makes them all.
     """
 
     first: int
@@ -41,6 +43,7 @@ class Chain:
     kept: dict[str, int]
     at: dict[str, int]
     windows_bytes: int
+    over: tuple[str, ...] = ()
 
     @property
     def windows(self) -> str:
@@ -78,13 +81,19 @@ class Link:
     count: int
     height: int  # of what the last node makes
     windows: dict[str, _Window]
+    over: tuple[str, ...]
 
-    def chain(self, rows: int) -> Chain:
-        """With so many rows of the last output in a strip, 1 to `height`."""
+    def chain(self, rows: int, in_place: bool = False) -> Chain:
+        """With so many rows of the last output in a strip, 1 to `height`.
+
+        Args:
+            in_place: let the plan put the output over an input, if it can.
+        """
         at, end = {}, 0
         for name, window in self.windows.items():
             at[name], end = end, fmt.align(end + window.kept(rows) * window.row_bytes, fmt.ARENA_ALIGN)
-        return Chain(self.first, self.count, rows, {name: w.kept(rows) for name, w in self.windows.items()}, at, end)
+        kept = {name: w.kept(rows) for name, w in self.windows.items()}
+        return Chain(self.first, self.count, rows, kept, at, end, self.over if in_place else ())
 
 
 def links(graph: Graph, apart: Set[str] = frozenset()) -> list[list[Link]]:
@@ -106,10 +115,12 @@ def links(graph: Graph, apart: Set[str] = frozenset()) -> list[list[Link]]:
         for first in range(last, max(last - fmt.MAX_CHAIN, -1), -1):
             if not fits[first] or (first < last and users.get(first_output(graph.nodes[first]), [last + 1])[-1] > last):
                 break
-            windows = _windows(graph, graph.nodes[first : last + 1]) if first < last else None
-            if windows is not None:
+            nodes = graph.nodes[first : last + 1]
+            ahead = _ahead(graph, nodes) if first < last else None
+            if ahead is not None:
                 height = graph.values[first_output(graph.nodes[last])].shape[1]
-                found[-1].append(Link(first, last - first + 1, height, windows))
+                windows = _windows(graph, nodes, ahead)
+                found[-1].append(Link(first, len(nodes), height, windows, _overwritable(graph, nodes, ahead)))
     return found
 
 
@@ -141,13 +152,13 @@ def _row_inputs(graph: Graph, node: Node) -> Iterator[tuple[str, _Reach]]:
             yield name, _Reach(1, 0, 1)
 
 
-def _windows(graph: Graph, nodes: Sequence[Node]) -> dict[str, _Window] | None:
-    """The windows of the values between the nodes, or None where one is not taken row by row, or at two rates.
+Ahead = dict[str, tuple[int, int]]  # rate and lead: a strip up to row b of the last output wants rate * b + lead rows
 
-    As strips.c proves it: a strip that ends at row b of the last output wants rows up to rate * b + lead of the others.
-    """
+
+def _ahead(graph: Graph, nodes: Sequence[Node]) -> Ahead | None:
+    """Of what the nodes make, or None where something is not taken row by row, or at two rates."""
     made = {first_output(node) for node in nodes}
-    ahead: dict[str, tuple[int, int]] = {first_output(nodes[-1]): (1, 0)}  # rate and lead
+    ahead: Ahead = {first_output(nodes[-1]): (1, 0)}
     for node in reversed(nodes):
         if first_output(node) not in ahead:
             return None
@@ -161,18 +172,49 @@ def _windows(graph: Graph, nodes: Sequence[Node]) -> dict[str, _Window] | None:
                 if other[0] != rate * reach.stride:
                     return None
                 ahead[name] = (other[0], max(other[1], (lead - 1) * reach.stride - reach.pad + reach.rows))
+    return ahead
+
+
+def _windows(graph: Graph, nodes: Sequence[Node], ahead: Ahead) -> dict[str, _Window]:
+    """Of the values between the nodes: as many rows as strips.c proves that they need."""
     extra: dict[str, int] = {}
     for node in nodes:
         for name, reach in _row_inputs(graph, node):
-            if name in made:
+            if name in ahead:
                 behind = ahead[first_output(node)][1] * reach.stride - reach.pad
                 extra[name] = max(extra.get(name, 0), ahead[name][1] - behind)
     return {name: _window(graph, name, ahead[name][0], rows) for name, rows in extra.items()}
 
 
 def _window(graph: Graph, name: str, rate: int, extra: int) -> _Window:
+    return _Window(rate, extra, graph.values[name].shape[1], _row_bytes(graph, name))
+
+
+def _row_bytes(graph: Graph, name: str) -> int:
     value = graph.values[name]
-    return _Window(rate, extra, value.shape[1], math.prod(value.shape[2:]) * fmt.DTYPES[value.dtype][1].itemsize)
+    return math.prod(value.shape[2:]) * fmt.DTYPES[value.dtype][1].itemsize
+
+
+def _overwritable(graph: Graph, nodes: Sequence[Node], ahead: Ahead) -> tuple[str, ...]:
+    """Values from outside of which all rows that a strip leaves to the next lie behind the rows that it has made.
+
+    What the last node itself takes must lie where it writes the result of it.
+    """
+    y = first_output(nodes[-1])
+    last, size = graph.values[y].shape[1] - 1, _row_bytes(graph, y)
+    found: dict[str, bool] = {}
+    for node in nodes:
+        by_rows = dict.fromkeys(name for name, _ in _row_inputs(graph, node))
+        for name in {n for n in node.inputs if n is not None and n not in ahead and not graph.values[n].constant} - {*by_rows}:
+            found[name] = False
+        for name, reach in _row_inputs(graph, node):
+            rate, lead = ahead[first_output(node)]
+            left = [(rate * b + lead) * reach.stride - reach.pad for b in (1, last)]  # first row that strips behind b want
+            fits = all(b * size <= rows * _row_bytes(graph, name) for b, rows in zip((1, last), left, strict=True))
+            if node is nodes[-1]:
+                fits = reach == _Reach(1, 0, 1) and _row_bytes(graph, name) == size
+            found[name] = found.get(name, True) and fits
+    return tuple(name for name, fits in found.items() if fits and name not in ahead and not graph.values[name].constant)
 
 
 def choose(graph: Graph, cache: int = CACHE) -> list[Chain]:
