@@ -126,12 +126,15 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
     return run > 1 && g->taps % run == 0 && in_runs(g, a, rows, run, tap_bytes) ? run : 1;
 }
 
-// The tile of rows from `first` on that the pointers are of. Neighbouring taps become one longer tap, whose pointers are moved
-// together, unless a panel has gaps between them.
+// The tile of rows from `first` on; `a` has room for its pointers. Neighbouring taps become one longer tap: at once where all
+// rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
-    if (g->dtype == TODY_F32 && tody_gemm_sliced(g)) return (tody_tile){a, first, rows, 1, 1};
+    const bool f32 = g->dtype == TODY_F32, lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
+    if (lines && !whole && g->gather_lines(g->source, first, rows, a) == rows) return (tody_tile){a, first, rows, g->run, 1};
+    g->gather(g->source, first, rows, a);
+    if (lines || whole) return (tody_tile){a, first, rows, 1, 1};
     const uint32_t run = find_run(g, a, rows);
-    if (g->dtype == TODY_S8 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run};
+    if (!f32 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run};
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
@@ -143,9 +146,7 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
     for (uint32_t t = 0; t < count; t++) {
         const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
-        const void **mine = a + (size_t)row * g->taps;
-        g->gather(g->source, first + row, some, mine);
-        tiles[t] = make_tile(g, mine, first + row, some);
+        tiles[t] = make_tile(g, a + (size_t)row * g->taps, first + row, some);
     }
     return count;
 }
