@@ -50,7 +50,9 @@ def own_kernels() -> str:
             return "amx" if {"amx_tile", "amx_int8"} <= words else "avx512vnni"
         return "avxvnni" if "avx_vnni" in words else "avx2"
     if platform.machine() in ("aarch64", "arm64"):
-        return "neon_dot" if "asimddp" in words else "neon"
+        if "asimddp" not in words:
+            return "neon"
+        return "neon_i8mm" if "i8mm" in words else "neon_dot"
     return "portable"
 
 
@@ -61,7 +63,7 @@ EMULATED = [
     Target("nehalem", "x86_64", "cc", ("qemu-x86_64", "-cpu", "Nehalem"), "portable"),
     Target("cortex-a53", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a53"), "neon"),
     Target("cortex-a76", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a76"), "neon_dot"),
-    Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon_dot"),
+    Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon_i8mm"),
     Target("cortex-a7", *ARMV7, ("qemu-arm", "-cpu", "cortex-a7"), "neon"),
     Target("cortex-a9", *ARMV7, ("qemu-arm", "-cpu", "cortex-a9"), "portable"),  # NEON without fused multiply-add
 ]

@@ -1,0 +1,127 @@
+// gemm_s8_i8mm.c - int8 matrix product by products of 2x8 by 8x2 (smmla, Armv8.6): 4 pairs of rows by 4 of columns in
+// registers. SPDX-License-Identifier: Apache-2.0
+#include "neon_s8.h"
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+
+enum { TILE = 8 };
+
+#include "gemm_s8.h"
+
+// Two rows by 8 columns: each vector has two columns of one row, then of the other.
+typedef struct pair {
+    int32x4_t v0, v1, v2, v3;
+} pair;
+
+// Eight values of depth of 8 columns, two of them in each vector.
+typedef struct weights {
+    int8x16_t v0, v1, v2, v3;
+} weights;
+
+// Values of depth of two rows: the first eight of each, then the next.
+typedef struct lines {
+    int8x16_t near, far;
+} lines;
+
+INLINE int8x16_t zip_low(int8x16_t a, int8x16_t b) {
+    return vreinterpretq_s8_s32(vzip1q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
+}
+
+INLINE int8x16_t zip_high(int8x16_t a, int8x16_t b) {
+    return vreinterpretq_s8_s32(vzip2q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
+}
+
+// Two groups of four of a panel.
+INLINE weights load_two(const int8_t *w) {
+    const int8x16_t a = vld1q_s8(w), b = vld1q_s8(w + 16), c = vld1q_s8(w + 64), d = vld1q_s8(w + 80);
+    return (weights){zip_low(a, c), zip_high(a, c), zip_low(b, d), zip_high(b, d)};
+}
+
+// One group, the other being zero.
+INLINE weights load_one(const int8_t *w) {
+    const int8x16_t a = vld1q_s8(w), b = vld1q_s8(w + 16), zero = vdupq_n_s8(0);
+    return (weights){zip_low(a, zero), zip_high(a, zero), zip_low(b, zero), zip_high(b, zero)};
+}
+
+INLINE lines load_lines(const int8_t *a, const int8_t *b) {
+    const int64x2_t x = vreinterpretq_s64_s8(vld1q_s8(a)), y = vreinterpretq_s64_s8(vld1q_s8(b));
+    return (lines){vreinterpretq_s8_s64(vzip1q_s64(x, y)), vreinterpretq_s8_s64(vzip2q_s64(x, y))};
+}
+
+// One group of two rows, the other being zero.
+INLINE int8x16_t load_group(const int8_t *a, const int8_t *b) {
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return vreinterpretq_s8_s64(vcombine_s64(vcreate_s64(x), vcreate_s64(y)));
+}
+
+INLINE pair add(pair p, int8x16_t x, weights w) {
+    p.v0 = vmmlaq_s32(p.v0, x, w.v0);
+    p.v1 = vmmlaq_s32(p.v1, x, w.v1);
+    p.v2 = vmmlaq_s32(p.v2, x, w.v2);
+    p.v3 = vmmlaq_s32(p.v3, x, w.v3);
+    return p;
+}
+
+INLINE int32x4_t join_first(int32x4_t a, int32x4_t b) { return vcombine_s32(vget_low_s32(a), vget_low_s32(b)); }
+INLINE int32x4_t join_second(int32x4_t a, int32x4_t b) { return vcombine_s32(vget_high_s32(a), vget_high_s32(b)); }
+
+// Of an odd number of rows the last one is its own partner.
+INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, uint32_t rows, const uint32_t pairs, sums *s) {
+    const int32x4_t zero = vdupq_n_s32(0);
+    pair p[TILE / 2];
+    const int8_t *a[TILE], *w = c->w;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < 2 * pairs; i++) a[i] = x + (i < rows ? i : rows - 1) * g->packed_stride;
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < pairs; i++) p[i] = (pair){zero, zero, zero, zero};
+    size_t at = 0, left = c->groups;
+    for (; left >= 4; left -= 4, at += 16, w += 256) {
+        const weights near = load_two(w);
+        int8x16_t rest[TILE / 2];
+#pragma GCC unroll 4
+        for (uint32_t i = 0; i < pairs; i++) {
+            const lines l = load_lines(a[2 * i] + at, a[2 * i + 1] + at);
+            p[i] = add(p[i], l.near, near);
+            rest[i] = l.far;
+        }
+        __asm__ volatile("" : : : "memory");  // gcc would load these first and run out of registers
+        const weights far = load_two(w + 128);
+#pragma GCC unroll 4
+        for (uint32_t i = 0; i < pairs; i++) p[i] = add(p[i], rest[i], far);
+    }
+    for (; left > 0; left--, at += 4, w += 64) {
+        const weights one = load_one(w);
+#pragma GCC unroll 4
+        for (uint32_t i = 0; i < pairs; i++) p[i] = add(p[i], load_group(a[2 * i] + at, a[2 * i + 1] + at), one);
+    }
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < pairs; i++) {
+        s[2 * i] = (sums){join_first(p[i].v0, p[i].v1), join_first(p[i].v2, p[i].v3)};
+        s[2 * i + 1] = (sums){join_second(p[i].v0, p[i].v1), join_second(p[i].v2, p[i].v3)};
+    }
+}
+
+static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
+    switch ((rows + 1) / 2) {
+        case 1: tile_of(g, c, a, rows, 1, s); break;
+        case 2: tile_of(g, c, a, rows, 2, s); break;
+        case 3: tile_of(g, c, a, rows, 3, s); break;
+        default: tile_of(g, c, a, rows, 4, s); break;
+    }
+}
+
+static void run(const tody_gemm_s8 *args) { run_block(args); }
+
+const tody_kernels tody_kernels_neon_i8mm = {
+    .name = "neon_i8mm",
+    .needs = TODY_CPU_NEON | TODY_CPU_NEON_DOT | TODY_CPU_NEON_I8MM,
+    .gemm_s8_rows = TILE,
+    .gemm_s8_panels = 1,
+    .gemm_s8_bytes = 1,
+    .gemm_s8 = run,
+    .pack_s8 = tody_pack_s8_neon,
+};
+
+#endif
