@@ -114,11 +114,8 @@ INLINE void channels(const tody_dwconv_f32 *d, size_t k, size_t end, const uint3
 
 INLINE void all_channels(const tody_dwconv_f32 *d, const uint32_t width, const uint32_t step) {
     const size_t whole = d->channels / (VECTORS * WIDTH) * (VECTORS * WIDTH);
-    size_t k = 0;
-    for (; k < whole; k += GROUP) channels(d, k, k + GROUP < whole ? k + GROUP : whole, width, step, VECTORS, true);
-    k = whole;
-    for (; VECTORS > 1 && k + WIDTH <= d->channels; k += WIDTH) channels(d, k, k + WIDTH, width, step, 1, true);
-    if (k < d->channels) channels(d, k, k + 1, width, step, 1, false);
+    for (size_t k = 0; k < whole; k += GROUP) channels(d, k, k + GROUP < whole ? k + GROUP : whole, width, step, VECTORS, true);
+    for (size_t k = whole; k < d->channels; k += WIDTH) channels(d, k, k + 1, width, step, 1, false);
 }
 
 static inline void dwconv_f32(const tody_dwconv_f32 *d) {
