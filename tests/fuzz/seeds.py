@@ -144,7 +144,8 @@ class Builder:
         used = {i for r in self.file.records for i in r.inputs}
         in_arena = [i for i, t in enumerate(self.file.tensors) if t.place == "arena"]
         self.file.inputs = [i for i in in_arena if i not in made]
-        self.file.outputs = [i for i in in_arena if i not in used]
+        windows = {r.outputs[1] for r in self.file.records if r.op == "strips"}  # of no meaning afterwards
+        self.file.outputs = [i for i in in_arena if i not in used | windows]
         self.file.weights = bytes(self.weights)
         return tf.write(self.file)
 
