@@ -1,4 +1,4 @@
-"""A thin layer over paho-mqtt: exact topics are read, messages are published and acknowledged, commands are listened to.
+"""What is said on a connection: exact topics are read, messages are published and acknowledged, commands are listened to.
 
 Retained messages are read by exact topic, a few at a time: brokers drop part of what a wildcard brings, silently. MQTT has no
 word for "there is nothing": after the subscription a probe is sent to a topic of our own, and when it has come back, so has
@@ -8,33 +8,22 @@ everything that was retained. That is how brokers behave, not what MQTT promises
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import random
 import secrets
-import socket
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import DeviceError, MissingExtraError
+from ..errors import DeviceError
 from .address import Address
-from .dial import dial
-from .patience import Patience
+from .connection import TIMEOUT, Connection
 
 FILTERS = 8  # of one SUBSCRIBE: no broker takes fewer
 WINDOW = 8  # topics that are read at once
 BATCH = 4  # of these in one question: the next one is on its way while the first is answered
-TIMEOUT = 15.0  # seconds for what a broker should do at once
 TRIES = 6  # connections in a row that bring nothing, each of which is given more time
-HURRY, LEISURE = (
-    0.05,
-    1.0,
-)  # seconds until a lost connection is tried again, doubled each time: while something is read, otherwise
-LOOK = 0.1  # seconds between looks whether it stalls
 GRACE = 0.05  # seconds after the probe, for brokers that hand out retained messages from another thread
 Handler = Callable[[str, bytes], None]
 
@@ -60,15 +49,12 @@ class _Question:
     turn: int = 0
 
 
-class Link:
-    """A connection to a broker that comes back by itself. Use it as a context.
+class Link(Connection):
+    """A connection on which to publish, read and listen.
 
     Args:
-        address: of the broker.
-        client: the client id; a device's own name.
         probe: a topic that only this client writes and may read.
-        will: topic and payload of the message that the broker publishes, retained, when the connection is lost.
-        up: called in the connection's thread whenever there is a connection again.
+        address, client, will, up: as `Connection` has them.
     """
 
     def __init__(
@@ -79,104 +65,18 @@ class Link:
         will: tuple[str, bytes] | None = None,
         up: Callable[[], None] = lambda: None,
     ) -> None:
-        try:
-            from paho.mqtt import client as paho
-            from paho.mqtt.enums import CallbackAPIVersion
-            from paho.mqtt.subscribeoptions import SubscribeOptions
-        except ImportError as e:
-            raise MissingExtraError("paho-mqtt", "fleet") from e
-        self._paho, self._options, self.address, self._probe = paho, SubscribeOptions, address, probe
-        self._changed = threading.Condition()
+        super().__init__(address, client, will, up)
+        from paho.mqtt.client import topic_matches_sub
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        self._matches, self._options, self._probe = topic_matches_sub, SubscribeOptions, probe
+        self._reading = threading.Lock()
         self._awaited: set[str] = set()  # what is being read now, and `_seen`: what came of it
         self._seen: dict[str, bytes] = {}
         self._echoes: set[bytes] = set()  # tokens that came back
-        self._handlers: dict[str, Handler] = {}
-        self._handled: dict[str, int] = {}  # what is listened to with which QoS
-        self._connected = False
-        self._refused = ""  # why the broker hung up, the last time
-        self._losses = 0
-        self._turn = 0  # counts how often the connection came or went
+        self._handlers: dict[str, tuple[Handler, int]] = {}  # what is listened to, and with which QoS
         self._denied: dict[int, str] = {}  # why the broker took a message and threw it away, by its number
-        self._up = up
-        self._reading = threading.Lock()
-        self._patience = Patience()
-        self._read_at = -TIMEOUT
-
-        class Client(paho.Client):
-            def _create_socket(inner) -> socket.socket:
-                return dial(address.host, address.port, self._context, self._patience.stagger, inner.connect_timeout)
-
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client, protocol=paho.MQTTv5)
-        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
-        self._client.reconnect_delay_set(1, 60)
-        self._context = address.context()
-        if self._context:
-            self._client.tls_set_context(self._context)
-            self._client.on_pre_connect = self._on_pre_connect
-        if will:
-            self._client.will_set(will[0], will[1], qos=1, retain=True)
-
-    def __enter__(self) -> Link:
-        """Connect.
-
-        Raises:
-            DeviceError: nobody answers, or the broker refuses.
-        """
-        try:
-            self._client.connect(self.address.host, self.address.port, keepalive=30, clean_start=True)
-        except (OSError, ValueError) as e:
-            raise _unreachable(self.address, e) from e
-        self._client.loop_start()
-        try:
-            self._stand(lambda: self._connected or self._refused, TIMEOUT)
-            if not self._connected:
-                why = self._refused or "it does not answer"
-                raise DeviceError("the broker refuses the connection", why, "check certificate and client name")
-        except BaseException:
-            self._client.loop_stop()
-            raise
-        return self
-
-    @contextmanager
-    def patient(self) -> Iterator[Link]:
-        """A context that does not wait for the connection: `is_connected` tells. It is tried again and again."""
-        self._client.connect_async(self.address.host, self.address.port, keepalive=30, clean_start=True)
-        self._client.loop_start()
-        try:
-            yield self
-        finally:
-            self.__exit__()
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def drop(self) -> None:
-        """Lose the connection as a bad link would, without a word to the broker. It comes back by itself."""
-        if isinstance(sock := self._client.socket(), socket.socket):
-            with suppress(OSError):  # it is gone already
-                sock.shutdown(socket.SHUT_RDWR)
-        with self._changed:
-            self._connected = False
-
-    def comes_back(self, seconds: float) -> bool:
-        """Wait so long for a connection; returns whether there is one."""
-        self._stand(lambda: self._connected, seconds)
-        return self._connected
-
-    def _stand(self, done: Callable[[], object], seconds: float) -> None:
-        """Wait until it is done, at most so long. A connection that is silent before it stands is given up for another."""
-        since = time.monotonic()
-        with self._changed:
-            while not done() and (waited := time.monotonic() - since) < seconds:
-                self._changed.wait(min(seconds - waited, LOOK))
-                if not self._connected and self._patience.has_ended(self._client.socket(), waited):
-                    self.drop()
-
-    @property
-    def is_connected(self) -> bool:
-        return self._connected
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, timeout: float = TIMEOUT) -> None:
         """Publish with QoS 1 and wait until the broker has taken it. That it kept it, only reading it back proves.
@@ -245,7 +145,7 @@ class Link:
                     self._take(question)
 
     def _ask(self, question: _Question) -> None:
-        self._read_at, question.turn = time.monotonic(), self._turn
+        question.turn = self._turn
         lacking = [topic for topic in question.topics if topic not in self._seen]
         self._awaited.update(lacking)
         self._subscribe([*lacking, self._probe], 0)
@@ -274,7 +174,6 @@ class Link:
 
     def _take(self, question: _Question) -> dict[str, bytes | None]:
         """What came of it; it is not asked any more."""
-        self._read_at = time.monotonic()
         with self._changed:
             self._awaited.difference_update(question.topics)
             self._echoes.discard(question.token)
@@ -289,68 +188,19 @@ class Link:
 
         With QoS 0 a message may be lost, but brokers hand out more of what a wildcard finds retained.
         """
-        self._handlers[topic] = handler
-        self._handled[topic] = qos
+        self._handlers[topic] = handler, qos
         self._subscribe([topic])
 
     def _subscribe(self, topics: Sequence[str], qos: int = 1) -> None:
         """What is listened to keeps its own QoS."""
-        options = [(topic, self._options(qos=self._handled.get(topic, qos))) for topic in topics]
+        options = [(topic, self._options(qos=self._handlers[topic][1] if topic in self._handlers else qos)) for topic in topics]
         for i in range(0, len(options), FILTERS):
             self._client.subscribe(options[i : i + FILTERS])
 
-    def _wait(self, done: Callable[[], object], timeout: float, turn: int) -> None:
-        """Wait until it is done. The time begins anew with whatever arrives, for a slow link is no broken one.
-
-        Args:
-            turn: of the connection that it was asked on.
-
-        Raises:
-            DeviceError: nothing arrived for so long, or the connection broke.
-        """
-        with self._changed:
-            since = time.monotonic()
-            while not done():
-                if self._turn != turn:
-                    raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
-                if self._changed.wait(min(timeout, LOOK)):
-                    since = time.monotonic()
-                waited = time.monotonic() - since
-                if waited >= timeout or self._patience.has_ended(self._client.socket(), waited):
-                    self.drop()
-                    raise DeviceError("the broker does not answer", f"nothing came in {waited:.0f} s", "is the link very bad?")
-
-    def _pause(self, done: Callable[[], object], seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(done, seconds)
-
-    def _on_pre_connect(self, client: Any, data: Any) -> None:
-        """The certificate may have been renewed since."""
-        if self._context and self.address.tls:
-            with suppress(OSError):
-                self._context.load_cert_chain(*self.address.tls[1:])
-
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        with self._changed:
-            self._connected = not reason.is_failure
-            self._turn += 1
-            self._refused = str(reason) if reason.is_failure else ""
-            self._changed.notify_all()
-        if self._connected and self._handlers:
+        if not reason.is_failure and self._handlers:
             self._subscribe(list(self._handlers))
-        if self._connected:
-            self._up()
-
-    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        with self._changed:
-            self._connected = False
-            self._losses += 1
-            self._turn += 1
-            hurry = time.monotonic() - self._read_at < TIMEOUT
-            pause: Any = (HURRY if hurry else LEISURE) * random.uniform(0.5, 1.5)  # paho says int, and takes parts of seconds
-            self._client.reconnect_delay_set(pause, 60)
-            self._refused = str(reason) if reason.is_failure else ""
-            self._changed.notify_all()
+        super()._on_connect(client, data, flags, reason, properties)
 
     def _on_publish(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
         if reason.is_failure:
@@ -366,16 +216,6 @@ class Link:
                 self._seen[message.topic] = message.payload
                 self._patience.reward()
             self._changed.notify_all()
-        for pattern, handler in self._handlers.items():
-            if self._paho.topic_matches_sub(pattern, message.topic):
+        for pattern, (handler, _) in self._handlers.items():
+            if self._matches(pattern, message.topic):
                 handler(message.topic, message.payload)
-
-
-def _unreachable(address: Address, error: Exception) -> DeviceError:
-    where = f"{address.host}:{address.port}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "is it the right address, and the broker's certificate for this name? tody broker init --host makes one"
-        return DeviceError(f"the broker at {where} is not the fleet's", error.verify_message, hint)
-    if isinstance(error, ssl.SSLError):
-        return DeviceError(f"no encrypted connection to {where}", str(error), "does the broker speak TLS on this port?")
-    return DeviceError(f"there is no broker at {where}", str(error), "is it running?")

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from ...errors import DeviceError, TodyError
 from ..address import Address
+from ..connection import TIMEOUT
 from ..documents import MOST_CHUNK
-from ..mqtt import FILTERS, TIMEOUT, Link
+from ..mqtt import FILTERS, Link
 from ..topics import Topics
 
 GOOD, BAD, UNTRIED = "good", "BAD", "not tried"

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from ..._runtime import __version__
 from ...errors import DeviceError, MissingExtraError, TodyError
+from ..connection import TIMEOUT
 from ..disk import FolderDisk
-from ..mqtt import TIMEOUT, Link
+from ..mqtt import Link
 from ..reports import presence
 from ..ring import NO_RING, parse_ring
 from ..rollout import watched_by

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import TodyError
-from ..mqtt import TIMEOUT, Handler
+from ..connection import TIMEOUT
+from ..mqtt import Handler
 from ..topics import Topics
 from .homeassistant import HomeAssistant
 from .metrics import idle
