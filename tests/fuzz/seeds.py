@@ -142,7 +142,6 @@ class Builder:
             self.file.records.append(record)
         made = {o for r in self.file.records for o in r.outputs}
         used = {i for r in self.file.records for i in r.inputs}
-        used |= {r.outputs[1] for r in self.file.records if r.op == "strips"}  # windows are for the chain
         in_arena = [i for i, t in enumerate(self.file.tensors) if t.place == "arena"]
         self.file.inputs = [i for i in in_arena if i not in made]
         windows = {r.outputs[1] for r in self.file.records if r.op == "strips"}  # of no meaning afterwards
