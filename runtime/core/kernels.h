@@ -35,9 +35,9 @@ typedef struct tody_gemm_f32 {
     const float *const *a;  // taps * rows pointers to depth values each
     const float *w;         // panels of taps * depth * 16
     size_t w_stride;        // from one panel to the next
-    const float *next;      // a panel that is wanted soon: a kernel may have it fetched into the cache meanwhile; never NULL
-    const float *bias;      // 16 values for each panel, or NULL
-    const float *addend;    // or NULL
+    const float *next;  // a panel or rows wanted soon, 16 values each step in depth: may be fetched into the cache; never NULL
+    const float *bias;  // 16 values for each panel, or NULL
+    const float *addend;  // or NULL
     size_t addend_stride;
     float *c;
     size_t c_stride;
