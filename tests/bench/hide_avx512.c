@@ -17,7 +17,8 @@ enum { ARCH_SET_CPUID = 0x1012 };
 
 static long answer_cpuid(int yes) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, yes); }
 
-// AVX512F, DQ, IFMA, PF, ER, CD, BW, VL; VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ; 4VNNIW, 4FMAPS, VP2INTERSECT, AMX-BF16, FP16, AMX.
+// AVX512F, DQ, IFMA, PF, ER, CD, BW, VL; VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ; 4VNNIW, 4FMAPS, VP2INTERSECT, AMX-BF16, FP16,
+// AMX.
 static const uint32_t hidden_b = 0xDC230000u, hidden_c = 0x00005842u, hidden_d = 0x03C0010Cu;
 
 static void on_fault(int number, siginfo_t *info, void *context) {
