@@ -63,8 +63,8 @@ static void gather(const void *slide, uint32_t first, uint32_t rows, const void 
     tody_slide_gather(slide, first, rows, rows, 1, a);
 }
 
-static uint32_t gather_lines(const void *slide, uint32_t first, uint32_t rows, const void **a) {
-    return tody_slide_lines(slide, first, rows, a);
+static uint32_t gather_lines(const void *slide, uint32_t first, uint32_t rows, size_t room, const void **a) {
+    return tody_slide_lines(slide, first, rows, room, a);
 }
 
 // 1x1, stride 1, no padding: the output's pixels are the input's.
@@ -77,7 +77,7 @@ static bool same_pixels(const tody_window *w) {
     return tody_taps(w) == 1 && w->stride[0] == 1 && w->stride[1] == 1 && !(w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]);
 }
 
-// Whether the taps of a line of a window inside the image are neighbours in memory.
+// Whether the taps of a line of a window are neighbours in memory.
 static bool has_lines(const tody_conv_params *p) {
     return p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }

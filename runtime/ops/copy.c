@@ -77,8 +77,22 @@ static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_
     tody_nest_walk(&j->nest, begin, end, row, j);
 }
 
+// Three planes of bytes side by side, as pictures have them: four bytes are stored at once, of which the last is to be written
+// again.
+static void interleave_3(const uint8_t *x, size_t x_stride, uint8_t *y, size_t cols) {
+    for (size_t j = 0; j + 1 < cols; j++) {
+        const uint8_t pixel[4] = {x[j], x[x_stride + j], x[2 * x_stride + j], 0};
+        memcpy(y + 3 * j, pixel, sizeof pixel);
+    }
+    for (size_t i = 0; i < 3; i++) y[3 * (cols - 1) + i] = x[i * x_stride + cols - 1];
+}
+
 // What transpose_b32 does, of bytes. The inner loop is the longer one.
 static void transpose_b8(const uint8_t *x, size_t x_stride, uint8_t *y, size_t y_stride, size_t rows, size_t cols) {
+    if (rows == 3 && y_stride == 3) {
+        interleave_3(x, x_stride, y, cols);
+        return;
+    }
     if (rows < cols) {
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < cols; j++) y[j * y_stride + i] = x[i * x_stride + j];

@@ -58,8 +58,9 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
 
 // Of the pointers of a block, also of fewer taps: those of a part of a transposed convolution.
 static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
-    const uint64_t rows = block_rows(k, dtype, 1, depth), least = packs(k, dtype) ? taps : (uint64_t)taps * most_rows(k, dtype);
+    const uint64_t rows = block_rows(k, dtype, 1, depth), least = (uint64_t)taps * most_rows(k, dtype);
     const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
+    if (packs(k, dtype)) return tody_scratch_bytes((uint64_t)tody_max_u32(taps, BLOCK_POINTERS) * bytes);
     return tody_scratch_bytes((all > least ? all : least) * bytes);
 }
 
@@ -130,7 +131,7 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 // rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
     const bool f32 = g->dtype == TODY_F32, lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
-    if (lines && !whole && g->gather_lines(g->source, first, rows, a) == rows) return (tody_tile){a, first, rows, g->run, 1};
+    if (lines && !whole && g->gather_lines(g->source, first, rows, 0, a) == rows) return (tody_tile){a, first, rows, g->run, 1};
     g->gather(g->source, first, rows, a);
     if (lines || whole) return (tody_tile){a, first, rows, 1, 1};
     const uint32_t run = find_run(g, a, rows);
@@ -194,7 +195,7 @@ static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t p
     const uintptr_t after = (uintptr_t)a + pointers + TODY_PACK_ALIGN - 1;
     tody_gemm_s8 args = args_s8(g, panel, end);
     int8_t *packed = (int8_t *)(after / TODY_PACK_ALIGN * TODY_PACK_ALIGN);
-    tody_gemm_pack(job->kernels, g, first, rows, tody_max_u32(BLOCK_POINTERS / g->taps, 1), a, packed);
+    tody_gemm_pack(job->kernels, g, first, rows, pointers, a, packed);
     args.rows = rows;
     args.taps = 1;
     args.depth = g->taps * tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8;

@@ -1,18 +1,20 @@
-// pack.c - rows of int8 products in the form of a kernel set: whole lines of windows at once, else tap by tap.
+// pack.c - rows of int8 products in the form of a kernel set: lines of windows at once, else tap by tap.
 // SPDX-License-Identifier: Apache-2.0
 #include "pack.h"
 
 // Pointers to up to `rows` rows from `first` on; how many they are.
-static uint32_t gather_some(const tody_gemm *g, uint32_t first, uint32_t rows, const void **a, tody_pack_s8 *pack) {
-    const uint32_t whole = g->gather_lines ? g->gather_lines(g->source, first, rows, a) : 0;
-    pack->run = whole ? g->run : 1;
-    if (whole) return whole;
-    const uint32_t some = g->gather_lines ? 1 : rows;  // the next row may be in lines again
+static uint32_t gather_some(const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
+                            tody_pack_s8 *pack) {
+    const uint32_t in_lines = g->gather_lines ? g->gather_lines(g->source, first, rows, room, a) : 0;
+    pack->run = in_lines ? g->run : 1;
+    if (in_lines) return in_lines;
+    const uint32_t fit = (uint32_t)(room / sizeof *a / g->taps);
+    const uint32_t some = g->gather_lines ? 1 : tody_min_u32(rows, fit);  // the next row may be in lines again
     g->gather(g->source, first, some, a);
     return some;
 }
 
-void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, uint32_t rows, uint32_t most, const void **a,
+void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
                     int8_t *packed) {
     tody_pack_s8 pack = {.depth = g->depth,
                          .a = (const int8_t *const *)a,
@@ -20,7 +22,7 @@ void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, u
                          .packed = packed,
                          .stride = tody_packed_stride(k, g->taps, g->depth)};
     for (uint32_t at = 0; at < rows; at += pack.rows) {
-        pack.rows = gather_some(g, first + at, tody_min_u32(rows - at, most), a, &pack);
+        pack.rows = gather_some(g, first + at, rows - at, room, a, &pack);
         pack.lines = g->taps / pack.run;
         k->pack_s8(&pack);
         pack.packed += pack.rows * pack.stride;

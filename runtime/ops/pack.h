@@ -15,8 +15,8 @@ static inline size_t tody_packed_stride(const tody_kernels *k, uint32_t taps, ui
     return (lines | 1u) * TODY_PACK_ALIGN;
 }
 
-// Pack rows [first, first + rows) of g, at most `most` at a time: `a` has room for taps * most pointers.
-void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, uint32_t rows, uint32_t most, const void **a,
+// Pack rows [first, first + rows) of g, as many at a time as `a` has room for: bytes, at least a pointer for each tap.
+void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
                     int8_t *packed);
 
 #endif

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "window.h"
 
+#include <string.h>
+
 #include "layer.h"
 
 // Where a window stands: its first tap, which may lie outside the image.
@@ -141,13 +143,44 @@ void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size
     }
 }
 
-uint32_t tody_slide_lines(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {
+// A line of a window of which some or all is outside the image.
+static void copy_line(const tody_slide *s, const place *at, uint32_t ky, uint32_t i, uint8_t *to) {
+    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0], x = at->left + (int64_t)i * s->window.stride[1];
+    const int64_t begin = x < 0 ? 0 : x, after = x + s->window.kernel[1], end = after < s->width ? after : s->width;
+    memset(to, *(const uint8_t *)s->outside, s->window.kernel[1] * s->pixel_bytes);
+    if (y < 0 || y >= s->height || begin >= end) return;
+    const uint8_t *from = at->image + ((size_t)y * s->width + (size_t)begin) * s->pixel_bytes;
+    memcpy(to + (size_t)(begin - x) * s->pixel_bytes, from, (size_t)(end - begin) * s->pixel_bytes);
+}
+
+// How many windows in a row, up to `most`, are at an edge, from the one at `at` on, which is.
+static uint32_t windows_at_edge(const tody_slide *s, const place *at, uint32_t most) {
+    const int64_t below = s->height - (at->top + (int64_t)(s->window.kernel[0] - 1) * s->window.dilation[0]);
+    if (at->top < 0 || below <= 0 || at->left >= 0) return most;
+    const int64_t left = (-at->left + s->window.stride[1] - 1) / s->window.stride[1];
+    return left < most ? (uint32_t)left : most;
+}
+
+static uint32_t copy_lines(const tody_slide *s, const place *at, uint32_t most, size_t room, const void **a) {
+    const uint32_t lines = s->window.kernel[0];
+    const size_t bytes = s->window.kernel[1] * s->pixel_bytes, fit = room / (lines * (bytes + sizeof *a));
+    const uint32_t at_edge = windows_at_edge(s, at, most), n = at_edge < fit ? at_edge : (uint32_t)fit;
+    uint8_t *to = (uint8_t *)(a + (size_t)lines * n);
+    for (uint32_t i = 0; i < lines * n; i++, to += bytes) {
+        copy_line(s, at, i / n, i % n, to);
+        a[i] = to;
+    }
+    return n;
+}
+
+uint32_t tody_slide_lines(const tody_slide *s, uint32_t first, uint32_t count, size_t room, const void **a) {
     const tody_window *w = &s->window;
     const uint32_t ox = first % s->out_width, row = first / s->out_width;
     const place at = place_of(s, row / s->out_height, row % s->out_height, ox);
-    const uint32_t n = tody_min_u32(windows_inside(s, &at), tody_min_u32(count, s->out_width - ox));
+    const uint32_t most = tody_min_u32(count, s->out_width - ox), n = tody_min_u32(windows_inside(s, &at), most);
+    if (n == 0) return copy_lines(s, &at, most, room, a);
     const size_t right = w->stride[1] * s->pixel_bytes, down = (size_t)w->dilation[0] * s->width * s->pixel_bytes;
-    for (uint32_t y = 0; n > 0 && y < w->kernel[0]; y++, a += n) {
+    for (uint32_t y = 0; y < w->kernel[0]; y++, a += n) {
         const uint8_t *line = at.image + ((size_t)at.top * s->width + (size_t)at.left) * s->pixel_bytes + y * down;
         for (uint32_t i = 0; i < n; i++) a[i] = line + i * right;
     }

@@ -27,8 +27,10 @@ void tody_slide_gather(const tody_slide *slide, uint32_t first, uint32_t count, 
                        const void **a);
 
 // Pointers to the lines of the windows of output pixels [first, first + n): line y of pixel first + i goes to a[y * n + i].
-// Returns n, at most `count`: those in a line of the output whose windows lie wholly inside the image. May be 0.
-uint32_t tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, const void **a);
+// Columns of the windows must be neighbours. Lines that reach out of the image are copied behind the pointers, with the bytes
+// of `outside`, which must all be equal, where there is no pixel; `room` is how many bytes there are from `a` on. Returns n, at
+// most `count`; 0 if there is no room.
+uint32_t tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, size_t room, const void **a);
 
 // Columns from the window of one output pixel to the next, if windows of a line share theirs as far as they can.
 uint32_t tody_slide_step(const tody_window *window);

@@ -78,6 +78,7 @@ const tody_kernels tody_kernels_avx512vnni = {
     .gemm_s8 = tody_gemm_s8_avx512vnni,
     .pack_s8 = tody_pack_s8_avx512vnni,
     .dwconv_s8 = tody_dwconv_s8_avx512vnni,
+    .binary_s8 = tody_binary_s8_avx512vnni,
     .lut_s8 = tody_lut_s8_avx512vnni,
     .sparse_s8_rows = 64,
     .sparse_s8_shift = 128,

@@ -48,6 +48,7 @@ void tody_norm_f32_avx512(const tody_norm_f32 *args);
 void tody_gemm_s8_avx512vnni(const tody_gemm_s8 *args);
 void tody_pack_s8_avx512vnni(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args);
+void tody_binary_s8_avx512vnni(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 void tody_lut_s8_avx512vnni(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
 void tody_words_s8_avx512vnni(const tody_words_s8 *args);
 void tody_sparse_s8_avx512vnni(const tody_sparse_s8 *args);
