@@ -3,7 +3,8 @@
 //
 // One job at a time. The caller opens it, works along, closes it, and waits for those inside. A worker that wakes too late
 // finds it closed and goes back to waiting, so nobody ever waits for a sleeper. Workers spin for a moment after each job, since
-// the next operator's usually follows at once; then they sleep.
+// the next operator's usually follows at once; then they sleep. Where there are more threads than processors, who spins would
+// keep another from working: there they sleep at once.
 //
 // The tasks of a job are dealt out in runs of neighbours, one to each thread, the same way in every job: the rows that a core
 // reads are mostly those that it wrote itself in the operator before, and lie in its own cache. Who has finished helps the
@@ -37,6 +38,7 @@ typedef struct worker {
 
 struct tody_pool {
     uint32_t threads;
+    int64_t spin_ns;
     pid_t owner;
     atomic_flag busy;  // a caller has the pool
 
@@ -90,7 +92,7 @@ static bool enter(tody_pool *pool) {
 }
 
 static bool spin_for_job(tody_pool *pool, uint32_t seen) {
-    for (int64_t end = now_ns() + SPIN_NS; now_ns() < end;) {
+    for (int64_t end = now_ns() + pool->spin_ns; now_ns() < end;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
             if (atomic_load_explicit(&pool->generation, memory_order_relaxed) != seen) return true;
             relax();
@@ -146,7 +148,7 @@ static void open_job(tody_pool *pool, uint32_t tasks, tody_task task, void *cont
 // Wait for those inside to finish their last task. Gives the processor away where there are more threads than processors.
 static void close_job(tody_pool *pool) {
     atomic_fetch_or_explicit(&pool->inside, CLOSED, memory_order_relaxed);
-    const int64_t end = now_ns() + SPIN_NS;
+    const int64_t end = now_ns() + pool->spin_ns;
     while (atomic_load_explicit(&pool->inside, memory_order_acquire) != CLOSED) {
         relax();
         if (now_ns() > end) sched_yield();
@@ -185,6 +187,7 @@ tody_pool *tody_pool_new(uint32_t threads) {
     if (!pool) return NULL;
     memset(pool, 0, bytes);
     pool->threads = threads;
+    pool->spin_ns = (long)threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPIN_NS : 0;
     pool->owner = getpid();
     atomic_flag_clear(&pool->busy);
     atomic_store(&pool->inside, CLOSED);
