@@ -9,12 +9,14 @@ import mmap
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Data = bytes | memoryview | mmap.mmap  # of a file
 

@@ -9,22 +9,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from .. import format
 from .._runtime import Runtime
 from ..errors import ModelError, UsageError
 
+# What takes long to import and is not needed to run, pathlib among it, would be a good part of the time to load a small model.
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
     from .profile import Row
 
-Array = NDArray[Any]
-Inputs = ArrayLike | Sequence[Any] | Mapping[str, Any]
-Outputs = Array | dict[str, Array]
+    Array = NDArray[Any]
+    Inputs = ArrayLike | Sequence[Any] | Mapping[str, Any]
+    Outputs = Array | dict[str, Array]
 
 MAX_THREADS = 4  # by default: more seldom pays for models of this size
 
@@ -63,7 +64,7 @@ def load(
         UsageError: there is no such file, kernel set, or number of threads.
         ModelError: the file is not a sound model for this version of tody.
     """
-    name, stored = ("model", source) if isinstance(source, bytes) else _map(Path(source))
+    name, stored = ("model", source) if isinstance(source, bytes) else _map(os.fspath(source))
     try:
         _refuse_others(name, bytes(stored[:4]))
         data = format.plain(stored)
@@ -76,12 +77,15 @@ def load(
     return Model(runtime, meta, blob, data, name, len(stored))
 
 
-def _map(path: Path) -> tuple[str, mmap.mmap | bytes]:
-    if path.exists() and not path.is_file():
+def _map(path: str) -> tuple[str, mmap.mmap | bytes]:
+    """The name of a file without its folder and suffix, and its bytes."""
+    if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"cannot open {path}", "it is a folder, a device or a pipe", "name the .tody file")
     try:
         with open(path, "rb") as file:
-            return path.stem, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+            name = os.path.splitext(os.path.basename(path))[0]
+            size = os.fstat(file.fileno()).st_size
+            return name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as e:
         raise UsageError(f"cannot open {path}", e.strerror or str(e), "check the path; tody models lists models to get") from e
 

@@ -423,6 +423,13 @@ def test_imports_are_quick() -> None:
     assert best("import tody") - best("pass") < 0.1
 
 
+def test_loading_imports_little() -> None:
+    """What takes milliseconds to import would be a good part of the time to load a small model."""
+    code = "import sys, numpy; known = set(sys.modules); import tody; tody.load; print(*(set(sys.modules) - known))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pathlib", "urllib.parse", "numpy.typing", "subprocess", "ctypes"} & set(done.stdout.split())
+
+
 def test_package_lists_its_names() -> None:
     assert {"load", "Detector", "Camera", "__version__"} <= set(dir(tody))
     with pytest.raises(AttributeError):
