@@ -80,7 +80,8 @@ typedef struct tody_tensor {
 typedef void (*tody_task)(void *context, uint32_t task, uint32_t thread);
 
 // Threads are handed in. `run` calls task(context, i, thread) once for every i < tasks, in any order, and returns when all are
-// done. threads = 0 or run = NULL: everything happens in the caller's thread.
+// done. threads = 0 or run = NULL: everything happens in the caller's thread. Neighbouring tasks, and those of equal number in
+// one job after the other, best stay with one core: they share data. examples/c/own_threads.c hands in its own.
 typedef struct tody_parallel {
     uint32_t threads;
     void (*run)(void *pool, uint32_t tasks, tody_task task, void *context);

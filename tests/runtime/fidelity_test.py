@@ -9,6 +9,7 @@ tried (a minute each under emulation).
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,18 @@ def test_threads_change_nothing(tmp_path: Path) -> None:
         one, three = (run(HOST, model, file, inputs, tmp_path / "out.bin", threads) for threads in (1, 3))
         for a, b in zip(one, three, strict=True):
             np.testing.assert_array_equal(a, b, name)
+
+
+def test_threads_of_ones_own(tmp_path: Path) -> None:
+    """A program's own parallel loop gives what the pool gives: examples/c/own_threads.c, whose inputs are zero."""
+    program = HOST.build() / "own_threads"
+    for name, data in seeds.models().items():
+        model, inputs = tmp_path / f"{name}.tody", tmp_path / "inputs.bin"
+        model.write_bytes(data)
+        file = tf.read(data)
+        inputs.write_bytes(b"".join(bytes(file.tensors[i].bytes) for i in file.inputs))
+        want = run(HOST, model, file, inputs, tmp_path / "out.bin", 3)[0].tobytes()
+        for threads in "1", "3":
+            done = subprocess.run([program, model, threads], capture_output=True, timeout=60, check=True)
+            assert done.stdout == want, f"{name} on {threads}"
+    assert subprocess.run([program, model, "0"], capture_output=True).returncode == 1
