@@ -388,6 +388,7 @@ def test_exit_codes_are_those_that_help_tells() -> None:
         "ModelError": (2, "model"),
         "MissingExtraError": (2, "missing-extra"),
         "AccuracyError": (3, "accuracy"),
+        "RolloutError": (3, "rollout"),
         "UnsupportedError": (4, "unsupported"),
         "MemoryLimitError": (5, "memory"),
         "DeviceError": (6, "device"),
