@@ -86,14 +86,14 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, co
 }
 
 INLINE void tile_narrow(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, const bool narrow, sums *s) {
-    switch (rows) {
-        case 1: tile_of(g, c, a, 1, narrow, s); break;
-        case 2: tile_of(g, c, a, 2, narrow, s); break;
-#if defined(__aarch64__)
-        case 3: tile_of(g, c, a, 3, narrow, s); break;
-#endif
-        default: tile_of(g, c, a, TILE, narrow, s); break;
-    }
+    if (rows == 1)
+        tile_of(g, c, a, 1, narrow, s);
+    else if (rows == 2)
+        tile_of(g, c, a, 2, narrow, s);
+    else if (rows < TILE)  // three, where a tile has four
+        tile_of(g, c, a, 3, narrow, s);
+    else
+        tile_of(g, c, a, TILE, narrow, s);
 }
 
 static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
