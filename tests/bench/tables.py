@@ -1,7 +1,7 @@
-"""Tables of measured speeds, into a page of the docs: tables.py RESULTS.jsonl.. [--page docs/performance.md]
+"""Tables of measured speeds, into a page of the docs: tables.py RESULTS.jsonl.. [--page docs/performance.md] [--mark NAME]
 
 A line of a results file is one runtime on one model: see Row. Of several lines of the same kind the last counts. In the page,
-what stands between `<!-- speed -->` and `<!-- end -->` is replaced.
+what stands between `<!-- NAME -->` and the next `<!-- end -->` is replaced; NAME is "speed" unless told.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -17,7 +17,7 @@ from pathlib import Path
 
 TIE = 0.05  # runtimes that are closer than this are not put in an order: so far apart may two runs of one of them be
 FASTER = {-1: "tody is faster", 0: "a tie", 1: "tody is slower"}
-BEGIN, END = "<!-- speed -->\n", "<!-- end -->"
+END = "<!-- end -->"
 PRECISION = {"fp32": "float32", "int8": "int8"}
 
 Key = tuple[str, str, int]  # model, precision, threads
@@ -95,8 +95,8 @@ def read(lines: Iterable[str]) -> dict[Key, list[Row]]:
     return measured
 
 
-def tables(measured: dict[Key, list[Row]]) -> list[str]:
-    """The page's part: ratios at a glance, then times, then loading and memory."""
+def tables(measured: dict[Key, list[Row]], all_of_it: bool = True) -> list[str]:
+    """The page's part: ratios at a glance, then times, then, for all of it, loading and memory."""
     kinds = sorted({key[1:] for key in measured})
     models = list(dict.fromkeys(key[0] for key in measured))
     out = ["Our least time over that of the fastest other runtime; below 1 tody is faster, and within 5 % of 1 nobody is.", ""]
@@ -109,7 +109,7 @@ def tables(measured: dict[Key, list[Row]]) -> list[str]:
         rows = {model: measured[(model, *kind)] for model in models if (model, *kind) in measured}
         out += [f"### {PRECISION[kind[0]]}, {_threads(kind[1])}: least (median) ms", "", *_cells(rows, _time), ""]
     single = {model: measured[model, "fp32", 1] for model in models if (model, "fp32", 1) in measured}
-    if single:
+    if single and all_of_it:
         out += ["### Load and first run, ms; float32, one thread", "", *_cells(single, _start), ""]
         out += ["### Memory for model and run, MiB; float32, one thread", "", *_cells(single, _memory), ""]
     return out
@@ -152,27 +152,30 @@ def _cells(rows: dict[str, list[Row]], show: Callable[[Row], str]) -> list[str]:
     return out
 
 
-def fill(page: str, lines: list[str]) -> str:
-    """The page with other lines between its markers.
+def fill(page: str, lines: list[str], mark: str = "speed") -> str:
+    """The page with other lines between the markers of that name.
 
     Raises:
         ValueError: it has no markers.
     """
-    head, found, rest = page.partition(BEGIN)
+    begin = f"<!-- {mark} -->\n"
+    head, found, rest = page.partition(begin)
     _, ends, tail = rest.partition(END)
     if not found or not ends:
-        raise ValueError(f"the page lacks {BEGIN.strip()} or {END}")
-    return head + BEGIN + "\n".join(lines) + "\n" + END + tail
+        raise ValueError(f"the page lacks {begin.strip()} or {END}")
+    return head + begin + "\n".join(lines) + "\n" + END + tail
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.jsonl")
     parser.add_argument("--page", type=Path, help="put the tables into this page instead of printing them")
+    parser.add_argument("--mark", default="speed", help="name of the markers in the page")
+    parser.add_argument("--times", action="store_true", help="without the tables of loading and memory")
     args = parser.parse_args()
-    lines = tables(read(text for path in args.results for text in path.read_text().splitlines() if text.strip()))
+    lines = tables(read(text for path in args.results for text in path.read_text().splitlines() if text.strip()), not args.times)
     if args.page:
-        args.page.write_text(fill(args.page.read_text(), lines))
+        args.page.write_text(fill(args.page.read_text(), lines, args.mark))
     else:
         print("\n".join(lines))
     return 0

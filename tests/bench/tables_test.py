@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tables import BEGIN, END, Ratio, Row, fill, geometric_mean, ratio, read, summary, tables
+from tables import END, Ratio, Row, fill, geometric_mean, ratio, read, summary, tables
 
 
 def row(runtime: str, min_ms: float | None, model: str = "net", **more: object) -> Row:
@@ -41,7 +41,7 @@ def test_the_last_measurement_counts_and_the_page_keeps_its_text() -> None:
     shown = tables(measured)
     assert "| net | 0.50 (fast) |  |" in shown
     assert "| net | 3.00 |  |" in shown  # load and first run
-    page = fill(f"before\n{BEGIN}old\n{END}\nafter\n", shown)
+    page = fill(f"before\n<!-- speed -->\nold\n{END}\nafter\n", shown)
     assert page.startswith("before\n") and page.endswith("after\n") and "old" not in page
     assert fill(page, shown) == page
     with pytest.raises(ValueError, match="lacks"):

@@ -76,25 +76,8 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, co
     memory_used();
 }
 
-// A lone row, by dot products: tiles would take their time for sixteen. What 128 adds is taken off as it comes up.
-static void row_of(const columns *c, const int8_t *a, sums *s) {
-    const integers shift = _mm512_set1_epi8((char)0x80);
-    sums with = {all_s32(0), all_s32(0)}, without = with;
-    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; a += 4, w += 64) {
-        int32_t four;
-        memcpy(&four, a, sizeof four);
-        const integers u = _mm512_xor_si512(all_s32(four), shift);
-        const sums v = load_weights(w, c->w_stride, c->count > 16);
-        with = (sums){dot(with.low, u, v.low), dot(with.high, u, v.high)};
-        without = (sums){dot(without.low, shift, v.low), dot(without.high, shift, v.high)};
-    }
-    *s = (sums){sub_s32(with.low, without.low), sub_s32(with.high, without.high)};
-}
-
 static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
-    if (rows == 1)
-        row_of(c, a, s);
-    else if (rows > HALF && c->count > 16)
+    if (rows > HALF && c->count > 16)
         tile_of(g, c, a, true, true, s);
     else if (rows > HALF)
         tile_of(g, c, a, true, false, s);
