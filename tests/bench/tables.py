@@ -173,7 +173,8 @@ def main() -> int:
     parser.add_argument("--mark", default="speed", help="name of the markers in the page")
     parser.add_argument("--times", action="store_true", help="without the tables of loading and memory")
     args = parser.parse_args()
-    lines = tables(read(text for path in args.results for text in path.read_text().splitlines() if text.strip()), not args.times)
+    measured = read(text for path in args.results for text in path.read_text().splitlines() if text.strip())
+    lines = tables(measured, all_of_it=not args.times)
     if args.page:
         args.page.write_text(fill(args.page.read_text(), lines, args.mark))
     else:
