@@ -12,10 +12,8 @@ static void overlay(tody_kernels *k, const tody_kernels *set) {
         k->gemm_f32_rows = set->gemm_f32_rows;
         k->gemm_f32_panels = set->gemm_f32_panels;
     }
-    if (set->dwconv_f32) {
-        k->dwconv_f32 = set->dwconv_f32;
-        k->dwconv_f32_strip = set->dwconv_f32_strip;
-    }
+    if (set->dwconv_f32) k->dwconv_f32 = set->dwconv_f32;
+    if (set->dwconv_f32_strip) k->dwconv_f32_strip = set->dwconv_f32_strip;
     if (set->winograd_weights_f32) k->winograd_weights_f32 = set->winograd_weights_f32;
     if (set->winograd_in_f32) {
         k->winograd_bytes = set->winograd_bytes;

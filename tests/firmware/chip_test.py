@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIBC = ROOT / "firmware" / "boards" / "common" / "libc"
 KEYWORDS = "OPS=conv dwconv pool dense cast softmax"  # what a net for keywords is made of
-LIMITS = {"runtime": 24 << 10, "store and link": 12 << 10}  # bytes of flash on a Cortex-M4
+LIMITS = {"runtime": 27 << 10, "store and link": 12 << 10}  # bytes of flash on a Cortex-M4
 FASTER = 3 << 10  # bytes that kernels for the DSP extension may take beside the portable ones
 GROUPS = {"libtody.a": "runtime", "libgcc.a": "runtime", "/table.o": "runtime", "/o/store/": "store and link"}
 GROUPS["/o/link/"] = "store and link"

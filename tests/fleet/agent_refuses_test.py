@@ -94,6 +94,8 @@ def test_a_self_test_that_is_killed_or_hangs_is_a_crash(quiet: Home, door: Path)
         model = quiet.ask(door.read_bytes())
         wait_until(lambda: quiet.result(model) == "failed-crash")
         assert "did not end" in wait_until(lambda: quiet.told("report")["why"])
+        time.sleep(1)  # it looks again meanwhile
+        assert "did not end" in quiet.told("report")["why"]
     assert read_state(store).running is None
 
 

@@ -164,9 +164,7 @@ def products() -> dict[str, list[Step]]:
     residual = [same, panels(1, 20, 9, 20), panels(1, 20), same]
     return {
         "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
-        "conv_tiles": one(
-            "conv", [arena(2, 9, 11, 20), panels(1, 20, 9, 20, tile=4)], [arena(2, 9, 11, 20)], **window(3, pad=1)
-        ),
+        "conv_tiles": one("conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4)], [arena(2, 9, 11, 8)], **window(3, pad=1)),
         "conv_tiles_2": one("conv", [same, panels(1, 33, 9, 20, tile=2)], [arena(1, 4, 3, 33)], **window(3), activation=SILU),
         "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
         "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),

@@ -95,6 +95,7 @@ class FleetWorld:
         self._trust = Trust(folder / "meta", root, lambda path, most: one(self._source, path, most), store)
         self._verdicts: dict[str, Verdict] = {}
         self._transient: dict[str, str] = {}  # model -> a code that no state remembers
+        self._reasons: dict[str, str] = {}  # model -> why it failed: told until another one is asked for, however often looked
         self.teller = Teller(link, device)
         self.wanted: Wanted | None = None
         self.refused = ""  # the code, if what was found is not to be trusted
@@ -228,6 +229,8 @@ class FleetWorld:
 
     def report(self, model: str, code: str) -> None:
         self._transient = {model: code}
+        if code.startswith("failed"):
+            self._reasons = {model: self.why}
         self._say(f"{model[:12]}: {code}{f' ({self.why})' if self.why and code.startswith('failed') else ''}")
         generation = self.wanted.desired.generation if self.wanted else self._store.state.floors.generation
         self.teller.result(model, code, generation)
@@ -246,7 +249,7 @@ class FleetWorld:
         if action == "refuse":
             return wanted.unmet or ("refused-rollback", "it is below what was seen before")
         if state.has_failed(model, wanted.desired.begun):
-            return state.failed[model].code, self.why
+            return state.failed[model].code, self._reasons.get(model, self.why)
         return self._transient.get(model, ""), {"wait": f"turn: {wanted.turn}"}.get(action, self.why)
 
     def distrust(self, fault: Exception) -> None:
