@@ -87,8 +87,8 @@ def kind_of(loop: Loop) -> tuple[str, str]:
     return kind, lanes
 
 
-def loops_of(library: Path) -> Iterator[Loop]:
-    done = subprocess.run(["llvm-objdump-19", "-d", "--no-show-raw-insn", library], capture_output=True, text=True, check=True)
+def loops_of(archive: Path) -> Iterator[Loop]:
+    done = subprocess.run(["llvm-objdump-19", "-d", "--no-show-raw-insn", archive], capture_output=True, text=True, check=True)
     file = function = ""
     block: list[tuple[int, str]] = []  # since the last jump
     for line in done.stdout.splitlines():
@@ -108,10 +108,10 @@ def loops_of(library: Path) -> Iterator[Loop]:
             block = []
 
 
-def chosen(library: Path, every: bool) -> list[Loop]:
+def chosen(archive: Path, every: bool) -> list[Loop]:
     """The loops to show: with products of whole vectors, more than a few."""
     best: dict[tuple[str, str], Loop] = {}
-    loops = [loop for loop in loops_of(library) if loop.macs >= 32]
+    loops = [loop for loop in loops_of(archive) if loop.macs >= 32]
     if every:
         return loops
     for loop in loops:
@@ -123,18 +123,18 @@ def chosen(library: Path, every: bool) -> list[Loop]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", nargs="?", type=Path, help="libtody.a of an aarch64 build")
+    parser.add_argument("archive", nargs="?", type=Path, help="libtody.a of an aarch64 build")
     parser.add_argument("--all", action="store_true", help="every loop, not only the largest of each function")
     parser.add_argument("--cpu", action="append", help=f"by default {' '.join(CPUS)}")
     options = parser.parse_args()
-    library = options.library
-    if library is None:
+    archive = options.archive
+    if archive is None:
         from targets import ARM64, build
 
-        library = next(build(*ARM64, "").rglob("libtody.a"))
+        archive = next(build(*ARM64, "").rglob("libtody.a"))
     cpus = options.cpu or CPUS
     print(f"{'':44s} {'instr':>5s} {'MACs':>5s}" + "".join(f"{cpu:>22s}" for cpu in cpus))
-    for loop in chosen(library, options.all):
+    for loop in chosen(archive, options.all):
         cells = ""
         for cpu in cpus:
             cycles = estimate((*loop.body, "b.ne 0"), cpu)
