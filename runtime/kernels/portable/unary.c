@@ -50,75 +50,73 @@ INLINE void store(float *y, const float *t, size_t n) {
     for (size_t i = 0; n < BLOCK && i < n; i++) y[i] = t[i];
 }
 
-INLINE void map(float (*fn)(float), const float *x, float *y, size_t count) {
-    float t[BLOCK] = {0};
-    for (size_t at = 0; at < count; at += BLOCK) {
-        load(t, x + at, count - at);
-        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i]);
-        store(y + at, t, count - at);
-    }
+INLINE void map(float (*fn)(float), float *t) {
+#pragma GCC unroll 1
+    for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i]);
 }
 
-INLINE void map_a(float (*fn)(float, float), float a, const float *x, float *y, size_t count) {
-    float t[BLOCK] = {0};
-    for (size_t at = 0; at < count; at += BLOCK) {
-        load(t, x + at, count - at);
-        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a);
-        store(y + at, t, count - at);
-    }
+INLINE void map_a(float (*fn)(float, float), float a, float *t) {
+#pragma GCC unroll 1
+    for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a);
 }
 
-INLINE void map_ab(float (*fn)(float, float, float), float a, float b, const float *x, float *y, size_t count) {
-    float t[BLOCK] = {0};
-    for (size_t at = 0; at < count; at += BLOCK) {
-        load(t, x + at, count - at);
-        for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a, b);
-        store(y + at, t, count - at);
+INLINE void map_ab(float (*fn)(float, float, float), float a, float b, float *t) {
+#pragma GCC unroll 1
+    for (size_t i = 0; i < BLOCK; i++) t[i] = fn(t[i], a, b);
+}
+
+// A block is loaded and stored in one place for all functions, which would take twice the code otherwise.
+static void apply(uint32_t fn, float a, float b, float *t) {
+    switch (fn) {
+        case TODY_FN_CLAMP: map_ab(hold, a, b, t); break;
+        case TODY_FN_LEAKY_RELU: map_a(leaky_relu, a, t); break;
+        case TODY_FN_ELU: map_a(elu, a, t); break;
+        case TODY_FN_SELU: map_ab(selu, a, b, t); break;
+        case TODY_FN_CELU: map_a(celu, a, t); break;
+        case TODY_FN_SIGMOID: map(sigmoid_f32, t); break;
+        case TODY_FN_TANH: map(tanh_f32, t); break;
+        case TODY_FN_HARD_SIGMOID: map_ab(hard_sigmoid, a, b, t); break;
+        case TODY_FN_HARD_SWISH: map(hard_swish, t); break;
+        case TODY_FN_SILU: map_a(silu, a, t); break;
+        case TODY_FN_GELU: map(gelu, t); break;
+        case TODY_FN_GELU_TANH: map(gelu_tanh, t); break;
+        case TODY_FN_MISH: map(mish, t); break;
+        case TODY_FN_SOFTPLUS: map(softplus_f32, t); break;
+        case TODY_FN_SOFTSIGN: map(softsign, t); break;
+        case TODY_FN_THRESHOLDED_RELU: map_a(thresholded_relu, a, t); break;
+        case TODY_FN_SHRINK: map_ab(shrink, a, b, t); break;
+        case TODY_FN_AFFINE: map_ab(affine, a, b, t); break;
+        case TODY_FN_EXP: map(exp_f32, t); break;
+        case TODY_FN_LOG: map(log_f32, t); break;
+        case TODY_FN_SQRT: map(square_root, t); break;
+        case TODY_FN_RECIPROCAL: map(reciprocal, t); break;
+        case TODY_FN_ABS: map(abs_f32, t); break;
+        case TODY_FN_NEG: map(negative, t); break;
+        case TODY_FN_SIGN: map(sign, t); break;
+        case TODY_FN_FLOOR: map(floor_f32, t); break;
+        case TODY_FN_CEIL: map(ceil_f32, t); break;
+        case TODY_FN_ROUND: map(round_f32, t); break;
+        case TODY_FN_ERF: map(erf_f32, t); break;
+        case TODY_FN_SIN: map(sin_f32, t); break;
+        case TODY_FN_COS: map(cos_f32, t); break;
+        case TODY_FN_TAN: map(tan_f32, t); break;
+        case TODY_FN_ASIN: map(asin_f32, t); break;
+        case TODY_FN_ACOS: map(acos_f32, t); break;
+        case TODY_FN_ATAN: map(atan_f32, t); break;
+        case TODY_FN_SINH: map(sinh_f32, t); break;
+        case TODY_FN_COSH: map(cosh_f32, t); break;
+        case TODY_FN_ASINH: map(asinh_f32, t); break;
+        case TODY_FN_ACOSH: map(acosh_f32, t); break;
+        case TODY_FN_ATANH: map(atanh_f32, t); break;
+        default: break;
     }
 }
 
 void tody_portable_unary_f32(uint32_t fn, float a, float b, const float *x, float *y, size_t count) {
-    switch (fn) {
-        case TODY_FN_CLAMP: map_ab(hold, a, b, x, y, count); break;
-        case TODY_FN_LEAKY_RELU: map_a(leaky_relu, a, x, y, count); break;
-        case TODY_FN_ELU: map_a(elu, a, x, y, count); break;
-        case TODY_FN_SELU: map_ab(selu, a, b, x, y, count); break;
-        case TODY_FN_CELU: map_a(celu, a, x, y, count); break;
-        case TODY_FN_SIGMOID: map(sigmoid_f32, x, y, count); break;
-        case TODY_FN_TANH: map(tanh_f32, x, y, count); break;
-        case TODY_FN_HARD_SIGMOID: map_ab(hard_sigmoid, a, b, x, y, count); break;
-        case TODY_FN_HARD_SWISH: map(hard_swish, x, y, count); break;
-        case TODY_FN_SILU: map_a(silu, a, x, y, count); break;
-        case TODY_FN_GELU: map(gelu, x, y, count); break;
-        case TODY_FN_GELU_TANH: map(gelu_tanh, x, y, count); break;
-        case TODY_FN_MISH: map(mish, x, y, count); break;
-        case TODY_FN_SOFTPLUS: map(softplus_f32, x, y, count); break;
-        case TODY_FN_SOFTSIGN: map(softsign, x, y, count); break;
-        case TODY_FN_THRESHOLDED_RELU: map_a(thresholded_relu, a, x, y, count); break;
-        case TODY_FN_SHRINK: map_ab(shrink, a, b, x, y, count); break;
-        case TODY_FN_AFFINE: map_ab(affine, a, b, x, y, count); break;
-        case TODY_FN_EXP: map(exp_f32, x, y, count); break;
-        case TODY_FN_LOG: map(log_f32, x, y, count); break;
-        case TODY_FN_SQRT: map(square_root, x, y, count); break;
-        case TODY_FN_RECIPROCAL: map(reciprocal, x, y, count); break;
-        case TODY_FN_ABS: map(abs_f32, x, y, count); break;
-        case TODY_FN_NEG: map(negative, x, y, count); break;
-        case TODY_FN_SIGN: map(sign, x, y, count); break;
-        case TODY_FN_FLOOR: map(floor_f32, x, y, count); break;
-        case TODY_FN_CEIL: map(ceil_f32, x, y, count); break;
-        case TODY_FN_ROUND: map(round_f32, x, y, count); break;
-        case TODY_FN_ERF: map(erf_f32, x, y, count); break;
-        case TODY_FN_SIN: map(sin_f32, x, y, count); break;
-        case TODY_FN_COS: map(cos_f32, x, y, count); break;
-        case TODY_FN_TAN: map(tan_f32, x, y, count); break;
-        case TODY_FN_ASIN: map(asin_f32, x, y, count); break;
-        case TODY_FN_ACOS: map(acos_f32, x, y, count); break;
-        case TODY_FN_ATAN: map(atan_f32, x, y, count); break;
-        case TODY_FN_SINH: map(sinh_f32, x, y, count); break;
-        case TODY_FN_COSH: map(cosh_f32, x, y, count); break;
-        case TODY_FN_ASINH: map(asinh_f32, x, y, count); break;
-        case TODY_FN_ACOSH: map(acosh_f32, x, y, count); break;
-        case TODY_FN_ATANH: map(atanh_f32, x, y, count); break;
-        default: memmove(y, x, count * sizeof *y); break;
+    float t[BLOCK] = {0};
+    for (size_t at = 0; at < count; at += BLOCK) {
+        load(t, x + at, count - at);
+        apply(fn, a, b, t);
+        store(y + at, t, count - at);
     }
 }
