@@ -62,7 +62,6 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen", default="127.0.0.1", metavar="HOST", help="demo: 127.0.0.1, and nothing beyond this machine"
     )
     parser.add_argument("--port", type=count, default=1883, help="demo: 1883")
-    parser.add_argument("--websockets", type=count, default=0, metavar="PORT", help="demo: for the dashboard (mosquitto only)")
     _shared(parser)
 
 
@@ -122,7 +121,7 @@ def _run(args: argparse.Namespace, out: Output) -> int:
     from ..fleet.broker import running
 
     if args.demo:
-        with running.demo(args.listen, args.port, args.websockets) as (name, process):
+        with running.demo(args.listen, args.port) as (name, process):
             out.data({"broker": f"mqtt://{args.listen}:{args.port}", "program": name, "demo": True})
             out.line(
                 f"demo broker ({name}) on mqtt://{args.listen}:{args.port}: no TLS, no keys, forgets everything; Ctrl-C ends it"

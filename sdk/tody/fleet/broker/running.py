@@ -26,9 +26,6 @@ allow_anonymous true
 set_tcp_nodelay true
 max_packet_size {packet}
 """
-_WEBSOCKETS = """listener {ws} {host}
-protocol websockets
-"""
 _IOTCORE = "import sys, iotcore; iotcore.Broker(config_path=sys.argv[1]).run_forever()"
 _RUMQTTD = """id = 0
 [router]
@@ -77,11 +74,8 @@ def configured(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def demo(host: str, port: int, websockets: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def demo(host: str, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A broker without TLS and without a memory, for this machine alone: mosquitto, or else iotcore. Gives its name, too.
-
-    Args:
-        websockets: port for dashboards; 0: none. iotcore has none.
 
     Raises:
         UsageError: the host is not this machine, or neither program is there.
@@ -96,9 +90,7 @@ def demo(host: str, port: int, websockets: int = 0) -> Iterator[tuple[str, subpr
     with tempfile.TemporaryDirectory(prefix="tody-broker-") as folder:
         file = Path(folder, "mosquitto.conf" if command else "iotcore.toml")  # iotcore goes by the ending
         if command:
-            text = (_MOSQUITTO + (_WEBSOCKETS if websockets else "")).format(
-                host=host, port=port, ws=websockets, packet=MOST_PACKET
-            )
+            text = _MOSQUITTO.format(host=host, port=port, packet=MOST_PACKET)
             arguments = [command, "-c", str(file)]
         else:
             text = _RUMQTTD.format(host=f"[{host}]" if ":" in host else host, port=port, payload=MOST_PAYLOAD)
