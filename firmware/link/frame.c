@@ -42,32 +42,39 @@ static void drop(tody_link *link) {
     link->have = 0;
 }
 
+// A packet was damaged: say so, lest the laptop wait in vain. By a line of text, which tools that do not know it show or skip.
+static void refuse(tody_link *link) {
+    static const uint8_t nak[] = {'?', '\n'};
+    drop(link);
+    link->app->send(link->app->self, nak, sizeof nak);
+}
+
 static void take_digit(tody_link *link, uint8_t c) {
     const uint32_t value = digit_value(c);
-    if (value == 64 || link->have == TODY_LINK_BUFFER) {
-        if (c == '=') return;  // the bits that are left over are zero, and the CRC knows
-        drop(link);
+    if (value == 64 ? c != '=' : link->have == TODY_LINK_BUFFER) {
+        refuse(link);
         return;
     }
-    link->bits = link->bits << 6 | value;
     link->digits = (uint8_t)(link->digits + 1);
-    if (link->digits == 1) return;
+    link->bits = link->bits << 6 | (value & 63u);
     const uint32_t over = 2u * (4u - link->digits);  // bits of the next byte: 4, 2, 0
-    link->buffer[link->have++] = (uint8_t)(link->bits >> over);
+    if (link->digits > 1 && value < 64) link->buffer[link->have++] = (uint8_t)(link->bits >> over);
     link->digits &= 3u;
 }
 
 // A line is over: answer if the packet is, too.
 static void end_line(tody_link *link) {
     link->place = OUTSIDE;
-    if (link->have < TODY_SMP_PREFIX) return;
-    const uint32_t have = link->have, length = u16(link->buffer);
-    if (have < TODY_SMP_PREFIX + length) return;  // lines to come
+    const uint32_t have = link->have, length = u16(link->buffer), bytes = length - CRC_BYTES;
+    const bool begun = have < TODY_SMP_PREFIX + length;
     const uint8_t *message = link->buffer + TODY_SMP_PREFIX;
+    if (begun && have >= TODY_SMP_PREFIX && !link->digits) return;  // lines to come
+    const bool wrong = begun || have > TODY_SMP_PREFIX + length || length < TODY_SMP_HEADER + CRC_BYTES;
+    if (link->digits || wrong || crc16(message, bytes) != u16(message + bytes)) {
+        refuse(link);
+        return;
+    }
     drop(link);
-    if (have > TODY_SMP_PREFIX + length || length < TODY_SMP_HEADER + CRC_BYTES) return;
-    const uint32_t bytes = length - CRC_BYTES;
-    if (crc16(message, bytes) != u16(message + bytes)) return;
     const uint32_t answer = tody_smp_answer(link, bytes);
     if (answer) tody_frame_send(link, answer);
     if (answer && link->reset) {

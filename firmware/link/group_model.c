@@ -6,7 +6,7 @@
 #include "golden.h"
 #include "smp.h"
 
-enum { INPUT = 5, RUN = 6, OUTPUT = 7, GOLDEN = 8, PROFILE = 9, NEED = 13, OUTPUT_BYTES = 1536 };
+enum { INPUT = 5, RUN = 6, OUTPUT = 7, GOLDEN = 8, PROFILE = 9, NEED = 13, OUTPUT_BYTES = TODY_LINK_BUFFER - 64 };
 
 // The tensor that argument `i` names, 0 where it is absent.
 static tody_rc find(tody_link *link, const tody_map *in, bool output, tody_model **model, tody_tensor *tensor) {
@@ -61,16 +61,17 @@ static tody_rc run(tody_link *link, const tody_map *in, tody_cbor *out) {
 static tody_rc output(tody_link *link, const tody_map *in, tody_cbor *out) {
     tody_model *model;
     tody_tensor tensor;
-    uint32_t at;
+    uint32_t at, most;
     const tody_rc rc = find(link, in, true, &model, &tensor);
     if (rc != TODY_RC_OK) return rc;
     if (!tody_map_u32(in, "off", &at) || at > bytes_of(&tensor)) return TODY_RC_INVALID;
+    if (!tody_optional_u32(in, "most", OUTPUT_BYTES, &most) || most > OUTPUT_BYTES) return TODY_RC_INVALID;
     const uint32_t left = bytes_of(&tensor) - at;
     tody_put_map(out, 3);
     tody_put_key_uint(out, "off", at);
     tody_put_key_uint(out, "n", bytes_of(&tensor));
     tody_put_text(out, "data");
-    tody_put_bytes(out, (const uint8_t *)tensor.data + at, left < OUTPUT_BYTES ? left : OUTPUT_BYTES);
+    tody_put_bytes(out, (const uint8_t *)tensor.data + at, left < most ? left : most);
     return TODY_RC_OK;
 }
 

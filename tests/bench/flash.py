@@ -79,13 +79,15 @@ def cuts(name: str, path: Path, folder: Path) -> None:
 
 
 def noise(path: Path, folder: Path) -> None:
+    """The emulated line has no speed of its own: what one of 115200 baud would need is reckoned from the bytes."""
     for how in ("drop", "repeat", "flip"):
         with machine(built("host"), folder / f"{how}.img") as address, connect(address) as device:
             disturb(device, 5, **{how: 0.01})
             begin = time.monotonic()
             end = tries_until(device, str(path), 3600.0)
             told = f"{end.state}, {end.sent} sent" if isinstance(end, Report) else str(end).splitlines()[0]
-            print(f"{how} 1 %: {told}, {time.monotonic() - begin:.0f} s", flush=True)
+            seconds, wire = time.monotonic() - begin, (device.line.sent + device.line.received) / 11520
+            print(f"{how} 1 %: {told}, {seconds:.0f} s, {wire:.0f} s of line at 115200 baud", flush=True)
 
 
 def main() -> None:

@@ -138,7 +138,11 @@ static uint32_t unpack(const world *w, uint8_t *packet) {
     uint32_t made = 0;
     for (uint32_t at = 0; at < w->sent_bytes;) {
         const uint8_t *line = w->sent + at, *end = memchr(line, '\n', w->sent_bytes - at);
-        if (!end || end - line > 127 || memcmp(line, at ? "\x04\x14" : "\x06\x09", 2) != 0) fail("an answer's line is wrong");
+        if (end == line + 1 && *line == '?') {  // a complaint, between answers
+            at += 2;
+            continue;
+        }
+        if (!end || end - line > 127 || memcmp(line, made ? "\x04\x14" : "\x06\x09", 2) != 0) fail("an answer's line is wrong");
         made += digits(line + 2, (uint32_t)(end - line - 2), packet + made);
         at += (uint32_t)(end + 1 - line);
     }
@@ -147,8 +151,8 @@ static uint32_t unpack(const world *w, uint8_t *packet) {
 
 static void check_answer(world *w) {
     uint8_t packet[2 * TODY_LINK_BUFFER];
-    if (!w->sent_bytes) return;
     const uint32_t bytes = unpack(w, packet);
+    if (!bytes) return;
     const uint32_t length = (uint32_t)packet[0] << 8 | packet[1];
     tody_map map;
     uint32_t rc;

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .arguments import add_model
+from .arguments import add_model, positive
 from .output import Output, size_text
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--security", type=int, metavar="N", help="number of this model: the device refuses lower ones once it is confirmed"
+    )
+    parser.add_argument(
+        "--timeout", type=positive, metavar="S", help="seconds until it gives up (default: 120, and 10 times what is usual)"
     )
     parser.add_argument("--yes", action="store_true", help="also upload to a device that does not run tody, without any checks")
 
@@ -57,8 +60,8 @@ def _flash(args: argparse.Namespace, address: str, out: Output) -> Report:
     from ..flash.flash import steps
     from ..models import find
 
-    options = {"activate": not args.no_activate, "verify": args.verify, "diff": args.diff, "any_device": args.yes}
-    options["security"] = args.security
+    options: dict[str, Any] = {"verify": args.verify, "diff": args.diff, "security": args.security, "timeout": args.timeout}
+    options |= {"activate": not args.no_activate, "any_device": args.yes}
     with Device(address, on_text=lambda text: out.note(f"device: {text}")) as device, out.stages() as stages:
         for step in steps(device, str(find(args.model)), **options):
             stages(step.stage, step.done, step.total)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Callable
@@ -10,14 +11,12 @@ from typing import Any
 
 from ..errors import DeviceError, TodyError
 from . import cbor, frame
+from .pace import ANSWER, Damage, Pace, Patience
 from .transport import Line
 
 READ, WRITE = 0, 2
 OS, IMAGE, TODY = 0, 1, 65  # groups
-MAX_TIMEOUT = 2.5  # seconds until a message is sent again, where the device has no work to do
-PATIENCE = 10.0  # seconds without a byte after which a line is given up
-TRIES = 40  # of one message, where bytes come but no sound answer
-_LEAST_WAIT, _LONGER = 0.15, 0.05  # seconds: for the first answer, and more for each one after it
+HEADER = 8  # bytes before the map of a message
 _FIRST_SHARE = 0.05
 
 _HEADER = struct.Struct(">BBHHBB")
@@ -43,19 +42,28 @@ class Silent(DeviceError):
     """Nothing came back in time."""
 
 
+class Damaged(Silent):
+    """Something came back, or a complaint, but nothing sound."""
+
+
+class Late(DeviceError):
+    """The time for all of it is over."""
+
+
 class Client:
     """Sends one message at a time and waits for its answer.
 
     Attributes:
         on_text: is given each line of text that the device sends between messages.
         again: messages that had to be sent once more.
+        deadline: by the monotonic clock; what is asked then ends as `Late`.
     """
 
     def __init__(self, line: Line, on_text: Callable[[str], None] | None = None) -> None:
         self.line, self.on_text = line, on_text or (lambda text: None)
-        self.again = 0
+        self.again, self.deadline = 0, math.inf
         self._sequence = int(time.monotonic() * 100) % 256  # not that of a program before, whose answers may still come
-        self._seconds = 2.0 / line.rate  # per byte of a message and its answer, as seen so far
+        self._pace, self._damage = Pace(line.rate), Damage()
 
     def ask(
         self, group: int, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0, once: bool = False
@@ -72,29 +80,47 @@ class Client:
 
         Raises:
             Refused: the device answered with an error.
+            Late: the deadline is over.
             DeviceError: no answer came.
         """
         self._sequence = (self._sequence + 1) % 256
         body = cbor.encode(values)
-        header = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command)
+        message = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command) + body
         want = _HEADER.pack(_VERSION | op + 1, 0, 0, group, self._sequence, command)
-        patience, tries = Patience(self.line, work), 0
-        share = 1.0 if once else _FIRST_SHARE
+        patience, tries, sure = Patience(self.line, work), 0, not work
+        wire, share = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER), 1.0 if once else _FIRST_SHARE
         while True:
             sent = time.monotonic()
-            self.line.send(header + body)
-            answer = self._answer(want, sent + self._timeout(len(body)) + tries * _LONGER + work * share)
+            end = min(sent + self._pace.wait(wire) + work * share, self.deadline)
+            self.line.send(message)
+            answer = self._answer(want, end)
+            now = time.monotonic()
+            self._damage.note(wire, answer is None)
             if answer is not None:
-                self._learn(time.monotonic() - sent, len(body), work)
+                if sure:
+                    self._pace.came(wire, now - sent)
                 return _checked(answer, name)
-            self.again, tries, share = self.again + 1, tries + 1, min(share * 2, 1.0)
+            if now >= self.deadline:
+                raise Late(f"out of time: {name}", self._why_late(), "repeat the command: it goes on there; or --timeout S")
+            silence = now >= end  # else what came was damaged
+            if silence:
+                self._pace.silent()
+                sure, share = False, min(share * 2, 1.0)
+            self.again, tries = self.again + 1, tries + 1
             if once or patience.ends(tries):
-                raise Silent(f"no answer: {name}", "the line is silent, or damages too much", _SILENT_HINT)
+                kind = Silent if silence else Damaged
+                raise kind(f"no answer: {name}", "the line is silent, or damages too much", _SILENT_HINT)
+
+    def best(self, overhead: int, limit: int) -> int:
+        """Bytes of payload for which a message does best on this line. `overhead`: bytes of a message without it."""
+        return self._damage.best(frame.wire_bytes(overhead) + frame.wire_bytes(ANSWER), limit)
 
     def _answer(self, want: bytes, end: float) -> dict[str, Any] | None:
-        """The answer that belongs to the question; None: it did not come in time."""
+        """The answer that belongs to the question; None: it did not come in time, or something arrived damaged."""
         while (left := end - time.monotonic()) > 0:
             event = self.line.receive(left)
+            if event in (frame.DAMAGED, frame.NAK):
+                return None
             if isinstance(event, str):
                 self.on_text(event)
             elif event is not None and event[4:8] == want[4:8] and event[0] & 7 == want[0] & 7:
@@ -106,26 +132,9 @@ class Client:
                     return body
         return None
 
-    def _timeout(self, body: int) -> float:
-        return min(_LEAST_WAIT + 3 * self._wire(body) * self._seconds, MAX_TIMEOUT + 2 * self._wire(body) / self.line.rate)
-
-    def _learn(self, seconds: float, body: int, work: float) -> None:
-        if not work:
-            self._seconds += 0.25 * (seconds / self._wire(body) - self._seconds)
-
-    def _wire(self, body: int) -> int:
-        """Bytes of a message and of a short answer."""
-        return frame.wire_bytes(body + 8) + 64
-
-
-class Patience:
-    """When a line is given up: nothing at all came for so long, or only damage in many tries."""
-
-    def __init__(self, line: Line, work: float = 0.0) -> None:
-        self._line, self._received, self._end = line, line.received, time.monotonic() + PATIENCE + work
-
-    def ends(self, tries: int) -> bool:
-        return time.monotonic() > self._end and (tries >= TRIES or self._line.received == self._received)
+    def _why_late(self) -> str:
+        damage = self._damage.per_byte
+        return f"the line damages about {damage:.1%} of bytes" if damage > 5e-4 else "the device or its line is slow"
 
 
 _SILENT_HINT = "is it a device that runs tody, on this port, at this speed? press its reset button and try again"

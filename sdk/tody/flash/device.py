@@ -221,7 +221,7 @@ class Device:
         found: list[int] = []
         block = 0
         while len(found) < count or not block:
-            n = min(_BLOCKS_AT_ONCE, count - len(found))
+            n = min(self.client.best(_OVERHEAD + 16, 4 * _BLOCKS_AT_ONCE) // 4 + 1, count - len(found))
             values = {"slot": slot, "off": len(found) * block, "n": n}
             answer = self._ask(READ, _BLOCKS, values, "checksums of a slot", 5.0)
             crc, block = bytes(answer["crc"]), int(answer["block"])
@@ -251,9 +251,11 @@ class Device:
         return np.frombuffer(self.read_output(index, like.nbytes), like.dtype).reshape(like.shape)
 
     def write_input(self, index: int, data: bytes) -> None:
-        room = self.limit() - 32
-        for at in range(0, len(data), room):
+        at = 0
+        while at < len(data):
+            room = self.client.best(_OVERHEAD + 20, self.limit() - 32)
             self._ask(WRITE, _INPUT, {"i": index, "off": at, "data": data[at : at + room]}, "take an input")
+            at += room
 
     @_understood()
     def run_once(self) -> int:
@@ -266,7 +268,8 @@ class Device:
         """The bytes of an output, so many as it has."""
         data = b""
         while True:
-            answer = self._ask(READ, _OUTPUT, {"i": index, "off": len(data)}, "give an output")
+            most = self.client.best(_OVERHEAD + 20, self.limit() - 32)
+            answer = self._ask(READ, _OUTPUT, {"i": index, "off": len(data), "most": most}, "give an output")
             if not answer["data"]:
                 raise ValueError("an output is cut off")
             data += bytes(answer["data"])

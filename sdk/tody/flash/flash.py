@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from .device import Device, Slot
 from .upload import Upload
 
 _DIFF_LEAST = 4096  # bytes of a file for which it pays to ask for checksums
+_TIMEOUT, _TIMES = 120.0, 10  # seconds, and so many times what a sound line needs
+_SLOWEST, _PAYLOAD = 11520, 0.71  # bytes/s of a line that says nothing of its speed; the share of them that is the file's
 
 
 @dataclass
@@ -85,6 +88,7 @@ def steps(
     diff: bool = True,
     any_device: bool = False,
     security: int | None = None,
+    timeout: float | None = None,
 ) -> Iterator[Step]:
     """Check that the device can run a model, send it, have it compared, tested and confirmed.
 
@@ -96,6 +100,8 @@ def steps(
         security: number of the file, 0 to 2^32 - 1: once a model of a number is confirmed, the device refuses lower ones. None:
             the lowest that it still takes.
         any_device: also upload to devices that speak SMP but do not run tody, which nothing can be asked of.
+        timeout: seconds after which it is given up, with the error `Late`. None: two minutes, and ten times what a line of
+            this speed needs.
 
     Raises:
         UsageError, ModelError: the file cannot be used.
@@ -108,17 +114,30 @@ def steps(
     report = Report(name, len(data), hashlib.sha256(data).hexdigest())
     work = _Work(device, name, data, report, security)
     begin, sent = time.monotonic(), device.line.sent
-    if any_device and not device.runs_tody:
+    device.client.deadline = begin + (_usual(len(data), device.line.rate) if timeout is None else timeout)
+    try:
+        yield from _all(work, activate, verify, diff, any_device)
+    finally:
+        device.client.deadline = math.inf
+    report.sent, report.seconds = device.line.sent - sent, time.monotonic() - begin
+    report.again = device.client.again
+    yield Step("done", 1, 1, report=report)
+
+
+def _all(work: _Work, activate: bool, verify: bool, diff: bool, any_device: bool) -> Iterator[Step]:
+    if any_device and not work.device.runs_tody:
         yield from work.upload(0, ())
     else:
         yield from work.check()
         yield from work.bring(diff, verify)
         if activate:
             yield from work.activate()
-        report.state = work.mine().state
-    report.sent, report.seconds = device.line.sent - sent, time.monotonic() - begin
-    report.again = device.client.again
-    yield Step("done", 1, 1, report=report)
+        work.report.state = work.mine().state
+
+
+def _usual(size: int, rate: float) -> float:
+    """Seconds after which an upload of so many bytes is given up."""
+    return _TIMEOUT + _TIMES * size / (min(rate, _SLOWEST) * _PAYLOAD)
 
 
 def _read(path: str) -> tuple[str, bytes]:

@@ -14,6 +14,8 @@ _LONGEST = 1 << 16  # of a packet
 _TEXT = 1 << 12  # of a line of text
 
 Event = bytes | str  # a message, or a line of text
+DAMAGED = b""  # in the place of a message: one came, but did not prove sound
+NAK = "?"  # the line of text by which a device says so of what it got
 
 
 def encode(message: bytes) -> bytes:
@@ -31,7 +33,7 @@ def wire_bytes(message_bytes: int) -> int:
 
 
 class Decoder:
-    """Bytes of a line in, whole messages and lines of text out. A packet that is damaged is left out."""
+    """Bytes of a line in, whole messages and lines of text out. Of a packet that is damaged comes `DAMAGED`."""
 
     def __init__(self) -> None:
         self._line = bytearray()
@@ -50,6 +52,7 @@ class Decoder:
                 self._line.append(byte)
 
     def _end(self) -> Iterator[Event]:
+        """What a line that is over completes."""
         line = bytes(self._line)
         if line[:2] == FIRST:
             self._packet = bytearray()
@@ -62,16 +65,17 @@ class Decoder:
             self._packet += base64.b64decode(line[2:].rstrip(b"\r"), validate=True)
         except ValueError:
             self._packet = None
+            yield DAMAGED
             return
         yield from self._whole()
 
     def _whole(self) -> Iterator[bytes]:
-        """The message, once all of its lines have come and prove sound."""
+        """The message, once all of its lines have come."""
         packet = self._packet or bytearray()
         length = struct.unpack_from(">H", packet)[0] if len(packet) >= 2 else _LONGEST
         if len(packet) < 2 + length <= _LONGEST:
             return
         self._packet = None
         message, crc = bytes(packet[2:-2]), bytes(packet[-2:])
-        if len(packet) == 2 + length and struct.pack(">H", binascii.crc_hqx(message, 0)) == crc:
-            yield message
+        sound = len(packet) == 2 + length and struct.pack(">H", binascii.crc_hqx(message, 0)) == crc
+        yield message if sound else DAMAGED

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import DeviceError, TrustError
-from . import cbor
 from .blocks import Copy
-from .client import IMAGE, TODY, WRITE, Client, Patience, Refused, Silent
+from .client import HEADER, IMAGE, TODY, WRITE, Client, Damaged, Refused, Silent
+from .pace import Patience
 
 ERASE_SECONDS = 40.0  # a whole slot, on the slowest flash
 HASH_SECONDS = 30.0  # the device reads the slot back and hashes it
-_SMALLEST = 96  # bytes of a message, a third of them not of the file
-_LONGER = 0.05  # seconds to wait more after each try
+_OVERHEAD = 18  # bytes of CBOR around the bytes of a file
 _FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
 _UPLOAD, _COPY = 1, 4
 _BAD_STATE, _CORRUPT = 6, 9
@@ -45,7 +44,6 @@ class Upload:
         self._sha = hashlib.sha256(data).digest()
         self._starts = [c.at for c in self.copies]
         self._security = {} if security is None else {"sec": security}
-        self._size = limit
 
     def steps(self) -> Iterator[int]:
         """Bytes that are there, after each piece.
@@ -80,22 +78,19 @@ class Upload:
             raise _explained(e) from e
 
     def _next(self) -> int:
-        """Send the piece that comes next, smaller ones where the line loses them. Returns where to go on."""
+        """Send the piece that comes next, as large as the line lets it through. Returns where to go on."""
         patience, tries = Patience(self.client.line, HASH_SECONDS if self._ends() else 0.0), 0
+        silences = 0
         while True:
             group, command, values, count = self._piece()
             long = self.at + count == len(self.data) or command == _COPY  # it hashes the slot then, or programs much flash
-            work = min(HASH_SECONDS, 2.0**tries) if long else tries * _LONGER
+            work = min(HASH_SECONDS, 2.0**silences) if long else 0.0
             try:
-                answer = self.client.ask(group, WRITE, command, values, "take a piece of the file", work, once=True)
-            except Silent:
-                tries += 1
+                return self._offset(self.client.ask(group, WRITE, command, values, "take a piece of the file", work, once=True))
+            except Silent as e:
+                tries, silences = tries + 1, silences + (not isinstance(e, Damaged))
                 if patience.ends(tries):
                     raise
-                self._size = max(_SMALLEST, self._size // 2)
-                continue
-            self._size = min(self.limit, self._size + self._size // 4)
-            return self._offset(answer)
 
     def _ends(self) -> bool:
         """Whether the next piece may be the last."""
@@ -110,8 +105,8 @@ class Upload:
             values = {"slot": self.base, "from": copy.source + into, "off": self.at, "n": copy.size - into}
             return TODY, _COPY, values, copy.size - into
         end = self._starts[i + 1] if i + 1 < len(self.copies) else len(self.data)
-        room = min(self._size, self.limit) - len(cbor.encode({"off": self.at, "data": b""})) - 2
-        piece = self.data[self.at : min(end, self.at + max(room, 1))]
+        room = self.client.best(HEADER + _OVERHEAD, self.limit - _OVERHEAD)
+        piece = self.data[self.at : min(end, self.at + room)]
         return IMAGE, _UPLOAD, {"off": self.at, "data": piece}, len(piece)
 
     def _offset(self, answer: dict[str, Any]) -> int:

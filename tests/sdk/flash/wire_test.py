@@ -8,7 +8,7 @@ import random
 import pytest
 
 from tody.errors import UsageError
-from tody.flash import address, cbor, frame
+from tody.flash import address, cbor, frame, pace
 
 VALUES = [
     {}, {"off": 0, "data": b"", "sha": bytes(32)}, {"n": [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**64 - 1, -1, -500]},
@@ -77,11 +77,42 @@ def test_damage_loses_packets_and_changes_none() -> None:
         wire = bytearray(b"".join(map(frame.encode, messages)))
         for _ in range(len(wire) // 300):
             wire[dice.randrange(len(wire))] = dice.randrange(256)
-        found = [e for e in frame.Decoder().feed(bytes(wire)) if isinstance(e, bytes)]
+        found = [e for e in frame.Decoder().feed(bytes(wire)) if isinstance(e, bytes) and e != frame.DAMAGED]
         arrived += len(found)
         assert set(found) <= set(messages)
     assert 1000 < arrived < 5000
     assert all(isinstance(e, (str, bytes)) for e in frame.Decoder().feed(dice.randbytes(100_000)))
+
+
+def test_messages_shrink_with_damage() -> None:
+    """Towards the size that brings most of a file across, found here by trying all."""
+    dice = random.Random(4)
+    for share in (0.0, 1e-5, 1e-4, 1e-3, 1e-2):
+        damage, size = pace.Damage(), 2000
+        for _ in range(300):
+            wire = 78 + size * 127 // 93
+            damage.note(wire, dice.random() > (1 - share) ** wire)
+            size = damage.best(78, 2000)
+
+        def speed(p: int, share: float = share) -> float:
+            return p * (1 - share) ** (78 + p * 127 / 93) / (78 + p * 127 / 93)
+
+        assert speed(size) > 0.75 * max(map(speed, range(1, 2001)))
+
+
+def test_waiting_learns() -> None:
+    """Long for the first answers, then some times what they took; twice as long after each silence."""
+    it = pace.Pace(11520)
+    assert 0.2 < it.wait(200) < 1
+    for _ in range(40):
+        it.came(200, 0.02)
+    assert 0.02 < it.wait(200) < 0.1
+    before = it.wait(200)
+    it.silent()
+    assert it.wait(200) == pytest.approx(2 * before)
+    for _ in range(40):
+        it.came(2800, 7.0)  # a slow device
+    assert it.wait(2800) > 7.0
 
 
 @pytest.mark.parametrize(
