@@ -153,7 +153,7 @@ def test_lines_too_bad_end_in_time(host: str, large: Path) -> None:
     with connect(host) as device:
         disturb(device, 5, flip=0.01)
         begin = time.monotonic()
-        with pytest.raises(Late, match="damages about 1") as end:
+        with pytest.raises(Late, match="damages about") as end:
             device.flash(str(large), timeout=3.0)
         assert end.value.exit_code == 6 and time.monotonic() - begin < 6
     with connect(host) as device:

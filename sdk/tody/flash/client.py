@@ -101,7 +101,7 @@ class Client:
                     self._pace.came(wire, now - sent)
                 return _checked(answer, name)
             if now >= self.deadline:
-                raise Late(f"out of time: {name}", self._why_late(), "repeat the command: it goes on there; or --timeout S")
+                raise Late(f"out of time: {name}", self._why_late(), "repeat the command, it goes on there; --timeout S")
             silence = now >= end  # else what came was damaged
             if silence:
                 self._pace.silent()
