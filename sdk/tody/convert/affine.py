@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .fuse import Channels, per_channel
+from .channels import Channels, per_channel
 from .graph import Node, Quant
 from .rewrite import Index, add_constant, add_value, first_input, first_output, insert_after, insert_before
 

@@ -7,15 +7,13 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import format as fmt
-from . import views
+from . import branches, groups, views
+from .channels import is_inactive, scale_and_shift
 from .graph import Graph, Node
 from .rewrite import Index, Rule, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before, sweep
 from .simplify import simplify
-
-Channels = NDArray[np.float32]  # one number per channel
 
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
 _WITH_ADDEND = ("conv", "dwconv", "dense")
@@ -31,10 +29,6 @@ def fuse(graph: Graph) -> None:
         simplify(graph)
 
 
-def _inactive(node: Node) -> bool:
-    return bool(node.attrs.get("activation", ("none",))[0] == "none")
-
-
 def _slot(node: Node, i: int) -> str | None:
     return node.inputs[i] if i < len(node.inputs) else None
 
@@ -44,36 +38,11 @@ def _set_slot(node: Node, i: int, name: str) -> None:
     node.inputs[i] = name
 
 
-def per_channel(index: Index, user: Node, y: str) -> Channels | None:
-    """The constant operand of a binary operator as one float per channel (last dimension) of y; None if it is not that."""
-    other = user.inputs[1] if user.inputs[0] == y else user.inputs[0]
-    data, shape = index.constant(other), index.graph.values[y].shape
-    if data is None or data.dtype != np.float32 or index.graph.values[first_output(user)].shape != shape:
-        return None
-    if math.prod(data.shape) != (data.shape[-1] if data.ndim else 1):
-        return None
-    return np.broadcast_to(data.reshape(-1), shape[-1:])
-
-
-def _scale_and_shift(index: Index, user: Node, y: str) -> tuple[Channels, Channels] | None:
-    """What the user of y computes, if it is y * scale + shift with one pair per channel."""
-    channels = index.graph.values[y].shape[-1:]
-    if user.op == "unary" and user.attrs["function"][0] == "affine":
-        _, a, b = user.attrs["function"]
-        return np.full(channels, a, np.float32), np.full(channels, b, np.float32)
-    if user.op != "binary" or user.attrs["fn"] not in ("add", "mul") or not _inactive(user):
-        return None
-    data = per_channel(index, user, y)
-    if data is None:
-        return None
-    return (data, np.zeros(channels, np.float32)) if user.attrs["fn"] == "mul" else (np.ones(channels, np.float32), data)
-
-
 def fold_scale(index: Index, node: Node) -> bool:
     """A scale or shift per channel behind a linear operator goes into its weights and bias: BatchNormalization, bias."""
     y = first_output(node)
-    user = index.only_user(y) if node.op in _LINEAR and _inactive(node) and _slot(node, 3) is None else None
-    found = None if user is None else _scale_and_shift(index, user, y)
+    user = index.only_user(y) if node.op in _LINEAR and is_inactive(node) and _slot(node, 3) is None else None
+    found = None if user is None else scale_and_shift(index, user, y)
     old = index.constant(_slot(node, 2)) if node.op in _LINEAR else None
     if found is None or user is None or (_slot(node, 2) is not None and old is None):
         return False
@@ -99,7 +68,7 @@ def fold_scale(index: Index, node: Node) -> bool:
 
 def fold_activation(index: Index, node: Node) -> bool:
     """An activation behind an operator that can apply one."""
-    if node.op not in (*_LINEAR, "instance_norm", "binary") or not _inactive(node):
+    if node.op not in (*_LINEAR, "instance_norm", "binary") or not is_inactive(node):
         return False
     user = index.only_user(first_output(node))
     if user is None or user.op != "unary" or index.graph.values[first_output(user)].dtype != "float32":
@@ -129,7 +98,7 @@ def fold_addend(index: Index, node: Node) -> bool:
         same = graph.values[x].shape == graph.values[other].shape
         if not earlier or not same or graph.values[other].constant:
             continue
-        if _inactive(maker) and _slot(maker, 3) is None and index.only_user(x) is node:
+        if is_inactive(maker) and _slot(maker, 3) is None and index.only_user(x) is node:
             _set_slot(maker, 3, other)
             maker.attrs = {**maker.attrs, "activation": node.attrs.get("activation", ("none", 0.0, 0.0))}
             return absorb(index, maker, node)
@@ -242,4 +211,13 @@ def _read_part(graph: Graph, copy: Node, part: str, width: int, columns: tuple[i
         insert_after(graph, copy, Node("reshape", list(copy.outputs), [y], source=copy.source))
 
 
-RULES: list[Rule] = [fold_pad, fold_scale, fold_activation, fold_addend, swap_in_matmul, split_by_channels]
+RULES: list[Rule] = [
+    fold_pad,
+    fold_scale,
+    fold_activation,
+    *branches.RULES,
+    fold_addend,
+    swap_in_matmul,
+    split_by_channels,
+    *groups.RULES,
+]
