@@ -47,8 +47,8 @@ def _keeps_its_place(graph: Graph, node: Node, order: Order) -> bool:
     if node.op == "dense":
         return order[-1] == rank - 1
     if node.op == "layer_norm":
-        axis = int(node.attrs["axis"])
-        return order[axis:] == tuple(range(axis, rank))
+        inner = order[int(node.attrs["axis"]) :]
+        return (tuple(sorted(inner)) if len(node.inputs) == 1 else inner) == tuple(range(rank - len(inner), rank))
     x, indices = node.inputs[:2]
     return x is not None and indices is not None and graph.values[indices].constant and len(graph.values[indices].shape) == 1
 

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import functions
 from .functions import Array
 from .graph import Node
-from .rewrite import Index, Rule, add_constant, first_input, first_output
+from .rewrite import Index, Rule, add_constant, add_value, first_input, first_output, insert_after
 
 _MAX_NODES = 12  # of an expression
 
@@ -152,13 +154,29 @@ def scale_of_layer_norm(index: Index, node: Node) -> bool:
     inputs = [*node.inputs, None, None][:3]
     if data is None or slot is None or any(inputs[slot:]) or index.graph.values[first_output(user)].shape != shape:
         return False
-    if any(extent != 1 for extent in data.shape[: max(0, data.ndim - (len(shape) - axis))]):
-        return False
-    full = np.broadcast_to(data.reshape(data.shape[max(0, data.ndim - (len(shape) - axis)) :]), shape[axis:])
-    inputs[slot] = add_constant(index.graph, f"{other}:norm", full)
+    if data.shape[max(0, data.ndim - (len(shape) - axis)) :] != shape[axis:] or data.size != math.prod(shape[axis:]):
+        return False  # a number per channel of an image is better left to the operator behind
+    inputs[slot] = add_constant(index.graph, f"{other}:norm", data.reshape(shape[axis:]))
     node.inputs = inputs
     node.outputs = [first_output(user)]
     index.graph.nodes.remove(user)
+    return True
+
+
+def layer_norm_before_reshape(index: Index, node: Node) -> bool:
+    """A layer norm of something reshaped is that norm, reshaped, if rows stay rows: the reshapes around it meet and cancel."""
+    before = index.maker(node.inputs[0], "reshape") if node.op == "layer_norm" and len(node.inputs) == 1 else None
+    if before is None or index.only_user(first_output(before)) is not node:
+        return False
+    values, x, y = index.graph.values, first_input(before), first_output(node)
+    rows = math.prod(values[y].shape[: int(node.attrs["axis"])])
+    shape = values[x].shape
+    axis = next((d for d in range(len(shape)) if math.prod(shape[:d]) == rows), None)
+    if axis is None:
+        return False
+    inner = add_value(index.graph, f"{y}:before", shape)
+    node.inputs, node.outputs, node.attrs = [x], [inner], {**node.attrs, "axis": axis}
+    insert_after(index.graph, node, Node("reshape", [inner], [y], source=node.source))
     return True
 
 
@@ -181,4 +199,4 @@ def name_softmax(index: Index, node: Node) -> bool:
     return True
 
 
-RULES: list[Rule] = [name_layer_norm, scale_of_layer_norm, name_softmax, name_activation]
+RULES: list[Rule] = [name_layer_norm, scale_of_layer_norm, layer_norm_before_reshape, name_softmax, name_activation]

@@ -32,8 +32,13 @@ def batch_normalization(b: Builder, call: Call) -> Operand:
 
 
 def instance_normalization(b: Builder, call: Call) -> Operand:
+    """One channel is normalised like a layer, in any layout: that is how a GroupNormalization of one group is exported."""
     x = call.input(0)
     n, c = x.shape[:2]
+    if c == 1:
+        attrs = {"axis": 1, "epsilon": call.attrs.get("epsilon", 1e-5), "rms": 0}
+        y = b.binary("mul", _layer_norm(b, x, attrs, None, None), b.reshape(call.input(1), (1,) * x.rank))
+        return b.binary("add", y, b.reshape(call.input(2), (1,) * x.rank))
     image = b.nhwc(x if x.rank == 4 else b.reshape(x, (n, c, 1, x.size // (n * c))))
     attrs = {"epsilon": call.attrs.get("epsilon", 1e-5)}
     y = b.emit("instance_norm", [image, call.input(1), call.input(2)], image.shape, x.dtype, attrs)
