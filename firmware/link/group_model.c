@@ -65,7 +65,8 @@ static tody_rc output(tody_link *link, const tody_map *in, tody_cbor *out) {
     const tody_rc rc = find(link, in, true, &model, &tensor);
     if (rc != TODY_RC_OK) return rc;
     if (!tody_map_u32(in, "off", &at) || at > bytes_of(&tensor)) return TODY_RC_INVALID;
-    if (!tody_optional_u32(in, "most", OUTPUT_BYTES, &most) || most > OUTPUT_BYTES) return TODY_RC_INVALID;
+    if (!tody_optional_u32(in, "most", OUTPUT_BYTES, &most)) return TODY_RC_INVALID;
+    if (most > OUTPUT_BYTES) most = OUTPUT_BYTES;
     const uint32_t left = bytes_of(&tensor) - at;
     tody_put_map(out, 3);
     tody_put_key_uint(out, "off", at);

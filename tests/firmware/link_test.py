@@ -230,6 +230,19 @@ def test_older_models_are_refused(host: str, kws: Path, large: Path) -> None:
         assert device.flash(str(large), security=6).state == "confirmed" and device.security_floor() == 6
 
 
+def test_long_outputs_come_in_parts(host: str, tmp_path: Path) -> None:
+    from net import Net
+    from zoo import separable
+
+    path = tmp_path / "wide.tody"
+    convert(separable(Net(1), 16, [(8, 2), (16, 1)], 3000), path)
+    with connect(host) as device:
+        device.flash(str(path))
+        model = tody.load(path, threads=1, kernels="portable")
+        x = np.random.default_rng(1).normal(size=model.inputs[0].shape).astype(np.float32)
+        assert np.allclose(device.run(model, x), model(x), atol=1e-5)
+
+
 def test_busy_port(host: str) -> None:
     with connect(host), pytest.raises(DeviceError, match="another program"):
         Device(host)

@@ -39,6 +39,7 @@ from . import (
     push,
     run,
     sensitivity,
+    serve,
 )
 from .output import Output
 from .parts import add_json
@@ -73,6 +74,7 @@ COMMANDS: tuple[Command, ...] = (
     devices,
     logs,
     firmware,
+    serve,
     keys,
     broker,
     enroll,

@@ -72,7 +72,7 @@ class _SerialPipe:
         try:
             self._port: Any = serial.Serial(address.where, address.baud, timeout=0, write_timeout=10, exclusive=True)
         except (serial.SerialException, ValueError) as e:
-            _refused(address, e)
+            refused(address, e)
 
     def read(self, timeout: float) -> bytes:
         self._port.timeout = timeout
@@ -85,7 +85,7 @@ class _SerialPipe:
         self._port.close()
 
 
-def _refused(address: Address, error: Exception) -> NoReturn:
+def refused(address: Address, error: Exception) -> NoReturn:
     """Why a serial port did not open, in three lines."""
     number, what = getattr(error, "errno", None), f"{address} cannot be opened"
     if number == errno.ENOENT:
@@ -94,6 +94,8 @@ def _refused(address: Address, error: Exception) -> NoReturn:
         raise DeviceError(what, "you may not use it", "sudo usermod -aG dialout $USER, then log in again") from error
     if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
         raise DeviceError(what, "another program is using it", "close the terminal or tool that has it open") from error
+    if number in (errno.ENOTTY, errno.EISDIR) or "configure port" in str(error):
+        raise DeviceError(what, "it is not a serial port", "tody devices lists what is plugged in") from error
     raise DeviceError(what, str(error), "tody devices lists what is plugged in") from error
 
 

@@ -120,9 +120,10 @@ def test_what_does_not_fit_is_not_sent(device: Device, kws: Path, monkeypatch: p
     assert all(s.state == "empty" for s in other.slots())
 
 
-def test_the_device_itself_decides(device: Device, kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_itself_decides(kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fits, "require", lambda *_: None)
     monkeypatch.setattr(fake, "ARENA_BYTES", 2000)
+    device = Device("fake://board")
     with pytest.raises(MemoryLimitError, match="RAM"):
         device.flash(str(kws))
     assert device.running() is None
@@ -143,7 +144,7 @@ def test_failed_self_test_goes_back(device: Device, kws: Path, tmp_path: Path) -
 
 def test_damaged_flash_is_noticed(device: Device, kws: Path) -> None:
     report = device.flash(str(kws))
-    slot = device.line._device.slots[report.slot or 0]  # type: ignore[attr-defined]
+    slot = device.line._device.shelf.places[report.slot or 0]  # type: ignore[attr-defined]
     slot.data = slot.data[:5000] + bytes([slot.data[5000] ^ 1]) + slot.data[5001:]
     with pytest.raises(TrustError, match="flash holds other bytes"):
         device.flash(str(kws), verify=True)
