@@ -5,27 +5,30 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .container import CODED as CODED  # what tools want with the rest of the format
+from .container import HEADER, MAGIC, MAJOR
+from .container import MINOR as MINOR
+from .container import Data as Data
+from .container import Header as Header
+from .container import align as align
+from .container import plain as plain
+from .container import read_header as read_header
+from .container import read_meta as read_meta
 from .errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Data = bytes | memoryview | mmap.mmap  # of a file
-
-MAGIC = b"TODY"
-MAJOR, MINOR = 1, 4
 PLAIN_MINOR = 0  # of a plain file that older readers take; a coded file has one more than its plain file
 BLOCKS_MINOR = 1  # of one with weights in blocks
 TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output, or operators run by strips
-CODED = 1  # flag of the header
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
@@ -37,7 +40,6 @@ MAX_CHAIN = 16  # operators that one `strips` runs
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
-_HEADER = struct.Struct("<4sHH20I40x")
 _TENSOR = struct.Struct("<4B6I2I2Ii2I8x")
 _OP = struct.Struct("<4H")
 
@@ -171,10 +173,6 @@ class File:
     blob: bytes = b""
 
 
-def align(value: int, to: int) -> int:
-    return -(-value // to) * to
-
-
 def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int:
     """Bytes a tensor takes in the arena or in the weights section, plain or in panels."""
     size = DTYPES[dtype][1].itemsize
@@ -280,7 +278,7 @@ def _write_plain(file: File) -> bytes:
     text = json.dumps(file.meta, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     meta = struct.pack("<I", len(text)) + text + b"\0" * (-len(text) % 4) + file.blob if file.meta or file.blob else b""
 
-    tensors_at = _HEADER.size
+    tensors_at = HEADER.size
     ops_at = tensors_at + len(tensors)
     io_at = ops_at + len(ops)
     weights_at = align(io_at + len(io), WEIGHT_ALIGN)
@@ -302,10 +300,10 @@ def _write_plain(file: File) -> bytes:
             len(file.outputs),
         )
         sections = (weights_at, len(file.weights), meta_at, len(meta), file.arena_bytes)
-        return _HEADER.pack(MAGIC, MAJOR, _minor(file), _HEADER.size, total, *checksums, 0, *counts, *sections, 0)
+        return HEADER.pack(MAGIC, MAJOR, _minor(file), HEADER.size, total, *checksums, 0, *counts, *sections, 0)
 
     body = tensors + ops + io
-    body += b"\0" * (weights_at - _HEADER.size - len(body))
+    body += b"\0" * (weights_at - HEADER.size - len(body))
     gap = b"\0" * (meta_at - weights_at - len(file.weights))
     return header(zlib.crc32(header(0) + body)) + body + file.weights + gap + meta
 
@@ -315,104 +313,6 @@ def _minor(file: File) -> int:
     if any(t.tile for t in file.tensors) or any(r.op == "strips" for r in file.records):
         return TILES_MINOR
     return BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
-
-
-class Header(NamedTuple):
-    """The fields of the header, in order."""
-
-    magic: bytes
-    major: int
-    minor: int
-    header_bytes: int
-    file_bytes: int
-    structure_crc: int
-    weights_crc: int
-    meta_crc: int
-    flags: int
-    tensors_at: int
-    tensor_count: int
-    ops_at: int
-    ops_bytes: int
-    op_count: int
-    io_at: int
-    input_count: int
-    output_count: int
-    weights_at: int
-    weights_bytes: int
-    meta_at: int
-    meta_bytes: int
-    arena_bytes: int
-    coded_bytes: int
-
-    @property
-    def coded(self) -> bool:
-        return bool(self.flags & CODED)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Size of the file as it is, coded or not."""
-        return self.coded_bytes if self.coded else self.file_bytes
-
-    def pack(self) -> bytes:
-        return _HEADER.pack(*self)
-
-
-def read_header(data: Data) -> Header:
-    """The header, after the checks that let Python read the sections.
-
-    Raises:
-        ModelError: not a .tody file, another version, truncated.
-    """
-    if len(data) < _HEADER.size or bytes(data[:4]) != MAGIC:
-        raise ModelError("this is not a .tody file", "it does not begin with TODY", "tody convert MODEL.onnx -o MODEL.tody")
-    header = Header(*_HEADER.unpack_from(data))
-    if header.major != MAJOR or header.minor > MINOR:
-        why = f"this tody knows format {MAJOR}.{MINOR}"
-        raise ModelError(
-            f"the file has format version {header.major}.{header.minor}", why, "update tody, or convert the model again"
-        )
-    if header.stored_bytes != len(data):
-        why = f"it has {len(data):,} bytes and should have {header.stored_bytes:,}"
-        raise ModelError("the file is not complete", why, "copy it again")
-    return header
-
-
-def plain(data: Data) -> Data:
-    """The plain file: the data itself, or what it decodes to.
-
-    Raises:
-        ModelError: not a .tody file, another version, truncated, or damaged.
-    """
-    if not read_header(data).coded:
-        return data
-    from ._runtime import unpack
-
-    return unpack(data)
-
-
-def read_meta(data: Data) -> tuple[dict[str, Any], bytes]:
-    """The metadata of a file and its binary part, without looking at the model itself.
-
-    Raises:
-        ModelError: not a .tody file, truncated, or its metadata is damaged.
-    """
-    data = plain(data)
-    header = read_header(data)
-    section = bytes(data[header.meta_at : header.meta_at + header.meta_bytes])
-    if zlib.crc32(section) != header.meta_crc:
-        raise ModelError("the metadata is damaged", "its checksum does not match", "copy or convert the model again")
-    if not section:
-        return {}, b""
-    try:
-        (length,) = struct.unpack_from("<I", section)
-        if length > len(section) - 4:
-            raise ValueError("its length is out of bounds")
-        meta = json.loads(section[4 : 4 + length].decode())
-        if not isinstance(meta, dict):
-            raise ValueError("it is not an object")
-    except (struct.error, ValueError, RecursionError) as e:
-        raise ModelError("the metadata cannot be read", str(e), "convert the model again") from e
-    return meta, section[4 + align(length, 4) :]
 
 
 def read(data: Data) -> File:

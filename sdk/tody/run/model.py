@@ -7,20 +7,21 @@ import mmap
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 
-from .. import format
+from .. import container
 from .._runtime import Runtime
 from ..errors import ModelError, UsageError
 
-# What takes long to import and is not needed to run, pathlib among it, would be a good part of the time to load a small model.
+# What takes long to import and is not needed to run, pathlib and dataclasses among it, would be a good part of the time to load a
+# small model, and of its memory.
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from ..format import File
     from .profile import Row
 
     Array = NDArray[Any]
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 MAX_THREADS = 4  # by default: more seldom pays for models of this size
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(NamedTuple):
     """An input or output: its name, shape and dtype, as in the source model.
 
     Attributes:
@@ -67,9 +67,9 @@ def load(
     name, stored = ("model", source) if isinstance(source, bytes) else _map(os.fspath(source))
     try:
         _refuse_others(name, bytes(stored[:4]))
-        data = format.plain(stored)
+        data = container.plain(stored)
         runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
-        meta, blob = format.read_meta(memoryview(data))
+        meta, blob = container.read_meta(memoryview(data))
     except ModelError as e:
         if isinstance(source, bytes):
             raise
@@ -91,7 +91,7 @@ def _map(path: str) -> tuple[str, mmap.mmap | bytes]:
 
 
 def _refuse_others(name: str, magic: bytes) -> None:
-    if magic != format.MAGIC:
+    if magic != container.MAGIC:
         hint = f"convert it first: tody convert {name}.onnx -o {name}.tody"
         raise ModelError("this is not a .tody file", "it does not begin with TODY", hint)
 
@@ -112,7 +112,7 @@ class Model:
     """
 
     def __init__(
-        self, runtime: Runtime, meta: dict[str, Any], blob: bytes, data: format.Data, name: str, file_bytes: int
+        self, runtime: Runtime, meta: dict[str, Any], blob: bytes, data: container.Data, name: str, file_bytes: int
     ) -> None:
         self.runtime, self.meta, self.blob, self._data, self.file_bytes = runtime, meta, blob, data, file_bytes
         self.name = str(meta.get("name", name))
@@ -198,9 +198,11 @@ class Model:
         return self_test(self.clone())
 
     @cached_property
-    def file(self) -> format.File:
+    def file(self) -> File:
         """Tensors, operators and metadata of the file. Holds a copy of the weights."""
-        return format.read(memoryview(self._data))
+        from ..format import read
+
+        return read(memoryview(self._data))
 
     @cached_property
     def precision(self) -> str:
