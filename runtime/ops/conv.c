@@ -63,7 +63,7 @@ static void gather(const void *slide, uint32_t first, uint32_t rows, const void 
     tody_slide_gather(slide, first, rows, rows, 1, a);
 }
 
-static uint32_t gather_lines(const void *slide, uint32_t first, uint32_t rows, size_t room, const void **a) {
+static bool gather_lines(const void *slide, uint32_t first, uint32_t rows, size_t room, const void **a) {
     return tody_slide_lines(slide, first, rows, room, a);
 }
 

@@ -131,7 +131,8 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 // rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
     const bool f32 = g->dtype == TODY_F32, lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
-    if (lines && !whole && g->gather_lines(g->source, first, rows, 0, a) == rows) return (tody_tile){a, first, rows, g->run, 1};
+    const size_t room = (size_t)g->taps * rows * sizeof *a;
+    if (lines && !whole && g->gather_lines(g->source, first, rows, room, a)) return (tody_tile){a, first, rows, g->run, 1};
     g->gather(g->source, first, rows, a);
     if (lines || whole) return (tody_tile){a, first, rows, 1, 1};
     const uint32_t run = find_run(g, a, rows);

@@ -9,10 +9,10 @@
 // Write pointers for rows [first, first + rows) of A: a[t * rows + i] points to the `depth` values of row first + i and tap t.
 typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const void **a);
 
-// Write pointers to the lines of rows [first, first + n), in each of which gemm.run taps are neighbours in memory: line l of
-// row first + i goes to a[l * n + i]. Lines may be copied behind the pointers, up to `room` bytes from `a` on. Returns n, at
-// most `rows`; 0 if there is no room.
-typedef uint32_t (*tody_gather_lines)(const void *source, uint32_t first, uint32_t rows, size_t room, const void **a);
+// Write pointers to the lines of rows [first, first + rows), in each of which gemm.run taps are neighbours in memory: line l of
+// row first + i goes to a[l * rows + i]. Lines may be copied behind the pointers, up to `room` bytes from `a` on. False if
+// there is no room.
+typedef bool (*tody_gather_lines)(const void *source, uint32_t first, uint32_t rows, size_t room, const void **a);
 
 // c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols; of int8 as
 // docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32 or int8, and strides are in such elements.

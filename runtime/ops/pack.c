@@ -2,14 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pack.h"
 
-// Pointers to up to `rows` rows from `first` on; how many they are.
+// Pointers to up to `rows` rows from `first` on, to their lines if there is room for copies of those at edges; how many they
+// are.
 static uint32_t gather_some(const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
                             tody_pack_s8 *pack) {
-    const uint32_t in_lines = g->gather_lines ? g->gather_lines(g->source, first, rows, room, a) : 0;
-    pack->run = in_lines ? g->run : 1;
-    if (in_lines) return in_lines;
-    const uint32_t fit = (uint32_t)(room / sizeof *a / g->taps);
-    const uint32_t some = g->gather_lines ? 1 : tody_min_u32(rows, fit);  // the next row may be in lines again
+    pack->run = g->run;
+    for (uint32_t some = g->gather_lines ? rows : 0; some; some /= 2) {
+        if (g->gather_lines(g->source, first, some, room, a)) return some;
+    }
+    pack->run = 1;
+    const uint32_t fit = (uint32_t)(room / sizeof *a / g->taps), some = tody_min_u32(rows, fit);
     g->gather(g->source, first, some, a);
     return some;
 }

@@ -6,7 +6,12 @@
 
 #include "layer.h"
 
-// Where a window stands: its first tap, which may lie outside the image.
+// An output pixel.
+typedef struct spot {
+    uint32_t image, y, x;
+} spot;
+
+// Where its window stands: its first tap, which may lie outside the image.
 typedef struct place {
     const uint8_t *image;
     int64_t top, left;
@@ -59,11 +64,26 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
     };
 }
 
-static place place_of(const tody_slide *s, uint32_t n, uint32_t oy, uint32_t ox) {
+static spot spot_of(const tody_slide *s, uint32_t pixel) {
+    const uint32_t line = pixel / s->out_width;
+    return (spot){line / s->out_height, line % s->out_height, pixel % s->out_width};
+}
+
+// `count` pixels on, at most to the end of the line.
+static void advance(const tody_slide *s, spot *p, uint32_t count) {
+    p->x += count;
+    if (p->x < s->out_width) return;
+    p->x = 0;
+    if (++p->y < s->out_height) return;
+    p->y = 0;
+    p->image++;
+}
+
+static place place_of(const tody_slide *s, const spot *p) {
     return (place){
-        .image = s->x + (size_t)n * s->height * s->width * s->pixel_bytes,
-        .top = (int64_t)oy * s->window.stride[0] - s->window.pad[0],
-        .left = (int64_t)ox * s->window.stride[1] - s->window.pad[1],
+        .image = s->x + (size_t)p->image * s->height * s->width * s->pixel_bytes,
+        .top = (int64_t)p->y * s->window.stride[0] - s->window.pad[0],
+        .left = (int64_t)p->x * s->window.stride[1] - s->window.pad[1],
     };
 }
 
@@ -74,19 +94,19 @@ static const void *pixel_at(const tody_slide *s, const uint8_t *image, int64_t y
 
 const void *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
     const tody_window *w = &s->window;
-    const place at =
-        place_of(s, pixel / s->out_width / s->out_height, pixel / s->out_width % s->out_height, pixel % s->out_width);
+    const spot p = spot_of(s, pixel);
+    const place at = place_of(s, &p);
     const uint32_t ky = tap / w->kernel[1], kx = tap % w->kernel[1];
     return pixel_at(s, at.image, at.top + (int64_t)ky * w->dilation[0], at.left + (int64_t)kx * w->dilation[1]);
 }
 
-// How many windows in a row lie wholly inside the image, from the one at `at` on.
-static uint32_t windows_inside(const tody_slide *s, const place *at) {
+// How many windows in a row, up to `most`, lie wholly inside the image, from the one at `at` on.
+static uint32_t windows_inside(const tody_slide *s, const place *at, uint32_t most) {
     const tody_window *w = &s->window;
     const int64_t below = s->height - (at->top + (int64_t)(w->kernel[0] - 1) * w->dilation[0]);
     const int64_t right = s->width - (at->left + (int64_t)(w->kernel[1] - 1) * w->dilation[1]);
     if (at->top < 0 || at->left < 0 || below <= 0 || right <= 0) return 0;
-    return (uint32_t)((right - 1) / w->stride[1]) + 1;
+    return tody_min_u32((uint32_t)(right - 1) / w->stride[1] + 1, most);
 }
 
 static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
@@ -121,70 +141,83 @@ static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, c
 
 void tody_slide_gather(const tody_slide *s, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
                        const void **a) {
-    uint32_t ox = first % s->out_width, oy = first / s->out_width % s->out_height, n = first / s->out_width / s->out_height;
-    for (uint32_t left = count; left > 0;) {
-        const place at = place_of(s, n, oy, ox);
-        const uint32_t most = tody_min_u32(left, s->out_width - ox), inside = tody_min_u32(windows_inside(s, &at), most);
-        const uint32_t done = inside ? inside : 1;
+    spot p = spot_of(s, first);
+    for (uint32_t left = count, done; left > 0; left -= done, a += done * pixel_step) {
+        const place at = place_of(s, &p);
+        const uint32_t inside = windows_inside(s, &at, tody_min_u32(left, s->out_width - p.x));
         if (inside) {
             gather_inside(s, &at, tap_step, a);
             gather_next(s, inside - 1, tap_step, pixel_step, a);
         } else {
             gather_edge(s, &at, tap_step, a);
         }
-        a += done * pixel_step;
-        left -= done;
-        ox += done;
-        if (ox < s->out_width) continue;
-        ox = 0;
-        if (++oy < s->out_height) continue;
-        oy = 0;
-        n++;
+        done = tody_max_u32(inside, 1);
+        advance(s, &p, done);
     }
 }
 
-// A line of a window of which some or all is outside the image.
-static void copy_line(const tody_slide *s, const place *at, uint32_t ky, uint32_t i, uint8_t *to) {
-    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0], x = at->left + (int64_t)i * s->window.stride[1];
-    const int64_t begin = x < 0 ? 0 : x, after = x + s->window.kernel[1], end = after < s->width ? after : s->width;
-    memset(to, *(const uint8_t *)s->outside, s->window.kernel[1] * s->pixel_bytes);
-    if (y < 0 || y >= s->height || begin >= end) return;
-    const uint8_t *from = at->image + ((size_t)y * s->width + (size_t)begin) * s->pixel_bytes;
-    memcpy(to + (size_t)(begin - x) * s->pixel_bytes, from, (size_t)(end - begin) * s->pixel_bytes);
+// Room for lines that are copied, and the one that is padding alone, if there is one yet.
+typedef struct copies {
+    uint8_t *to;
+    size_t room;
+    const uint8_t *blank;
+} copies;
+
+// Line ky of a window: where it is, or a copy of it that has the bytes of `outside` where there is no pixel. NULL if no room.
+static const void *line_at(const tody_slide *s, const place *at, uint32_t ky, copies *c) {
+    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0], x = at->left, after = x + s->window.kernel[1];
+    const int64_t begin = x < 0 ? 0 : x, end = after < s->width ? after : s->width;
+    const bool some = y >= 0 && y < s->height && begin < end;
+    const size_t bytes = s->window.kernel[1] * s->pixel_bytes;
+    const uint8_t *from = some ? at->image + ((size_t)y * s->width + (size_t)begin) * s->pixel_bytes : c->blank;
+    if (some ? end - begin == s->window.kernel[1] : from != NULL) return from;
+    if (c->room < bytes) return NULL;
+    uint8_t *to = c->to;
+    c->to += bytes;
+    c->room -= bytes;
+    memset(to, *(const uint8_t *)s->outside, bytes);
+    if (some)
+        memcpy(to + (size_t)(begin - x) * s->pixel_bytes, from, (size_t)(end - begin) * s->pixel_bytes);
+    else
+        c->blank = to;
+    return to;
 }
 
-// How many windows in a row, up to `most`, are at an edge, from the one at `at` on, which is.
-static uint32_t windows_at_edge(const tody_slide *s, const place *at, uint32_t most) {
-    const int64_t below = s->height - (at->top + (int64_t)(s->window.kernel[0] - 1) * s->window.dilation[0]);
-    if (at->top < 0 || below <= 0 || at->left >= 0) return most;
-    const int64_t left = (-at->left + s->window.stride[1] - 1) / s->window.stride[1];
-    return left < most ? (uint32_t)left : most;
-}
-
-static uint32_t copy_lines(const tody_slide *s, const place *at, uint32_t most, size_t room, const void **a) {
-    const uint32_t lines = s->window.kernel[0];
-    const size_t bytes = s->window.kernel[1] * s->pixel_bytes, fit = room / (lines * (bytes + sizeof *a));
-    const uint32_t at_edge = windows_at_edge(s, at, most), n = at_edge < fit ? at_edge : (uint32_t)fit;
-    uint8_t *to = (uint8_t *)(a + (size_t)lines * n);
-    for (uint32_t i = 0; i < lines * n; i++, to += bytes) {
-        copy_line(s, at, i / n, i % n, to);
-        a[i] = to;
+// The lines of one window at an edge. False if there is no room.
+static bool lines_at_edge(const tody_slide *s, const place *at, size_t line_step, copies *c, const void **a) {
+    for (uint32_t ky = 0; ky < s->window.kernel[0]; ky++, a += line_step) {
+        *a = line_at(s, at, ky, c);
+        if (!*a) return false;
     }
-    return n;
+    return true;
 }
 
-uint32_t tody_slide_lines(const tody_slide *s, uint32_t first, uint32_t count, size_t room, const void **a) {
+// Those of `count` windows in a row, all of them inside the image.
+static void lines_inside(const tody_slide *s, const place *at, uint32_t count, size_t line_step, const void **a) {
     const tody_window *w = &s->window;
-    const uint32_t ox = first % s->out_width, row = first / s->out_width;
-    const place at = place_of(s, row / s->out_height, row % s->out_height, ox);
-    const uint32_t most = tody_min_u32(count, s->out_width - ox), n = tody_min_u32(windows_inside(s, &at), most);
-    if (n == 0) return copy_lines(s, &at, most, room, a);
     const size_t right = w->stride[1] * s->pixel_bytes, down = (size_t)w->dilation[0] * s->width * s->pixel_bytes;
-    for (uint32_t y = 0; y < w->kernel[0]; y++, a += n) {
-        const uint8_t *line = at.image + ((size_t)at.top * s->width + (size_t)at.left) * s->pixel_bytes + y * down;
-        for (uint32_t i = 0; i < n; i++) a[i] = line + i * right;
+    const uint8_t *line = at->image + ((size_t)at->top * s->width + (size_t)at->left) * s->pixel_bytes;
+    for (uint32_t ky = 0; ky < w->kernel[0]; ky++, line += down, a += line_step) {
+        for (uint32_t i = 0; i < count; i++) a[i] = line + i * right;
     }
-    return n;
+}
+
+bool tody_slide_lines(const tody_slide *s, uint32_t first, uint32_t count, size_t room, const void **a) {
+    const size_t pointers = (size_t)s->window.kernel[0] * count;
+    if (room < pointers * sizeof *a) return false;
+    copies c = {(uint8_t *)(a + pointers), room - pointers * sizeof *a, NULL};
+    spot p = spot_of(s, first);
+    for (uint32_t i = 0, done; i < count; i += done) {
+        const place at = place_of(s, &p);
+        const uint32_t inside = windows_inside(s, &at, tody_min_u32(count - i, s->out_width - p.x));
+        if (inside)
+            lines_inside(s, &at, inside, count, a + i);
+        else if (!lines_at_edge(s, &at, count, &c, a + i))
+            return false;
+        done = tody_max_u32(inside, 1);
+        advance(s, &p, done);
+    }
+    return true;
 }
 
 static bool shares_columns(const tody_window *w) { return w->dilation[1] == 1 && w->stride[1] < w->kernel[1]; }
@@ -204,8 +237,8 @@ static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int64
 
 void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {
     const tody_window *w = &s->window;
-    const place at =
-        place_of(s, first / s->out_width / s->out_height, first / s->out_width % s->out_height, first % s->out_width);
+    const spot p = spot_of(s, first);
+    const place at = place_of(s, &p);
     const bool shared = shares_columns(w);
     const uint32_t together = shared ? (count - 1) * w->stride[1] + w->kernel[1] : w->kernel[1];
     for (uint32_t i = 0; i < (shared ? 1 : count); i++, a += (size_t)together * w->kernel[0]) {
@@ -240,7 +273,8 @@ static void grid_line(const tody_slide *s, const uint8_t *line, int64_t x, uint3
 void tody_slide_grid(const tody_slide *s, uint32_t row, uint32_t rows, uint32_t x, uint32_t pixels, size_t a_stride,
                      const void **a) {
     const tody_window *w = &s->window;
-    const place at = place_of(s, row / s->out_height, row % s->out_height, x);
+    const spot p = {row / s->out_height, row % s->out_height, x};
+    const place at = place_of(s, &p);
     const uint32_t lines = tody_grid_span(w, 0, rows), columns = tody_grid_span(w, 1, pixels);
     const bool neighbours = shares(w, 1);
     for (uint32_t i = 0; i < lines; i++, a += a_stride) {

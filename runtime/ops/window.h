@@ -26,11 +26,11 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
 void tody_slide_gather(const tody_slide *slide, uint32_t first, uint32_t count, size_t tap_step, size_t pixel_step,
                        const void **a);
 
-// Pointers to the lines of the windows of output pixels [first, first + n): line y of pixel first + i goes to a[y * n + i].
-// Columns of the windows must be neighbours. Lines that reach out of the image are copied behind the pointers, with the bytes
-// of `outside`, which must all be equal, where there is no pixel; `room` is how many bytes there are from `a` on. Returns n, at
-// most `count`; 0 if there is no room.
-uint32_t tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, size_t room, const void **a);
+// Pointers to the lines of the windows of output pixels [first, first + count): line y of pixel first + i goes to
+// a[y * count + i]. Columns of a window must be neighbours. Lines that reach out of the image are copied behind the pointers,
+// with the bytes of `outside`, which must all be equal, where there is no pixel; `room` is how many bytes there are from `a`
+// on. False if there is no room for all.
+bool tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, size_t room, const void **a);
 
 // Columns from the window of one output pixel to the next, if windows of a line share theirs as far as they can.
 uint32_t tody_slide_step(const tody_window *window);
