@@ -1,4 +1,4 @@
-"""The outside of a `.tody` file: its header, and the metadata. What it takes to load a model, and no more, so that this is quick."""
+"""The outside of a `.tody` file: its header and its metadata. What loading a model takes and no more, so that it is quick."""
 
 # SPDX-License-Identifier: Apache-2.0
 

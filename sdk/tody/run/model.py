@@ -16,8 +16,8 @@ from .. import container
 from .._runtime import Runtime
 from ..errors import ModelError, UsageError
 
-# What takes long to import and is not needed to run, pathlib and dataclasses among it, would be a good part of the time to load a
-# small model, and of its memory.
+# What takes long to import and is not needed to run, pathlib and dataclasses among it, would be a good part of the time to load
+# a small model, and of its memory.
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
