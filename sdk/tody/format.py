@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .container import CODED as CODED  # what tools want with the rest of the format
-from .container import HEADER, MAGIC, MAJOR
+from .container import CODED as CODED  # these as parts of the format
+from .container import HEADER
+from .container import MAGIC as MAGIC
+from .container import MAJOR as MAJOR
 from .container import MINOR as MINOR
 from .container import Data as Data
 from .container import Header as Header

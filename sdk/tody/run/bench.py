@@ -134,7 +134,7 @@ class _Worker:
         if not path.is_file():
             self.row.error = f"it reads {PEERS[name].suffix} files, and there is no {path.name} beside the source"
             return
-        order = {"name": name, "path": str(path), "threads": threads, "inputs": [vars(port) for port in model.inputs]}
+        order = {"name": name, "path": str(path), "threads": threads, "inputs": [port._asdict() for port in model.inputs]}
         self.row.version = version(name)
         self.process = _start(order, threads)
         answer = self._ask(None)
