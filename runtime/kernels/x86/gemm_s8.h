@@ -14,7 +14,8 @@ typedef struct columns {
     const int8_t *w;
     size_t w_stride, groups;  // groups: of four values of depth
     sums start, scale;
-    const int8_t *rest;  // left to `tile`
+    uint32_t tile;              // rows taken together
+    const int8_t *rest, *next;  // left to `tile`
 } columns;
 
 static sums start_of(const tody_gemm_s8 *g, const columns *c);
@@ -26,32 +27,41 @@ typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int
 static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, left = g->cols - first, count = left < COLUMNS ? left : COLUMNS;
     const float *scale = g->scale + panel * g->scale_stride;
-    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, NULL};
+    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, TILE, NULL, NULL};
     c.start = start_of(g, &c);
     c.scale = g->scale_stride ? scale_s8(scale, (count + 15) / 16 * 16) : scale_s8(scale, 16);
     if (!g->scale_stride && COLUMNS > 16) c.scale.high = c.scale.low;
     return c;
 }
 
-static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s) {
+// `plain`, whether results are of whole vectors and of the sums alone, is a constant after inlining.
+INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s,
+                        const bool plain) {
     const tody_layer_s8 layer = g->layer;
     const sums scale = c->scale, start = c->start;
     int8_t *to = g->c + first * g->c_stride + c->first;
-    const int8_t *addend = g->addend ? g->addend + first * g->addend_stride + c->first : NULL;
+    const int8_t *addend = g->addend && !plain ? g->addend + first * g->addend_stride + c->first : NULL;
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
         sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
-        if (layer.w_zero) {
+        if (!plain && layer.w_zero) {
             const integers row = all_s32(row_start(g, g->packed + (first + i) * g->packed_stride));
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
-        finish_s8(to, c->count, all, scale, addend, &layer);
+        finish_s8(to, plain ? COLUMNS : c->count, all, scale, addend, &layer);
         if (addend) addend += g->addend_stride;
     }
 }
 
+static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s) {
+    if (c->count == COLUMNS && !g->addend && !g->layer.w_zero)
+        finish_some(g, c, first, rows, s, true);
+    else
+        finish_some(g, c, first, rows, s, false);
+}
+
 INLINE void run_rows(const tody_gemm_s8 *g, const columns *c, const tile_function tile) {
-    for (uint32_t row = 0; row < g->rows; row += TILE) {
-        const uint32_t left = g->rows - row, rows = left < TILE ? left : TILE;
+    for (uint32_t row = 0; row < g->rows; row += c->tile) {
+        const uint32_t left = g->rows - row, rows = left < c->tile ? left : c->tile;
         sums s[TILE];
         tile(g, c, g->packed + row * g->packed_stride, rows, s);
         finish_rows(g, c, row, rows, s);
