@@ -38,23 +38,22 @@ INLINE void pack_wide(const tody_pack_s8 *args, uint32_t pieces, size_t count, p
     }
 }
 
-// Taps of a depth below 4, sixteen at a time, spread so that each has four bytes.
-INLINE void pack_narrow(const tody_pack_s8 *args, packing how) {
+// Some taps of a depth below 4, at most sixteen of each line from tap `first` on, spread so that each has four bytes.
+INLINE void pack_taps(const tody_pack_s8 *args, uint32_t first, packing how) {
     const tody_pack_s8 p = *args;
+    const uint32_t taps = p.run - first < 16 ? p.run - first : 16;
     const __m512i lane = _mm512_set1_epi32(0x03020100), depths = _mm512_set1_epi8((char)p.depth);
     const __m512i tap = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i from = _mm512_add_epi8(_mm512_mullo_epi32(tap, _mm512_set1_epi32((int32_t)(p.depth * 0x01010101u))), lane);
-    const __mmask64 inside = _mm512_cmplt_epu8_mask(lane, depths);
+    const __mmask64 inside = _mm512_cmplt_epu8_mask(lane, depths), there = bytes((size_t)taps * p.depth);
+    const __mmask64 whole = bytes((size_t)taps * 4);
     for (uint32_t l = 0; l < p.lines; l++) {
-        int8_t *row = p.packed + (size_t)l * p.run * 4;
-        for (uint32_t i = 0; i < p.rows; i++, row += p.stride) {
-            const int8_t *x = p.a[(size_t)l * p.rows + i];
-            for (uint32_t t = 0; t < p.run; t += 16) {
-                const uint32_t taps = p.run - t < 16 ? p.run - t : 16;
-                const __m512i some = _mm512_maskz_loadu_epi8(bytes((size_t)taps * p.depth), x + (size_t)t * p.depth);
-                const __m512i spread = _mm512_mask_permutexvar_epi8(how.fill, inside, from, some);
-                _mm512_mask_storeu_epi8(row + (size_t)t * 4, bytes((size_t)taps * 4), _mm512_xor_si512(spread, how.flip));
-            }
+        const int8_t *const *a = p.a + (size_t)l * p.rows;
+        int8_t *to = p.packed + ((size_t)l * p.run + first) * 4;
+        for (uint32_t i = 0; i < p.rows; i++, to += p.stride) {
+            const __m512i some = _mm512_maskz_loadu_epi8(there, a[i] + (size_t)first * p.depth);
+            const __m512i spread = _mm512_mask_permutexvar_epi8(how.fill, inside, from, some);
+            _mm512_mask_storeu_epi8(to, whole, _mm512_xor_si512(spread, how.flip));
         }
     }
 }
@@ -65,7 +64,7 @@ static inline void pack_rows(const tody_pack_s8 *p, uint8_t flip) {
     if (p->depth % 4 == 0)
         pack_wide(p, 1, (size_t)p->run * p->depth, how);
     else if (p->depth < 4)
-        pack_narrow(p, how);
+        for (uint32_t tap = 0; tap < p->run; tap += 16) pack_taps(p, tap, how);
     else
         pack_wide(p, p->run, p->depth, how);
 }

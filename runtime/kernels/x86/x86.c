@@ -30,6 +30,7 @@ const tody_kernels tody_kernels_avx2 = {
     .pack_s8 = tody_pack_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
     .binary_s8 = tody_binary_s8_avx2,
+    .max_s8 = tody_max_s8_avx2,
     .sparse_s8_rows = 32,
     .sparse_s8_shift = 0,
     .words_s8 = tody_words_s8_avx2,
