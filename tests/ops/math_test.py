@@ -46,6 +46,8 @@ BOUNDS = {
     "neg": 0.0,
     "sign": 0.0,
 }
+# Below them a function is 0, so that it makes no subnormal numbers, which many CPUs take a hundred cycles for.
+ENDS = {"sigmoid": -80.0}
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -94,7 +96,7 @@ def evaluate(op: str, attrs: dict[str, Any], inputs: list[NDArray[np.float32]], 
 def test_error_in_units_in_the_last_place(name: str, kernels: str) -> None:
     x = grid()
     with np.errstate(all="ignore"):
-        exact = oracle.UNARY[name](x.astype(np.float64), 1.0, 1.0)
+        exact = np.where(x < ENDS.get(name, -np.inf), 0.0, oracle.UNARY[name](x.astype(np.float64), 1.0, 1.0))
     error = errors(evaluate("unary", {"function": (name, 1.0, 1.0)}, [x], kernels), exact)
     worst = int(np.argmax(error))
     bound = BOUNDS[name] if kernels == "portable" else 2 * BOUNDS[name]

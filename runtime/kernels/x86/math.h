@@ -32,6 +32,12 @@ static inline vector exp_near(vector x) {
     return mul(p, scale_of(t));
 }
 
+// Of x <= 0; 0 below EXP_END
+static inline vector exp_share_of(vector x) {
+    const vector end = all(EXP_END);
+    return choose(below(x, end), all(0.0f), exp_near(clamp(x, end, all(0.0f))));
+}
+
 static inline vector expm1_of(vector x) {
     vector t;
     const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t), scale = scale_of(t);
@@ -39,7 +45,7 @@ static inline vector expm1_of(vector x) {
 }
 
 static inline vector sigmoid_of(vector x) {
-    const vector e = exp_of(below_zero(x));
+    const vector e = exp_share_of(below_zero(x));
     return divide(choose(below(x, all(0.0f)), e, all(1.0f)), add(all(1.0f), e));
 }
 

@@ -61,11 +61,10 @@ INLINE float greatest(const float *x, size_t count) {
     return largest_across(larger(m.v[0], m.v[VECTORS - 1]));
 }
 
-// exp(x - shift), which is at most 1; 0 below SOFTMAX_END
+// exp(x - shift), which is at most 1
 INLINE lanes exponentials(lanes x, lanes shift) {
-    const vector end = all(SOFTMAX_END);
     lanes e = fold(sub, x, shift);
-    for (int i = 0; i < VECTORS; i++) e.v[i] = choose(below(e.v[i], end), all(0.0f), exp_near(clamp(e.v[i], end, all(0.0f))));
+    for (int i = 0; i < VECTORS; i++) e.v[i] = exp_share_of(e.v[i]);
     return e;
 }
 

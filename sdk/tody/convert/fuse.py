@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import format as fmt
-from . import branches, groups, views
+from . import branches, filters, views
 from .channels import is_inactive, scale_and_shift
 from .graph import Graph, Node
 from .rewrite import Index, Rule, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before, sweep
@@ -219,5 +219,5 @@ RULES: list[Rule] = [
     fold_addend,
     swap_in_matmul,
     split_by_channels,
-    *groups.RULES,
+    *filters.RULES,
 ]

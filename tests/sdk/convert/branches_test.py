@@ -158,6 +158,17 @@ def test_int8_groups_compute_the_same_bytes(multiplied: bool) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_taps_that_see_only_padding_go() -> None:
+    net = Net()
+    x = start(net, 6, 9)
+    y = window(net, x, (3, 3), dilations=[6, 6], pads=[6] * 4)  # rows see one line, columns reach in
+    z = window(net, window(net, y, (3, 3), dilations=[9, 9], pads=[9] * 4), (5, 5), group=8, pads=[8] * 4, dilations=[4, 4])
+    w = window(net, window(net, z, (3, 3), strides=[6, 9], pads=[1] * 4), (3, 3), group=8, pads=[1] * 4)
+    graph, _ = optimised(net.model(net.op("Relu", w)))
+    kernels = [tuple(node.attrs["kernel"]) for node in graph.nodes if node.op in ("conv", "dwconv")]
+    assert kernels == [(1, 3), (1, 1), (3, 5), (2, 2), (1, 1)]
+
+
 @pytest.mark.parametrize("rank", [4, 3])
 def test_a_group_normalization_of_one_group_needs_no_copies(rank: int) -> None:
     net = Net()

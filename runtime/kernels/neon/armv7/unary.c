@@ -38,7 +38,8 @@ INLINE float32x4_t exp4(float32x4_t x) {
 }
 
 INLINE float32x4_t sigmoid4(float32x4_t x) {
-    const float32x4_t e = exp4(vnegq_f32(vabsq_f32(x)));
+    const float32x4_t less = vnegq_f32(vabsq_f32(x));
+    const float32x4_t e = vbslq_f32(vcltq_f32(less, all(EXP_END)), all(0.0f), exp4(less));
     return divide(vbslq_f32(vcltq_f32(x, all(0.0f)), e, all(1.0f)), vaddq_f32(all(1.0f), e));
 }
 
