@@ -1,11 +1,13 @@
 // group_slots.c - SMP group 65, first half: what the device is, and its slots.
 // SPDX-License-Identifier: Apache-2.0
+#include <stddef.h>
+
 #include "core/format.h"
 #include "core/model.h"
 #include "smp.h"
 
-enum { INFO = 0, OPS = 1, SLOTS = 2, BLOCKS = 3, COPY = 4, ACTIVATE = 10, CONFIRM = 11, BACK = 12 };
-enum { OPS_AT_ONCE = 8, BLOCK = 256, BLOCKS_AT_ONCE = 480, READ_BYTES = 64, SHA_BYTES = 32 };
+enum { INFO = 0, OPS = 1, SLOTS = 2, BLOCKS = 3, COPY = 4, ACTIVATE = 10, CONFIRM = 11, BACK = 12, METADATA = 14 };
+enum { OPS_AT_ONCE = 8, BLOCK = 256, BLOCKS_AT_ONCE = 480, READ_BYTES = 64, SHA_BYTES = 32, META_BYTES = 1024 };
 
 static tody_rc info(tody_link *link, const tody_map *in, tody_cbor *out) {
     (void)in;
@@ -92,6 +94,23 @@ static tody_rc blocks(tody_link *link, const tody_map *in, tody_cbor *out) {
     return TODY_RC_OK;
 }
 
+// The metadata of the file in a slot, in which a laptop finds the model's name, and nothing else of the file.
+static tody_rc metadata(tody_link *link, const tody_map *in, tody_cbor *out) {
+    const tody_link_app *app = link->app;
+    uint32_t slot, at, most, place[2];  // as the header has them: meta_at, meta_bytes
+    if (!tody_map_u32(in, "slot", &slot) || !tody_map_u32(in, "off", &at)) return TODY_RC_INVALID;
+    if (!tody_optional_u32(in, "most", META_BYTES, &most)) return TODY_RC_INVALID;
+    if (!app->read(app->self, slot, offsetof(tody_header, meta_at), place, sizeof place)) return TODY_RC_NO_ENTRY;
+    if (at > place[1] || place[0] > UINT32_MAX - place[1]) return TODY_RC_NO_ENTRY;
+    uint32_t count = most < META_BYTES ? most : META_BYTES;
+    if (count > place[1] - at) count = place[1] - at;
+    tody_put_map(out, 2);
+    tody_put_key_uint(out, "n", place[1]);
+    tody_put_text(out, "data");
+    uint8_t *room = tody_put_room(out, count);
+    return !room || app->read(app->self, slot, place[0] + at, room, count) ? TODY_RC_OK : TODY_RC_NO_ENTRY;
+}
+
 static tody_rc copy(tody_link *link, const tody_map *in, tody_cbor *out) {
     tody_piece piece = {0};
     if (!tody_map_u32(in, "slot", &piece.slot) || !tody_map_u32(in, "from", &piece.from)) return TODY_RC_INVALID;
@@ -121,13 +140,9 @@ static tody_rc back(tody_link *link, const tody_map *in, tody_cbor *out) {
 }
 
 const tody_command tody_slot_commands[] = {
-    {TODY_GROUP_TODY, TODY_SMP_READ, INFO, info},
-    {TODY_GROUP_TODY, TODY_SMP_READ, OPS, ops},
-    {TODY_GROUP_TODY, TODY_SMP_READ, SLOTS, slots},
-    {TODY_GROUP_TODY, TODY_SMP_READ, BLOCKS, blocks},
-    {TODY_GROUP_TODY, TODY_SMP_WRITE, COPY, copy},
-    {TODY_GROUP_TODY, TODY_SMP_WRITE, ACTIVATE, activate},
-    {TODY_GROUP_TODY, TODY_SMP_WRITE, CONFIRM, confirm},
-    {TODY_GROUP_TODY, TODY_SMP_WRITE, BACK, back},
-    {0},
+    {TODY_GROUP_TODY, TODY_SMP_READ, INFO, info},         {TODY_GROUP_TODY, TODY_SMP_READ, OPS, ops},
+    {TODY_GROUP_TODY, TODY_SMP_READ, SLOTS, slots},       {TODY_GROUP_TODY, TODY_SMP_READ, BLOCKS, blocks},
+    {TODY_GROUP_TODY, TODY_SMP_WRITE, COPY, copy},        {TODY_GROUP_TODY, TODY_SMP_WRITE, ACTIVATE, activate},
+    {TODY_GROUP_TODY, TODY_SMP_WRITE, CONFIRM, confirm},  {TODY_GROUP_TODY, TODY_SMP_WRITE, BACK, back},
+    {TODY_GROUP_TODY, TODY_SMP_READ, METADATA, metadata}, {0},
 };

@@ -109,12 +109,21 @@ def read_meta(data: Data) -> tuple[dict[str, Any], bytes]:
     if not section:
         return {}, b""
     try:
-        (length,) = struct.unpack_from("<I", section)
-        if length > len(section) - 4:
-            raise ValueError("its length is out of bounds")
-        meta = json.loads(section[4 : 4 + length].decode())
-        if not isinstance(meta, dict):
-            raise ValueError("it is not an object")
+        return split_meta(section)
     except (struct.error, ValueError, RecursionError) as e:
         raise ModelError("the metadata cannot be read", str(e), "convert the model again") from e
+
+
+def split_meta(section: bytes) -> tuple[dict[str, Any], bytes]:
+    """The metadata in a metadata section, and the binary part.
+
+    Raises:
+        struct.error, ValueError, RecursionError: it is damaged.
+    """
+    (length,) = struct.unpack_from("<I", section)
+    if length > len(section) - 4:
+        raise ValueError("its length is out of bounds")
+    meta = json.loads(section[4 : 4 + length].decode())
+    if not isinstance(meta, dict):
+        raise ValueError("it is not an object")
     return meta, section[4 + align(length, 4) :]

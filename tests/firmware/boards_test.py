@@ -63,7 +63,9 @@ def test_models_run_from_flash(name: str, small: list[Path], tmp_path: Path) -> 
             assert (device.info.board, device.info.safe) == (name, False)
             assert device.running() is None
             for path in small:
-                assert device.flash(str(path)).state == "confirmed"
+                report = device.flash(str(path))
+                assert report.state == "confirmed"
+                assert device.model_name(report.slot or 0) == report.model == tody.load(path).name
                 check_outputs(device, path, 2)
             device.back()
             check_outputs(device, small[0], 1)

@@ -249,13 +249,14 @@ static const command commands[] = {
     {2, 65, 5, "i off data"},
     {2, 65, 5, "i seed low high"},
     {2, 65, 6, ""},
-    {0, 65, 7, "i off"},
+    {0, 65, 7, "i off most"},
     {2, 65, 8, "i off n stride"},
     {0, 65, 9, "op"},
     {2, 65, 10, "slot"},
     {2, 65, 11, ""},
     {2, 65, 12, ""},
     {0, 65, 13, ""},
+    {0, 65, 14, "slot off most"},
 };
 
 // A command with its arguments, or those of another one.

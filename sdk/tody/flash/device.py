@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import container
 from ..errors import DeviceError, MemoryLimitError, ModelError, TodyError, UsageError
 from . import golden
 from .address import parse
@@ -29,7 +31,7 @@ _ECHO, _RESET, _PARAMS = 0, 5, 6
 _STATE, _ERASE = 0, 5
 _INFO, _OPS, _SLOTS, _BLOCKS = 0, 1, 2, 3
 _INPUT, _RUN, _OUTPUT, _GOLDEN, _PROFILE = 5, 6, 7, 8, 9
-_ACTIVATE, _CONFIRM, _BACK, _NEED = 10, 11, 12, 13
+_ACTIVATE, _CONFIRM, _BACK, _NEED, _METADATA = 10, 11, 12, 13, 14
 
 _OVERHEAD = 12  # of a packet: length, header, CRC
 _UNKNOWN_BUFFER = 256  # where a device does not say how large a packet may be
@@ -37,6 +39,7 @@ _BLOCKS_AT_ONCE = 256
 _RUN_SECONDS = 120.0
 _MOST = 1 << 16  # operators, of a device or a model; a device that tells of more is not believed
 _OPEN_SECONDS = 30.0
+_LONGEST_METADATA = 1 << 16  # bytes in which a name is looked for
 _UNSUPPORTED, _MODEL = 8, 256
 _FITS = {13: "arena and scratch do not fit into its RAM", 7: "it lacks an operator"}  # by tody_status, without its sign
 _OPENS = {
@@ -171,6 +174,22 @@ class Device:
             images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"]
             return [_image(i) for i in images]
         return [_slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
+
+    @_understood()
+    def model_name(self, slot: int) -> str:
+        """The name of the model in a slot, as its file says; "" where none is known."""
+        data, total = b"", 1
+        try:
+            while len(data) < total <= _LONGEST_METADATA:
+                most = self.client.best(_OVERHEAD + 20, self.limit() - 32)
+                answer = self._ask(READ, _METADATA, {"slot": slot, "off": len(data), "most": most}, "give the metadata")
+                data, total = data + bytes(answer["data"]), int(answer["n"]) if answer["data"] else 0
+        except Refused:  # nothing is there, or its firmware does not tell
+            return ""
+        try:
+            return str(container.split_meta(data)[0].get("name", ""))
+        except (struct.error, ValueError, RecursionError):  # an upload that is not whole
+            return ""
 
     @_understood()
     def security_floor(self) -> int:

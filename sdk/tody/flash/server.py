@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..errors import MemoryLimitError, ModelError, TrustError, UsageError
 from ..golden import splitmix64
 from . import cbor
 from .client import HEADER, IMAGE, OS, READ, TODY, WRITE
+from .shelf import Shelf, Values
 
 BLOCK = 256  # bytes that a checksum covers
 _OVERHEAD = 64  # bytes of an answer that are not data, at most
@@ -23,49 +23,9 @@ _UNKNOWN, _INVALID, _NO_ENTRY, _BAD_STATE, _UNSUPPORTED, _CORRUPT, _MODEL = 1, 3
 _DAMAGED, _RAM = 4, 13  # tody_status, without its sign
 _HOLDING = ("ready", "trial", "confirmed")
 
-Values = dict[str, Any]
-
 
 class Refusal(Exception):
     """Its argument is the number of the error."""
-
-
-class Shelf(Protocol):
-    """Two slots for models. Where a number of a slot is none, IndexError; where something cannot be now, UsageError.
-
-    Attributes:
-        slot_bytes: of the largest file.
-        floor: security number below which a file is refused.
-        starts: that a model on trial has left.
-    """
-
-    @property
-    def slot_bytes(self) -> int: ...
-    @property
-    def floor(self) -> int: ...
-    @property
-    def starts(self) -> int: ...
-
-    def slots(self) -> list[Values]:
-        """Of each: state, run, bytes, sha, sec, as docs/flash.md has them."""
-
-    def data(self, slot: int) -> bytes:
-        """The file in a slot, as far as it is there."""
-
-    def begin(self, size: int, sha: bytes, security: int) -> int:
-        """A file will come; how many of its first bytes are there already. What runs is left alone."""
-
-    def write(self, data: bytes) -> None:
-        """The bytes that follow."""
-
-    def finish(self) -> None:
-        """The file is whole; TrustError if its SHA-256 is another one."""
-
-    def erase(self, slot: int) -> None: ...
-    def activate(self, slot: int) -> None: ...
-    def confirm(self) -> None: ...
-    def back(self) -> None: ...
-    def reset(self) -> None: ...
 
 
 class Server:
@@ -221,9 +181,10 @@ class Server:
     def metadata(self, v: Values) -> Values:
         """Of the file in a slot: from it a laptop knows the model's name."""
         data = self.shelf.data(v["slot"])
-        header = format.read_header(data) if data else None
-        if header is None:
-            raise Refusal(_NO_ENTRY)
+        try:
+            header = format.read_header(data)
+        except ModelError as e:
+            raise Refusal(_NO_ENTRY) from e
         return self._part(data[header.meta_at : header.meta_at + header.meta_bytes], v)
 
     def _part(self, data: bytes, v: Values) -> Values:

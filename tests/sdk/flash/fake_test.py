@@ -97,6 +97,14 @@ def test_coded_files_are_unpacked_here(device: Device, kws: Path, tmp_path: Path
     assert device.flash(str(coded)).file_bytes == kws.stat().st_size
 
 
+def test_names_of_models(device: Device, kws: Path) -> None:
+    assert device.model_name(0) == ""
+    slot = device.flash(str(kws)).slot or 0
+    assert device.model_name(slot) == tody.load(kws).name
+    device.line._device.shelf.places[slot].data = b"TODY" + bytes(300)  # type: ignore[attr-defined]
+    assert device.model_name(slot) == ""
+
+
 def test_not_activated(device: Device, kws: Path) -> None:
     report = device.flash(str(kws), activate=False)
     assert report.state == "ready" and device.running() is None
