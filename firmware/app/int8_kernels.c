@@ -5,10 +5,7 @@
 
 const tody_kernels tody_kernels_portable = {
     .name = "portable",
-    .gemm_f32_rows = 4,  // read before a model is refused
-    .gemm_f32_panels = 1,
-    .gemm_f32 = tody_portable_gemm_f32,  // or the picked set would lack the two
-    .dwconv_f32_strip = 1,
+    .dwconv_f32_strip = 1,  // read before a model is refused
     .softmax_f32 = tody_portable_softmax_f32,
     .transpose_b32 = tody_portable_transpose_b32,
     .gemm_s8_rows = 4,

@@ -25,7 +25,7 @@ static bool is_float(const tody_call *call, uint32_t i) {
 
 // What a build with FLOAT=0 leaves out would be missed in the middle of a run.
 static tody_status check_kernels(tody_model *model) {
-    if (model->setup.kernels->unary_f32) return TODY_OK;
+    if (TODY_FLOAT) return TODY_OK;
     const tody_op_record *record = tody_file_ops(model);
     for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) {
         const tody_call call = tody_call_of(model, record);

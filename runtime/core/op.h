@@ -6,6 +6,13 @@
 #include "format.h"
 #include "tody.h"
 
+#ifndef TODY_FLOAT
+#define TODY_FLOAT 1  // 0: a build for models of int8 alone, which its caller holds to be (firmware/app/model.c)
+#endif
+
+// Whether to compute in float32. Where the answer is always no, compilers leave out the rest.
+static inline bool tody_is_f32(tody_dtype dtype) { return TODY_FLOAT && dtype == TODY_F32; }
+
 // One operator about to be checked or run. Operators know shapes and the kernel table; they never see the file or the arena,
 // only the tensors that tody_in and tody_out hand them.
 typedef struct tody_call {

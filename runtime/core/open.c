@@ -67,7 +67,8 @@ static bool pack_sound(const tody_tensor_record *t) {
     return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32);
 }
 
-static uint64_t round_up(uint64_t value, uint32_t to) { return (value + to - 1) / to * to; }
+// `to` is a power of two.
+static uint64_t round_up(uint64_t value, uint32_t to) { return (value + to - 1) & ~(uint64_t)(to - 1); }
 
 // Bytes that a tensor of sound shape and pack takes. Below 2^45: the shape has at most 2^31 elements, panels pad 16 * 4 times.
 static uint64_t tensor_bytes(const tody_tensor_record *t) {
@@ -105,9 +106,11 @@ static bool blocks_sound(const tody_tensor_record *t, const tody_header *h) {
     if (fixed + round_up(count, 4) + 4 * count != t->bytes) return false;
     const tody_blocks b = tody_blocks_of(data, cols, (uint32_t)words);
     if (b.starts[0] != 0) return false;
-    for (uint64_t i = 0; i < lists; i++) {
-        if (b.starts[i + 1] < b.starts[i] || b.starts[i + 1] > count) return false;
-        if (!list_sound(&b, (size_t)i, (uint32_t)(i / cols))) return false;
+    for (uint32_t list = 0, column = 0, chunk = 0; list < lists; list++) {
+        if (b.starts[list + 1] < b.starts[list] || b.starts[list + 1] > count || !list_sound(&b, list, chunk)) return false;
+        if (++column < cols) continue;
+        column = 0;
+        chunk++;
     }
     return true;
 }

@@ -15,7 +15,7 @@ typedef struct job {
 } job;
 
 // Of the tiles that the file wants computed by Winograd's way, or 0.
-static uint32_t tile_of(const tody_call *call) { return call->records[call->in[W]].tile; }
+static uint32_t tile_of(const tody_call *call) { return TODY_FLOAT ? call->records[call->in[W]].tile : 0; }
 
 // 3x3, without stride and dilation.
 static bool can_tile(const tody_window *w) {
@@ -77,9 +77,9 @@ static bool same_pixels(const tody_window *w) {
     return tody_taps(w) == 1 && w->stride[0] == 1 && w->stride[1] == 1 && !(w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]);
 }
 
-// Whether the taps of a line of a window are neighbours in memory.
+// Whether the taps of a line of a window are neighbours in memory. Products of int8 that are not packed do not ask.
 static bool has_lines(const tody_conv_params *p) {
-    return p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
+    return TODY_FLOAT && p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }
 
 static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {

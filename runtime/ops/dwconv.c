@@ -53,7 +53,7 @@ static cut cut_layer(const tody_call *call) {
     cut c = {.rows = 1, .pixels = tody_max_u32(tody_min_u32(BLOCK_POINTERS / tody_taps(w), BLOCK_PIXELS), 1)};
     c.pixels = tody_min_u32(c.pixels, y.shape[TODY_WIDTH]);
     c.columns = tody_grid_span(w, 1, tody_div_up(c.pixels, strip) * strip);
-    if (y.dtype == TODY_F32) {
+    if (tody_is_f32(y.dtype)) {
         while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
     }
     c.pointers = (uint64_t)tody_grid_span(w, 0, tody_min_u32(c.rows, height)) * c.columns;  // no fewer for a higher image
@@ -61,7 +61,7 @@ static cut cut_layer(const tody_call *call) {
     c.rows = tody_div_up(height, c.row_parts);
     c.pixel_parts = tody_div_up(y.shape[TODY_WIDTH], c.pixels);
     const uint32_t parts = y.shape[TODY_BATCH] * c.row_parts * c.pixel_parts, wanted = tody_threads(call) * TASKS_PER_THREAD;
-    const bool enough = y.dtype == TODY_S8 || tody_threads(call) == 1 || parts >= wanted;
+    const bool enough = !tody_is_f32(y.dtype) || tody_threads(call) == 1 || parts >= wanted;
     c.channels = enough ? channels : tody_div_up(tody_div_up(channels, wanted / parts), PART_CHANNELS) * PART_CHANNELS;
     c.channel_parts = tody_div_up(channels, c.channels);
     return c;
@@ -199,14 +199,14 @@ static void dwconv_run(const tody_call *call) {
         .activation = p->activation,
         .cut = cut,
     };
-    if (x.dtype == TODY_S8) {
-        job.s8 = make_s8(call, channels);
-    } else {
+    if (tody_is_f32(x.dtype)) {
         job.f32 = make_f32(call, channels);
         job.f32.a_stride = cut.columns;
+    } else {
+        job.s8 = make_s8(call, channels);
     }
     const uint32_t tasks = y.shape[TODY_BATCH] * cut.row_parts * cut.pixel_parts * cut.channel_parts;
-    tody_for(call, tasks, x.dtype == TODY_S8 ? run_s8 : run_f32, &job);
+    tody_for(call, tasks, tody_is_f32(x.dtype) ? run_f32 : run_s8, &job);
 }
 
 const tody_op tody_op_dwconv = {

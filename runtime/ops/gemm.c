@@ -34,15 +34,15 @@ typedef struct job {
 
 // Rows of a full tile.
 static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
-    return dtype == TODY_S8 ? k->gemm_s8_rows : k->gemm_f32_rows;
+    return tody_is_f32(dtype) ? k->gemm_f32_rows : k->gemm_s8_rows;
 }
 
 // Panels of a full tile.
 static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
-    return dtype == TODY_S8 ? k->gemm_s8_panels : k->gemm_f32_panels;
+    return tody_is_f32(dtype) ? k->gemm_f32_panels : k->gemm_s8_panels;
 }
 
-static bool packs(const tody_kernels *k, tody_dtype dtype) { return dtype == TODY_S8 && k->pack_s8; }
+static bool packs(const tody_kernels *k, tody_dtype dtype) { return !tody_is_f32(dtype) && k->pack_s8; }
 
 // At most; a whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
@@ -51,7 +51,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
-    const uint32_t fit = dtype == TODY_S8 ? tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8) : BLOCK_ROWS;
+    const uint32_t fit = tody_is_f32(dtype) ? BLOCK_ROWS : tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8);
     const uint32_t most = BLOCK_POINTERS / taps;
     return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
 }
@@ -97,9 +97,10 @@ static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, uint32_t
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
     const uint32_t together = most_panels(k, g->dtype);
     const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth;
-    const uint64_t work = weights * tody_max_u32(g->rows, LEAST_ROWS) / TASK_PRODUCTS;
-    const uint64_t most = threads > 1 ? (uint64_t)threads * TASKS_PER_THREAD : 1;
-    const uint32_t wanted = (uint32_t)(work < most ? work : most);
+    const uint64_t products = weights * tody_max_u32(g->rows, LEAST_ROWS);
+    const uint32_t most = threads > 1 ? threads * TASKS_PER_THREAD : 1;
+    uint32_t wanted = 0;
+    while (wanted < most && products >= (uint64_t)TASK_PRODUCTS * (wanted + 1)) wanted++;
     cut c = {.blocks = count_blocks(k, g, threads, wanted), .parts = 1, .panels = tody_div_up(g->cols, TODY_PANEL)};
     if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
     c.part_panels = tody_div_up(tody_div_up(c.panels, c.parts), together) * together;
@@ -130,7 +131,7 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 // The tile of rows from `first` on; `a` has room for its pointers. Neighbouring taps become one longer tap: at once where all
 // rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
-    const bool f32 = g->dtype == TODY_F32, lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
+    const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
     if (lines && !whole && g->gather_lines(g->source, first, rows, room, a)) return (tody_tile){a, first, rows, g->run, 1};
     g->gather(g->source, first, rows, a);
@@ -240,7 +241,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     }
     tody_tile tiles[MAX_TILES];
     const uint32_t count = gather_block(job, first, rows, a, tiles);
-    if (g->dtype == TODY_S8) {
+    if (!tody_is_f32(g->dtype)) {
         run_s8(job, panel, end, tiles, count);
         return;
     }

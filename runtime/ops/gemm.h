@@ -4,7 +4,7 @@
 #define TODY_OPS_GEMM_H
 
 #include "core/kernels.h"
-#include "core/op.h"
+#include "shape.h"
 
 // Write pointers for rows [first, first + rows) of A: a[t * rows + i] points to the `depth` values of row first + i and tap t.
 typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const void **a);
@@ -36,10 +36,6 @@ typedef struct tody_gemm {
     tody_layer_s8 layer;
     const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to TODY_ALIGN
 } tody_gemm;
-
-// Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a
-// few rows left over, and may sum a lone row in another order, which only a product of one row shall get.
-static inline uint32_t tody_share(uint32_t rows, uint32_t i, uint32_t count) { return (uint32_t)((uint64_t)rows * i / count); }
 
 // A matrix in rows, for tody_gather_matrix.
 typedef struct tody_matrix {

@@ -15,7 +15,7 @@ typedef struct ranges {
 // Where task i begins.
 static uint32_t begin_of(const ranges *r, uint32_t i) {
     if (i == r->tasks) return r->count;
-    return (uint32_t)((uint64_t)tody_div_up(r->count, r->grain) * i / r->tasks) * r->grain;
+    return tody_share(tody_div_up(r->count, r->grain), i, r->tasks) * r->grain;
 }
 
 static void run_range(void *context, uint32_t task, uint32_t thread) {

@@ -32,7 +32,7 @@ static tody_status pool_check(const tody_call *call) {
         uint64_t padded = (uint64_t)x.shape[TODY_HEIGHT + d] + p->window.pad[d] + p->window.pad[d + 2];
         if ((uint64_t)(y.shape[TODY_HEIGHT + d] - 1) * p->window.stride[d] >= padded) return TODY_ERR_SHAPE;
     }
-    if (x.dtype == TODY_S8) return tody_check_pool_s8(call);
+    if (!tody_is_f32(x.dtype)) return tody_check_pool_s8(call);
     return call->in_count == 1 ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
@@ -43,7 +43,7 @@ static size_t workspace_bytes(uint32_t taps, uint32_t channels, size_t pointer_b
 
 // The workspaces of all threads, then the pixel that stands for padding.
 static size_t pool_scratch(const tody_call *call) {
-    if (tody_in(call, 0).dtype == TODY_S8) return tody_pool_scratch_s8(call);
+    if (!tody_is_f32(tody_in(call, 0).dtype)) return tody_pool_scratch_s8(call);
     const tody_pool_params *p = call->params;
     const uint32_t channels = tody_in(call, 0).shape[TODY_CHANNELS];
     const uint64_t each = workspace_bytes(tody_taps(&p->window), channels, call->pointer_bytes),
@@ -52,25 +52,24 @@ static size_t pool_scratch(const tody_call *call) {
 }
 
 // Taps of dimension d that count for the average at output position `out`: those in the image, or in the padded image.
-static uint64_t counted(const tody_slide *s, uint32_t d, uint32_t out, bool include_pad) {
+static uint32_t counted(const tody_slide *s, uint32_t d, uint32_t out, bool include_pad) {
     const tody_window *w = &s->window;
-    const int64_t size = d == 0 ? s->height : s->width, start = (int64_t)out * w->stride[d] - w->pad[d];
-    const int64_t low = include_pad ? -(int64_t)w->pad[d] : 0, high = include_pad ? size + w->pad[d + 2] : size;
-    const int64_t step = w->dilation[d];
-    const int64_t first = start < low ? (low - start + step - 1) / step : 0;
-    const int64_t fit = start < high ? (high - 1 - start) / step + 1 : 0;
-    const int64_t end = fit < w->kernel[d] ? fit : w->kernel[d];
-    return end > first ? (uint64_t)(end - first) : 0;
+    const uint32_t start = out * w->stride[d], step = w->dilation[d];  // counted from the padding's beginning, as the next two
+    const uint32_t low = include_pad ? 0 : w->pad[d];
+    const uint32_t high = w->pad[d] + (d == 0 ? s->height : s->width) + (include_pad ? w->pad[d + 2] : 0);
+    const uint32_t first = start < low ? tody_div_up(low - start, step) : 0;
+    const uint32_t end = tody_min_u32(start < high ? tody_div_up(high - start, step) : 0, w->kernel[d]);
+    return end > first ? end - first : 0;
 }
 
-uint64_t tody_pool_count(const tody_slide *s, uint32_t pixel, bool include_pad) {
-    const uint64_t rows = counted(s, 0, pixel / s->out_width % s->out_height, include_pad);
+uint32_t tody_pool_count(const tody_slide *s, uint32_t pixel, bool include_pad) {
+    const uint32_t rows = counted(s, 0, pixel / s->out_width % s->out_height, include_pad);
     return rows * counted(s, 1, pixel % s->out_width, include_pad);
 }
 
 static float scale_of(const job *job, uint32_t pixel) {
     const tody_pool_params *p = job->call->params;
-    const uint64_t count = tody_pool_count(&job->slide, pixel, p->include_pad);
+    const uint32_t count = tody_pool_count(&job->slide, pixel, p->include_pad);
     return count ? 1.0f / (float)count : 0.0f;
 }
 
@@ -133,7 +132,7 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
 static void pool_run(const tody_call *call) {
     const tody_pool_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
-    if (x.dtype == TODY_S8) {
+    if (!tody_is_f32(x.dtype)) {
         tody_pool_s8(call);
         return;
     }

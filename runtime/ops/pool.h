@@ -6,7 +6,7 @@
 #include "window.h"
 
 // Taps that count for the average at an output pixel: those in the image, or (include_pad) in the padded image.
-uint64_t tody_pool_count(const tody_slide *slide, uint32_t pixel, bool include_pad);
+uint32_t tody_pool_count(const tody_slide *slide, uint32_t pixel, bool include_pad);
 
 // int8, of an operator whose float32 rules hold.
 tody_status tody_check_pool_s8(const tody_call *call);

@@ -50,7 +50,7 @@ static uint32_t keep_inside(const job *j, const int8_t **a, uint32_t taps) {
 // `sum` still has x_zero in it, `taps` times.
 static void finish(const job *j, uint32_t pixel, const uint32_t *sum, uint32_t taps) {
     const uint32_t channels = j->slide.channels, zeros = taps * (uint32_t)j->x_zero;
-    const uint64_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
+    const uint32_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
     const float scale = j->scale[count ? count - 1 : 0];  // without a tap the sum is 0
     int8_t *y = j->y + (size_t)pixel * channels;
     for (uint32_t c = 0; c < channels; c++) y[c] = tody_finish((float)(int32_t)(sum[c] - zeros) * scale, &j->finish);

@@ -62,6 +62,12 @@ static inline uint32_t tody_div_up(uint32_t a, uint32_t b) { return a / b + (a %
 static inline uint32_t tody_min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t tody_max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+// Where part i begins if `rows` are dealt out to `count` parts. All get nearly the same number: a kernel has little use for a
+// few rows left over, and may sum a lone row in another order, which only a product of one row shall get.
+static inline uint32_t tody_share(uint32_t rows, uint32_t i, uint32_t count) {
+    return rows / count * i + tody_min_u32(rows % count, i);
+}
+
 // A scratch size: rounded up to TODY_ALIGN, and SIZE_MAX (which no caller can provide) where a 32-bit machine cannot hold it.
 static inline size_t tody_scratch_bytes(uint64_t bytes) {
     uint64_t rounded = (bytes + TODY_ALIGN - 1) / TODY_ALIGN * TODY_ALIGN;

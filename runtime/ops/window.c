@@ -6,6 +6,8 @@
 
 #include "layer.h"
 
+enum { MOST_PIXELS = 1 << 30 };  // of a side of the image with its padding and a window's span: so 32 bits count them
+
 // An output pixel.
 typedef struct spot {
     uint32_t image, y, x;
@@ -14,8 +16,11 @@ typedef struct spot {
 // Where its window stands: its first tap, which may lie outside the image.
 typedef struct place {
     const uint8_t *image;
-    int64_t top, left;
+    int32_t top, left;
 } place;
+
+// From a window's first tap to its last in dimension d.
+static uint32_t span_of(const tody_window *w, uint32_t d) { return (w->kernel[d] - 1) * w->dilation[d]; }
 
 static bool in_range(uint32_t value, uint32_t least) { return value >= least && value <= UINT16_MAX; }
 
@@ -26,6 +31,8 @@ tody_status tody_check_images(const tody_window *window, const tody_tensor *x, c
         bool sound = in_range(window->kernel[d], 1) && in_range(window->stride[d], 1) && in_range(window->dilation[d], 1) &&
                      in_range(window->pad[d], 0) && in_range(window->pad[d + 2], 0);
         if (!sound) return TODY_ERR_PARAM;
+        const uint64_t side = (uint64_t)x->shape[TODY_HEIGHT + d] + window->pad[d] + window->pad[d + 2];
+        if (side + span_of(window, d) > MOST_PIXELS) return TODY_ERR_PARAM;
     }
     return (uint64_t)window->kernel[0] * window->kernel[1] > INT32_MAX ? TODY_ERR_PARAM : TODY_OK;
 }
@@ -34,8 +41,7 @@ tody_status tody_check_window(const tody_window *window, const tody_tensor *x, c
     tody_status status = tody_check_images(window, x, y);
     if (status) return status;
     for (uint32_t d = 0; d < 2; d++) {
-        uint64_t padded = (uint64_t)x->shape[TODY_HEIGHT + d] + window->pad[d] + window->pad[d + 2];
-        uint64_t span = (uint64_t)(window->kernel[d] - 1) * window->dilation[d] + 1;
+        const uint32_t padded = x->shape[TODY_HEIGHT + d] + window->pad[d] + window->pad[d + 2], span = span_of(window, d) + 1;
         if (padded < span || y->shape[TODY_HEIGHT + d] != (padded - span) / window->stride[d] + 1) return TODY_ERR_SHAPE;
     }
     return TODY_OK;
@@ -82,13 +88,16 @@ static void advance(const tody_slide *s, spot *p, uint32_t count) {
 static place place_of(const tody_slide *s, const spot *p) {
     return (place){
         .image = s->x + (size_t)p->image * s->height * s->width * s->pixel_bytes,
-        .top = (int64_t)p->y * s->window.stride[0] - s->window.pad[0],
-        .left = (int64_t)p->x * s->window.stride[1] - s->window.pad[1],
+        .top = (int32_t)(p->y * s->window.stride[0] - s->window.pad[0]),
+        .left = (int32_t)(p->x * s->window.stride[1] - s->window.pad[1]),
     };
 }
 
-static const void *pixel_at(const tody_slide *s, const uint8_t *image, int64_t y, int64_t x) {
-    if (y < 0 || y >= s->height || x < 0 || x >= s->width) return s->outside;
+// Whether line y, or column x, is one of `count`: those before the first are large numbers.
+static bool within(int32_t at, uint32_t count) { return (uint32_t)at < count; }
+
+static const void *pixel_at(const tody_slide *s, const uint8_t *image, int32_t y, int32_t x) {
+    if (!within(y, s->height) || !within(x, s->width)) return s->outside;
     return image + ((size_t)y * s->width + (size_t)x) * s->pixel_bytes;
 }
 
@@ -97,16 +106,14 @@ const void *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
     const spot p = spot_of(s, pixel);
     const place at = place_of(s, &p);
     const uint32_t ky = tap / w->kernel[1], kx = tap % w->kernel[1];
-    return pixel_at(s, at.image, at.top + (int64_t)ky * w->dilation[0], at.left + (int64_t)kx * w->dilation[1]);
+    return pixel_at(s, at.image, at.top + (int32_t)(ky * w->dilation[0]), at.left + (int32_t)(kx * w->dilation[1]));
 }
 
 // How many windows in a row, up to `most`, lie wholly inside the image, from the one at `at` on.
 static uint32_t windows_inside(const tody_slide *s, const place *at, uint32_t most) {
-    const tody_window *w = &s->window;
-    const int64_t below = s->height - (at->top + (int64_t)(w->kernel[0] - 1) * w->dilation[0]);
-    const int64_t right = s->width - (at->left + (int64_t)(w->kernel[1] - 1) * w->dilation[1]);
-    if (at->top < 0 || at->left < 0 || below <= 0 || right <= 0) return 0;
-    return tody_min_u32((uint32_t)(right - 1) / w->stride[1] + 1, most);
+    const int32_t bottom = at->top + (int32_t)span_of(&s->window, 0), right = at->left + (int32_t)span_of(&s->window, 1);
+    if (at->top < 0 || at->left < 0 || !within(bottom, s->height) || !within(right, s->width)) return 0;
+    return tody_min_u32((s->width - (uint32_t)right - 1) / s->window.stride[1] + 1, most);
 }
 
 static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
@@ -132,9 +139,9 @@ static void gather_next(const tody_slide *s, uint32_t count, size_t tap_step, si
 static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
     const tody_window *w = &s->window;
     for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
-        const int64_t y = at->top + (int64_t)ky * w->dilation[0];
+        const int32_t y = at->top + (int32_t)(ky * w->dilation[0]);
         for (uint32_t kx = 0; kx < w->kernel[1]; kx++, a += tap_step) {
-            *a = pixel_at(s, at->image, y, at->left + (int64_t)kx * w->dilation[1]);
+            *a = pixel_at(s, at->image, y, at->left + (int32_t)(kx * w->dilation[1]));
         }
     }
 }
@@ -165,12 +172,12 @@ typedef struct copies {
 
 // Line ky of a window: where it is, or a copy of it that has the bytes of `outside` where there is no pixel. NULL if no room.
 static const void *line_at(const tody_slide *s, const place *at, uint32_t ky, copies *c) {
-    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0], x = at->left, after = x + s->window.kernel[1];
-    const int64_t begin = x < 0 ? 0 : x, end = after < s->width ? after : s->width;
-    const bool some = y >= 0 && y < s->height && begin < end;
+    const int32_t y = at->top + (int32_t)(ky * s->window.dilation[0]), x = at->left, width = (int32_t)s->width;
+    const int32_t after = x + (int32_t)s->window.kernel[1], begin = x < 0 ? 0 : x, end = after < width ? after : width;
+    const bool some = within(y, s->height) && begin < end;
     const size_t bytes = s->window.kernel[1] * s->pixel_bytes;
     const uint8_t *from = some ? at->image + ((size_t)y * s->width + (size_t)begin) * s->pixel_bytes : c->blank;
-    if (some ? end - begin == s->window.kernel[1] : from != NULL) return from;
+    if (some ? after - x == end - begin : from != NULL) return from;
     if (c->room < bytes) return NULL;
     uint8_t *to = c->to;
     c->to += bytes;
@@ -225,13 +232,13 @@ static bool shares_columns(const tody_window *w) { return w->dilation[1] == 1 &&
 uint32_t tody_slide_step(const tody_window *w) { return shares_columns(w) ? w->stride[1] : w->kernel[1]; }
 
 // `count` columns of one line of the windows, from x on.
-static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int64_t x, uint32_t count, const void **a) {
+static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int32_t x, uint32_t count, const void **a) {
     const uint32_t height = s->window.kernel[0], step = s->window.dilation[1];
-    const int64_t y = at->top + (int64_t)ky * s->window.dilation[0];
-    const bool inside = y >= 0 && y < s->height;
-    const uint8_t *line = at->image + (inside ? (size_t)y * s->width * s->pixel_bytes : 0);
-    for (uint32_t i = 0; i < count; i++, x += step, a += height) {
-        *a = inside && x >= 0 && x < s->width ? line + (size_t)x * s->pixel_bytes : s->outside;
+    const int32_t y = at->top + (int32_t)(ky * s->window.dilation[0]);
+    const uint32_t width = within(y, s->height) ? s->width : 0;
+    const uint8_t *line = at->image + (width ? (size_t)y * width * s->pixel_bytes : 0);
+    for (uint32_t i = 0; i < count; i++, x += (int32_t)step, a += height) {
+        *a = within(x, width) ? line + (size_t)x * s->pixel_bytes : s->outside;
     }
 }
 
@@ -243,7 +250,7 @@ void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, con
     const uint32_t together = shared ? (count - 1) * w->stride[1] + w->kernel[1] : w->kernel[1];
     for (uint32_t i = 0; i < (shared ? 1 : count); i++, a += (size_t)together * w->kernel[0]) {
         for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
-            gather_line(s, &at, ky, at.left + (int64_t)i * w->stride[1], together, a + ky);
+            gather_line(s, &at, ky, at.left + (int32_t)(i * w->stride[1]), together, a + ky);
         }
     }
 }
@@ -254,17 +261,17 @@ static bool shares(const tody_window *w, uint32_t d) { return w->dilation[d] == 
 uint32_t tody_grid_step(const tody_window *w, uint32_t d) { return shares(w, d) ? w->stride[d] : w->kernel[d]; }
 
 // How far line or column i of a grid lies from its first one in the image.
-static int64_t grid_at(const tody_window *w, uint32_t d, uint32_t i) {
-    if (shares(w, d)) return i;
-    return (int64_t)(i / w->kernel[d]) * w->stride[d] + (int64_t)(i % w->kernel[d]) * w->dilation[d];
+static int32_t grid_at(const tody_window *w, uint32_t d, uint32_t i) {
+    if (shares(w, d)) return (int32_t)i;
+    return (int32_t)(i / w->kernel[d] * w->stride[d] + i % w->kernel[d] * w->dilation[d]);
 }
 
 // Neighbouring columns of a line of the image from x on, where there are any.
-static void grid_line(const tody_slide *s, const uint8_t *line, int64_t x, uint32_t columns, const void **a) {
-    const int64_t before = x < 0 ? -x : 0, inside = s->width - x;
-    const uint32_t first = before < columns ? (uint32_t)before : columns;
-    const uint32_t end = inside <= first ? first : inside < columns ? (uint32_t)inside : columns;
-    const uint8_t *pixel = first < end ? line + (size_t)(x + first) * s->pixel_bytes : line;
+static void grid_line(const tody_slide *s, const uint8_t *line, int32_t x, uint32_t columns, const void **a) {
+    const uint32_t first = tody_min_u32(x < 0 ? (uint32_t)-x : 0, columns);
+    const int32_t there = (int32_t)s->width - x;  // and what is before the first
+    const uint32_t end = there <= (int32_t)first ? first : tody_min_u32((uint32_t)there, columns);
+    const uint8_t *pixel = first < end ? line + (size_t)(x + (int32_t)first) * s->pixel_bytes : line;
     for (uint32_t i = 0; i < first; i++) a[i] = s->outside;
     for (uint32_t i = first; i < end; i++, pixel += s->pixel_bytes) a[i] = pixel;
     for (uint32_t i = end; i < columns; i++) a[i] = s->outside;
@@ -278,9 +285,8 @@ void tody_slide_grid(const tody_slide *s, uint32_t row, uint32_t rows, uint32_t 
     const uint32_t lines = tody_grid_span(w, 0, rows), columns = tody_grid_span(w, 1, pixels);
     const bool neighbours = shares(w, 1);
     for (uint32_t i = 0; i < lines; i++, a += a_stride) {
-        const int64_t y = at.top + grid_at(w, 0, i);
-        const bool inside = y >= 0 && y < s->height;
-        if (inside && neighbours) {
+        const int32_t y = at.top + grid_at(w, 0, i);
+        if (neighbours && within(y, s->height)) {
             grid_line(s, at.image + (size_t)y * s->width * s->pixel_bytes, at.left, columns, a);
         } else {
             for (uint32_t j = 0; j < columns; j++) a[j] = pixel_at(s, at.image, y, at.left + grid_at(w, 1, j));
