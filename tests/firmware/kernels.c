@@ -51,9 +51,10 @@ static bool is_filled(const slot *s) {
     return function != NULL;
 }
 
-int main(void) {
-    int slots = 0, failures = 0;
-    for (const slot *s = integer_slots; s->name; s++) {
+static int slots, failures;
+
+static void walk(const slot *s) {
+    for (; s->name; s++) {
         if (!is_filled(s)) continue;
         slots++;
         for (uint64_t seed = 1; seed <= TRIES; seed++) {
@@ -61,6 +62,11 @@ int main(void) {
             if (!s->check(&tody_kernels_cortexm, seed)) failures++;
         }
     }
+}
+
+int main(void) {
+    walk(integer_slots);
+    walk(sparse_slots);
     printf("%s: %d slots, %d failures\n", tody_kernels_cortexm.name, slots, failures);
     return failures != 0;
 }

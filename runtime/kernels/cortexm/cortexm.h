@@ -11,5 +11,7 @@
 
 void tody_gemm_s8_dsp(const tody_gemm_s8 *args);
 void tody_dwconv_s8_dsp(const tody_dwconv_s8 *args);
+void tody_words_s8_dsp(const tody_words_s8 *args);
+void tody_sparse_s8_dsp(const tody_sparse_s8 *args);
 
 #endif

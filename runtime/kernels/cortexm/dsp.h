@@ -28,6 +28,19 @@ static inline int16x2_t tody_add_odd(int16x2_t more, uint32_t word) {
     return y;
 }
 
+// Bytes 0 and 1 of two words side by side, and bytes 2 and 3.
+static inline uint32_t tody_low_halves(uint32_t a, uint32_t b) {
+    uint32_t y;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
+
+static inline uint32_t tody_high_halves(uint32_t a, uint32_t b) {
+    uint32_t y;
+    __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
+
 // tody_finish by the conversion that rounds half to even and stops at the ends of int32. Rounding before clamping is the same,
 // because the limits are integers: `lo` and `hi` of the layer, converted once.
 #if defined(__ARM_FP)
@@ -52,27 +65,48 @@ static inline int32_t tody_nearest(float p) {
 
 // What the results of a layer share, in registers.
 typedef struct tody_ends {
+    bool whole;  // the limits are those of int8; a constant where it matters
     int32_t lo, hi, zero, addend_zero;
     float addend_scale;
 } tody_ends;
 
-static inline tody_ends tody_ends_of(const tody_layer_s8 *q) {
-    return (tody_ends){(int32_t)q->finish.lo, (int32_t)q->finish.hi, q->finish.zero, q->addend_zero, q->addend_scale};
+static inline bool tody_is_whole(const tody_layer_s8 *q) {
+    return (int32_t)q->finish.lo + q->finish.zero == INT8_MIN && (int32_t)q->finish.hi + q->finish.zero == INT8_MAX;
 }
 
-static inline int8_t tody_end(float p, tody_ends q) {
-    int32_t y = tody_nearest(p);
-    y = y < q.lo ? q.lo : y;
-    y = y > q.hi ? q.hi : y;
-    return (int8_t)(y + q.zero);
+static inline tody_ends tody_ends_of(const tody_layer_s8 *q, bool whole) {
+    const int32_t zero = q->finish.zero;
+    return (tody_ends){whole,          (int32_t)q->finish.lo + zero, (int32_t)q->finish.hi + zero, zero, q->addend_zero,
+                       q->addend_scale};
 }
 
-// tody_result_s8 without an addend, and with one.
-static inline int8_t tody_alone(int32_t sum, float scale, tody_ends q) { return tody_end((float)sum * scale, q); }
+// a + b within int8. ACLE's intrinsics of the two warn of conversions.
+static inline int32_t tody_shifted(int32_t a, int32_t b) {
+    int32_t y;
+    __asm__("qadd %0, %1, %2\n\tssat %0, #8, %0" : "=r"(y) : "r"(a), "r"(b));
+    return y;
+}
 
-static inline int8_t tody_with(int32_t sum, float scale, int8_t addend, tody_ends q) {
-    const float p = (float)sum * scale;
-    return tody_end(p + (float)(addend - q.addend_zero) * q.addend_scale, q);
+// What an addend adds to the product of sum and scale.
+static inline float tody_addend(int8_t addend, const tody_ends *q) {
+    return (float)(addend - q->addend_zero) * q->addend_scale;
+}
+
+// The result of a product of sum and scale.
+static inline int32_t tody_end(float p, const tody_ends *q) {
+    int32_t y = tody_shifted(tody_nearest(p), q->zero);
+    if (q->whole) return y;
+    y = y < q->lo ? q->lo : y;
+    return y > q->hi ? q->hi : y;
+}
+
+// Four of them, side by side in registers: the conversion of one goes on while another begins.
+static inline void tody_store_four(float p0, float p1, float p2, float p3, const tody_ends *q, int8_t *c, size_t stride) {
+    const int32_t y0 = tody_end(p0, q), y1 = tody_end(p1, q), y2 = tody_end(p2, q), y3 = tody_end(p3, q);
+    c[0] = (int8_t)y0;
+    c[stride] = (int8_t)y1;
+    c[2 * stride] = (int8_t)y2;
+    c[3 * stride] = (int8_t)y3;
 }
 
 static inline uint32_t tody_word(const int8_t *p) {

@@ -1,192 +1,211 @@
-// gemm_s8.c - int8 rows times a panel by dual 16-bit products: two rows by two columns in registers.
+// gemm_s8.c - int8 rows times panels by dual 16-bit products: four rows at a time, what is left one by one.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The values of two rows are widened once for all columns, less the zero point, into a buffer of some words of depth. The
-// columns then take them from there; sums wait in between.
+// The values of rows are widened once for all columns, less the zero point, into a buffer of some words of depth. The columns
+// then take them from there; sums wait in between: sums[column][row].
 #include "cortexm.h"
 #include "kernels/sums_s8.h"
 
 #if defined(TODY_HAS_DSP)
 #include "dsp.h"
+#include "finish.h"
+#include "tiles.h"
 
-enum { ROWS = 2, PANELS = 2, WORDS = 32, TAPS = WORDS };  // words of depth, or taps of one value, in a buffer
+#define INLINE static inline __attribute__((always_inline))
 
-// A word of depth of both rows: bytes 0 and 2, then 1 and 3, of each.
-typedef struct wide {
-    int16x2_t even[ROWS], odd[ROWS];
-} wide;
+enum { ROWS = TODY_TILE_ROWS, PANELS = 2, COLS = PANELS * TODY_PANEL_F32, WORDS = 16 };  // words of depth in the buffer
 
-// Of a panel.
-typedef struct sums {
-    int32_t of[ROWS][TODY_PANEL_F32];
-} sums;
+// One or four rows of the product; where there are three, the last of them is the fourth, too.
+typedef struct strip {
+    uint32_t first, there;
+    uint32_t tap, k, words;  // of the next word of depth; words, or taps of depth one, in the buffer
+    int16x2_t *end;          // of what `x` holds
+    int16x2_t x[(WORDS * 2 + 1) * ROWS];
+    int32_t sums[COLS * ROWS];
+} strip;
 
-// Where in the rows the next word is.
-typedef struct place {
-    uint32_t tap, k;
-} place;
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-// Four values of a row; x_zero stands for those behind the last.
-static inline uint32_t four(const int8_t *a, uint32_t left, int32_t zero) {
-    if (left >= 4) return tody_word(a);
-    uint32_t word = (uint32_t)(uint8_t)zero * 0x01010101u;
-    memcpy(&word, a, left);
-    return word;
+// What is left of a row, 1 to 3 values; x_zero stands for those behind.
+static inline uint32_t rest(const int8_t *a, uint32_t left, int32_t zero) {
+    const uint32_t filler = (uint32_t)(uint8_t)zero * 0x01010101u, first = (uint8_t)a[0];
+    if (left == 1) return filler << 8 | first;
+    const uint32_t two = first | (uint32_t)(uint8_t)a[1] << 8;
+    return left == 2 ? filler << 16 | two : filler << 24 | (uint32_t)(uint8_t)a[2] << 16 | two;
 }
 
-// Widen up to WORDS words; returns how many there were.
-static uint32_t widen(const tody_gemm_s8 *g, uint32_t first, uint32_t rows, place *at, wide buffer[WORDS]) {
+// A word of each row, whose values are those behind the pointers.
+INLINE void put(int16x2_t *to, uint32_t rows, uint32_t i, uint32_t word, int16x2_t less) {
+    to[i] = tody_add_even(less, word);
+    to[rows + i] = tody_add_odd(less, word);
+}
+
+INLINE void widen_words(const int8_t *const *tap, const strip *s, int16x2_t *to, const int16x2_t *end, int16x2_t less,
+                        uint32_t rows) {
+    const int8_t *a = tap[0] + s->k, *b = a, *c = a, *d = a;
+    if (rows > 1) b = tap[1] + s->k, c = tap[2] + s->k, d = tap[s->there - 1] + s->k;
+    for (; to < end; to += 2 * rows, a += 4) {
+        put(to, rows, 0, tody_word(a), less);
+        if (rows == 1) continue;
+        put(to, rows, 1, tody_word(b), less), b += 4;
+        put(to, rows, 2, tody_word(c), less), c += 4;
+        put(to, rows, 3, tody_word(d), less), d += 4;
+    }
+}
+
+// Widen words of a tap of all rows, as many as there is room for.
+static void widen_tap(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
     const int16x2_t less = tody_both(-g->layer.x_zero);
-    place p = *at;
-    uint32_t count = 0;
-    for (; count < WORDS && p.tap < g->taps; p.k = 0, p.tap++) {
-        const int8_t *a0 = g->a[(size_t)p.tap * g->rows + first], *a1 = g->a[(size_t)p.tap * g->rows + first + rows - 1];
-        for (; count < WORDS && p.k < g->depth; p.k += 4, count++) {
-            const uint32_t x0 = four(a0 + p.k, g->depth - p.k, g->layer.x_zero);
-            const uint32_t x1 = four(a1 + p.k, g->depth - p.k, g->layer.x_zero);
-            buffer[count] =
-                (wide){{tody_add_even(less, x0), tody_add_even(less, x1)}, {tody_add_odd(less, x0), tody_add_odd(less, x1)}};
-        }
-        if (p.k < g->depth) break;
+    const int8_t *const *tap = g->a + (size_t)s->tap * g->rows + s->first;
+    const uint32_t room = (uint32_t)(s->x + (size_t)WORDS * 2 * rows - s->end) / (2 * rows), left = g->depth - s->k;
+    const uint32_t whole = least(left / 4, room), after = whole < room ? left % 4 : 0;
+    int16x2_t *to = s->end;
+    s->end += (size_t)whole * 2 * rows;
+    if (rows == 1) widen_words(tap, s, to, s->end, less, 1);
+    if (rows == ROWS) widen_words(tap, s, to, s->end, less, ROWS);
+    s->k += whole * 4;
+    if (after == 0) return;
+    for (uint32_t i = 0; i < rows; i++) {
+        put(s->end, rows, i, rest(tap[least(i, s->there - 1)] + s->k, after, g->layer.x_zero), less);
     }
-    *at = p;
-    return count;
+    s->end += 2 * rows;
+    s->k += after;
 }
 
-// Two columns of both rows.
-static inline void pair(const wide *x, const wide *end, const int8_t *w, int32_t *s0, int32_t *s1) {
-    int32_t a = s0[0], b = s0[1], c = s1[0], d = s1[1];
-    for (; x < end; x++, w += 4 * TODY_PANEL_F32) {
-        const uint32_t left = tody_word(w), right = tody_word(w + 4);
-        const int16x2_t e0 = x->even[0], e1 = x->even[1], o0 = x->odd[0], o1 = x->odd[1];
-        const int16x2_t left_even = tody_even(left), left_odd = tody_odd(left);
-        a = __smlad(o0, left_odd, __smlad(e0, left_even, a));
-        c = __smlad(o1, left_odd, __smlad(e1, left_even, c));
-        const int16x2_t right_even = tody_even(right), right_odd = tody_odd(right);
-        b = __smlad(o0, right_odd, __smlad(e0, right_even, b));
-        d = __smlad(o1, right_odd, __smlad(e1, right_even, d));
+// A buffer full of words; how many there are.
+static uint32_t widen(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
+    s->end = s->x;
+    while (s->tap < g->taps && s->end < s->x + (size_t)WORDS * 2 * rows) {
+        widen_tap(g, s, rows);
+        if (s->k < g->depth) break;
+        s->k = 0;
+        s->tap++;
     }
-    s0[0] = a, s0[1] = b, s1[0] = c, s1[1] = d;
+    s->end[0] = s->end[1] = TODY_TILE_END;
+    return (uint32_t)(s->end - s->x) / (2 * rows);
 }
 
-// Two columns of one row.
-static inline void single(const wide *x, const wide *end, const int8_t *w, int32_t *s0) {
-    int32_t a = s0[0], b = s0[1];
-    for (; x < end; x++, w += 4 * TODY_PANEL_F32) {
-        const uint32_t left = tody_word(w), right = tody_word(w + 4);
-        const int16x2_t e0 = x->even[0], o0 = x->odd[0];
-        a = __smlad(o0, tody_odd(left), __smlad(e0, tody_even(left), a));
-        b = __smlad(o0, tody_odd(right), __smlad(e0, tody_even(right), b));
-    }
-    s0[0] = a, s0[1] = b;
-}
-
-// A depth of one: the values of two rows in the halves of a word for each tap.
-static uint32_t widen_thin(const tody_gemm_s8 *g, uint32_t first, uint32_t rows, place *at, int16x2_t buffer[TAPS]) {
+// A depth of one, of four rows: the values of two taps in the halves of a word. Returns how many taps. The last one of an odd
+// number has no other, nor have its weights.
+static uint32_t widen_thin(const tody_gemm_s8 *g, strip *s) {
     const int32_t zero = g->layer.x_zero;
-    const int8_t *const *a = g->a + (size_t)at->tap * g->rows + first;
-    const uint32_t left = g->taps - at->tap, count = left < TAPS ? left : TAPS;
-    for (uint32_t t = 0; t < count; t++, a += g->rows) {
-        buffer[t] = (int16x2_t)((uint32_t)(uint16_t)(a[0][0] - zero) | (uint32_t)(a[rows - 1][0] - zero) << 16);
+    const uint32_t left = g->taps - s->tap, count = left < 4 * WORDS ? left : 4 * WORDS;
+    s->end = s->x;
+    for (uint32_t t = 0; t + 2 <= count; t += 2) {
+        const int8_t *const *a = g->a + (size_t)(s->tap + t) * g->rows + s->first, *const *b = a + g->rows;
+        for (uint32_t i = 0; i < ROWS; i++) {
+            const uint32_t at = i < s->there ? i : s->there - 1;
+            *s->end++ = (int16x2_t)((uint32_t)(uint16_t)(a[at][0] - zero) | (uint32_t)(b[at][0] - zero) << 16);
+        }
     }
-    at->tap += count;
+    s->end[0] = s->end[1] = TODY_TILE_END;
+    s->tap += count;
     return count;
 }
 
-// Four columns of both rows.
-static inline void thin(const int16x2_t *x, const int16x2_t *end, const int8_t *w, int32_t *s0, int32_t *s1) {
-    int32_t a0 = s0[0], a1 = s0[1], a2 = s0[2], a3 = s0[3], b0 = s1[0], b1 = s1[1], b2 = s1[2], b3 = s1[3];
-    for (; x < end; x++, w += 4 * TODY_PANEL_F32) {
-        const int16x2_t both = *x;
-        const int32_t w0 = w[0], w1 = w[4], w2 = w[8], w3 = w[12];
-        a0 = __smlabb(both, w0, a0);
-        b0 = __smlatb(both, w0, b0);
-        a1 = __smlabb(both, w1, a1);
-        b1 = __smlatb(both, w1, b1);
-        a2 = __smlabb(both, w2, a2);
-        b2 = __smlatb(both, w2, b2);
-        a3 = __smlabb(both, w3, a3);
-        b3 = __smlatb(both, w3, b3);
+// The last tap of an odd number, of four rows.
+static void add_last(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uint32_t cols, int32_t *sums) {
+    const int8_t *const *a = g->a + (size_t)(g->taps - 1) * g->rows + s->first;
+    for (uint32_t j = 0; j < cols; j++, sums += ROWS) {
+        for (uint32_t i = 0; i < s->there; i++) sums[i] += (a[i][0] - g->layer.x_zero) * w[4 * j];
     }
-    s0[0] = a0, s0[1] = a1, s0[2] = a2, s0[3] = a3, s1[0] = b0, s1[1] = b1, s1[2] = b2, s1[3] = b3;
 }
 
-// The columns of a panel; what is left of a pair or of four is added to sums that nobody asks for.
-static void add_panel(const wide *x, const wide *end, const int8_t *w, uint32_t cols, uint32_t rows, sums *sum) {
-    for (uint32_t j = 0; j < cols; j += 2) {
-        if (rows == 2) {
-            pair(x, end, w + 4 * j, &sum->of[0][j], &sum->of[1][j]);
-        } else {
-            single(x, end, w + 4 * j, &sum->of[0][j]);
+// One row, four columns at a time: what is left of four is added to sums that nobody asks for.
+static void add_single(const strip *s, const int8_t *w, uint32_t cols, int32_t *sums) {
+    for (uint32_t j = 0; j < cols; j += 4, sums += 4, w += 4 * 4) {
+        int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+        const int8_t *at = w;
+        for (const int16x2_t *x = s->x; x < s->end; x += 2, at += 4 * TODY_PANEL_F32) {
+            const int16x2_t even = x[0], odd = x[1];
+            const uint32_t w0 = tody_word(at), w1 = tody_word(at + 4), w2 = tody_word(at + 8), w3 = tody_word(at + 12);
+            a = __smlad(odd, tody_odd(w0), __smlad(even, tody_even(w0), a));
+            b = __smlad(odd, tody_odd(w1), __smlad(even, tody_even(w1), b));
+            c = __smlad(odd, tody_odd(w2), __smlad(even, tody_even(w2), c));
+            d = __smlad(odd, tody_odd(w3), __smlad(even, tody_even(w3), d));
         }
+        sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
     }
 }
 
-static void add_thin(const int16x2_t *x, const int16x2_t *end, const int8_t *w, uint32_t cols, sums *sum) {
-    for (uint32_t j = 0; j < cols; j += 4) thin(x, end, w + 4 * j, &sum->of[0][j], &sum->of[1][j]);
-}
-
-static uint32_t cols_of(const tody_gemm_s8 *g, uint32_t panel) {
-    const uint32_t left = g->cols - panel * TODY_PANEL_F32;
-    return left < TODY_PANEL_F32 ? left : TODY_PANEL_F32;
-}
-
-// What the sums of the panels begin with.
-static void begin(const tody_gemm_s8 *g, uint32_t first, uint32_t rows, sums sum[PANELS]) {
-    const uint32_t panels = (g->cols + TODY_PANEL_F32 - 1) / TODY_PANEL_F32;
-    for (uint32_t i = 0; i < rows; i++) {
-        const uint32_t start = (uint32_t)tody_row_start_s8(g, first + i);
-        for (uint32_t p = 0; p < panels; p++) {
-            const int32_t *bias = g->bias ? g->bias + p * TODY_PANEL_F32 : NULL;
-            for (uint32_t j = 0; j < TODY_PANEL_F32; j++) {
-                sum[p].of[i][j] = (int32_t)(start + (bias ? (uint32_t)bias[j] : 0));
-            }
-        }
-    }
-}
-
-static void finish(const tody_gemm_s8 *g, uint32_t i, uint32_t panel, const int32_t *sum) {
-    const tody_ends ends = tody_ends_of(&g->layer);
-    const float *scale = g->scale + panel * g->scale_stride;
-    const size_t column = (size_t)panel * TODY_PANEL_F32;
-    int8_t *c = g->c + i * g->c_stride + column, *end = c + cols_of(g, panel);
-    if (g->addend) {
-        const int8_t *addend = g->addend + i * g->addend_stride + column;
-        while (c < end) *c++ = tody_with(*sum++, *scale++, *addend++, ends);
+// What is in the buffer times columns of a panel.
+static void add_panel(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uint32_t cols, int32_t *sums, uint32_t rows) {
+    if (rows == 1) {
+        add_single(s, w, cols, sums);
+    } else if (g->depth > 1) {
+        tody_add_tiles_dsp(s->x, w, sums, (cols + 1) / 2);
     } else {
-        while (c < end) *c++ = tody_alone(*sum++, *scale++, ends);
+        if (s->end > s->x) tody_add_thin_tiles_dsp(s->x, w, sums, (cols + 1) / 2);
+        if (s->tap == g->taps && g->taps % 2) add_last(g, s, w + (size_t)(s->end - s->x) / ROWS * 2 * 64, cols, sums);
     }
 }
 
-// One row or two, from `first` on.
-static void strip(const tody_gemm_s8 *g, uint32_t first, uint32_t rows) {
-    sums sum[PANELS];
-    wide buffer[WORDS];
-    int16x2_t thin_buffer[TAPS];
-    place at = {0, 0};
-    const int8_t *w = g->w;
-    begin(g, first, rows, sum);
-    while (at.tap < g->taps) {
-        const bool is_thin = g->depth == 1;
-        const uint32_t count = is_thin ? widen_thin(g, first, rows, &at, thin_buffer) : widen(g, first, rows, &at, buffer);
-        for (uint32_t p = 0; p * TODY_PANEL_F32 < g->cols; p++) {
-            if (is_thin) {
-                add_thin(thin_buffer, thin_buffer + count, w + p * g->w_stride, cols_of(g, p), &sum[p]);
-            } else {
-                add_panel(buffer, buffer + count, w + p * g->w_stride, cols_of(g, p), rows, &sum[p]);
+// What the sums of `cols` columns begin with.
+static void begin(const tody_gemm_s8 *g, strip *s, const int32_t *bias, uint32_t cols, uint32_t rows) {
+    int32_t *sum = s->sums, *const end = sum + (size_t)(cols + 3) / 4 * 4 * rows;
+    for (; sum < end; sum += rows) {
+        const int32_t start = bias ? *bias++ : 0;
+        sum[0] = start;
+        if (rows > 1) sum[1] = start, sum[2] = start, sum[3] = start;
+    }
+    for (uint32_t i = 0; g->layer.w_zero && i < rows; i++) {
+        const uint32_t more = (uint32_t)tody_row_start_s8(g, s->first + least(i, s->there - 1));
+        for (sum = s->sums + i; sum < end; sum += rows) *sum = (int32_t)((uint32_t)*sum + more);
+    }
+}
+
+// `cols` columns of a panel from `col` on.
+static void finish(const tody_gemm_s8 *g, const strip *s, const int32_t *sums, uint32_t col, uint32_t cols, uint32_t rows) {
+    const tody_finish_dsp args = {
+        .rows = s->there,
+        .cols = cols,
+        .sums = sums,
+        .sum_stride = rows,
+        .scale = g->scale + col / TODY_PANEL_F32 * g->scale_stride,
+        .addend = g->addend ? g->addend + s->first * g->addend_stride + col : NULL,
+        .addend_stride = g->addend_stride,
+        .c = g->c + s->first * g->c_stride + col,
+        .c_stride = g->c_stride,
+        .layer = &g->layer,
+    };
+    tody_finish_sums_dsp(&args);
+}
+
+// All columns of a strip of 1 or 4 rows. Words that the buffer holds all at once are widened once.
+static void run(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
+    bool widened = false;
+    for (uint32_t col = 0; col < g->cols; col += COLS) {
+        const uint32_t cols = least(g->cols - col, COLS), panels = (cols + TODY_PANEL_F32 - 1) / TODY_PANEL_F32;
+        const int8_t *w = g->w + col / TODY_PANEL_F32 * g->w_stride;
+        begin(g, s, g->bias ? g->bias + col : NULL, cols, rows);
+        if (!widened) s->tap = s->k = 0;
+        do {
+            if (!widened) {
+                const bool first = s->tap == 0 && s->k == 0;
+                s->words = g->depth == 1 ? widen_thin(g, s) : widen(g, s, rows);
+                widened = first && s->tap == g->taps;
             }
-        }
-        w += (size_t)count * 4 * TODY_PANEL_F32;
-    }
-    for (uint32_t i = 0; i < rows; i++) {
-        for (uint32_t p = 0; p * TODY_PANEL_F32 < g->cols; p++) finish(g, first + i, p, sum[p].of[i]);
+            for (uint32_t p = 0; p < panels; p++) {
+                const uint32_t some = least(cols - p * TODY_PANEL_F32, TODY_PANEL_F32);
+                int32_t *sums = s->sums + (size_t)p * TODY_PANEL_F32 * rows;
+                add_panel(g, s, w + p * g->w_stride, some, sums, rows);
+                if (s->tap == g->taps) finish(g, s, sums, col + p * TODY_PANEL_F32, some, rows);
+            }
+            w += (size_t)s->words * 4 * TODY_PANEL_F32;
+        } while (s->tap < g->taps);
     }
 }
 
+// Three rows take as long as four, and so does one of depth one; else one or two are faster by themselves.
 void tody_gemm_s8_dsp(const tody_gemm_s8 *g) {
-    uint32_t i = 0;
-    for (; i + ROWS <= g->rows; i += ROWS) strip(g, i, ROWS);
-    if (i < g->rows) strip(g, i, 1);
+    const uint32_t fewest = g->depth > 1 ? ROWS - 1 : 1;
+    strip s;
+    for (s.first = 0; g->rows - s.first >= fewest; s.first += s.there) {
+        s.there = least(g->rows - s.first, ROWS);
+        run(g, &s, ROWS);
+    }
+    s.there = 1;
+    for (; s.first < g->rows; s.first++) run(g, &s, 1);
 }
 
 #endif
