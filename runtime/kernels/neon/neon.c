@@ -21,6 +21,9 @@ const tody_kernels tody_kernels_neon = {
     .winograd_bytes = 1 << 18,
     .winograd_in_f32 = tody_winograd_in_f32_neon,
     .winograd_out_f32 = tody_winograd_out_f32_neon,
+    .unary_f32 = tody_unary_f32_neon,
+    .softmax_f32 = tody_softmax_f32_neon,
+    .moments_f32 = tody_moments_f32_neon,
 };
 #else
 const tody_kernels tody_kernels_neon = {

@@ -12,6 +12,9 @@ void tody_gemm_f32_neon(const tody_gemm_f32 *args);
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
+void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
+void tody_softmax_f32_neon(const float *x, float *y, size_t count);                         // AArch64 only, as the next
+void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[2]);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
@@ -22,7 +25,6 @@ void tody_sparse_s8_neon_dot(const tody_sparse_s8 *args);
 // armv7/ only: compilers vectorise these for AArch64 by themselves.
 void tody_max_pool_f32_neon(const tody_pool_f32 *args);
 void tody_sum_pool_f32_neon(const tody_pool_f32 *args);
-void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_binary_f32_neon(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                           float lo, float hi);
 void tody_blend_f32_neon(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);

@@ -4,7 +4,10 @@
 #define TODY_X86_BINARY_H
 
 #include "core/format.h"
-#include "math.h"
+#include "vector.h"
+
+// behind the vectors that it is written in
+#include "kernels/math.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

@@ -1,6 +1,9 @@
 // row_avx2.c - row.h for AVX2, and blend.
 // SPDX-License-Identifier: Apache-2.0
-#include "row.h"
+#include "vector.h"
+
+// behind the vectors that it is written in
+#include "kernels/row.h"
 
 void tody_softmax_f32_avx2(const float *x, float *y, size_t count) { softmax_f32(x, y, count); }
 

@@ -1,10 +1,11 @@
 // math.h - portable/math.h for a vector: the same operations in the same order, and so the same bits.
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TODY_X86_MATH_H
-#define TODY_X86_MATH_H
+//
+// A set includes its vectors before this: x86/vector.h, neon/vector.h.
+#ifndef TODY_KERNELS_MATH_H
+#define TODY_KERNELS_MATH_H
 
-#include "../portable/math.h"
-#include "vector.h"
+#include "portable/math.h"
 
 // p * x + q, rounded twice
 static inline vector step(vector p, vector x, float q) { return add(mul(p, x), all(q)); }

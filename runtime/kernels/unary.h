@@ -1,7 +1,7 @@
 // unary.h - functions of one float32 that models use often; the others are portable.
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TODY_X86_UNARY_H
-#define TODY_X86_UNARY_H
+#ifndef TODY_KERNELS_UNARY_H
+#define TODY_KERNELS_UNARY_H
 
 #include "core/format.h"
 #include "math.h"

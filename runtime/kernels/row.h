@@ -1,7 +1,7 @@
 // row.h - softmax and moments of whole rows. Sums run in 16 lanes as in portable, and so give the same bits.
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TODY_X86_ROW_H
-#define TODY_X86_ROW_H
+#ifndef TODY_KERNELS_ROW_H
+#define TODY_KERNELS_ROW_H
 
 #include "math.h"
 
@@ -50,15 +50,22 @@ INLINE lanes fold(vector (*fn)(vector, vector), lanes x, lanes y) {
     return x;
 }
 
+// The vectors folded into one: elements 8 apart, then 4.
+INLINE vector fold_vectors(vector (*fn)(vector, vector), lanes l) {
+    for (int half = VECTORS / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) l.v[i] = fn(l.v[i], l.v[i + half]);
+    return l.v[0];
+}
+
 // Sum of lanes 8 apart, then 4, 2 and 1.
-INLINE float sum_lanes(lanes l) { return sum_across(VECTORS > 1 ? add(l.v[0], l.v[VECTORS - 1]) : l.v[0]); }
+INLINE float sum_lanes(lanes l) { return sum_across(fold_vectors(add, l)); }
 
 INLINE float greatest(const float *x, size_t count) {
     const size_t whole = count / LANES * LANES;
     lanes m = all_lanes(x[0]);
     for (size_t i = 0; i < whole; i += LANES) m = fold(larger, load_lanes(x + i), m);
     if (whole < count) m = fold(larger, load_rest(x + whole, count - whole, x[0]), m);
-    return largest_across(larger(m.v[0], m.v[VECTORS - 1]));
+    return largest_across(fold_vectors(larger, m));
 }
 
 // exp(x - shift), which is at most 1
