@@ -35,6 +35,7 @@ static void multiply_f32(const tody_kernels *k, operands *o) {
                                 .taps = 1,
                                 .depth = DEPTH,
                                 .a = (const float *const *)o->rows,
+                                .packed = o->a,
                                 .w = o->w,
                                 .w_stride = TODY_PANEL_F32 * DEPTH,
                                 .next = o->w,

@@ -33,6 +33,7 @@ typedef struct tody_gemm_f32 {
     uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set; w and bias are readable for whole panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
+    const float *packed;    // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
     const float *w;         // panels of taps * depth * 16
     size_t w_stride;        // from one panel to the next
     const float *next;  // a panel or rows wanted soon, 16 values each step in depth: may be fetched into the cache; never NULL
@@ -43,6 +44,15 @@ typedef struct tody_gemm_f32 {
     size_t c_stride;
     float lo, hi;
 } tody_gemm_f32;
+
+// Puts the rows of a tile into the form that gemm_f32 of the same set likes, once for all columns: in fours of depth, which
+// stand in memory as f32 packed[((t * F + k / 4) * rows + i) * 4 + k % 4] = a[t * rows + i][k], where F = ceil(depth / 4). What
+// fills up the last four of a tap does not count.
+typedef struct tody_pack_f32 {
+    uint32_t rows, taps, depth;  // at least 1; rows at most gemm_f32_rows
+    const float *const *a;
+    float *packed;
+} tody_pack_f32;
 
 // For r < rows, p < pixels, k < channels: c[r * c_row + p * c_stride + k] = clamp(bias[k] + addend[..][k] +
 // sum over y < height, x < width of a[(r * down + y) * a_stride + p * step + x][k] * w[(y * width + x) * w_stride + k], lo, hi)
@@ -73,12 +83,15 @@ typedef struct tody_dwconv_f32 {
 #define TODY_WINOGRAD_B 1.5
 #define TODY_MAX_WINOGRAD_EDGE 6u  // tile + 2
 
-// The image: v[position * v_stride + k] for k < channels is V d V' of the square d[y][x] = a[y * (tile + 2) + x][k].
+// The image: v[position * v_stride + k / 4 * 4 * v_step + k % 4] for k < channels is V d V' of the square
+// d[y][x] = a[y * (tile + 2) + x][k]. A step of 1 gives rows; one of as many rows as a tile has gives these packed (pack_f32),
+// and what fills up the last four is written then.
 typedef struct tody_winograd_in {
     uint32_t tile, channels;  // 2 or 4; at least 1
     const float *const *a;    // (tile + 2)^2 pointers to `channels` values
     float *v;
     size_t v_stride;
+    size_t v_step;  // not 1: only of sets with pack_f32
 } tody_winograd_in;
 
 // The result: c[y * c_line + x * c_stride + k] for y < rows, x < cols, k < channels is clamp(Y m Y' + bias[k] + addend) of the
@@ -254,13 +267,21 @@ typedef struct tody_sparse_s8 {
     tody_layer_s8 layer;
 } tody_sparse_s8;
 
+// Whether any set of this build packs float32: those that do are of ARM's application processors. Others go without the code.
+#if defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH_PROFILE != 'M')
+enum { TODY_PACKS_F32 = 1 };
+#else
+enum { TODY_PACKS_F32 = 0 };
+#endif
+
 typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
 
     uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; they belong to gemm_f32
     void (*gemm_f32)(const tody_gemm_f32 *args);
-    uint32_t dwconv_f32_strip;  // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
+    void (*pack_f32)(const tody_pack_f32 *args);  // or NULL: gemm_f32 takes rows as they are; belongs to it
+    uint32_t dwconv_f32_strip;                    // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     // Weights: u[position * u_stride + j] for j < 16 is G w G' of the filter w[(y * 3 + x) * w_stride + j].
     void (*winograd_weights_f32)(uint32_t tile, const float *w, size_t w_stride, float *u, size_t u_stride);
@@ -320,6 +341,8 @@ enum tody_cpu_feature {
 };
 
 extern const tody_kernels tody_kernels_portable;
+
+static inline bool tody_packs_f32(const tody_kernels *k) { return TODY_PACKS_F32 && k->pack_f32; }
 
 // The sets of this build, NULL-terminated, portable first, best last: kernels/sets.c
 extern const tody_kernels *const tody_kernel_sets[];

@@ -65,7 +65,7 @@ INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, 
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
     }
-    float *v = in->v + k;
+    float *v = in->v + k * in->v_step;
 #pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge; y++) {
         vector points[EDGE];

@@ -12,7 +12,7 @@ enum {
     BLOCK_ROWS = 192,                 // rows of A that meet one panel before the next panel is fetched
     BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of int8
     MAX_TILES = 64,                   // of a block: no float32 kernel takes fewer than three rows
-    BLOCK_BYTES = 1 << 18,            // of int8 A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_BYTES = 1 << 18,            // of packed or int8 A in a block: a quarter of a MiB stays in the second-level cache
     BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
     TASK_PRODUCTS = 200000,           // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,             // so that a slow core does not keep the others waiting
@@ -44,6 +44,14 @@ static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
 
 static bool packs(const tody_kernels *k, tody_dtype dtype) { return !tody_is_f32(dtype) && k->pack_s8; }
 
+static bool packs_f32(const tody_kernels *k, tody_dtype dtype) { return tody_is_f32(dtype) && tody_packs_f32(k); }
+
+// Rows of float32 in a block, at most.
+static uint32_t block_rows_f32(const tody_kernels *k, uint32_t taps, uint32_t depth) {
+    if (!tody_packs_f32(k)) return BLOCK_ROWS;
+    return tody_min_u32(BLOCK_ROWS, BLOCK_BYTES / sizeof(float) / tody_slice_values(taps, depth));
+}
+
 // At most; a whole number of the kernel's tiles.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype);
@@ -51,7 +59,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
-    const uint32_t fit = tody_is_f32(dtype) ? BLOCK_ROWS : tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8);
+    const uint32_t fit = tody_is_f32(dtype) ? block_rows_f32(k, taps, depth) : tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8);
     const uint32_t most = BLOCK_POINTERS / taps;
     return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
 }
@@ -67,6 +75,10 @@ static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t ta
 // The pointers of a block, and where the kernel set packs, its rows.
 static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
     const uint64_t pointers = pointer_bytes(k, dtype, taps, depth, bytes);
+    if (packs_f32(k, dtype)) {
+        const uint64_t all = (uint64_t)BLOCK_ROWS * tody_slice_values(taps, depth) * sizeof(float);
+        return tody_scratch_bytes(pointers + (all < BLOCK_BYTES ? all : BLOCK_BYTES));
+    }
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
     const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS_S8;
     const uint64_t values = (uint64_t)BLOCK_BYTES * k->gemm_s8_bytes, block = most < values ? most : values;
@@ -133,23 +145,30 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
     const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
-    if (lines && !whole && g->gather_lines(g->source, first, rows, room, a)) return (tody_tile){a, first, rows, g->run, 1};
+    if (lines && !whole && g->gather_lines(g->source, first, rows, room, a))
+        return (tody_tile){a, first, rows, g->run, 1, NULL};
     g->gather(g->source, first, rows, a);
-    if (lines || whole) return (tody_tile){a, first, rows, 1, 1};
+    if (lines || whole) return (tody_tile){a, first, rows, 1, 1, NULL};
     const uint32_t run = find_run(g, a, rows);
-    if (!f32 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run};
+    if (!f32 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run, NULL};
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
-    return (tody_tile){a, first, rows, run, 1};
+    return (tody_tile){a, first, rows, run, 1, NULL};
 }
 
+// Packed tiles come behind the pointers; a product of one row needs none.
 static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tody_tile *tiles) {
     const tody_gemm *g = job->gemm;
     const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
+    const size_t values = tody_slice_values(g->taps, g->depth);
+    float *packed = NULL;
+    if (packs_f32(job->kernels, g->dtype) && g->rows > 1)
+        packed = (float *)(void *)((uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a));
     for (uint32_t t = 0; t < count; t++) {
         const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
         tiles[t] = make_tile(g, a + (size_t)row * g->taps, first + row, some);
+        if (packed) tiles[t].packed = packed + row * values;
     }
     return count;
 }
@@ -219,10 +238,12 @@ static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t col
     }
 }
 
-// Where block `block` begins: packed rows are dealt out by whole tiles.
+// Where block `block` begins: packed rows are dealt out by whole tiles, those of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
-    const uint32_t unit = packs(job->kernels, g->dtype) ? job->kernels->gemm_s8_rows : 1;
+    const uint32_t tile = most_rows(job->kernels, g->dtype);
+    const bool enough = packs_f32(job->kernels, g->dtype) && g->rows / 2 / tile >= job->cut.blocks;
+    const uint32_t unit = enough || packs(job->kernels, g->dtype) ? tile : 1;
     return tody_min_u32(tody_share(tody_div_up(g->rows, unit), block, job->cut.blocks) * unit, g->rows);
 }
 

@@ -7,7 +7,10 @@
 
 #include "shape.h"
 
-enum { SLICE = 256 };  // of depth: with two panels 32 KiB, which stay in the first-level cache while the rows go by
+enum {
+    SLICE = 256,                  // of depth: with two panels 32 KiB, which stay in the first-level cache while the rows go by
+    LONGEST = SLICE + SLICE / 2,  // that is not cut
+};
 
 // A part of the sums: so many taps, or so much of the depth of one tap.
 typedef struct slice {
@@ -20,7 +23,12 @@ typedef struct pass {
     uint32_t panel, end;
 } pass;
 
-bool tody_gemm_sliced(const tody_gemm *g) { return g->rows > 1 && (uint64_t)g->taps * g->depth > SLICE + SLICE / 2; }
+bool tody_gemm_sliced(const tody_gemm *g) { return g->rows > 1 && (uint64_t)g->taps * g->depth > LONGEST; }
+
+uint32_t tody_slice_values(uint32_t taps, uint32_t depth) {
+    const uint32_t some = tody_min_u32(depth, LONGEST);
+    return tody_min_u32(taps, LONGEST / some) * tody_div_up(some, 4) * 4;
+}
 
 // The slice that follows, the first one after none; its taps are 0 behind the last. Slices do not depend on the kernel set, nor
 // do the bits of a result. A lone row meets its weights once and has no use for slices.
@@ -75,10 +83,20 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         args.taps = s->taps / t->joined;
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;
+        args.packed = t->packed;
         args.next = wanted_soon(g, next, tiles, i, count);
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = addend ? addend + t->first * addend_stride + column : NULL;
         kernels->gemm_f32(&args);
+    }
+}
+
+// The rows of a slice in the kernel set's form.
+static void pack_slice(const tody_kernels *kernels, const slice *s, const tody_tile *tiles, uint32_t count) {
+    for (const tody_tile *t = tiles; t < tiles + count; t++) {
+        const float *const *a = (const float *const *)t->a + (size_t)s->tap * t->rows;
+        const tody_pack_f32 pack = {t->rows, s->taps / t->joined, s->depth * t->joined, a, t->packed};
+        kernels->pack_f32(&pack);
     }
 }
 
@@ -103,6 +121,7 @@ void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t p
     pass p = next_pass(kernels, g, &none, panel, end);
     while (p.slice.taps) {
         const pass next = next_pass(kernels, g, &p, panel, end);
+        if (p.panel == panel && TODY_PACKS_F32 && tiles->packed) pack_slice(kernels, &p.slice, tiles, count);
         run_pass(kernels, g, &p, &next, tiles, count);
         if (p.end == end && p.slice.depth < g->depth) advance(tiles, count, p.slice.tap, p.slice.depth);
         p = next;

@@ -11,11 +11,15 @@ typedef struct tody_tile {
     uint32_t first, rows;
     uint32_t joined;  // taps of the operator in a tap of the kernel
     uint32_t run;     // taps that are neighbours in memory, but were not joined
+    float *packed;    // where a slice of it goes, if the kernel set packs float32; else NULL
 } tody_tile;
 
 // Whether the sums of a float32 product are made in slices, which are cut by taps and so leave these unjoined: not if it is
 // only a bit deeper than one.
 bool tody_gemm_sliced(const tody_gemm *gemm);
+
+// Values that a packed row takes in a slice, at most.
+uint32_t tody_slice_values(uint32_t taps, uint32_t depth);
 
 // A block of rows, `count` tiles, in the panels from `panel` to `end` of a float32 product. The pointers of the tiles are
 // moved.

@@ -14,6 +14,7 @@ typedef struct grid {
     uint32_t down, across, tiles;  // tiles of an image, and of the batch
     uint32_t blocks, block_tiles;  // most tiles in a block
     uint32_t panels;               // of output channels that are multiplied together
+    uint32_t depth;                // values that a transformed row takes
     size_t v_stride, m_stride;     // from one position to the next, in elements: transformed image, products
 } grid;
 
@@ -48,7 +49,8 @@ static grid make_grid(const tody_call *call, const uint32_t *y_shape, uint32_t d
     g.across = tody_div_up(y_shape[TODY_WIDTH], tile);
     g.tiles = y_shape[TODY_BATCH] * g.down * g.across;
     cut_blocks(&g, call->kernels, depth, tody_threads(call));
-    g.v_stride = (size_t)g.block_tiles * depth + SKEW;
+    g.depth = tody_packs_f32(call->kernels) ? tody_div_up(depth, 4) * 4 : depth;
+    g.v_stride = (size_t)g.block_tiles * g.depth + SKEW;
     g.m_stride = (size_t)g.block_tiles * g.panels * TODY_PANEL + SKEW;
     return g;
 }
@@ -100,10 +102,17 @@ static size_t output_at(const job *job, const place *at) {
     return (line * job->slide->out_width + at->x) * job->gemm->c_stride;
 }
 
+// Rows of the products, those of each kernel's tile together if the kernel set packs.
 static void transform_image(const job *job, uint32_t first, uint32_t count, float *v) {
     const grid *g = &job->grid;
+    const uint32_t parts = tody_div_up(count, job->call->kernels->gemm_f32_rows);
     const void *pixels[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE];
-    for (uint32_t t = 0; t < count; t++) {
+    for (uint32_t t = 0, part = 0, begin = 0, end = tody_share(count, 1, parts); t < count; t++) {
+        if (t == end) {
+            begin = end;
+            end = tody_share(count, ++part + 1, parts);
+        }
+        const uint32_t step = tody_packs_f32(job->call->kernels) ? end - begin : 1;
         const place at = place_of(job, first + t);
         const uint32_t line = at.image * job->slide->out_height + at.y;
         tody_slide_grid(job->slide, line, g->tile, at.x, g->tile, g->tile + 2, pixels);
@@ -111,8 +120,9 @@ static void transform_image(const job *job, uint32_t first, uint32_t count, floa
             .tile = g->tile,
             .channels = job->gemm->depth,
             .a = (const float *const *)(const void *)pixels,
-            .v = v + (size_t)t * job->gemm->depth,
+            .v = v + (size_t)begin * g->depth + (size_t)(t - begin) * (step > 1 ? 4 : g->depth),
             .v_stride = g->v_stride,
+            .v_step = step,
         };
         job->call->kernels->winograd_in_f32(&in);
     }
@@ -127,8 +137,9 @@ static void multiply_position(const job *job, tody_gemm_f32 *args, const float *
     for (uint32_t i = 0; i < parts; i++) {
         const uint32_t first = tody_share(count, i, parts);
         args->rows = tody_share(count, i + 1, parts) - first;
-        for (uint32_t r = 0; r < args->rows; r++) rows[r] = v + (size_t)(first + r) * args->depth;
+        for (uint32_t r = 0; r < args->rows; r++) rows[r] = v + (size_t)(first + r) * job->grid.depth;
         args->a = rows;
+        args->packed = rows[0];
         args->c = m + first * args->c_stride;
         args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
         k->gemm_f32(args);

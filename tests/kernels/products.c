@@ -57,6 +57,15 @@ static void gemm_portable(tody_gemm_f32 g) {
     }
 }
 
+// The rows of `g` as the set wants them.
+static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
+    if (!set->pack_f32 || g->rows == 1) return;
+    float *packed = memory_floats(r, (size_t)g->taps * g->rows * ((g->depth + 3) / 4 * 4));
+    const tody_pack_f32 pack = {g->rows, g->taps, g->depth, g->a, packed};
+    set->pack_f32(&pack);
+    g->packed = packed;
+}
+
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
@@ -82,6 +91,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     gemm_portable(g);
     if (addend == 2) g.addend = o.got;
     g.c = o.got;
+    pack_gemm(set, &r, &g);
     set->gemm_f32(&g);
     return output_same(&o, bounds);
 }
@@ -142,19 +152,37 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
 // rounded.
 static double bound_winograd(double magnitudes) { return 100 * bound_of(magnitudes, 36); }
 
+// A row among packed ones as a row of its own.
+static void unpack_image(const tody_winograd_in *in, const float *packed, size_t stride, float *v) {
+    for (size_t p = 0; p < (size_t)(in->tile + 2) * (in->tile + 2); p++) {
+        for (size_t k = 0; k < in->channels; k++) v[p * in->v_stride + k] = packed[p * stride + k / 4 * 4 * in->v_step + k % 4];
+    }
+}
+
 static bool check_winograd_in(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     tody_winograd_in in = {.tile = random_below(&r, 2) ? 2 : 4, .channels = 1 + random_below(&r, 70)};
     const uint32_t edge = in.tile + 2;
     in.v_stride = in.channels + random_below(&r, 20);
-    describe("tile %u channels %u stride %zu", in.tile, in.channels, in.v_stride);
+    in.v_step = 1;
+    const size_t step = set->pack_f32 ? 1 + random_below(&r, set->gemm_f32_rows) : 1;
+    describe("tile %u channels %u stride %zu step %zu", in.tile, in.channels, in.v_stride, step);
     in.a = pointers_take(&r, edge * edge, in.channels);
     const output o = output_take(&r, edge * edge, in.channels, in.v_stride);
     for (size_t i = 0; i < edge * edge * in.channels; i++) bounds[i] = bound_winograd(1);
     in.v = o.want;
     tody_kernels_portable.winograd_in_f32(&in);
     in.v = o.got;
-    set->winograd_in_f32(&in);
+    if (step > 1) {
+        tody_winograd_in packed = in;
+        packed.v_step = in.v_step = step;
+        packed.v_stride = (in.channels + 3) / 4 * 4 * step;
+        packed.v = memory_floats(&r, edge * edge * packed.v_stride);
+        set->winograd_in_f32(&packed);
+        unpack_image(&in, packed.v, packed.v_stride, o.got);
+    } else {
+        set->winograd_in_f32(&in);
+    }
     return output_same(&o, bounds);
 }
 
@@ -259,8 +287,20 @@ static void run_gemm(void *context) {
         g.rows = t->gemm.rows - row < tile ? t->gemm.rows - row : tile;
         g.a = t->gemm.a + row;
         g.c = t->gemm.c + row * g.c_stride;
+        if (g.packed) g.packed = t->gemm.packed + row * g.depth;
         t->kernels->gemm_f32(&g);
     }
+}
+
+// Whole tiles of a depth that is a multiple of 4.
+static void pack_gemm_tiles(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
+    if (!set->pack_f32 || g->rows == 1) return;
+    float *packed = memory_floats(r, (size_t)g->rows * g->depth);
+    for (uint32_t row = 0; row < g->rows; row += set->gemm_f32_rows) {
+        const tody_pack_f32 pack = {set->gemm_f32_rows, 1, g->depth, g->a + row, packed + row * g->depth};
+        set->pack_f32(&pack);
+    }
+    g->packed = packed;
 }
 
 static void bench_gemm(const tody_kernels *kernels) {
@@ -276,6 +316,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         t.gemm.w = memory_floats(&r, t.gemm.depth * cols);
         t.gemm.next = t.gemm.w;
         t.gemm.c = memory_floats(&r, t.gemm.rows * cols);
+        pack_gemm_tiles(kernels, &r, &t.gemm);
         t.gemm.lo = -INFINITY;
         t.gemm.hi = INFINITY;
         const double products = (double)cols * t.gemm.rows * t.gemm.depth;
@@ -323,7 +364,7 @@ static void run_winograd_out(void *context) {
 static void bench_winograd_in(const tody_kernels *kernels) {
     for (uint32_t tile = 2; tile <= 4; tile += 2) {
         dice r = random_from(tile);
-        timed t = {.kernels = kernels, .winograd_in = {.tile = tile, .channels = 64, .v_stride = 64 * 16 + 16}};
+        timed t = {.kernels = kernels, .winograd_in = {.tile = tile, .channels = 64, .v_stride = 64 * 16 + 16, .v_step = 1}};
         memory_reset();
         t.winograd_in.a = pointers_take(&r, 36, 64);
         t.winograd_in.v = memory_floats(&r, 36 * t.winograd_in.v_stride);

@@ -9,11 +9,12 @@
 #include "core/kernels.h"
 
 void tody_gemm_f32_neon(const tody_gemm_f32 *args);
+void tody_pack_f32_neon(const tody_pack_f32 *args);
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
 void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
-void tody_softmax_f32_neon(const float *x, float *y, size_t count);                         // AArch64 only, as the next
+void tody_softmax_f32_neon(const float *x, float *y, size_t count);  // AArch64 only, as the next
 void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[2]);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);

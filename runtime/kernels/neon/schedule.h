@@ -12,17 +12,55 @@
 
 #if defined(__aarch64__)
 
-// Four floats at p + at bytes.
-static inline __attribute__((always_inline)) float32x4_t load_f32(const float *p, size_t at) {
+// Four floats at p + `at` bytes, a constant multiple of 16 from -256 to 4080.
+static inline __attribute__((always_inline)) float32x4_t load_f32(const float *p, const int at) {
     float32x4_t v;
-    __asm__ volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(at) : "memory");
+    __asm__ volatile("ldr %q0, [%1, %c2]" : "=w"(v) : "r"(p), "i"(at) : "memory");
     return v;
 }
 
-// Eight floats at p + `at` bytes, a constant multiple of 16 below 1024.
+// Eight floats at p + `at` bytes, a constant multiple of 16 from -1024 to 1008.
 static inline __attribute__((always_inline)) void load_pair_f32(const float *p, const int at, float32x4_t *low,
                                                                 float32x4_t *high) {
     __asm__ volatile("ldp %q0, %q1, [%2, %c3]" : "=w"(*low), "=w"(*high) : "r"(p), "i"(at) : "memory");
+}
+
+// Eight floats at *p, which then moves on by `step` bytes, a constant multiple of 16 from -1024 to 1008.
+static inline __attribute__((always_inline)) void load_next_pair_f32(const float **p, const int step, float32x4_t *low,
+                                                                     float32x4_t *high) {
+    __asm__ volatile("ldp %q0, %q1, [%2], %c3" : "=w"(*low), "=w"(*high), "+r"(*p) : "i"(step) : "memory");
+}
+
+static inline __attribute__((always_inline)) void store_pair_f32(float *p, float32x4_t low, float32x4_t high) {
+    __asm__ volatile("stp %q1, %q2, [%0]" : : "r"(p), "w"(low), "w"(high) : "memory");
+}
+
+// Four floats of each of some rows.
+typedef struct fours {
+    float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
+} fours;
+
+// Of `count` rows, a constant, one after the other from *p on, which moves on behind them. Four at once must stand in
+// registers that follow each other.
+static inline __attribute__((always_inline)) fours load_fours_f32(const float **p, const uint32_t count) {
+    fours x = {0};
+    if (count >= 8) {
+        register float32x4_t a __asm__("v16"), b __asm__("v17"), c __asm__("v18"), d __asm__("v19");
+        register float32x4_t e __asm__("v20"), f __asm__("v21"), g __asm__("v22"), h __asm__("v23");
+        __asm__ volatile("ld1 {v16.4s, v17.4s, v18.4s, v19.4s}, [%8], #64\n\tld1 {v20.4s, v21.4s, v22.4s, v23.4s}, [%8], #64"
+                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "=w"(e), "=w"(f), "=w"(g), "=w"(h), "+r"(*p)
+                         :
+                         : "memory");
+        return (fours){a, b, c, d, e, f, g, h};
+    }
+    const int end = (int)count * 16;
+    load_next_pair_f32(p, end, &x.x0, &x.x1);
+    if (count == 3) x.x2 = load_f32(*p, 32 - end);
+    if (count > 3) load_pair_f32(*p, 32 - end, &x.x2, &x.x3);
+    if (count == 5) x.x4 = load_f32(*p, 64 - end);
+    if (count > 5) load_pair_f32(*p, 64 - end, &x.x4, &x.x5);
+    if (count == 7) x.x6 = load_f32(*p, 96 - end);
+    return x;
 }
 
 // s + w * x[lane]
@@ -72,6 +110,11 @@ static inline int8x16_t load_group_s8(const int8_t **p) {
 static inline void load_pair_f32(const float *p, const int at, float32x4_t *low, float32x4_t *high) {
     *low = vld1q_f32(p + at / 4);
     *high = vld1q_f32(p + at / 4 + 4);
+}
+
+static inline void store_pair_f32(float *p, float32x4_t low, float32x4_t high) {
+    vst1q_f32(p, low);
+    vst1q_f32(p + 4, high);
 }
 
 #endif

@@ -45,7 +45,9 @@ static inline vector larger(vector x, vector y) { return choose(below(y, x), x, 
 static inline uint32x4_t bits_of_vector(vector x) { return vreinterpretq_u32_f32(x); }
 static inline vector bits_as_vector(uint32x4_t bits) { return vreinterpretq_f32_u32(bits); }
 static inline vector negative(vector x) { return vnegq_f32(x); }
-static inline vector below_zero(vector x) { return bits_as_vector(vorrq_u32(bits_of_vector(x), vdupq_n_u32(1u << 31))); }  // -|x|
+static inline vector below_zero(vector x) {
+    return bits_as_vector(vorrq_u32(bits_of_vector(x), vdupq_n_u32(1u << 31)));
+}  // -|x|
 static inline vector magnitude(vector x) { return vabsq_f32(x); }
 static inline vector signed_as(vector x, vector sign) {
     return bits_as_vector(vorrq_u32(bits_of_vector(x), vandq_u32(bits_of_vector(sign), vdupq_n_u32(1u << 31))));
