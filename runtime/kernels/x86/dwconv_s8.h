@@ -45,21 +45,31 @@ INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, co
     store_pixels(d, c->k, count, first, pixels, all);
 }
 
-// Not inlined: one copy serves all sizes.
-static __attribute__((noinline)) channels prepare(const tody_dwconv_s8 *d, uint32_t size, size_t k, size_t count) {
+INLINE void prepare_some(const tody_dwconv_s8 *d, uint32_t size, size_t k, const size_t count, channels *c) {
     const uint32_t terms = (size + ROWS - 1) / ROWS;
     const term zero = all_zero(d);
-    channels c = {.k = k, .count = count, .start = start_of(d, k, count)};
+    total start = start_of(d, k, count);
     for (uint32_t i = 0; i < size * terms; i++) {
         const uint32_t x = i / terms, y = i % terms * ROWS;
-        c.filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, count);
-        c.start = take_term(c.start, zero, c.filter[i]);
+        c->filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, count);
+        start = take_term(start, zero, c->filter[i]);
     }
-    return c;
+    c->k = k;
+    c->count = count;
+    c->start = start;
+}
+
+// Not inlined: one copy serves all sizes.
+static __attribute__((noinline)) void prepare(const tody_dwconv_s8 *d, uint32_t size, size_t k, size_t count, channels *c) {
+    if (count == WHOLE)
+        prepare_some(d, size, k, WHOLE, c);
+    else
+        prepare_some(d, size, k, count, c);
 }
 
 INLINE void strips(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step, size_t k) {
-    const channels c = prepare(d, size, k, WHOLE);
+    channels c;
+    prepare(d, size, k, WHOLE, &c);
     for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, true);
 }
 
@@ -94,7 +104,8 @@ INLINE void square(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t 
 
 // Fewer channels than 16, where parts of a vector are quickly loaded.
 INLINE void narrow(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step) {
-    const channels c = prepare(d, size, 0, d->channels);
+    channels c;
+    prepare(d, size, 0, d->channels, &c);
     for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, false);
 }
 

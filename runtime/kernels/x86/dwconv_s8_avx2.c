@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-enum { ROWS = 2, PIXELS = 4, LOADS_PARTS = 0 };
+enum { ROWS = 2, PIXELS = 4, LOADS_PARTS = 1 };
 
 typedef sums total;
 typedef sums term;  // for each of 16 channels the int16 of two rows; the second of a single pixel is of no value, its weight 0
@@ -44,14 +44,22 @@ static inline total start_of(const tody_dwconv_s8 *d, size_t k, size_t count) {
     return bias_s8(d->bias ? d->bias + k : NULL, count);
 }
 
-static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,
-                                                   uint32_t pixels, const total *t) {
+static inline __attribute__((always_inline)) void store_channels(const tody_dwconv_s8 *d, size_t k, const size_t count,
+                                                                 size_t first, uint32_t pixels, const total *t) {
     const sums scale = scale_s8(d->scale + k, count);
     const tody_layer_s8 layer = d->layer;
     for (size_t p = first; p < first + pixels; p++) {
         const int8_t *addend = d->addend ? d->addend + p * d->addend_stride + k : NULL;
         finish_s8(d->c + p * d->c_stride + k, count, t[p - first], scale, addend, &layer);
     }
+}
+
+static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,
+                                                   uint32_t pixels, const total *t) {
+    if (count == 16)
+        store_channels(d, k, 16, first, pixels, t);
+    else
+        store_channels(d, k, count, first, pixels, t);
 }
 
 #include "dwconv_s8.h"
