@@ -1,9 +1,9 @@
 // dwconv_s8.h - depthwise convolution of int8: columns of pixels are loaded once for all windows that they are in.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has PIXELS, of a strip; LOADS_PARTS, whether it loads parts of vectors quickly; `total`, the sums of 16
-// channels of a pixel; `term`, operands of up to ROWS rows of 16 channels; start_of, add_term and take_term; load_pixels and
-// load_filter, which fill a term; all_zero, the term that stands for padding; store_pixels.
+// The including file has PIXELS, of a strip; PART, how many channels of a vector it loads quickly, 0 for any number; `total`,
+// the sums of 16 channels of a pixel; `term`, operands of up to ROWS rows of 16 channels; start_of, add_term and take_term;
+// load_pixels and load_filter, which fill a term; all_zero, the term that stands for padding; store_pixels.
 #ifndef TODY_X86_DWCONV_S8_H
 #define TODY_X86_DWCONV_S8_H
 
@@ -21,7 +21,7 @@ typedef struct channels {
 // Windows of size x size, `step` apart: PIXELS of them from `first` on, or as many as there are.
 INLINE void strip(const tody_dwconv_s8 *d, const channels *c, uint32_t first, const uint32_t size, const uint32_t step,
                   const bool whole) {
-    const size_t count = whole ? WHOLE : c->count;
+    const size_t count = whole ? WHOLE : PART ? PART : c->count;
     const uint32_t terms = (size + ROWS - 1) / ROWS, left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
     const uint32_t columns = (pixels - 1) * step + size;
     const int8_t *const *a = d->a + (size_t)first * step * size;
@@ -64,7 +64,7 @@ static __attribute__((noinline)) void prepare(const tody_dwconv_s8 *d, uint32_t 
     if (count == WHOLE)
         prepare_some(d, size, k, WHOLE, c);
     else
-        prepare_some(d, size, k, count, c);
+        prepare_some(d, size, k, PART ? PART : count, c);
 }
 
 INLINE void strips(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step, size_t k) {
@@ -102,16 +102,23 @@ INLINE void square(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t 
     rest(d, end);
 }
 
-// Fewer channels than 16, where parts of a vector are quickly loaded.
+// Fewer channels than 16; the last of them may be some of those before, as in `square`.
 INLINE void narrow(const tody_dwconv_s8 *d, const uint32_t size, const uint32_t step) {
-    channels c;
-    prepare(d, size, 0, d->channels, &c);
-    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, false);
+    const size_t part = PART ? PART : d->channels;
+    for (size_t k = 0; k < d->channels; k += part) {
+        channels c;
+        prepare(d, size, k + part <= d->channels ? k : d->channels - part, part, &c);
+        for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, false);
+    }
+}
+
+static inline bool in_parts(const tody_dwconv_s8 *d) {
+    return d->channels < WHOLE && (PART == 0 || d->channels == PART || (d->channels > PART && !d->addend));
 }
 
 static inline void dwconv_s8(const tody_dwconv_s8 *d) {
     const uint32_t size = d->height == d->width ? d->width : 0, step = d->step;
-    if (size == 3 && step == 1 && d->channels < WHOLE && LOADS_PARTS)
+    if (size == 3 && step == 1 && in_parts(d))
         narrow(d, 3, 1);
     else if (size == 3 && step == 1)
         square(d, 3, 1);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-enum { ROWS = 2, PIXELS = 4, LOADS_PARTS = 1 };
+enum { ROWS = 2, PIXELS = 4, PART = 8 };
 
 typedef sums total;
 typedef sums term;  // for each of 16 channels the int16 of two rows; the second of a single pixel is of no value, its weight 0

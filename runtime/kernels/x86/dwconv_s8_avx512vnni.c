@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx512.h"
 
-enum { ROWS = 4, PIXELS = 8, LOADS_PARTS = 1 };
+enum { ROWS = 4, PIXELS = 8, PART = 0 };
 
 typedef __m512i total;
 typedef __m512i term;  // for each of 16 channels the bytes of four rows, unsigned of activations: with 128 added
