@@ -39,11 +39,15 @@ static void run_panels(const tody_gemm_s8 *g) {
     }
 }
 
-// Panels of 7-bit weights, for which some sets have their own products; the largest of them is as frequent as it can be.
+// Panels of 7-bit weights, for which some sets have their own products: the largest of them everywhere, those of which four at
+// most add up to 128, both by turns, or any.
 static void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
-    for (uint32_t p = 0; p < panels; p++) {
-        const bool narrow = random_below(r, 4) > 0;
-        for (size_t i = 0; narrow && i < stride; i++) w[p * stride + i] = (int8_t)(w[p * stride + i] < 0 ? -64 : 64);
+    for (uint32_t p = 0; p < panels; p++, w += stride) {
+        const uint32_t kind = random_below(r, 5);
+        for (size_t i = 0; kind && i < stride; i++) {
+            const int8_t large = kind == 1 || (kind == 3 && i / 128 % 3 == 0) ? 64 : 32, extreme = w[i] < 0 ? -large : large;
+            w[i] = kind == 4 ? w[i] / 2 : extreme;
+        }
     }
 }
 

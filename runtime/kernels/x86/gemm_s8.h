@@ -15,7 +15,8 @@ typedef struct columns {
     size_t w_stride, groups;  // groups: of four values of depth
     sums start, scale;
     uint32_t tile;              // rows taken together
-    const int8_t *rest, *next;  // left to `tile`
+    const int8_t *rest, *next;  // left to `tile`, as the next
+    const uint32_t *runs;
 } columns;
 
 static sums start_of(const tody_gemm_s8 *g, const columns *c);
@@ -27,7 +28,8 @@ typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int
 static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, left = g->cols - first, count = left < COLUMNS ? left : COLUMNS;
     const float *scale = g->scale + panel * g->scale_stride;
-    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, TILE, NULL, NULL};
+    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, TILE, NULL,
+                 NULL,  NULL};
     c.start = start_of(g, &c);
     c.scale = g->scale_stride ? scale_s8(scale, (count + 15) / 16 * 16) : scale_s8(scale, 16);
     if (!g->scale_stride && COLUMNS > 16) c.scale.high = c.scale.low;

@@ -1,15 +1,19 @@
-// gemm_s8_avx2.c - int8 matrix product on panels of 16 columns: 6 rows by 2 vectors of 8 int32 in registers.
+// gemm_s8_avx2.c - int8 matrix product on panels of 16 columns: 4 or 6 rows by 2 vectors of 8 int32 in registers.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Exact. vpmaddubsw multiplies bytes, unsigned by signed, and adds two products in int16, which saturates unless both weights
-// are within [-64, 64]: 2 * 64 * 255 < 2^15. Quantisers that know of it leave one bit of the weights unused. Where a panel has
-// larger weights, rows are widened to int16 and products of two pairs added in int32 (vpmaddwd). Four values a, b, c, d then
-// stand as a, c, b, d: even and odd bytes of the weights, which are cheap to take apart, meet a pair each.
+// are within [-64, 64]: 2 * 64 * 255 < 2^15. Quantisers that know of it leave one bit of the weights unused. Such weights are
+// mostly so small that the products of two groups fit into int16 together, which saves one multiplication in four: where the
+// positive and the negative ones of four weights add up to 128 at most each. Where a panel has larger weights, rows are widened
+// to int16 and products of two pairs added in int32 (vpmaddwd). Four values a, b, c, d then stand as a, c, b, d: even and odd
+// bytes of the weights, which are cheap to take apart, meet a pair each.
 #include "vector_s8_avx2.h"
 
 enum { TILE = 6, SHIFT = 128 };
 enum { GROUPS = 64 };  // of which the weights stay in the first-level cache for the second pass
 enum { NARROW = 64 };  // the largest weight that vpmaddubsw can take
+enum { ROWS = 4 };     // of a tile of narrow weights
+enum { RUNS = 64 };    // of pairs of groups that fit together or do not, by turns; in the last one they need not be asked
 
 // A row has its bytes, with 128 added, and behind them room for the same in 16 bits.
 static inline integers dot(integers sum, integers u, integers w) {
@@ -84,14 +88,56 @@ static void wide_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, 
     }
 }
 
+INLINE sums add_one(sums s, const int8_t *x, sums w) {
+    const integers u = four(x);
+    return (sums){dot(s.low, u, w.low), dot(s.high, u, w.high)};
+}
+
+// The products of two groups; u and t are four values of a row each.
+INLINE integers dot_two(integers sum, integers u, integers v, integers t, integers w) {
+    const integers both = _mm256_add_epi16(_mm256_maddubs_epi16(u, v), _mm256_maddubs_epi16(t, w));
+    return add_s32(sum, _mm256_madd_epi16(both, _mm256_set1_epi16(1)));
+}
+
+INLINE sums add_two(sums s, const int8_t *x, sums v, sums w) {
+    const integers u = four(x), t = four(x + 4);
+    return (sums){dot_two(s.low, u, v.low, t, w.low), dot_two(s.high, u, v.high, t, w.high)};
+}
+
+// Sums are variables of this function, and not a block: gcc 12 would keep that in memory.
+INLINE void narrow_tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, sums *s) {
+    const sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const size_t stride = g->packed_stride;
+    const int8_t *w = c->w, *last = w + c->groups * 64;
+    sums s0 = zero, s1 = zero, s2 = zero, s3 = zero;
+    for (const uint32_t *run = c->runs; w < last; run += 2) {
+        for (const int8_t *end = c->w + (size_t)run[0] * 64; w < end; a += 8, w += 128) {
+            const sums v = load_bytes(w), z = load_bytes(w + 64);
+            s0 = add_two(s0, a, v, z);
+            if (rows > 1) s1 = add_two(s1, a + stride, v, z);
+            if (rows > 2) s2 = add_two(s2, a + 2 * stride, v, z);
+            if (rows > 3) s3 = add_two(s3, a + 3 * stride, v, z);
+        }
+        for (const int8_t *end = c->w + (size_t)run[1] * 64; w < end; a += 4, w += 64) {
+            const sums v = load_bytes(w);
+            s0 = add_one(s0, a, v);
+            if (rows > 1) s1 = add_one(s1, a + stride, v);
+            if (rows > 2) s2 = add_one(s2, a + 2 * stride, v);
+            if (rows > 3) s3 = add_one(s3, a + 3 * stride, v);
+        }
+    }
+    s[0] = s0;
+    if (rows > 1) s[1] = s1;
+    if (rows > 2) s[2] = s2;
+    if (rows > 3) s[3] = s3;
+}
+
 static void narrow_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
     switch (rows) {
-        case 1: tile_of(g, c, a, 1, true, s); break;
-        case 2: tile_of(g, c, a, 2, true, s); break;
-        case 3: tile_of(g, c, a, 3, true, s); break;
-        case 4: tile_of(g, c, a, 4, true, s); break;
-        case 5: tile_of(g, c, a, 5, true, s); break;
-        default: tile_of(g, c, a, TILE, true, s); break;
+        case 1: narrow_tile_of(g, c, a, 1, s); break;
+        case 2: narrow_tile_of(g, c, a, 2, s); break;
+        case 3: narrow_tile_of(g, c, a, 3, s); break;
+        default: narrow_tile_of(g, c, a, ROWS, s); break;
     }
 }
 
@@ -104,6 +150,32 @@ static bool is_narrow(const columns *c) {
     }
     const __m256i large = _mm256_subs_epu8(_mm256_max_epu8(low, high), _mm256_set1_epi8(NARROW));
     return _mm256_testz_si256(large, large);
+}
+
+// For each four weights of two groups twice what their positive or their negative ones add up to, whichever is more.
+INLINE __m256i twice_the_more(__m256i v, __m256i w) {
+    const __m256i one = _mm256_set1_epi8(1), a = _mm256_abs_epi8(v), b = _mm256_abs_epi8(w);
+    const __m256i all = _mm256_add_epi16(_mm256_maddubs_epi16(one, v), _mm256_maddubs_epi16(one, w));
+    return _mm256_add_epi16(_mm256_abs_epi16(all), _mm256_maddubs_epi16(_mm256_add_epi8(a, b), one));
+}
+
+INLINE bool fit_together(const int8_t *w) {
+    const sums v = load_bytes(w), z = load_bytes(w + 64);
+    const __m256i most = _mm256_max_epi16(twice_the_more(v.low, z.low), twice_the_more(v.high, z.high));
+    const __m256i large = _mm256_cmpgt_epi16(most, _mm256_set1_epi16(4 * NARROW));
+    return _mm256_testz_si256(large, large);
+}
+
+// Where runs of groups end that fit together in pairs, and of those that do not, by turns.
+static void find_runs(const columns *c, uint32_t *ends) {
+    const uint32_t groups = (uint32_t)c->groups;
+    uint32_t run = 0;
+    for (uint32_t at = 0; at + 1 < groups && run < RUNS - 1; at += 2) {
+        if (fit_together(c->w + (size_t)at * 64) == (run % 2 == 0)) continue;
+        ends[run++] = at;
+    }
+    if (run % 2 == 0) ends[run++] = groups / 2 * 2;
+    ends[run] = groups;
 }
 
 static inline void widen(int8_t *to, const int8_t *x, size_t count) {
@@ -123,9 +195,13 @@ static void widen_rows(const tody_gemm_s8 *g) {
 
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
     bool widened = false;
+    uint32_t runs[RUNS];
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
-        const columns c = columns_of(args, column);
+        columns c = columns_of(args, column);
         const bool narrow = is_narrow(&c);
+        if (narrow) find_runs(&c, runs);
+        c.runs = runs;
+        c.tile = narrow ? ROWS : TILE;
         if (!narrow && !widened) widen_rows(args);
         widened |= !narrow;
         run_rows(args, &c, narrow ? narrow_tile : wide_tile);
