@@ -141,17 +141,6 @@ static void narrow_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a
     }
 }
 
-static bool is_narrow(const columns *c) {
-    __m256i low = _mm256_setzero_si256(), high = low;
-    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64) {
-        const sums v = load_bytes(w);
-        low = _mm256_max_epu8(low, _mm256_abs_epi8(v.low));
-        high = _mm256_max_epu8(high, _mm256_abs_epi8(v.high));
-    }
-    const __m256i large = _mm256_subs_epu8(_mm256_max_epu8(low, high), _mm256_set1_epi8(NARROW));
-    return _mm256_testz_si256(large, large);
-}
-
 // For each four weights of two groups twice what their positive or their negative ones add up to, whichever is more.
 INLINE __m256i twice_the_more(__m256i v, __m256i w) {
     const __m256i one = _mm256_set1_epi8(1), a = _mm256_abs_epi8(v), b = _mm256_abs_epi8(w);
@@ -159,23 +148,32 @@ INLINE __m256i twice_the_more(__m256i v, __m256i w) {
     return _mm256_add_epi16(_mm256_abs_epi16(all), _mm256_maddubs_epi16(_mm256_add_epi8(a, b), one));
 }
 
-INLINE bool fit_together(const int8_t *w) {
-    const sums v = load_bytes(w), z = load_bytes(w + 64);
-    const __m256i most = _mm256_max_epi16(twice_the_more(v.low, z.low), twice_the_more(v.high, z.high));
+INLINE bool fit_together(sums v, sums w) {
+    const __m256i most = _mm256_max_epi16(twice_the_more(v.low, w.low), twice_the_more(v.high, w.high));
     const __m256i large = _mm256_cmpgt_epi16(most, _mm256_set1_epi16(4 * NARROW));
     return _mm256_testz_si256(large, large);
 }
 
-// Where runs of groups end that fit together in pairs, and of those that do not, by turns.
-static void find_runs(const columns *c, uint32_t *ends) {
+INLINE __m256i largest(__m256i most, sums v) {
+    return _mm256_max_epu8(most, _mm256_max_epu8(_mm256_abs_epi8(v.low), _mm256_abs_epi8(v.high)));
+}
+
+// Where runs of groups end that fit together in pairs, and of those that do not, by turns: even entries end the former. False
+// if there are wide weights.
+static bool find_runs(const columns *c, uint32_t *ends) {
     const uint32_t groups = (uint32_t)c->groups;
+    __m256i most = _mm256_setzero_si256();
     uint32_t run = 0;
-    for (uint32_t at = 0; at + 1 < groups && run < RUNS - 1; at += 2) {
-        if (fit_together(c->w + (size_t)at * 64) == (run % 2 == 0)) continue;
-        ends[run++] = at;
+    for (uint32_t at = 0; at < groups; at += 2) {
+        const bool pair = at + 1 < groups;
+        const sums v = load_bytes(c->w + (size_t)at * 64), w = pair ? load_bytes(c->w + (size_t)at * 64 + 64) : v;
+        most = largest(largest(most, v), w);
+        if (run < RUNS - 1 && (pair && fit_together(v, w)) == (run % 2 == 1)) ends[run++] = at;
     }
-    if (run % 2 == 0) ends[run++] = groups / 2 * 2;
+    if (run % 2 == 0) ends[run++] = groups;
     ends[run] = groups;
+    const __m256i large = _mm256_subs_epu8(most, _mm256_set1_epi8(NARROW));
+    return _mm256_testz_si256(large, large);
 }
 
 static inline void widen(int8_t *to, const int8_t *x, size_t count) {
@@ -198,8 +196,7 @@ void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
     uint32_t runs[RUNS];
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
         columns c = columns_of(args, column);
-        const bool narrow = is_narrow(&c);
-        if (narrow) find_runs(&c, runs);
+        const bool narrow = find_runs(&c, runs);
         c.runs = runs;
         c.tile = narrow ? ROWS : TILE;
         if (!narrow && !widened) widen_rows(args);
