@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,25 @@ def test_rounded_scales_make_the_size_that_was_meant(have: int, want: int) -> No
     scales = np.array([1, 1, 1, scale], np.float32)
     graph = import_onnx(om.model_of([node], [om.info("x", (1, 1, 1, have))], [om.info("y", None)], {"scales": scales}))
     assert graph.values["y"].shape == (1, 1, 1, want)
+
+
+@pytest.mark.parametrize(
+    ("size", "attrs"),
+    [
+        ((6, 7, 5), {"pads": [1] * 6}),
+        ((7, 5, 6), {"strides": [2, 1, 2], "pads": [0, 1, 2, 2, 1, 0]}),
+        ((9, 6, 6), {"dilations": [3, 1, 2], "group": 2, "pads": [3, 1, 2, 3, 1, 2]}),
+        ((6, 6, 6), {"auto_pad": "SAME_UPPER", "strides": [3, 2, 2]}),
+    ],
+    ids=["padded", "strided", "dilated-grouped", "same"],
+)
+def test_convolution_over_three_dimensions(size: tuple[int, ...], attrs: dict[str, Any]) -> None:
+    weights = {"w": om.RANDOM.standard_normal((8, 6 // attrs.get("group", 1), 3, 3, 3)), "b": om.RANDOM.standard_normal(8)}
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], **attrs)
+    arrays = {name: array.astype(np.float32) for name, array in weights.items()}
+    model = om.model_of([node], [om.info("x", (2, 6, *size))], [om.info("y", None)], arrays)
+    x = om.RANDOM.standard_normal((2, 6, *size)).astype(np.float32)
+    np.testing.assert_allclose(om.run(model, x)[0], om.expected(model, x=x)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_sequences_of_known_lengths_vanish() -> None:

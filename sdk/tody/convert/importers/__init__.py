@@ -26,6 +26,7 @@ from . import (
     sequence,
     shape,
     signal,
+    volume,
 )
 
 Importer = Callable[[Builder, Call], "Operand | Sequence[Operand | None]"]
@@ -47,7 +48,7 @@ _ROWS: list[tuple[Importer, str]] = [
     (elementwise.identity, "Identity"),
     (elementwise.dropout, "Dropout"),
     # convolution and pooling
-    (convolution.conv, "Conv"),
+    (volume.conv, "Conv"),
     (convolution.conv_transpose, "ConvTranspose"),
     (convolution.col2im, "Col2Im"),
     (convolution.pool, "MaxPool AveragePool"),

@@ -89,7 +89,7 @@ def conv(b: Builder, call: Call) -> Operand:
     groups, channels = call.attrs.get("group", 1), x.shape[1]
     if groups < 1 or w.ndim != x.rank or channels % groups or w.shape[0] % groups or w.shape[1] * groups != channels:
         raise ValueError(f"weights {list(w.shape)} in {groups} groups do not fit {list(x.shape)}")
-    window = Window(call, x.shape[2:], _kernel(call, w))
+    window = Window(call, x.shape[2:], kernel_of(call, w))
     px = image(b, x)
     attrs = {**window.attrs(), "groups": groups}
     shape = (x.shape[0], *[1] * (4 - x.rank), *window.counts, w.shape[0])
@@ -105,7 +105,8 @@ def conv(b: Builder, call: Call) -> Operand:
     return back(b, y, x.rank)
 
 
-def _kernel(call: Call, w: Array) -> list[int]:
+def kernel_of(call: Call, w: Array) -> list[int]:
+    """The kernel of a call, which its weights must have."""
     kernel = list(call.attrs.get("kernel_shape", w.shape[2:]))
     if kernel != list(w.shape[2:]):
         raise ValueError(f"kernel_shape {kernel} does not fit weights {list(w.shape)}")
@@ -129,7 +130,7 @@ def conv_transpose(b: Builder, call: Call) -> Operand:
     groups = call.attrs.get("group", 1)
     if groups < 1 or w.ndim != x.rank or w.shape[0] != x.shape[1] or w.shape[0] % groups:
         raise ValueError(f"weights {list(w.shape)} in {groups} groups do not fit {list(x.shape)}")
-    kernel = _kernel(call, w)
+    kernel = kernel_of(call, w)
     px = image(b, x)
     counts, attrs, grow = _transposed_window(call, x.shape[2:], kernel)
     columns = w.shape[1]
