@@ -12,9 +12,11 @@ import numpy as np
 from ..errors import ModelError
 from .operand import ELEMENTS, Array, Call, Operand, Refusal
 
+_CUT = "cut the model before it (onnx.utils.extract_model)"
 _HINTS = {
     "NonMaxSuppression": "export the detector without it: tody's decoders do it after the model",
-    "NonZero": "its result has no fixed size: use a mask with Where, or TopK",
+    "NonZero": f"its result has no fixed size: use a mask with Where, or TopK, or {_CUT} if it picks boxes",
+    "RoiAlign": f"detectors of two stages are not supported; {_CUT} for the first alone",
     "Compress": "its result has no fixed size: use a mask with Where, or TopK",
     "Unique": "its result has no fixed size: do it after the model",
     "Scan": "write its rounds out, or use LSTM, GRU or RNN",
@@ -151,7 +153,7 @@ def schema_of(call: Call) -> Any:
 def no_such_operator(call: Call) -> Refusal:
     if call.domain:
         return Refusal(f"tody has no operators of the domain {call.domain}", "export the model with ONNX's own operators")
-    hint = _HINTS.get(call.op, "replace it in the source model, or cut the model before it")
+    hint = _HINTS.get(call.op, f"replace it in the source model, or {_CUT}")
     return Refusal("tody has no such operator", hint)
 
 

@@ -29,12 +29,16 @@ def simplify(graph: Graph, layout_is_settled: bool = True) -> None:
 
 def share_constants(graph: Graph) -> None:
     """Let equal constants be one."""
-    first: dict[tuple[object, ...], str] = {}
-    renamed: dict[str, str] = {}
-    for name, value in graph.values.items():
+    alike: dict[tuple[object, ...], list[Value]] = {}
+    for value in graph.values.values():
         if value.data is not None:
+            alike.setdefault((value.dtype, value.shape, value.pack, value.quant), []).append(value)
+    renamed: dict[str, str] = {}
+    for values in alike.values():
+        first: dict[bytes, str] = {}
+        for value in values if len(values) > 1 else ():  # the largest weights are often alone with their shape
             digest = hashlib.blake2b(np.ascontiguousarray(value.data).data, digest_size=16).digest()
-            renamed[name] = first.setdefault((value.dtype, value.shape, value.pack, value.quant, digest), name)
+            renamed[value.name] = first.setdefault(digest, value.name)
     _rename(graph, renamed)
 
 

@@ -37,6 +37,20 @@ def test_rounded_scales_make_the_size_that_was_meant(have: int, want: int) -> No
 
 
 @pytest.mark.parametrize(
+    "places",
+    [[[5, 3, 1], [6, 4, 2]], [[[0, 2], [3, 5]], [[1, 3], [4, 6]]], [4, 4, 4], [[-1]], [[0, 1], [3, 2]], [[0, 1], [1, 3]]],
+    ids=["backwards", "nested", "repeated", "single", "crossed", "uneven"],
+)
+def test_gathered_places_with_even_steps_are_copied(places: list[Any]) -> None:
+    node = helper.make_node("Gather", ["x", "i"], ["y"], axis=1)
+    model = om.model_of([node], [om.info("x", (2, 7, 3))], [om.info("y", None)], {"i": np.array(places)})
+    x = om.RANDOM.standard_normal((2, 7, 3)).astype(np.float32)
+    np.testing.assert_array_equal(om.run(model, x)[0], om.expected(model, x=x)[0])
+    ops = {made.op for made in import_onnx(model).nodes}
+    assert ("gather" in ops) == (places in ([[0, 1], [3, 2]], [[0, 1], [1, 3]]))
+
+
+@pytest.mark.parametrize(
     ("size", "attrs"),
     [
         ((6, 7, 5), {"pads": [1] * 6}),

@@ -19,13 +19,26 @@ def gather(b: Builder, call: Call) -> Operand:
     if indices.data is None:
         return b.gather(x, _wrapped(b, indices, x.shape[axis]), axis)
     places = _checked(indices.data, x.shape[axis])
-    steps = np.unique(np.diff(places.reshape(-1)))
-    if places.size and steps.size <= 1 and places.ndim <= 1:
-        step = int(steps[0]) if steps.size else 1
-        y = b.slice(x, axis, int(places.reshape(-1)[0]), places.size, step) if step else None
-        if y is not None:
-            return b.reshape(y, x.shape[:axis] + places.shape + x.shape[axis + 1 :])
+    steps = _steps(places)
+    if steps is not None:
+        strides = strides_of(x.shape)
+        shape = x.shape[:axis] + places.shape + x.shape[axis + 1 :]
+        inner = [step * strides[axis] for step in steps]
+        return b.strided(x, shape, [*strides[:axis], *inner, *strides[axis + 1 :]], int(places.flat[0]) * strides[axis])
     return b.gather(x, b.constant(places.astype(np.int32)), axis)
+
+
+def _steps(places: Array) -> list[int] | None:
+    """What a step along each dimension adds to the place, if it adds the same everywhere."""
+    if not places.size:
+        return None
+    start, origin = int(places.flat[0]), (0,) * places.ndim
+    steps = [int(np.take(places, 1, d)[origin[1:]]) - start if n > 1 else 0 for d, n in enumerate(places.shape)]
+    line = sum(
+        (np.arange(n) * s).reshape([-1 if e == d else 1 for e in range(places.ndim)])
+        for d, (n, s) in enumerate(zip(places.shape, steps, strict=True))
+    )
+    return steps if np.array_equal(np.broadcast_to(start + line, places.shape), places) else None
 
 
 def _checked(indices: Array, size: int) -> Array:
