@@ -12,7 +12,7 @@ from .. import format as fmt
 from ..errors import UnsupportedError
 from . import report
 from .integers import to_integers
-from .lower import lower
+from .memory import lower_into
 from .optimise import optimise
 from .outline import activations
 from .plan import plan
@@ -103,7 +103,7 @@ def check(
         return _estimate(source, sizes, e.nodes)
     optimise(graph)
     to_integers(graph)
-    file, where = lower(graph)
+    file, where = lower_into(graph, None)
     return CheckReport(
         name=source.name,
         supported=True,
