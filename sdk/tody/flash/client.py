@@ -6,18 +6,20 @@ from __future__ import annotations
 import math
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import DeviceError, TodyError
 from . import cbor, frame
-from .pace import ANSWER, Damage, Pace, Patience
+from .pace import ANSWER, TRIES, Damage, Pace, Patience
 from .transport import Line
 
 READ, WRITE = 0, 2
 OS, IMAGE, TODY = 0, 1, 65  # groups
 HEADER = 8  # bytes before the map of a message
 _FIRST_SHARE = 0.05
+_KEPT = 20  # lines of text from before the first answer
 
 _HEADER = struct.Struct(">BBHHBB")
 _VERSION = 1 << 3  # SMP version 2
@@ -64,6 +66,9 @@ class Client:
         self.again, self.deadline = 0, math.inf
         self._sequence = int(time.monotonic() * 100) % 256  # not that of a program before, whose answers may still come
         self._pace, self._damage = Pace(line.rate), Damage()
+        self._busy_until = 0.0  # until when a slow device may do again what it was asked more than once
+        self._heard = False  # a sound answer, ever; what is said before may be anybody's
+        self._said: deque[str] = deque(maxlen=_KEPT)
 
     def ask(
         self, group: int, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0, once: bool = False
@@ -75,7 +80,7 @@ class Client:
             values: arguments.
             name: what the command does, for messages.
             work: seconds that the device may need at most before it answers. Waiting begins with a twentieth of it and
-                doubles, because a message that was lost would cost all of it.
+                grows, because a message that was lost would cost all of it.
             once: do not repeat it when no answer comes.
 
         Raises:
@@ -87,11 +92,14 @@ class Client:
         body = cbor.encode(values)
         message = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command) + body
         want = _HEADER.pack(_VERSION | op + 1, 0, 0, group, self._sequence, command)
-        patience, tries, sure = Patience(self.line, work), 0, not work
+        begun = time.monotonic()
+        busy = max(0.0, self._busy_until - begun)
+        patience, tries, sure = Patience(self.line, work + busy), 0, not work and not busy
         wire, share = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER), 1.0 if once else _FIRST_SHARE
+        silences = 0
         while True:
             sent = time.monotonic()
-            end = min(sent + self._pace.wait(wire) + work * share, self.deadline)
+            end = min(sent + self._pace.wait(wire) + work * share + busy, self.deadline)
             self.line.send(message)
             answer = self._answer(want, end)
             now = time.monotonic()
@@ -99,17 +107,17 @@ class Client:
             if answer is not None:
                 if sure:
                     self._pace.came(wire, now - sent)
+                self._busy_until = now + silences * (now - begun) if work else 0.0
                 return _checked(answer, name)
             if now >= self.deadline:
                 raise Late(f"out of time: {name}", self._why_late(), "repeat the command, it goes on there; --timeout S")
             silence = now >= end  # else what came was damaged
             if silence:
                 self._pace.silent()
-                sure, share = False, min(share * 2, 1.0)
+                sure, share, silences = False, min(share * 4, 1.0), silences + 1
             self.again, tries = self.again + 1, tries + 1
-            if once or patience.ends(tries):
-                kind = Silent if silence else Damaged
-                raise kind(f"no answer: {name}", "the line is silent, or damages too much", _SILENT_HINT)
+            if once or patience.ends(tries if self._heard else TRIES):
+                raise (Silent if silence else Damaged)(f"no answer: {name}", *self._why_silent())
 
     def best(self, overhead: int, limit: int) -> int:
         """Bytes of payload for which a message does best on this line. `overhead`: bytes of a message without it."""
@@ -122,15 +130,37 @@ class Client:
             if event in (frame.DAMAGED, frame.NAK):
                 return None
             if isinstance(event, str):
-                self.on_text(event)
+                self._text(event)
             elif event is not None and event[4:8] == want[4:8] and event[0] & 7 == want[0] & 7:
                 try:
                     body = cbor.decode(event[8:])
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(body, dict):
+                    self._is_heard()
                     return body
         return None
+
+    def _text(self, text: str) -> None:
+        if self._heard:
+            self.on_text(text)
+        else:
+            self._said.append(text)
+
+    def _is_heard(self) -> None:
+        self._heard = True
+        while self._said:
+            self.on_text(self._said.popleft())
+
+    def _why_silent(self) -> tuple[str, str]:
+        """Why no answer came, and what to try."""
+        if self._heard:
+            return "the line has become silent, or damages too much", _SILENT_HINT
+        if not self.line.received:
+            return "the line is silent", _SILENT_HINT
+        said = next((repr(text[:40]) for text in reversed(self._said) if text.strip() and text.isprintable()), "")
+        why = f"something else answers: {said}" if said else "what comes back is no answer"
+        return why, "is it the right port, at the right speed (?baud=)? tody devices lists what is plugged in"
 
     def _why_late(self) -> str:
         damage = self._damage.per_byte
