@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -82,6 +83,16 @@ def host(elf: Path, flash: Path) -> Iterator[str]:
     with started([str(elf)], flash) as process:
         assert process.stdout
         yield f"serial:{process.stdout.readline().strip()}"
+
+
+@contextmanager
+def on_terminal(board: boards.Board, flash: Path) -> Iterator[str]:
+    """A board whose serial line is a pseudo-terminal, as stock tools want it; the terminal's path."""
+    words, _ = firmware.emulator(board, flash, "pty")
+    with started(words, flash) as process:
+        assert process.stdout
+        found = next((m[0] for line in process.stdout if (m := re.search(r"/dev/pts/\d+", line))), "")
+        yield found
 
 
 @contextmanager

@@ -22,7 +22,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("serial")
 
-from emulate import built, connect, machine
+from emulate import built, connect, machine, on_terminal
 from noise import disturb
 from quantised import quantised
 
@@ -69,17 +69,21 @@ def smpmgr(address: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_stock_tools(host: str, kws: Path) -> None:
-    port, sha = host.removeprefix("serial:"), hashlib.sha256(kws.read_bytes()).hexdigest().upper()
-    assert "r='hello'" in smpmgr(port, "os", "echo", "hello")
-    smpmgr(port, "image", "upload", "--format", "any", str(kws))
-    state = smpmgr(port, "image", "state-read")
-    assert sha in re.sub(r"\s", "", state) and "active=False" in state
-    smpmgr(port, "image", "state-write", sha, "--confirm")
-    with connect(host) as device:
-        running = device.running()
-        assert running and running.state == "confirmed"
-        assert device.self_test(kws.read_bytes()) == 0.0
+@pytest.mark.parametrize("name", ["host", "mps2-an386"])
+def test_stock_tools(name: str, kws: Path, tmp_path: Path) -> None:
+    sha = hashlib.sha256(kws.read_bytes()).hexdigest().upper()
+    with on_terminal(built(name), tmp_path / "flash.img") as port:
+        with connect(f"serial:{port}"):  # it is up
+            pass
+        assert "r='hello'" in smpmgr(port, "os", "echo", "hello")
+        smpmgr(port, "image", "upload", "--format", "any", str(kws))
+        state = smpmgr(port, "image", "state-read")
+        assert sha in re.sub(r"\s", "", state) and "active=False" in state
+        smpmgr(port, "image", "state-write", sha, "--confirm")
+        with connect(f"serial:{port}") as device:
+            running = device.running()
+            assert running and running.state == "confirmed"
+            assert device.self_test(kws.read_bytes()) == 0.0
 
 
 def test_stock_client(host: str, kws: Path) -> None:

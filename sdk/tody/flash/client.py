@@ -18,7 +18,6 @@ from .transport import Line
 READ, WRITE = 0, 2
 OS, IMAGE, TODY = 0, 1, 65  # groups
 HEADER = 8  # bytes before the map of a message
-_FIRST_SHARE = 0.05
 _KEPT = 20  # lines of text from before the first answer
 
 _HEADER = struct.Struct(">BBHHBB")
@@ -71,7 +70,15 @@ class Client:
         self._said: deque[str] = deque(maxlen=_KEPT)
 
     def ask(
-        self, group: int, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0, once: bool = False
+        self,
+        group: int,
+        op: int,
+        command: int,
+        values: dict[str, Any],
+        name: str,
+        work: float = 0.0,
+        once: bool = False,
+        first: float = 0.05,
     ) -> dict[str, Any]:
         """The answer to a command.
 
@@ -79,9 +86,10 @@ class Client:
             group, op, command: as docs/flash.md lists them.
             values: arguments.
             name: what the command does, for messages.
-            work: seconds that the device may need at most before it answers. Waiting begins with a twentieth of it and
-                grows, because a message that was lost would cost all of it.
+            work: seconds that the device may need at most before it answers.
             once: do not repeat it when no answer comes.
+            first: the share of `work` that is waited at first, because a message that was lost would cost all of it; four
+                times as long after each silence.
 
         Raises:
             Refused: the device answered with an error.
@@ -95,7 +103,7 @@ class Client:
         begun = time.monotonic()
         busy = max(0.0, self._busy_until - begun)
         patience, tries, sure = Patience(self.line, work + busy), 0, not work and not busy
-        wire, share = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER), 1.0 if once else _FIRST_SHARE
+        wire, share = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER), 1.0 if once else first
         silences = 0
         while True:
             sent = time.monotonic()

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("serial")
+
+import serial
 
 from tody.cli.main import main
 from tody.flash import pace
@@ -46,6 +49,26 @@ def noise(port: int) -> None:
     while True:
         os.write(port, os.urandom(50))
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("number", "told", "hint"),
+    [
+        (errno.EACCES, "you may not use it", "dialout"),
+        (errno.EBUSY, "another program", "close"),
+        (errno.ENOTTY, "not a serial", ""),
+    ],
+)
+def test_ports_that_may_not_be_used(
+    number: int, told: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise serial.SerialException(number, "could not open port")
+
+    monkeypatch.setattr(serial, "Serial", refuses)
+    assert main(["logs", "/dev/ttyX"]) == 6
+    error, why, attempt = capsys.readouterr().err.splitlines()
+    assert "/dev/ttyX cannot be opened" in error and told in why and hint in attempt
 
 
 @pytest.mark.parametrize(
