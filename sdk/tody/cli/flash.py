@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--security", type=int, metavar="N", help="number of this model: the device refuses lower ones once it is confirmed"
     )
     parser.add_argument(
-        "--timeout", type=positive, metavar="S", help="seconds until it gives up (default: 120, and 10 times what is usual)"
+        "--timeout", type=positive, metavar="S", help="seconds until it gives up (default: 300, and 10 times what is usual)"
     )
     parser.add_argument("--yes", action="store_true", help="also upload to a device that does not run tody, without any checks")
 

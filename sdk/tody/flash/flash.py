@@ -20,7 +20,7 @@ from .device import Device, Slot
 from .upload import Upload
 
 _DIFF_LEAST = 4096  # bytes of a file for which it pays to ask for checksums
-_TIMEOUT, _TIMES = 120.0, 10  # seconds, and so many times what a sound line needs
+_TIMEOUT, _TIMES = 300.0, 10  # seconds, and so many times what a sound line needs
 _SLOWEST, _PAYLOAD = 11520, 0.71  # bytes/s of a line that says nothing of its speed; the share of them that is the file's
 
 
@@ -100,7 +100,7 @@ def steps(
         security: number of the file, 0 to 2^32 - 1: once a model of a number is confirmed, the device refuses lower ones. None:
             the lowest that it still takes.
         any_device: also upload to devices that speak SMP but do not run tody, which nothing can be asked of.
-        timeout: seconds after which it is given up, with the error `Late`. None: two minutes, and ten times what a line of
+        timeout: seconds after which it is given up, with the error `Late`. None: five minutes, and ten times what a line of
             this speed needs.
 
     Raises:
