@@ -249,6 +249,8 @@ COMPLETIONS = (
     ("tody det", {"detect"}),
     ("tody convert --fit s", {"stretch"}),
     ("tody models g", {"get"}),
+    ("tody serve --p", {"--pty"}),
+    ("tody flash --time", {"--timeout"}),
     ("tody fleet unp", {"unpin"}),
     ("tody fleet pause --pass", {"--passphrase-file"}),
 )
