@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ FIRST, MORE = b"\x06\x09", b"\x04\x14"
 _DIGITS = 124  # in a line, so that it has 127 bytes with its marks: 128 are the custom
 _LONGEST = 1 << 16  # of a packet
 _TEXT = 1 << 12  # of a line of text
+
+_UNMARKED = re.compile(rb"[\x04\x06\x09\x14]?[A-Za-z0-9+/=]{20,}\r?")  # a line of a packet whose mark was damaged
 
 Event = bytes | str  # a message, or a line of text
 DAMAGED = b""  # in the place of a message: one came, but did not prove sound
@@ -57,7 +60,7 @@ class Decoder:
         if line[:2] == FIRST:
             self._packet = bytearray()
         elif line[:2] != MORE:
-            yield line.decode("utf-8", "replace").rstrip("\r")
+            yield DAMAGED if _UNMARKED.fullmatch(line) else line.decode("utf-8", "replace").rstrip("\r")
             return
         if self._packet is None:
             return

@@ -18,6 +18,7 @@ from .client import HEADER, IMAGE, OS, READ, TODY, WRITE
 from .shelf import Shelf, Values
 
 BLOCK = 256  # bytes that a checksum covers
+_BLOCKS_AT_ONCE = 480  # as firmware/link has it
 _OVERHEAD = 64  # bytes of an answer that are not data, at most
 _UNKNOWN, _INVALID, _NO_ENTRY, _BAD_STATE, _UNSUPPORTED, _CORRUPT, _MODEL = 1, 3, 5, 6, 8, 9, 256
 _DAMAGED, _RAM = 4, 13  # tody_status, without its sign
@@ -100,7 +101,7 @@ class Server:
             raise Refusal(_CORRUPT) from e
         except OSError as e:
             raise Refusal(_UNKNOWN) from e
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:  # what was asked makes no sense
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as e:
             raise Refusal(_INVALID) from e
 
     def info(self, v: Values) -> Values:
@@ -175,6 +176,8 @@ class Server:
 
     def blocks(self, v: Values) -> Values:
         data = self.shelf.data(v["slot"])
+        if v["n"] > _BLOCKS_AT_ONCE:
+            raise Refusal(_INVALID)
         places = range(v["off"], v["off"] + v["n"] * BLOCK, BLOCK)
         return {"block": BLOCK, "crc": b"".join(zlib.crc32(data[i : i + BLOCK]).to_bytes(4, "big") for i in places)}
 

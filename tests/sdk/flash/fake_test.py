@@ -15,7 +15,7 @@ import pytest
 import tody
 from tody import format
 from tody.errors import AccuracyError, DeviceError, MemoryLimitError, ModelError, TrustError, UsageError
-from tody.flash import blocks, fake, fits
+from tody.flash import blocks, cbor, fake, fits
 from tody.flash.device import Device
 
 
@@ -189,6 +189,44 @@ def test_a_device_without_end(device: Device, kws: Path, key: tuple[int, int, in
         if key == (65, 0, 7):
             device.run(tody.load(kws), np.zeros(tody.load(kws).inputs[0].shape, np.float32))
         device.flash(str(kws))
+
+
+def test_nonsense_to_a_device(device: Device, kws: Path) -> None:
+    """Whatever a laptop asks, a server in Python answers: half of the arguments are those that belong there."""
+    device.flash(str(kws))
+    server, dice = device.line._device, random.Random(6)  # type: ignore[attr-defined]
+    keys = [
+        "off",
+        "len",
+        "sha",
+        "data",
+        "slot",
+        "n",
+        "from",
+        "i",
+        "seed",
+        "low",
+        "high",
+        "stride",
+        "op",
+        "most",
+        "hash",
+        "sec",
+        "d",
+    ]
+    values = [0, 1, -1, 256, 1 << 40, 1 << 63, 0.5, float("inf"), b"", bytes(32), b"x" * 300, "text", None, True, [], {"a": 1}]
+    refused = 0
+    for _ in range(5000):
+        group, op, command = dice.choice(list(server.commands))
+        body = cbor.encode({key: dice.choice(values) for key in dice.sample(keys, dice.randrange(8))})
+        if dice.random() < 0.1:
+            body = dice.randbytes(dice.randrange(30))
+        answer = server.answer(bytes([8 | op, 0, 0, len(body) % 256, 0, group, 1, command]) + body)
+        said = cbor.decode(answer[8:])
+        assert answer[0] == (8 | op) + 1 and isinstance(said, dict)
+        refused += "rc" in said
+    assert 1000 < refused < 4500
+    assert server.answer(b"short") == b"" and server.answer(bytes([9, 0, 0, 0, 0, 0, 0, 0])) == b""
 
 
 def test_nonsense_from_a_device(device: Device, kws: Path) -> None:

@@ -69,6 +69,17 @@ def test_text_passes_between_packets() -> None:
     assert [e for byte in wire for e in decoder.feed(bytes([byte]))] == ["hello", one, "world", two]
 
 
+@pytest.mark.parametrize("lost", [0, 1, 5])
+def test_damage_is_noticed(lost: int) -> None:
+    """Also where a packet lost a byte of its mark; words are text nevertheless."""
+    wire = bytearray(frame.encode(b"m" * 30))
+    del wire[lost]
+    assert list(frame.Decoder().feed(bytes(wire))) == [frame.DAMAGED]
+    assert list(frame.Decoder().feed(b"short\n" + b"two words that are long enough\n")) == [
+        "short", "two words that are long enough"
+    ]  # fmt: skip
+
+
 def test_damage_loses_packets_and_changes_none() -> None:
     dice = random.Random(2)
     messages = [dice.randbytes(dice.randrange(8, 300)) for _ in range(50)]
