@@ -12,6 +12,7 @@
 enum { TILE = 6, SHIFT = 128 };
 enum { GROUPS = 64 };  // of which the weights stay in the first-level cache for the second pass
 enum { NARROW = 64 };  // the largest weight that vpmaddubsw can take
+enum { FEW = 16 };     // rows
 enum { ROWS = 4 };     // of a tile of narrow weights
 enum { RUNS = 64 };    // of pairs of groups that fit together or do not, by turns; in the last one they need not be asked
 
@@ -158,12 +159,13 @@ INLINE __m256i largest(__m256i most, sums v) {
     return _mm256_max_epu8(most, _mm256_max_epu8(_mm256_abs_epi8(v.low), _mm256_abs_epi8(v.high)));
 }
 
-// Where runs of groups end that fit together in pairs, and of those that do not, by turns: even entries end the former. False
-// if there are wide weights.
-static bool find_runs(const columns *c, uint32_t *ends) {
+// Where runs of groups end that fit together in pairs, and of those that do not, by turns: even entries end the former. Where
+// `few`, for rows that are not worth the search, there are none of the former. False if there are wide weights.
+static bool find_runs(const columns *c, bool few, uint32_t *ends) {
     const uint32_t groups = (uint32_t)c->groups;
     __m256i most = _mm256_setzero_si256();
-    uint32_t run = 0;
+    uint32_t run = few ? RUNS - 1 : 0;
+    ends[0] = 0;
     for (uint32_t at = 0; at < groups; at += 2) {
         const bool pair = at + 1 < groups;
         const sums v = load_bytes(c->w + (size_t)at * 64), w = pair ? load_bytes(c->w + (size_t)at * 64 + 64) : v;
@@ -171,7 +173,7 @@ static bool find_runs(const columns *c, uint32_t *ends) {
         if (run < RUNS - 1 && (pair && fit_together(v, w)) == (run % 2 == 1)) ends[run++] = at;
     }
     if (run % 2 == 0) ends[run++] = groups;
-    ends[run] = groups;
+    ends[few ? 1 : run] = groups;
     const __m256i large = _mm256_subs_epu8(most, _mm256_set1_epi8(NARROW));
     return _mm256_testz_si256(large, large);
 }
@@ -196,7 +198,7 @@ void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
     uint32_t runs[RUNS];
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
         columns c = columns_of(args, column);
-        const bool narrow = find_runs(&c, runs);
+        const bool narrow = find_runs(&c, args->rows < FEW, runs);
         c.runs = runs;
         c.tile = narrow ? ROWS : TILE;
         if (!narrow && !widened) widen_rows(args);
