@@ -36,9 +36,10 @@ typedef struct tody_gemm_f32 {
     const float *packed;    // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
     const float *w;         // panels of taps * depth * 16
     size_t w_stride;        // from one panel to the next
-    const float *next;  // a panel or rows wanted soon, 16 values each step in depth: may be fetched into the cache; never NULL
-    const float *bias;  // 16 values for each panel, or NULL
-    const float *addend;  // or NULL
+    const float *next;      // wanted soon: may be fetched into the cache; never NULL
+    size_t next_step;       // how far it goes on with each step in depth: at most 16
+    const float *bias;      // 16 values for each panel, or NULL
+    const float *addend;    // or NULL
     size_t addend_stride;
     float *c;
     size_t c_stride;

@@ -21,6 +21,7 @@ typedef struct slice {
 typedef struct pass {
     slice slice;
     uint32_t panel, end;
+    bool first;  // of its slice: rows are met for the first time
 } pass;
 
 bool tody_gemm_sliced(const tody_gemm *g) { return g->rows > 1 && (uint64_t)g->taps * g->depth > LONGEST; }
@@ -50,12 +51,26 @@ static const float *weights_at(const tody_gemm *g, uint32_t panel, const slice *
     return (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes) + step * TODY_PANEL;
 }
 
-// What tile `index` shall have fetched: the first tiles fetch a panel each of the pass that follows, all others the rows that
-// come next, where these follow in memory.
-static const float *wanted_soon(const tody_gemm *g, const pass *next, const tody_tile *tiles, uint32_t index, uint32_t count) {
-    const uint32_t panel = next->panel + index;
-    if (next->slice.taps && panel < next->end) return weights_at(g, panel, &next->slice);
-    return tiles[index + 1 < count ? index + 1 : index].a[0];
+// What the tiles of a pass shall have fetched: those of a first pass the rows of the next tile, where these follow in memory;
+// of others `each` tiles a panel of the next pass, in equal shares, because an outer cache cannot give as fast as one tile
+// could ask.
+typedef struct wanted {
+    const float *w;  // the first panel of the next pass, or NULL
+    uint32_t each;
+    size_t step, share;  // in elements: with each step in depth, of each tile
+} wanted;
+
+static wanted wanted_by(const tody_gemm *g, const pass *pass, const struct pass *next, uint32_t count) {
+    const slice *s = &next->slice;
+    if (pass->first || s->taps == 0) return (wanted){.w = NULL, .step = TODY_PANEL};
+    const uint32_t each = tody_max_u32(count / (next->end - next->panel), 1), step = tody_div_up(TODY_PANEL, each);
+    return (wanted){weights_at(g, next->panel, s), each, step, (size_t)s->taps * s->depth * step};
+}
+
+static const float *wanted_at(const wanted *soon, size_t w_stride, const tody_tile *tiles, uint32_t index, uint32_t count) {
+    if (!soon->w) return tiles[index + 1 < count ? index + 1 : index].a[0];
+    const bool second = index >= soon->each;
+    return soon->w + (second ? w_stride : 0) + (second ? index - soon->each : index) * soon->share;
 }
 
 // A block of rows in the panels of a pass, which stay in cache while the rows go by. The first slice begins with the bias, all
@@ -63,6 +78,7 @@ static const float *wanted_soon(const tody_gemm *g, const pass *next, const tody
 static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *pass, const struct pass *next,
                      const tody_tile *tiles, uint32_t count) {
     const slice *s = &pass->slice;
+    const wanted soon = wanted_by(g, pass, next, count);
     const uint32_t column = pass->panel * TODY_PANEL;
     const bool head = s->tap == 0 && s->from == 0, tail = s->tap + s->taps == g->taps && s->from + s->depth == g->depth;
     const float *addend = head ? g->addend : g->c;
@@ -71,6 +87,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         .cols = tody_min_u32(g->cols, pass->end * TODY_PANEL) - column,
         .w = weights_at(g, pass->panel, s),
         .w_stride = g->w_stride_bytes / sizeof(float),
+        .next_step = soon.step,
         .bias = g->bias && head ? (const float *)g->bias + column : NULL,
         .addend_stride = addend_stride,
         .c_stride = g->c_stride,
@@ -84,7 +101,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;
         args.packed = t->packed;
-        args.next = wanted_soon(g, next, tiles, i, count);
+        args.next = wanted_at(&soon, args.w_stride, tiles, i, count);
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = addend ? addend + t->first * addend_stride + column : NULL;
         kernels->gemm_f32(&args);
@@ -112,7 +129,8 @@ static void advance(const tody_tile *tiles, uint32_t count, uint32_t tap, uint32
 static pass next_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *last, uint32_t panel, uint32_t end) {
     const bool more = last->end < end;
     const uint32_t first = more ? last->end : panel;
-    return (pass){more ? last->slice : next_slice(g, &last->slice), first, tody_min_u32(first + kernels->gemm_f32_panels, end)};
+    return (pass){more ? last->slice : next_slice(g, &last->slice), first, tody_min_u32(first + kernels->gemm_f32_panels, end),
+                  !more};
 }
 
 void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *tiles,

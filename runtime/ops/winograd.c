@@ -156,6 +156,7 @@ static void multiply(const job *job, uint32_t panel, uint32_t panels, const floa
         .depth = job->gemm->depth,
         .w = (const float *)(const void *)job->call->prepared + panel * stride * g->positions,
         .w_stride = stride * g->positions,
+        .next_step = TODY_PANEL,
         .c_stride = panels * TODY_PANEL,
         .lo = -__builtin_inff(),
         .hi = __builtin_inff(),

@@ -67,17 +67,17 @@ INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, const uint32_t vec
     sum sums[ROWS];
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < rows * parts; i++) sums[i] = i < rows ? bias : zero;
-    const float *w = g->w;
-    const size_t ahead = (size_t)(g->next - w), second = at(g, 1);
+    const float *w = g->w, *next = g->next;
+    const size_t second = at(g, 1), next_step = g->next_step;
     for (uint32_t t = 0; t < g->taps; t++) {
         const float *a[ROWS];
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < rows; i++) a[i] = g->a[(size_t)t * rows + i];
         size_t k = 0;
-        for (; k + steps <= g->depth; k += steps, w += 16 * steps) {
+        for (; k + steps <= g->depth; k += steps, w += 16 * steps, next += steps * next_step) {
 #pragma GCC unroll 4
             for (uint32_t s = 0; s < steps; s++) {
-                if (rows > 1) _mm_prefetch((const char *)(w + 16 * s + ahead), _MM_HINT_T0);
+                if (rows > 1) _mm_prefetch((const char *)(next + s * next_step), _MM_HINT_T0);
                 add_depth(sums + s % parts * rows, a, k + s, w + 16 * s, second, rows, vectors);
             }
         }
