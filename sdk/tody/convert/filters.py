@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..format import PANEL
 from . import views
-from .graph import Graph, Node
+from .graph import Graph, Node, Value
 from .rewrite import Index, Rule, add_constant, add_value, first_input, first_output, insert_before
 
 Array = NDArray[Any]
@@ -28,7 +28,9 @@ def widen_groups(index: Index, node: Node) -> bool:
     count = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * columns <= PANEL))
     if count == 1:
         return False
-    wide = np.zeros((groups // count, count, columns, taps, count, depth), weights.dtype)
+    quant = _stored(index, node).quant
+    nothing = quant.zero_point if quant else 0
+    wide = np.full((groups // count, count, columns, taps, count, depth), nothing, weights.dtype)
     same = np.arange(count)
     wide[:, same, :, :, same] = weights.reshape(groups // count, count, columns, taps, depth).swapaxes(0, 1)
     shape = (groups // count, count * columns, taps, count * depth)
@@ -105,17 +107,21 @@ def _pads(node: Node, d: int, shapes: list[tuple[int, ...]], first: int, kernel:
 
 def _weights(index: Index, node: Node) -> Array | None:
     """The constant weights of a convolution, as float32 or behind a cast as int8."""
-    cast = index.maker(node.inputs[1], "cast")
-    weights = index.constant(node.inputs[1] if cast is None else cast.inputs[0])
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    return None if bias is not None and index.constant(bias) is None else weights
+    return None if bias is not None and index.constant(bias) is None else _stored(index, node).data
+
+
+def _stored(index: Index, node: Node) -> Value:
+    """The weights as they are stored: what a cast dequantises."""
+    name = str(node.inputs[1])
+    cast = index.maker(name, "cast")
+    return index.graph.values[name if cast is None else first_input(cast)]
 
 
 def _replace(index: Index, node: Node, weights: Array, pack: str) -> None:
     """Give the node other weights, quantised as they were: output channels keep their order."""
-    graph, name = index.graph, str(node.inputs[1])
-    cast = index.maker(name, "cast")
-    old = graph.values[name if cast is None else first_input(cast)]
+    graph, old = index.graph, _stored(index, node)
+    cast = index.maker(str(node.inputs[1]), "cast")
     node.inputs[1] = add_constant(graph, f"{old.name}:{pack}", weights, pack, old.quant)
     if cast is not None:
         node.inputs[1] = _dequantised(graph, node, cast)
