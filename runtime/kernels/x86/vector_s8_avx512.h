@@ -56,18 +56,31 @@ static inline __m256i results_s8(sums s, sums scale, bool with_addend, __m256i a
     return _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo)));
 }
 
-// The results of 16 sums, of which those in m are stored.
-static inline void finish_half(int8_t *c, __mmask16 m, __m512i sum, __m512i scale, const int8_t *addend,
+// Rows of eight are loaded and stored without masks: a load waits for a masked store to the bytes before it, which is what
+// comes of writing results over the addend.
+static inline __m128i load_first(const int8_t *x, size_t count) {
+    return count == 8 ? _mm_loadl_epi64((const __m128i *)(const void *)x) : _mm_maskz_loadu_epi8(first(count), x);
+}
+
+static inline void store_first(int8_t *c, size_t count, __m128i x) {
+    if (count == 8)
+        _mm_storel_epi64((__m128i *)(void *)c, x);
+    else
+        _mm_mask_storeu_epi8(c, first(count), x);
+}
+
+// The first `count` results of 16 sums.
+static inline void finish_half(int8_t *c, size_t count, __m512i sum, __m512i scale, const int8_t *addend,
                                const tody_layer_s8 *q) {
-    const __m128i added = addend ? _mm_maskz_loadu_epi8(m, addend) : _mm_setzero_si128();
+    const __m128i added = addend ? load_first(addend, count) : _mm_setzero_si128();
     const __m512i p = _mm512_max_epi32(result_s8(sum, scale, addend, added, q), all_s32((int32_t)q->finish.lo));
-    _mm512_mask_cvtepi32_storeu_epi8(c, m, add_s32(p, all_s32(q->finish.zero)));
+    store_first(c, count, _mm512_cvtepi32_epi8(add_s32(p, all_s32(q->finish.zero))));
 }
 
 // The first `count` results of 32 sums, to c; the addend may be NULL.
 static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
     if (count <= 16) {
-        finish_half(c, first(count), s.low, scale.low, addend, q);
+        finish_half(c, count, s.low, scale.low, addend, q);
         return;
     }
     const __mmask32 m = count < 32 ? ((__mmask32)1 << count) - 1 : ~(__mmask32)0;
