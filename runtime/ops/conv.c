@@ -82,7 +82,8 @@ static bool has_lines(const tody_conv_params *p) {
     return TODY_FLOAT && p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }
 
-static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
+// Not inlined, so that what it works with leaves the stack before the product runs.
+static __attribute__((noinline)) tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
     const tody_conv_params *p = call->params;
     return (tody_gemm){
         .dtype = y->dtype,
@@ -124,28 +125,44 @@ static void run_group(void *context, uint32_t g, uint32_t thread) {
     tody_gemm_here(job->call, &gemm, thread);
 }
 
-// Enough groups to keep all threads busy run side by side, fewer one after the other on all threads.
+// The product on all threads.
+static void multiply(const tody_call *call, const tody_gemm *gemm) {
+    if (tody_in(call, W).pack == TODY_BLOCKS)
+        tody_sparse_run(call, gemm);
+    else
+        tody_gemm_run(call, gemm);
+}
+
+// Enough groups to keep all threads busy run side by side, fewer one after the other on all threads. Not inlined: a single
+// group needs no stack for another.
+static __attribute__((noinline)) void run_groups(job *job, uint32_t groups) {
+    if (tody_shares_well(job->call, groups)) {
+        tody_for(job->call, groups, run_group, job);
+        return;
+    }
+    for (uint32_t g = 0; g < groups; g++) {
+        tody_slide slide;
+        const tody_gemm gemm = group(job, g, &slide);
+        multiply(job->call, &gemm);
+    }
+}
+
 static void conv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     void *zeros = call->scratch + work_bytes(call);
     tody_fill_zero(&x, zeros, w.shape[3]);
-    job job = {call, group_zero(call, &w, &y), tody_slide_over(&x, &y, &p->window, zeros)};
+    job job;
+    job.call = call;
+    job.gemm = group_zero(call, &w, &y);
+    job.gemm.source = &job.slide;
+    job.slide = tody_slide_over(&x, &y, &p->window, zeros);
     if (call->prepared && tile_of(call)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
-        return;
-    }
-    if (p->groups > 1 && tody_shares_well(call, p->groups)) {
-        tody_for(call, p->groups, run_group, &job);
-        return;
-    }
-    for (uint32_t g = 0; g < p->groups; g++) {
-        tody_slide slide;
-        const tody_gemm gemm = group(&job, g, &slide);
-        if (w.pack == TODY_BLOCKS)
-            tody_sparse_run(call, &gemm);
-        else
-            tody_gemm_run(call, &gemm);
+    } else if (p->groups > 1) {
+        run_groups(&job, p->groups);
+    } else {
+        multiply(call, &job.gemm);
     }
 }
 

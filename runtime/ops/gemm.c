@@ -10,10 +10,10 @@
 
 enum {
     BLOCK_ROWS = 192,                 // rows of A that meet one panel before the next panel is fetched
-    BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of int8
+    BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of packed int8
     MAX_TILES = 64,                   // of a block: no float32 kernel takes fewer than three rows
-    BLOCK_BYTES = 1 << 18,            // of packed or int8 A in a block: a quarter of a MiB stays in the second-level cache
-    BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large, for the sake of chips' memory
+    BLOCK_BYTES = 1 << 18,            // of packed A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large
     TASK_PRODUCTS = 200000,           // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,             // so that a slow core does not keep the others waiting
     LEAST_ROWS = 8,                   // fewer rows take as long: the time goes into fetching weights
@@ -52,16 +52,16 @@ static uint32_t block_rows_f32(const tody_kernels *k, uint32_t taps, uint32_t de
     return tody_min_u32(BLOCK_ROWS, BLOCK_BYTES / sizeof(float) / tody_slice_values(taps, depth));
 }
 
-// At most; a whole number of the kernel's tiles.
+// At most; a whole number of the kernel's tiles. Of int8 that is not packed, on chips, one: they have no cache for more.
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype);
     if (packs(k, dtype)) {
         const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
-    const uint32_t fit = tody_is_f32(dtype) ? block_rows_f32(k, taps, depth) : tody_min_u32(BLOCK_BYTES / depth, BLOCK_ROWS_S8);
-    const uint32_t most = BLOCK_POINTERS / taps;
-    return tody_max_u32(tody_min_u32(fit, most) / tile, 1) * tile;
+    if (!tody_is_f32(dtype)) return tile;
+    const uint32_t most = tody_min_u32(block_rows_f32(k, taps, depth), BLOCK_POINTERS / taps);
+    return tody_max_u32(most / tile, 1) * tile;
 }
 
 // Of the pointers of a block, also of fewer taps: those of a part of a transposed convolution.
@@ -188,11 +188,13 @@ static tody_gemm_s8 args_s8(const tody_gemm *g, uint32_t panel, uint32_t end) {
     };
 }
 
-static void run_panels_s8(const job *job, uint32_t panel, uint32_t end, const tody_tile *tiles, uint32_t count) {
+// A tile in all panels from `panel` to `end`.
+static void run_tile_s8(const job *job, const tody_tile *t, uint32_t panel, uint32_t end) {
     const tody_gemm *g = job->gemm;
-    const uint32_t column = panel * TODY_PANEL;
-    tody_gemm_s8 args = args_s8(g, panel, end);
-    for (const tody_tile *t = tiles; t < tiles + count; t++) {
+    const uint32_t together = job->kernels->gemm_s8_panels;
+    for (uint32_t p = panel; p < end; p += together) {
+        const uint32_t column = p * TODY_PANEL;
+        tody_gemm_s8 args = args_s8(g, p, tody_min_u32(p + together, end));
         args.rows = t->rows;
         args.taps = g->taps / t->joined;
         args.depth = g->depth * t->joined;
@@ -202,11 +204,6 @@ static void run_panels_s8(const job *job, uint32_t panel, uint32_t end, const to
         args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;
         job->kernels->gemm_s8(&args);
     }
-}
-
-static void run_s8(const job *job, uint32_t panel, uint32_t end, const tody_tile *tiles, uint32_t count) {
-    const uint32_t together = job->kernels->gemm_s8_panels;
-    for (uint32_t p = panel; p < end; p += together) run_panels_s8(job, p, tody_min_u32(p + together, end), tiles, count);
 }
 
 // `rows` rows from `first` on, packed once, in all panels from `panel` to `end`.
@@ -238,6 +235,17 @@ static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t col
     }
 }
 
+// Not inlined: int8 needs no stack for tiles.
+static __attribute__((noinline)) void run_f32(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end,
+                                              const void **a) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t column = panel * TODY_PANEL;
+    tody_tile tiles[MAX_TILES];
+    const uint32_t count = gather_block(job, first, rows, a, tiles);
+    tody_gemm_tiles(job->kernels, g, panel, end, tiles, count);
+    activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
+}
+
 // Where block `block` begins: packed rows are dealt out by whole tiles, those of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
@@ -254,20 +262,15 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const uint32_t block = task / c->parts, first = block_begin(job, block);
     const uint32_t rows = block_begin(job, block + 1) - first;
     const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
-    const uint32_t column = panel * TODY_PANEL;
     const void **a = (const void **)(void *)((uint8_t *)g->pointers + thread * job->thread_bytes);
     if (packs(job->kernels, g->dtype)) {
         run_packed(job, first, rows, panel, end, a);
-        return;
+    } else if (tody_is_f32(g->dtype)) {
+        run_f32(job, first, rows, panel, end, a);
+    } else {
+        const tody_tile tile = make_tile(g, a, first, rows);
+        run_tile_s8(job, &tile, panel, end);
     }
-    tody_tile tiles[MAX_TILES];
-    const uint32_t count = gather_block(job, first, rows, a, tiles);
-    if (!tody_is_f32(g->dtype)) {
-        run_s8(job, panel, end, tiles, count);
-        return;
-    }
-    tody_gemm_tiles(job->kernels, g, panel, end, tiles, count);
-    activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {

@@ -32,10 +32,10 @@ typedef struct reach {
 
 typedef struct link {
     tody_member member;
-    int64_t rate, lead;
-    int64_t first, stop;  // rows that this thread makes
-    int64_t done;         // where it has come to
-    int64_t base;         // the row with which its window begins
+    int32_t rate, lead;
+    int32_t first, stop;  // rows that this thread makes
+    int32_t done;         // where it has come to
+    int32_t base;         // the row with which its window begins
 } link;
 
 typedef struct chain {
@@ -43,8 +43,20 @@ typedef struct chain {
     uint32_t count;
     link links[TODY_MAX_CHAIN];
     uint8_t *windows, *scratch;
-    uint32_t tasks;  // ranges of the output's rows
+    struct part *part;
 } chain;
+
+// What a call of a link on some rows is given. In the scratch, not on the stack, of which chips have little; no pointers, so
+// that it takes the same on every machine.
+typedef struct part {
+    tody_tensor_record records[MAX_TENSORS];
+    uint32_t indices[MAX_TENSORS], params[MAX_PARAM_WORDS];
+} part;
+
+typedef struct job {
+    const tody_call *call;
+    uint32_t tasks;  // ranges of the output's rows
+} job;
 
 typedef struct span {
     int64_t begin, end;
@@ -98,15 +110,15 @@ static bool find_leads(chain *c) {
     c->links[c->count - 1].rate = 1;
     for (uint32_t k = c->count; k-- > 0;) {
         const link *l = &c->links[k];
-        if (l->rate < 1 || l->rate > MAX_RATE || l->lead > MAX_LEAD || l->lead < -MAX_LEAD) return false;
+        if (l->rate == 0) return false;
         for (uint32_t i = 0; i < l->member.in_count; i++) {
             link *from = source(c, k, i);
             if (!from) continue;
             const reach r = reach_of(l, i);
-            const int64_t lead = (l->lead - 1) * r.stride - r.pad + r.rows;
-            if (from->rate != 0 && from->rate != l->rate * r.stride) return false;
-            from->lead = from->rate == 0 ? lead : most(from->lead, lead);
-            from->rate = l->rate * r.stride;
+            const int64_t rate = l->rate * r.stride, lead = (l->lead - 1) * r.stride - r.pad + r.rows;
+            if (rate > MAX_RATE || lead > MAX_LEAD || lead < -MAX_LEAD || (from->rate && from->rate != rate)) return false;
+            from->lead = (int32_t)(from->rate == 0 ? lead : most(from->lead, lead));
+            from->rate = (int32_t)rate;
         }
     }
     return true;
@@ -190,7 +202,7 @@ static tody_call call_of(const chain *c, const link *l) {
     return call;
 }
 
-// What the links of one thread need, one after the other.
+// What the links of one thread need, one after the other, behind the part that is made.
 static size_t link_scratch(const chain *c) {
     size_t bytes = 0;
     for (uint32_t k = 0; k < c->count; k++) {
@@ -199,7 +211,7 @@ static size_t link_scratch(const chain *c) {
         const size_t wanted = op->scratch ? op->scratch(&call) : 0;
         if (wanted > bytes) bytes = wanted;
     }
-    return bytes;
+    return tody_scratch_bytes((uint64_t)tody_scratch_bytes(sizeof(part)) + bytes);
 }
 
 static size_t windows_bytes(const tody_call *call) { return tody_scratch_bytes(tody_out(call, WINDOWS).count); }
@@ -214,8 +226,8 @@ static size_t strips_scratch(const tody_call *call) {
 // From the last link to the first: the rows that it makes if the last one makes [begin, end).
 static void find_ranges(chain *c, uint32_t begin, uint32_t end) {
     for (uint32_t k = 0; k < c->count; k++) {
-        c->links[k].first = k + 1 == c->count ? begin : INT64_MAX;
-        c->links[k].stop = k + 1 == c->count ? end : 0;
+        c->links[k].first = k + 1 == c->count ? (int32_t)begin : INT32_MAX;
+        c->links[k].stop = k + 1 == c->count ? (int32_t)end : 0;
     }
     for (uint32_t k = c->count; k-- > 0;) {
         link *l = &c->links[k];
@@ -224,21 +236,22 @@ static void find_ranges(chain *c, uint32_t begin, uint32_t end) {
             link *from = source(c, k, i);
             if (!from) continue;
             const reach r = reach_of(l, i);
-            from->first = least(from->first, most(0, l->first * r.stride - r.pad));
-            from->stop = most(from->stop, least(output(c, from)->shape[ROWS], (l->stop - 1) * r.stride - r.pad + r.rows));
+            const int64_t stop = least(output(c, from)->shape[ROWS], (l->stop - 1) * r.stride - r.pad + r.rows);
+            from->first = (int32_t)least(from->first, most(0, l->first * r.stride - r.pad));
+            from->stop = (int32_t)most(from->stop, stop);
         }
     }
 }
 
 // The first row of link k that a later one still wants.
-static int64_t wanted_from(chain *c, uint32_t k) {
-    int64_t from = c->links[k].done;
+static int32_t wanted_from(chain *c, uint32_t k) {
+    int32_t from = c->links[k].done;
     for (uint32_t j = k + 1; j < c->count; j++) {
         const link *l = &c->links[j];
         for (uint32_t i = 0; l->done < l->stop && i < l->member.in_count; i++) {
             if (source(c, j, i) != &c->links[k]) continue;
             const reach r = reach_of(l, i);
-            from = least(from, most(0, l->done * r.stride - r.pad));
+            from = (int32_t)least(from, most(0, l->done * r.stride - r.pad));
         }
     }
     return from;
@@ -253,7 +266,7 @@ static void make_room(chain *c, uint32_t k, int64_t end) {
     link *l = &c->links[k];
     const tody_tensor_record *t = output(c, l);
     if (t->place != TODY_IN_STRIPS || end - l->base <= t->rows) return;
-    const int64_t from = wanted_from(c, k);
+    const int32_t from = wanted_from(c, k);
     uint8_t *window = c->windows + t->at;
     memmove(window, window + (size_t)(from - l->base) * row_bytes(t), (size_t)(l->done - from) * row_bytes(t));
     l->base = from;
@@ -279,23 +292,24 @@ static span rows_under(reach r, span rows, uint32_t height, tody_window *window)
 static void run_rows(chain *c, uint32_t k, span rows) {
     const link *l = &c->links[k];
     const tody_member *m = &l->member;
-    tody_tensor_record records[MAX_TENSORS];
-    uint32_t indices[MAX_TENSORS], params[MAX_PARAM_WORDS];
+    part *part = c->part;
+    tody_tensor_record *records = part->records;
+    uint32_t *indices = part->indices;
     tody_call call = call_of(c, l);
-    memcpy(params, m->params, m->op->param_bytes);
+    memcpy(part->params, m->params, m->op->param_bytes);
     for (uint32_t i = 0; i < m->in_count; i++) {
         indices[i] = m->in[i] == TODY_NONE ? TODY_NONE : i;
         if (m->in[i] == TODY_NONE) continue;
         records[i] = *input(c, l, i);
         if (!goes_by_rows(c, l, i)) continue;
         const link *from = source(c, k, i);
-        tody_window *window = i == 0 && m->op->slides ? (tody_window *)(void *)params : NULL;
+        tody_window *window = i == 0 && m->op->slides ? (tody_window *)(void *)part->params : NULL;
         cut(&records[i], rows_under(reach_of(l, i), rows, records[i].shape[ROWS], window), from ? from->base : 0);
     }
     indices[m->in_count] = m->in_count;
     records[m->in_count] = *output(c, l);
     cut(&records[m->in_count], rows, records[m->in_count].place == TODY_IN_STRIPS ? l->base : 0);
-    call.params = params;
+    call.params = part->params;
     call.in = indices;
     call.out = indices + m->in_count;
     call.records = records;
@@ -303,7 +317,7 @@ static void run_rows(chain *c, uint32_t k, span rows) {
 }
 
 // Where link k has come to when the strip that ends at row b is done.
-static int64_t progress(const link *l, int64_t b) { return most(l->first, least(l->rate * b + l->lead, l->stop)); }
+static int32_t progress(const link *l, int64_t b) { return (int32_t)most(l->first, least(l->rate * b + l->lead, l->stop)); }
 
 // Division that rounds down.
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
@@ -313,26 +327,28 @@ static int64_t first_strip(const chain *c, uint32_t rows) {
     int64_t b = INT64_MAX;
     for (uint32_t k = 0; k < c->count; k++) {
         const link *l = &c->links[k];
-        b = least(b, floor_div(l->first + l->rate * rows - l->lead, l->rate));
+        b = least(b, floor_div(l->first + l->rate * (int64_t)rows - l->lead, l->rate));
     }
     return b;
 }
 
 static void run_thread(void *context, uint32_t task, uint32_t thread) {
-    const chain *shared = context;
-    const tody_call *call = shared->call;
+    const job *job = context;
+    const tody_call *call = job->call;
     const uint32_t rows = ((const tody_strips_params *)call->params)->rows, threads = tody_threads(call);
-    const uint32_t height = tody_out(call, Y).shape[ROWS], tasks = shared->tasks;
-    const size_t scratch = link_scratch(shared);
-    chain c = *shared;
-    c.scratch = call->scratch + thread * scratch;
+    const uint32_t height = tody_out(call, Y).shape[ROWS];
+    chain c = chain_of(call);
+    const size_t scratch = link_scratch(&c);
+    c.part = (part *)(void *)(call->scratch + thread * scratch);
+    c.scratch = (uint8_t *)c.part + tody_scratch_bytes(sizeof *c.part);
     c.windows = tody_out(call, WINDOWS).data;
     if (thread > 0) c.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
-    find_ranges(&c, (uint32_t)((uint64_t)height * task / tasks), (uint32_t)((uint64_t)height * (task + 1) / tasks));
+    find_leads(&c);
+    find_ranges(&c, tody_share(height, task, job->tasks), tody_share(height, task + 1, job->tasks));
     const link *last = &c.links[c.count - 1];
     for (int64_t b = first_strip(&c, rows); last->done < last->stop; b += rows) {
         for (uint32_t k = 0; k < c.count; k++) {
-            const int64_t end = progress(&c.links[k], b);
+            const int32_t end = progress(&c.links[k], b);
             if (end == c.links[k].done) continue;
             make_room(&c, k, end);
             run_rows(&c, k, (span){c.links[k].done, end});
@@ -342,23 +358,23 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
 }
 
 // Whether y lies over what the chain reads: then strips must come one after the other.
-static bool writes_over_input(const chain *c) {
-    const tody_tensor_record *y = &c->call->records[c->call->out[Y]];
-    for (uint32_t k = 0; k < c->count; k++) {
-        for (uint32_t i = 0; i < c->links[k].member.in_count; i++) {
-            if (c->links[k].member.in[i] == TODY_NONE) continue;
-            const tody_tensor_record *x = input(c, &c->links[k], i);
+static bool writes_over_input(const tody_call *call) {
+    const tody_tensor_record *y = &call->records[call->out[Y]];
+    for (uint32_t k = 0; k < ((const tody_strips_params *)call->params)->count; k++) {
+        const tody_member m = tody_member_of(call, k);
+        for (uint32_t i = 0; i < m.in_count; i++) {
+            if (m.in[i] == TODY_NONE) continue;
+            const tody_tensor_record *x = &call->records[m.in[i]];
             if (x->place == TODY_IN_ARENA && x->at < y->at + y->bytes && y->at < x->at + x->bytes) return true;
         }
     }
     return false;
 }
 
+// Each thread makes itself a chain: one that was handed on would stay on the stack of chips meanwhile.
 static void strips_run(const tody_call *call) {
-    chain c = chain_of(call);
-    find_leads(&c);
-    c.tasks = writes_over_input(&c) ? 1 : tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call));
-    tody_for(call, c.tasks, run_thread, &c);
+    job job = {call, writes_over_input(call) ? 1 : tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call))};
+    tody_for(call, job.tasks, run_thread, &job);
 }
 
 const tody_op tody_op_strips = {
