@@ -8,7 +8,6 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from . import golden
 from .address import parse
 from .client import IMAGE, OS, READ, TODY, WRITE, Client, Refused
 from .fits import Info
+from .slots import Layer, Slot, image, slot
 from .transport import connect
 
 if TYPE_CHECKING:
@@ -57,35 +57,6 @@ def _understood() -> Iterator[None]:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise DeviceError("the device answers nonsense", f"{type(e).__name__}: {e}", "update its firmware") from e
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One of the places for a model on a device.
-
-    Attributes:
-        state: empty, loading, broken, ready, trial or confirmed.
-        running: its model is the one that runs.
-        file_bytes, sha256, security: of the file in it; sha256 is b"" where there is none.
-    """
-
-    index: int
-    state: str
-    running: bool
-    file_bytes: int
-    sha256: bytes
-    security: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "sha256": self.sha256.hex()}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An operator and its time on the device."""
-
-    name: str
-    us: int
 
 
 class Device:
@@ -172,8 +143,8 @@ class Device:
         """Its slots; of a device without tody, those of its images."""
         if not self.runs_tody:
             images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"]
-            return [_image(i) for i in images]
-        return [_slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
+            return [image(i) for i in images]
+        return [slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
 
     @_understood()
     def model_name(self, slot: int) -> str:
@@ -370,18 +341,6 @@ class Device:
         self, op: int, command: int, values: dict[str, Any], name: str, work: float = 0.0, first: float = 0.05
     ) -> dict[str, Any]:
         return self.client.ask(TODY, op, command, values, name, work, first=first)
-
-
-def _slot(facts: dict[str, Any]) -> Slot:
-    sha = bytes(facts["sha"])
-    index, size, security = (int(facts[k]) for k in ("slot", "bytes", "sec"))
-    return Slot(index, str(facts["state"]), bool(facts["run"]), size, sha if any(sha) else b"", security)
-
-
-def _image(facts: dict[str, Any]) -> Slot:
-    """A slot of a device without tody."""
-    state = "confirmed" if facts.get("confirmed") else "trial" if facts.get("pending") else "ready"
-    return Slot(int(facts["slot"]), state, bool(facts.get("active")), 0, bytes(facts.get("hash", b"")), 0)
 
 
 def check_same(device: Device, model: Model, sha256: bytes, name: str) -> None:

@@ -16,7 +16,8 @@ from .. import format
 from ..errors import AccuracyError, TrustError, UsageError
 from . import blocks, fits
 from .client import Refused
-from .device import Device, Slot
+from .device import Device
+from .slots import Slot
 from .upload import Upload
 
 _DIFF_LEAST = 4096  # bytes of a file for which it pays to ask for checksums
