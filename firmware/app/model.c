@@ -19,8 +19,10 @@ static bool needs_no_float_kernel(const tody_op_record *record, const tody_call 
     }
 }
 
-static bool is_float(const tody_call *call, uint32_t i) {
-    return tody_has_in(call, i) && call->records[call->in[i]].dtype == TODY_F32;
+static bool is_wide(const tody_call *call, uint32_t i) {
+    if (!tody_has_in(call, i)) return false;
+    const uint8_t dtype = call->records[call->in[i]].dtype;
+    return dtype == TODY_F32 || dtype == TODY_S16;
 }
 
 // What a build with FLOAT=0 leaves out would be missed in the middle of a run.
@@ -30,7 +32,7 @@ static tody_status check_kernels(tody_model *model) {
     for (uint32_t i = 0; i < model->op_count; i++, record = tody_record_next(record)) {
         const tody_call call = tody_call_of(model, record);
         model->fault = i;
-        if (is_float(&call, 0) && !needs_no_float_kernel(record, &call)) return TODY_ERR_DTYPE;
+        if (is_wide(&call, 0) && !needs_no_float_kernel(record, &call)) return TODY_ERR_DTYPE;
     }
     return TODY_OK;
 }

@@ -10,14 +10,16 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 4u
+#define TODY_FORMAT_MINOR 6u
 #define TODY_TILES_MINOR 3u    // the first that knows tody_tensor_record.tile
+#define TODY_S16_MINOR 5u      // the first that knows TODY_S16
 #define TODY_NONE 0xFFFFFFFFu  // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u   // of each tensor in the arena
 #define TODY_PANEL 16u         // output channels in a panel of packed weights
 #define TODY_CHUNK 128u        // words in a chunk of weights in blocks
 #define TODY_GROUP_S8 4u       // int8 panels: input channels that lie side by side
+#define TODY_GROUP_S16 2u      // the same of int16
 #define TODY_MAX_CHAIN 16u     // operators that one `strips` runs
 
 typedef struct tody_header {
@@ -48,7 +50,7 @@ enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_recor
 
 // TODY_PANELS, float32: a tensor [G, N, T, K] (groups, output channels, taps, input channels) is stored as
 // [G][ceil(N/16)][T][K][16], one of [G, N] (a bias) as [G][ceil(N/16)][16]; what is missing of the last panel is zero.
-// int8: [G][ceil(N/16)][T][ceil(K/4)][16][4].
+// int8: [G][ceil(N/16)][T][ceil(K/4)][16][4]. int16: [G][ceil(N/16)][T][ceil(K/2)][16][2].
 //
 // TODY_BLOCKS: an int8 tensor [1, N, T, K] of which many blocks of four input channels are zero. Word t * ceil(K/4) + k/4 of a
 // row holds input channels k to k + 3 of tap t; words are cut into chunks of TODY_CHUNK. Four parts: int32 sums[N], of all

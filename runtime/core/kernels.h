@@ -14,11 +14,11 @@
 #include <string.h>
 
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows or gemm_s8_rows
+#define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows, gemm_s8_rows or gemm_s16_rows
 #define TODY_BLOCK_ROWS 64u       // rows that are packed together, at most
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
-#define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels or gemm_s8_panels
+#define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
@@ -144,21 +144,24 @@ typedef struct tody_norm_f32 {
 // int8, to the bit: docs/format.md. Every set gives the same bytes: sums of integers are modulo 2^32, each float32 operation is
 // rounded by itself and nothing is contracted. Multipliers lie in [2^-126, 2^64), so that no infinity and no NaN comes up.
 
-// How an int8 result ends. lo and hi are integers, with the zero point already subtracted: within [-255, 255].
+// How an int8 or int16 result ends. lo and hi are integers, with the zero point already subtracted: within [-255, 255], or for
+// int16, whose zero point is 0, within those of 16 bits.
 typedef struct tody_finish_s8 {
     float lo, hi;
     int32_t zero;
 } tody_finish_s8;
 
 // round(min(max(p, lo), hi)) + zero, half to even: adding 1.5 * 2^23 rounds, and leaves the integer in the lower bits.
-static inline int8_t tody_finish(float p, const tody_finish_s8 *f) {
+static inline int32_t tody_finish_s32(float p, const tody_finish_s8 *f) {
     p = p > f->lo ? p : f->lo;
     p = p < f->hi ? p : f->hi;
     const float shifted = p + 12582912.0f;
     int32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    return (int8_t)(bits - 0x4B400000 + f->zero);
+    return bits - 0x4B400000 + f->zero;
 }
+
+static inline int8_t tody_finish(float p, const tody_finish_s8 *f) { return (int8_t)tody_finish_s32(p, f); }
 
 // The numbers that all results of a layer share.
 typedef struct tody_layer_s8 {
@@ -226,6 +229,52 @@ typedef struct tody_dwconv_s8 {
     size_t c_stride;
     tody_layer_s8 layer;
 } tody_dwconv_s8;
+
+// int16: as int8, without zero points; w, bias and scale are those of int8 but for the width of w. Sums are modulo 2^32 too:
+// that they stay below is up to who chose the weights.
+
+// The result of an int32 sum, its multiplier and an addend (or NULL).
+static inline int16_t tody_result_s16(int32_t sum, float scale, const int16_t *addend, const tody_layer_s8 *q) {
+    float p = (float)sum * scale;
+    if (addend) p = p + (float)*addend * q->addend_scale;
+    return (int16_t)tody_finish_s32(p, &q->finish);
+}
+
+// For i < rows, j < cols: c[i][j] is tody_result_s16 of scale[j], addend[i][j] and bias[j] +
+// sum over t < taps, k < depth of a[t * rows + i][k] * w[((t * G + k / 2) * 16 + j) * 2 + k % 2], where G = ceil(depth / 2).
+// What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at w[w_stride].
+typedef struct tody_gemm_s16 {
+    uint32_t rows;  // 1 .. gemm_s16_rows of the set
+    uint32_t
+        cols;  // 1 .. 16 * gemm_s16_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
+    uint32_t taps, depth;     // at least 1
+    const int16_t *const *a;  // taps * rows pointers to depth values each
+    const int16_t *w;         // panels of taps * G * 32
+    size_t w_stride;          // from one panel to the next
+    const int32_t *bias;      // 16 values for each panel, or NULL
+    const float *scale;       // 16 multipliers for each panel
+    const int16_t *addend;    // or NULL; may be c
+    size_t addend_stride;
+    int16_t *c;
+    size_t c_stride;
+    tody_layer_s8 layer;
+} tody_gemm_s16;
+
+// For p < pixels, k < channels: c[p][k] is tody_result_s16 of scale[k], addend[p][k] and bias[k] +
+// sum over y < height, x < width of a[(p * step + x) * height + y][k] * w[(y * width + x) * channels + k].
+typedef struct tody_dwconv_s16 {
+    uint32_t pixels, channels;     // at least 1, as the next three
+    uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
+    const int16_t *const *a;
+    const int16_t *w;
+    const int32_t *bias;    // or NULL
+    const float *scale;     // one multiplier per channel
+    const int16_t *addend;  // or NULL; may be c
+    size_t addend_stride;
+    int16_t *c;
+    size_t c_stride;
+    tody_layer_s8 layer;
+} tody_dwconv_s16;
 
 // What the results of a function of two int8 have in common: docs/format.md, `binary`.
 typedef struct tody_binary_s8 {
@@ -326,6 +375,10 @@ typedef struct tody_kernels {
     int32_t sparse_s8_shift;
     void (*words_s8)(const tody_words_s8 *args);
     void (*sparse_s8)(const tody_sparse_s8 *args);
+
+    uint32_t gemm_s16_rows, gemm_s16_panels;  // of a full tile; they belong to gemm_s16
+    void (*gemm_s16)(const tody_gemm_s16 *args);
+    void (*dwconv_s16)(const tody_dwconv_s16 *args);
 } tody_kernels;
 
 // What a CPU can do. Bits are shared by all architectures; each sets its own.

@@ -10,8 +10,9 @@
 #define TODY_FLOAT 1  // 0: a build for models of int8 alone, which its caller holds to be (firmware/app/model.c)
 #endif
 
-// Whether to compute in float32. Where the answer is always no, compilers leave out the rest.
+// Whether to compute in float32, or in int16. Where the answer is always no, compilers leave out the rest.
 static inline bool tody_is_f32(tody_dtype dtype) { return TODY_FLOAT && dtype == TODY_F32; }
+static inline bool tody_is_s16(tody_dtype dtype) { return TODY_FLOAT && dtype == TODY_S16; }
 
 // One operator about to be checked or run. Operators know shapes and the kernel table; they never see the file or the arena,
 // only the tensors that tody_in and tody_out hand them.
@@ -90,6 +91,11 @@ static inline void tody_for(const tody_call *call, uint32_t tasks, tody_task tas
         return;
     }
     for (uint32_t i = 0; i < tasks; i++) task(context, i, 0);
+}
+
+// Input channels that lie side by side in panels: integers that fill a word of 32 bits.
+static inline uint32_t tody_group(tody_dtype dtype) {
+    return dtype == TODY_S8 ? TODY_GROUP_S8 : dtype == TODY_S16 ? TODY_GROUP_S16 : 1;
 }
 
 #endif

@@ -63,7 +63,7 @@ static bool pack_sound(const tody_tensor_record *t) {
     if (t->place != TODY_IN_WEIGHTS) return false;
     if (t->pack == TODY_BLOCKS) return t->rank == 4 && t->dtype == TODY_S8 && t->shape[0] == 1;
     if (t->pack != TODY_PANELS) return false;
-    if (t->rank == 4) return t->dtype == TODY_F32 || t->dtype == TODY_S8;
+    if (t->rank == 4) return t->dtype == TODY_F32 || t->dtype == TODY_S8 || t->dtype == TODY_S16;
     return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32);
 }
 
@@ -76,7 +76,7 @@ static uint64_t tensor_bytes(const tody_tensor_record *t) {
     uint64_t count = 1;
     if (t->pack == TODY_PANELS) {
         count = s[0] * round_up(s[1], TODY_PANEL);
-        if (t->rank == 4) count *= s[2] * (t->dtype == TODY_S8 ? round_up(s[3], TODY_GROUP_S8) : s[3]);
+        if (t->rank == 4) count *= s[2] * round_up(s[3], tody_group((tody_dtype)t->dtype));
     } else {
         for (uint32_t d = 0; d < t->rank; d++) count *= d == 1 && t->rows ? t->rows : s[d];
     }
@@ -127,7 +127,8 @@ static uint32_t channels(const tody_tensor_record *t) {
 
 static bool scales_sound(const tody_tensor_record *t, const tody_header *h) {
     if (t->scale_count == 0) return t->scales_at == 0 && t->zero_point == 0;
-    if (t->dtype != TODY_S8 || t->zero_point < INT8_MIN || t->zero_point > INT8_MAX) return false;
+    if (t->dtype != TODY_S8 && (t->dtype != TODY_S16 || t->zero_point != 0)) return false;
+    if (t->zero_point < INT8_MIN || t->zero_point > INT8_MAX) return false;
     if (t->scale_count != 1 && (t->scale_count != channels(t) || t->zero_point != 0)) return false;
     if (t->scales_at % 4 != 0 || t->scales_at + 4 * (uint64_t)t->scale_count > h->weights_bytes) return false;
     const float *scales = (const float *)(const void *)((const uint8_t *)h + h->weights_at + t->scales_at);
@@ -161,6 +162,7 @@ static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
     for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
         if (t->reserved[i] != 0) return false;
     }
+    if (t->dtype == TODY_S16 && h->minor < TODY_S16_MINOR) return false;
     return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
            size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }

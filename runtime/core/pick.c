@@ -28,6 +28,8 @@ static const uint16_t parts[] = {
     offsetof(tody_kernels, sum_s8),
     offsetof(tody_kernels, max_s8),
     offsetof(tody_kernels, sparse_s8_rows),
+    offsetof(tody_kernels, gemm_s16_rows),
+    offsetof(tody_kernels, dwconv_s16),
     sizeof(tody_kernels),
 };
 

@@ -30,7 +30,8 @@ size_t tody_dtype_bytes(tody_dtype dtype) {
         case TODY_S8:
         case TODY_U8:
         case TODY_BOOL: return 1;
-        case TODY_F16: return 2;
+        case TODY_F16:
+        case TODY_S16: return 2;
         case TODY_F32:
         case TODY_S32: return 4;
         case TODY_S64: return 8;

@@ -61,6 +61,7 @@ typedef enum tody_dtype {
     TODY_BOOL = 5,  // one byte; zero is false, anything else true; operators write 0 or 1
     TODY_S64 = 6,   // `cast` and operators that move elements alone take it
     TODY_F16 = 7,   // likewise; stored weights too
+    TODY_S16 = 8,   // quantised around 0: for what 8 bits cannot hold
 } tody_dtype;
 
 // A tensor as its user sees it: row-major, innermost dimension last.
@@ -71,7 +72,7 @@ typedef struct tody_tensor {
     uint32_t count;         // elements, the product of shape
     tody_dtype dtype;
     uint32_t pack;        // how weights are laid out: core/format.h
-    const float *scales;  // int8: `scale_count` values (1: per tensor), else NULL
+    const float *scales;  // int8 and int16: `scale_count` values (1: per tensor), else NULL
     uint32_t scale_count;
     int32_t zero_point;  // int8: the integer that means 0.0
 } tody_tensor;

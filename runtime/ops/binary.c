@@ -38,8 +38,9 @@ static tody_status check_s8(const tody_call *call, const tody_tensor *a, const t
         if (p->activation.fn != TODY_FN_NONE) return TODY_ERR_PARAM;
         return tody_same_type(a, y) && tody_same_type(b, y) ? TODY_OK : TODY_ERR_DTYPE;
     }
-    if (p->fn > TODY_FN2_MUL || !tody_is_real(a) || !tody_is_real(b) || !tody_is_real(y)) return TODY_ERR_DTYPE;
-    if (!tody_limits_ok(&p->activation)) return TODY_ERR_PARAM;
+    if (p->fn > TODY_FN2_MUL || b->dtype != a->dtype || y->dtype != a->dtype) return TODY_ERR_DTYPE;
+    if (!tody_is_real(a) || !tody_is_real(b) || !tody_is_real(y)) return TODY_ERR_DTYPE;
+    if (!tody_limits_ok(&p->activation, TODY_S8)) return TODY_ERR_PARAM;
     return tody_check_last_multipliers(call, 2, p->fn == TODY_FN2_MUL ? 1 : 2);
 }
 

@@ -13,12 +13,12 @@ typedef struct job {
     int8_t table[256];  // int8 to int8
 } job;
 
-// int8 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
+// int8 and int16 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
 static bool can_take(const tody_tensor *t) {
     if (t->pack || tody_dtype_bytes(t->dtype) == 0 || t->scale_count > 1) return false;
     if (t->scale_count == 0) return t->zero_point == 0;
-    return t->dtype == TODY_S8 && t->scales[0] > 0.0f && t->scales[0] < __builtin_inff() && t->zero_point >= INT8_MIN &&
-           t->zero_point <= INT8_MAX;
+    return (t->dtype == TODY_S8 || t->dtype == TODY_S16) && t->scales[0] > 0.0f && t->scales[0] < __builtin_inff() &&
+           t->zero_point >= INT8_MIN && t->zero_point <= INT8_MAX;
 }
 
 static tody_status cast_check(const tody_call *call) {
@@ -33,6 +33,7 @@ static tody_status cast_check(const tody_call *call) {
 static int64_t load_integer(const tody_tensor *x, uint32_t i) {
     switch (x->dtype) {
         case TODY_S8: return ((const int8_t *)x->data)[i];
+        case TODY_S16: return ((const int16_t *)x->data)[i];
         case TODY_S32: return ((const int32_t *)x->data)[i];
         case TODY_S64: return ((const int64_t *)x->data)[i];
         case TODY_BOOL: return ((const uint8_t *)x->data)[i] != 0;
@@ -44,6 +45,7 @@ static int64_t load_integer(const tody_tensor *x, uint32_t i) {
 static void store_integer(const tody_tensor *y, uint32_t i, int64_t value) {
     switch (y->dtype) {
         case TODY_S8: ((int8_t *)y->data)[i] = (int8_t)(uint8_t)value; break;
+        case TODY_S16: ((int16_t *)y->data)[i] = (int16_t)(uint16_t)value; break;
         case TODY_S32: ((int32_t *)y->data)[i] = (int32_t)(uint32_t)value; break;
         case TODY_S64: ((int64_t *)y->data)[i] = value; break;
         case TODY_BOOL: ((uint8_t *)y->data)[i] = value != 0; break;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "quant.h"
 
 static float float_of(uint32_t bits) {
     float f;
@@ -41,6 +42,10 @@ static void dequantise(const int8_t *q, int32_t zero, float scale, float *f, uin
     for (uint32_t i = 0; i < count; i++) f[i] = (float)(q[i] - zero) * scale;
 }
 
+static void dequantise_s16(const int16_t *q, float scale, float *f, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) f[i] = (float)q[i] * scale;
+}
+
 void tody_load_f32(const tody_tensor *x, uint32_t at, uint32_t count, float *f) {
     const uint8_t *bytes = (const uint8_t *)x->data + at * tody_dtype_bytes(x->dtype);
     const void *data = bytes;
@@ -48,10 +53,15 @@ void tody_load_f32(const tody_tensor *x, uint32_t at, uint32_t count, float *f) 
         dequantise(data, x->zero_point, x->scale_count ? x->scales[0] : 1.0f, f, count);
         return;
     }
+    if (tody_is_s16(x->dtype)) {
+        dequantise_s16(data, x->scale_count ? x->scales[0] : 1.0f, f, count);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         switch (x->dtype) {
             case TODY_F32: f[i] = ((const float *)data)[i]; break;
-            case TODY_S8: break;  // above
+            case TODY_S8:
+            case TODY_S16: break;  // above
             case TODY_U8: f[i] = (float)bytes[i]; break;
             case TODY_S32: f[i] = (float)((const int32_t *)data)[i]; break;
             case TODY_BOOL: f[i] = bytes[i] ? 1.0f : 0.0f; break;
@@ -71,10 +81,19 @@ static int64_t hold(float f, int64_t lo, int64_t hi) {
 // NaN is taken as 0.
 static void quantise(const tody_tensor *y, const float *f, int8_t *q, uint32_t count) {
     const float scale = y->scales[0];
-    const tody_finish_s8 finish = {(float)(INT8_MIN - y->zero_point), (float)(INT8_MAX - y->zero_point), y->zero_point};
+    const tody_finish_s8 finish = tody_finish_of(NULL, y);
     for (uint32_t i = 0; i < count; i++) {
         const float p = f[i] / scale;
         q[i] = tody_finish(p == p ? p : 0.0f, &finish);
+    }
+}
+
+static void quantise_s16(const tody_tensor *y, const float *f, int16_t *q, uint32_t count) {
+    const float scale = y->scales[0];
+    const tody_finish_s8 finish = tody_finish_of(NULL, y);
+    for (uint32_t i = 0; i < count; i++) {
+        const float p = f[i] / scale;
+        q[i] = (int16_t)tody_finish_s32(p == p ? p : 0.0f, &finish);
     }
 }
 
@@ -82,13 +101,17 @@ void tody_store_f32(const tody_tensor *y, uint32_t at, uint32_t count, const flo
     uint8_t *bytes = (uint8_t *)y->data + at * tody_dtype_bytes(y->dtype);
     void *data = bytes;
     if (y->scale_count) {
-        quantise(y, f, data, count);
+        if (tody_is_s16(y->dtype))
+            quantise_s16(y, f, data, count);
+        else
+            quantise(y, f, data, count);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
         switch (y->dtype) {
             case TODY_F32: ((float *)data)[i] = f[i]; break;
             case TODY_S8: ((int8_t *)data)[i] = (int8_t)hold(f[i], INT8_MIN, INT8_MAX); break;
+            case TODY_S16: ((int16_t *)data)[i] = (int16_t)hold(f[i], INT16_MIN, INT16_MAX); break;
             case TODY_U8: bytes[i] = (uint8_t)hold(f[i], 0, UINT8_MAX); break;
             case TODY_S32: ((int32_t *)data)[i] = (int32_t)hold(f[i], INT32_MIN, INT32_MAX); break;
             case TODY_BOOL: bytes[i] = f[i] != 0.0f; break;

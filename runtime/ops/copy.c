@@ -102,6 +102,11 @@ static void transpose_b8(const uint8_t *x, size_t x_stride, uint8_t *y, size_t y
         for (size_t i = 0; i < rows; i++) y[j * y_stride + i] = x[i * x_stride + j];
 }
 
+static void transpose_b16(const uint16_t *x, size_t x_stride, uint16_t *y, size_t y_stride, size_t rows, size_t cols) {
+    for (size_t j = 0; j < cols; j++)
+        for (size_t i = 0; i < rows; i++) y[j * y_stride + i] = x[i * x_stride + j];
+}
+
 // Transposing: the plane of the innermost dimension (its rows in x) and `column`, once for each element of the other
 // dimensions, in tiles, so that threads can share one plane.
 static void transpose_tile(const job *j, uint32_t plane, uint32_t row, uint32_t column) {
@@ -124,6 +129,11 @@ static void transpose_tile(const job *j, uint32_t plane, uint32_t row, uint32_t 
     const uint32_t columns = tody_min_u32(j->nest.shape[j->column] - column, TILE_COLUMNS);
     if (j->element_bytes == 1) {
         transpose_b8(j->x + x, x_stride, j->y + y, to_stride, rows, columns);
+        return;
+    }
+    if (j->element_bytes == 2) {
+        transpose_b16((const uint16_t *)(const void *)j->x + x, x_stride, (uint16_t *)(void *)j->y + y, to_stride, rows,
+                      columns);
         return;
     }
     j->kernels->transpose_b32((const uint32_t *)(const void *)j->x + x, x_stride, (uint32_t *)(void *)j->y + y, to_stride, rows,
@@ -157,7 +167,7 @@ static void copy_run(const tody_call *call) {
     for (uint32_t d = 0; d < y.rank; d++) job.nest.stride[0][d] = p->stride[d];
     tody_nest_simplify(&job.nest);
     job.column = find_column(&job.nest);
-    if ((bytes != 4 && bytes != 1) || job.column == job.nest.rank) {
+    if (bytes > 4 || job.column == job.nest.rank) {
         tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
         return;
     }

@@ -23,8 +23,9 @@ typedef struct cut {
 typedef struct job {
     const tody_call *call;
     tody_slide slide;
-    tody_dwconv_f32 f32;  // one of the two, by the dtype
+    tody_dwconv_f32 f32;  // one of the three, by the dtype
     tody_dwconv_s8 s8;
+    tody_dwconv_s16 s16;
     tody_activation activation;
     cut cut;
 } job;
@@ -45,7 +46,7 @@ static tody_status dwconv_check(const tody_call *call) {
     return tody_check_layer(call, 1, &p->activation);
 }
 
-// int8 has a row at a time, and only whole pixels.
+// Integers have a row at a time, and only whole pixels.
 static cut cut_layer(const tody_call *call) {
     const tody_window *w = &((const tody_conv_params *)call->params)->window;
     const tody_tensor y = tody_out(call, 0);
@@ -150,6 +151,20 @@ static void run_s8(void *context, uint32_t task, uint32_t thread) {
     job->call->kernels->dwconv_s8(&args);
 }
 
+static void run_s16(void *context, uint32_t task, uint32_t thread) {
+    const job *job = context;
+    const part part = part_of(job, task);
+    tody_dwconv_s16 args = job->s16;
+    const uint32_t first = part.row * job->slide.out_width + part.pixel;
+    const void **a = pointers_of(job, thread);
+    tody_slide_columns(&job->slide, first, part.pixels, a);
+    args.pixels = part.pixels;
+    args.a = (const int16_t *const *)a;
+    args.c += (size_t)first * args.c_stride;
+    if (args.addend) args.addend += (size_t)first * args.addend_stride;
+    job->call->kernels->dwconv_s16(&args);
+}
+
 static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels) {
     const tody_conv_params *p = call->params;
     const size_t row = (size_t)tody_out(call, 0).shape[TODY_WIDTH] * channels;
@@ -186,6 +201,22 @@ static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels) {
                             .layer = tody_layer_of(call, 1, &p->activation)};
 }
 
+static tody_dwconv_s16 make_s16(const tody_call *call, uint32_t channels) {
+    const tody_conv_params *p = call->params;
+    return (tody_dwconv_s16){.channels = channels,
+                             .height = p->window.kernel[0],
+                             .width = p->window.kernel[1],
+                             .step = tody_slide_step(&p->window),
+                             .w = tody_in(call, W).data,
+                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
+                             .scale = tody_layer_scale(call, 1),
+                             .addend = tody_in_data(call, TODY_LAYER_ADDEND),
+                             .addend_stride = channels,
+                             .c = tody_out(call, 0).data,
+                             .c_stride = channels,
+                             .layer = tody_layer_of(call, 1, &p->activation)};
+}
+
 static void dwconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
@@ -199,14 +230,19 @@ static void dwconv_run(const tody_call *call) {
         .activation = p->activation,
         .cut = cut,
     };
+    tody_task task = run_s8;
     if (tody_is_f32(x.dtype)) {
+        task = run_f32;
         job.f32 = make_f32(call, channels);
         job.f32.a_stride = cut.columns;
+    } else if (tody_is_s16(x.dtype)) {
+        job.s16 = make_s16(call, channels);
+        task = run_s16;
     } else {
         job.s8 = make_s8(call, channels);
     }
     const uint32_t tasks = y.shape[TODY_BATCH] * cut.row_parts * cut.pixel_parts * cut.channel_parts;
-    tody_for(call, tasks, tody_is_f32(x.dtype) ? run_f32 : run_s8, &job);
+    tody_for(call, tasks, task, &job);
 }
 
 const tody_op tody_op_dwconv = {

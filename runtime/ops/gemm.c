@@ -34,15 +34,15 @@ typedef struct job {
 
 // Rows of a full tile.
 static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
-    return tody_is_f32(dtype) ? k->gemm_f32_rows : k->gemm_s8_rows;
+    return tody_is_f32(dtype) ? k->gemm_f32_rows : tody_is_s16(dtype) ? k->gemm_s16_rows : k->gemm_s8_rows;
 }
 
 // Panels of a full tile.
 static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
-    return tody_is_f32(dtype) ? k->gemm_f32_panels : k->gemm_s8_panels;
+    return tody_is_f32(dtype) ? k->gemm_f32_panels : tody_is_s16(dtype) ? k->gemm_s16_panels : k->gemm_s8_panels;
 }
 
-static bool packs(const tody_kernels *k, tody_dtype dtype) { return !tody_is_f32(dtype) && k->pack_s8; }
+static bool packs(const tody_kernels *k, tody_dtype dtype) { return !tody_is_f32(dtype) && !tody_is_s16(dtype) && k->pack_s8; }
 
 static bool packs_f32(const tody_kernels *k, tody_dtype dtype) { return tody_is_f32(dtype) && tody_packs_f32(k); }
 
@@ -59,7 +59,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
-    if (!tody_is_f32(dtype)) return tile;
+    if (!tody_is_f32(dtype) && !tody_is_s16(dtype)) return tile;
     const uint32_t most = tody_min_u32(block_rows_f32(k, taps, depth), BLOCK_POINTERS / taps);
     return tody_max_u32(most / tile, 1) * tile;
 }
@@ -150,7 +150,7 @@ static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, u
     g->gather(g->source, first, rows, a);
     if (lines || whole) return (tody_tile){a, first, rows, 1, 1, NULL};
     const uint32_t run = find_run(g, a, rows);
-    if (!f32 && g->depth % TODY_GROUP_S8 != 0) return (tody_tile){a, first, rows, 1, run, NULL};
+    if (g->depth % tody_group(g->dtype) != 0) return (tody_tile){a, first, rows, 1, run, NULL};
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
@@ -246,6 +246,37 @@ static __attribute__((noinline)) void run_f32(const job *job, uint32_t first, ui
     activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
 }
 
+// Not inlined, as run_f32.
+static __attribute__((noinline)) void run_s16(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end,
+                                              const void **a) {
+    const tody_gemm *g = job->gemm;
+    tody_tile tiles[MAX_TILES];
+    const uint32_t count = gather_block(job, first, rows, a, tiles);
+    const uint32_t together = job->kernels->gemm_s16_panels;
+    for (uint32_t p = panel; p < end; p += together) {
+        const uint32_t column = p * TODY_PANEL, stop = tody_min_u32(g->cols, tody_min_u32(p + together, end) * TODY_PANEL);
+        for (const tody_tile *t = tiles; t < tiles + count; t++) {
+            const tody_gemm_s16 args = {
+                .rows = t->rows,
+                .cols = stop - column,
+                .taps = g->taps / t->joined,
+                .depth = g->depth * t->joined,
+                .a = (const int16_t *const *)t->a,
+                .w = (const int16_t *)(const void *)((const uint8_t *)g->w + p * g->w_stride_bytes),
+                .w_stride = g->w_stride_bytes / sizeof(int16_t),
+                .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
+                .scale = g->scale + column,
+                .addend = g->addend ? (const int16_t *)g->addend + t->first * g->addend_stride + column : NULL,
+                .addend_stride = g->addend_stride,
+                .c = (int16_t *)g->c + t->first * g->c_stride + column,
+                .c_stride = g->c_stride,
+                .layer = g->layer,
+            };
+            job->kernels->gemm_s16(&args);
+        }
+    }
+}
+
 // Where block `block` begins: packed rows are dealt out by whole tiles, those of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
@@ -267,6 +298,8 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
         run_packed(job, first, rows, panel, end, a);
     } else if (tody_is_f32(g->dtype)) {
         run_f32(job, first, rows, panel, end, a);
+    } else if (tody_is_s16(g->dtype)) {
+        run_s16(job, first, rows, panel, end, a);
     } else {
         const tody_tile tile = make_tile(g, a, first, rows);
         run_tile_s8(job, &tile, panel, end);

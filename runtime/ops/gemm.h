@@ -15,7 +15,7 @@ typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, c
 typedef bool (*tody_gather_lines)(const void *source, uint32_t first, uint32_t rows, size_t room, const void **a);
 
 // c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols; of int8 as
-// docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32 or int8, and strides are in such elements.
+// docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32, int8 or int16, and strides are in such elements.
 typedef struct tody_gemm {
     tody_dtype dtype;
     uint32_t rows, cols, taps, depth;  // at least 1
@@ -30,8 +30,8 @@ typedef struct tody_gemm {
     size_t addend_stride;
     void *c;
     size_t c_stride;
-    tody_activation activation;  // int8: in `layer`
-    const float *scale;          // int8: multipliers in panels
+    tody_activation activation;  // float32; that of integers is in `layer`
+    const float *scale;          // integers: multipliers in panels
     size_t scale_stride;         // from the multipliers of one panel to the next: 16, or 0 where all are equal
     tody_layer_s8 layer;
     const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to TODY_ALIGN
@@ -62,7 +62,7 @@ static inline size_t tody_panels_length(uint32_t cols) { return ((size_t)cols + 
 
 // Bytes of one panel of weights.
 static inline size_t tody_panel_bytes(tody_dtype dtype, uint32_t taps, uint32_t depth) {
-    const size_t group = dtype == TODY_S8 ? TODY_GROUP_S8 : 1;
+    const size_t group = tody_group(dtype);
     return ((size_t)depth + group - 1) / group * group * tody_dtype_bytes(dtype) * TODY_PANEL * taps;
 }
 

@@ -26,7 +26,7 @@ static tody_status check_channels(const tody_tensor *t, const tody_tensor *w, to
 static tody_status check_bias(const tody_call *call, const tody_tensor *w) {
     if (!tody_has_in(call, TODY_LAYER_BIAS)) return TODY_OK;
     const tody_tensor bias = tody_in(call, TODY_LAYER_BIAS);
-    return check_channels(&bias, w, w->dtype == TODY_S8 ? TODY_S32 : TODY_F32);
+    return check_channels(&bias, w, w->dtype == TODY_F32 ? TODY_F32 : TODY_S32);
 }
 
 static bool has_addend(const tody_call *call, uint32_t addends) { return addends && tody_has_in(call, TODY_LAYER_ADDEND); }
@@ -52,9 +52,9 @@ tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody
     tody_status status = check_bias(call, &w);
     if (!status) status = check_addend(call, addends, &y);
     if (status) return status;
-    if (w.dtype == TODY_S8) {
+    if (w.dtype != TODY_F32) {
         status = check_rescaling(call, addends, &w);
-        return status || tody_limits_ok(f) ? status : TODY_ERR_PARAM;
+        return status || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
     }
     if (call->in_count > TODY_LAYER_ADDEND + addends) return TODY_ERR_OP_RECORD;
     return tody_activation_ok(f) ? TODY_OK : TODY_ERR_PARAM;
@@ -67,7 +67,7 @@ const float *tody_layer_scale(const tody_call *call, uint32_t addends) {
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     tody_layer_s8 layer = {.x_zero = x.zero_point, .finish = tody_finish_of(f, &y)};
-    if (y.dtype == TODY_S8 && has_addend(call, addends)) {
+    if (y.dtype != TODY_F32 && has_addend(call, addends)) {
         layer.addend_zero = tody_in(call, TODY_LAYER_ADDEND).zero_point;
         layer.addend_scale = *(const float *)tody_in(call, TODY_LAYER_ADDEND + addends + 1).data;
     }

@@ -1,8 +1,8 @@
-// layer.h - the inputs behind the weights that conv, dwconv, deconv and dense have in common, in float32 and in int8.
+// layer.h - the inputs behind the weights that conv, dwconv, deconv and dense have in common, in float32 and in integers.
 // SPDX-License-Identifier: Apache-2.0
 //
-// 0 x, 1 w, 2 [bias], [3 addend, where the operator takes one], then for int8 the multipliers of the sums and, with an addend,
-// that of the addend. `addends` below is 1 or 0: whether the operator takes one.
+// 0 x, 1 w, 2 [bias], [3 addend, where the operator takes one], then for integers the multipliers of the sums and, with an
+// addend, that of the addend. `addends` below is 1 or 0: whether the operator takes one.
 #ifndef TODY_OPS_LAYER_H
 #define TODY_OPS_LAYER_H
 
@@ -19,7 +19,7 @@ bool tody_is_matrix(const tody_tensor *w, tody_dtype dtype);
 // Everything behind weights that are already sound, and the activation.
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f);
 
-// Of int8: the multipliers, and the numbers that all results share.
+// Of integers: the multipliers, and the numbers that all results share.
 const float *tody_layer_scale(const tody_call *call, uint32_t addends);
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f);
 

@@ -30,7 +30,7 @@ static tody_status matmul_check(const tody_call *call) {
     const tody_matmul_params *p = call->params;
     const tody_tensor a = tody_in(call, A), b = tody_in(call, B), y = tody_out(call, 0);
     if (!tody_is_real(&a) || !tody_is_real(&b) || !tody_is_real(&y)) return TODY_ERR_DTYPE;
-    if (b.dtype != a.dtype || y.dtype != a.dtype) return TODY_ERR_DTYPE;
+    if (b.dtype != a.dtype || y.dtype != a.dtype || a.dtype == TODY_S16) return TODY_ERR_DTYPE;
     if (p->transpose_b > 1) return TODY_ERR_PARAM;
     if (a.rank < 2 || b.rank != a.rank || y.rank != a.rank || !broadcasts(&a, &b, &y)) return TODY_ERR_SHAPE;
     const uint32_t row = a.rank - 2, col = a.rank - 1;

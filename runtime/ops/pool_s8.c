@@ -1,4 +1,4 @@
-// pool_s8.c - largest or average int8 under a window, of any size.
+// pool_s8.c - largest or average int8 or int16 under a window, of any size.
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
@@ -103,6 +103,43 @@ static void run_pixels(const void *context, uint32_t begin, uint32_t end, uint32
     }
 }
 
+static void add_s16(uint32_t *sum, const int16_t *x, uint32_t channels) {
+    for (uint32_t c = 0; c < channels; c++) {
+        const int32_t value = x[c];
+        sum[c] += (uint32_t)value;
+    }
+}
+
+static void max_s16(int16_t *y, const int16_t *x, uint32_t channels) {
+    for (uint32_t c = 0; c < channels; c++) y[c] = x[c] > y[c] ? x[c] : y[c];
+}
+
+// int16, tap by tap.
+static void run_pixels_s16(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    const job *j = context;
+    const uint32_t channels = j->slide.channels;
+    uint32_t *sum = (uint32_t *)(void *)(j->scratch + thread * j->sums_bytes);
+    for (uint32_t pixel = begin; pixel < end; pixel++) {
+        int16_t *y = (int16_t *)(void *)j->y + (size_t)pixel * channels;
+        memset(sum, 0, channels * sizeof *sum);
+        for (uint32_t c = 0; c < channels; c++) y[c] = INT16_MIN;
+        for (uint32_t t = 0; t < j->taps; t++) {
+            const void *x = tody_slide_tap(&j->slide, pixel, t);
+            if (x == j->outside) continue;
+            if (j->scale)
+                add_s16(sum, x, channels);
+            else
+                max_s16(y, x, channels);
+        }
+        if (!j->scale) continue;
+        const uint64_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
+        const float scale = j->scale[count ? count - 1 : 0];
+        for (uint32_t c = 0; c < channels; c++) {
+            y[c] = (int16_t)tody_finish_s32((float)(int32_t)sum[c] * scale, &j->finish);
+        }
+    }
+}
+
 void tody_pool_s8(const tody_call *call) {
     static const int8_t outside = 0;
     const tody_pool_params *p = call->params;
@@ -121,5 +158,6 @@ void tody_pool_s8(const tody_call *call) {
         .include_pad = p->include_pad,
     };
     const uint32_t grain = TODY_GRAIN / job.taps / x.shape[TODY_CHANNELS] + 1;
-    tody_for_ranges(call, tody_extent(&y, TODY_BATCH, TODY_CHANNELS), grain, run_pixels, &job);
+    const tody_range range = tody_is_s16(x.dtype) ? run_pixels_s16 : run_pixels;
+    tody_for_ranges(call, tody_extent(&y, TODY_BATCH, TODY_CHANNELS), grain, range, &job);
 }

@@ -1,4 +1,4 @@
-// quant.c - what int8 operators share.
+// quant.c - what operators of quantised integers share.
 // SPDX-License-Identifier: Apache-2.0
 #include "quant.h"
 
@@ -24,15 +24,20 @@ tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint3
     return tody_check_multipliers(call, i, TODY_PLAIN, 1, &count);
 }
 
-static bool is_int8(float f) { return f >= -128.0f && f <= 127.0f && f == (float)(int32_t)f; }
+// One more than the largest integer; the least is the negative of it.
+static float reach(tody_dtype dtype) { return dtype == TODY_S16 ? 32768.0f : 128.0f; }
 
-bool tody_limits_ok(const tody_activation *f) {
+static bool is_within(float f, float reach) { return f >= -reach && f < reach && f == (float)(int32_t)f; }
+
+bool tody_limits_ok(const tody_activation *f, tody_dtype dtype) {
     if (f->fn == TODY_FN_NONE) return true;
-    return f->fn == TODY_FN_CLAMP && is_int8(f->a) && is_int8(f->b) && f->a <= f->b;
+    const float most = reach(dtype);
+    return f->fn == TODY_FN_CLAMP && is_within(f->a, most) && is_within(f->b, most) && f->a <= f->b;
 }
 
 tody_finish_s8 tody_finish_of(const tody_activation *f, const tody_tensor *y) {
     const bool clamps = f && f->fn == TODY_FN_CLAMP;
     const float zero = (float)y->zero_point;
-    return (tody_finish_s8){(clamps ? f->a : -128.0f) - zero, (clamps ? f->b : 127.0f) - zero, y->zero_point};
+    const float most = reach(y->dtype);
+    return (tody_finish_s8){(clamps ? f->a : -most) - zero, (clamps ? f->b : most - 1.0f) - zero, y->zero_point};
 }

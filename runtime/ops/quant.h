@@ -1,4 +1,4 @@
-// quant.h - what int8 operators share: quantised tensors, multipliers, and how a result ends.
+// quant.h - what operators of quantised integers share: quantised tensors, multipliers, and how a result ends.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_OPS_QUANT_H
 #define TODY_OPS_QUANT_H
@@ -13,8 +13,8 @@ tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t p
 // The same for a plain one of `count` values that must be the operator's last input.
 tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count);
 
-// No activation, or a clamp whose limits are two integers of int8 in order.
-bool tody_limits_ok(const tody_activation *f);
+// No activation, or a clamp whose limits are two integers of dtype, int8 or int16, in order.
+bool tody_limits_ok(const tody_activation *f, tody_dtype dtype);
 
 // How results of y end; f (or NULL for none) has sound limits.
 tody_finish_s8 tody_finish_of(const tody_activation *f, const tody_tensor *y);

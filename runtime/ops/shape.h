@@ -35,9 +35,10 @@ static inline bool tody_same_type(const tody_tensor *a, const tody_tensor *b) {
 static inline bool tody_plain_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PLAIN; }
 static inline bool tody_panels_f32(const tody_tensor *t) { return t->dtype == TODY_F32 && t->pack == TODY_PANELS; }
 
-// Plain real numbers: float32, or int8 with one scale.
+// Plain real numbers: float32, or int8 or int16 with one scale.
 static inline bool tody_is_real(const tody_tensor *t) {
-    return tody_plain_f32(t) || (t->dtype == TODY_S8 && t->pack == TODY_PLAIN && t->scale_count == 1);
+    const bool integers = t->dtype == TODY_S8 || t->dtype == TODY_S16;
+    return tody_plain_f32(t) || (integers && t->pack == TODY_PLAIN && t->scale_count == 1);
 }
 
 // An optional input's float32 values, or NULL.

@@ -83,7 +83,7 @@ __version__ = TODY_VERSION.decode()
 
 # tody_dtype -> name and struct-module format, which NumPy reads
 _DTYPES = {1: ("float32", b"f"), 2: ("int8", b"b"), 3: ("uint8", b"B"), 4: ("int32", b"i"), 5: ("bool", b"?"), 6: ("int64", b"q"),
-           7: ("float16", b"e")}
+           7: ("float16", b"e"), 8: ("int16", b"h")}
 _FEATURES = {"avx2": TODY_CPU_AVX2, "avx512": TODY_CPU_AVX512, "neon": TODY_CPU_NEON, "neon-dot": TODY_CPU_NEON_DOT,
              "neon-fp16": TODY_CPU_NEON_FP16, "neon-i8mm": TODY_CPU_NEON_I8MM}
 

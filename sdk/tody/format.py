@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 PLAIN_MINOR = 0  # of a plain file that older readers take; a coded file has one more than its plain file
 BLOCKS_MINOR = 1  # of one with weights in blocks
 TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output, or operators run by strips
+INT16_MINOR = 5  # of one with int16
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
 GROUP_S8 = 4
+GROUPS = {"int8": GROUP_S8, "int16": 2}  # input channels that lie side by side in panels; of others one
 CHUNK = 128  # words in a chunk of weights in blocks
 PACKS = ("plain", "panels", "blocks")
 PLACES = ("arena", "weights", "strips")
@@ -54,6 +56,7 @@ DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
     "bool": (5, np.dtype("?")),
     "int64": (6, np.dtype("<i8")),
     "float16": (7, np.dtype("<f2")),
+    "int16": (8, np.dtype("<i2")),
 }
 DTYPE_NAMES = {code: name for name, (code, _) in DTYPES.items()}
 
@@ -183,7 +186,7 @@ def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int
     groups, columns = shape[0], align(shape[1], PANEL)
     if len(shape) == 2:
         return groups * columns * size
-    depth = align(shape[3], GROUP_S8) if dtype == "int8" else shape[3]
+    depth = align(shape[3], GROUPS.get(dtype, 1))
     return groups * columns * shape[2] * depth * size
 
 
@@ -195,11 +198,10 @@ def pack_panels(data: NDArray[Any]) -> bytes:
         return np.pad(data, width).tobytes()
     taps, depth = data.shape[2:]
     panels = np.pad(data, width).reshape(groups, -1, PANEL, taps, depth)
-    if data.dtype == np.int8:
-        panels = np.pad(panels, [(0, 0)] * 4 + [(0, align(depth, GROUP_S8) - depth)])
-        panels = panels.reshape(*panels.shape[:4], -1, GROUP_S8)
-        return bytes(panels.transpose(0, 1, 3, 4, 2, 5).tobytes())
-    return bytes(panels.transpose(0, 1, 3, 4, 2).tobytes())
+    group = GROUPS.get(data.dtype.name, 1)
+    panels = np.pad(panels, [(0, 0)] * 4 + [(0, align(depth, group) - depth)])
+    panels = panels.reshape(*panels.shape[:4], -1, group)
+    return bytes(panels.transpose(0, 1, 3, 4, 2, 5).tobytes())
 
 
 def pack_blocks(data: NDArray[Any]) -> bytes:
@@ -312,6 +314,8 @@ def _write_plain(file: File) -> bytes:
 
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
+    if any(t.dtype == "int16" for t in file.tensors):
+        return INT16_MINOR
     if any(t.tile for t in file.tensors) or any(r.op == "strips" for r in file.records):
         return TILES_MINOR
     return BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR

@@ -22,7 +22,7 @@ typedef struct slot {
     void (*bench)(const tody_kernels *kernels);
 } slot;
 
-extern const slot product_slots[], pointwise_slots[], integer_slots[], sparse_slots[];  // end with a NULL name
+extern const slot product_slots[], pointwise_slots[], integer_slots[], wide_slots[], sparse_slots[];  // end with a NULL name
 
 // memory.c: repeatable random values.
 typedef struct dice {

@@ -47,6 +47,7 @@ DTYPES = {
     "f16": "float16",
     "s8": "int8",
     "u8": "uint8",
+    "s16": "int16",
     "s32": "int32",
     "s64": "int64",
     "bool": "bool",
@@ -89,7 +90,7 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-5
     refuse: str = ""
-    exact: bool = False  # `expected` holds the stored integers of int8
+    exact: bool = False  # `expected` holds the stored integers
 
 
 def _integers(words: dict[str, str], dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -175,7 +176,8 @@ def round_to(value: Array, out: Tensor) -> Array:
     """What `cast` makes of exact values."""
     if out.quant:
         held = np.clip(np.nan_to_num(np.rint(value / out.quant[0]), nan=0.0), -1e6, 1e6)
-        return np.clip(held + out.quant[1], -128, 127).astype(np.int8)
+        info = np.iinfo(DTYPES[out.dtype])
+        return np.clip(held + out.quant[1], info.min, info.max).astype(DTYPES[out.dtype])
     dtype = np.dtype(DTYPES[out.dtype])
     if dtype.kind in "fb":
         with np.errstate(over="ignore"):
@@ -231,16 +233,17 @@ def make(entry: dict[str, Any], family: str) -> Case:
 
 
 def _is_rescaled(case: Case) -> bool:
-    """Whether the definition is that of int8: with multipliers, or of integers that are compared or weighed."""
+    """Whether the definition is that of quantised integers: with multipliers, or of integers that are compared or weighed."""
     first = case.inputs[0]
-    if first is None or first.dtype != "s8" or case.op not in (*oracle_s8.LAYERS, *oracle_s8.OPERATORS):
+    if first is None or first.dtype not in ("s8", "s16") or case.op not in (*oracle_s8.LAYERS, *oracle_s8.OPERATORS):
         return False
     fixed = case.op == "resize" and case.inputs[2] is not None and case.inputs[2].dtype == "s32"
     return fixed if case.op == "resize" else case.op != "cast" or len(case.inputs) > 1
 
 
 def _make_s8(case: Case, to: str) -> Case:
-    quant = _quant(to.removeprefix("s8 q="))
+    dtype, _, rest = to.partition(" q=")
+    quant = _quant(rest)
     assert quant is not None
     inputs = [
         None
@@ -248,8 +251,8 @@ def _make_s8(case: Case, to: str) -> Case:
         else oracle_s8.Input(t.data if t.dtype == "f32" else t.data.astype(np.int64), t.quant[1] if t.quant else 0)
         for t in case.inputs
     ]
-    value = oracle_s8.run(case.op, inputs, case.params, quant[1])
-    case.outputs, case.expected, case.exact = [Tensor("s8", value.shape, quant=quant)], [value], True
+    value = oracle_s8.run(case.op, inputs, {**case.params, "dtype": DTYPES[dtype]}, quant[1])
+    case.outputs, case.expected, case.exact = [Tensor(dtype, value.shape, quant=quant)], [value], True
     return case
 
 

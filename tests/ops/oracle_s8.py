@@ -1,4 +1,4 @@
-"""What every int8 operator means, to the bit: docs/format.md, "int8, to the bit", in NumPy integers and float32.
+"""What every operator of int8 and int16 means, to the bit: docs/format.md, "int8, to the bit", in NumPy integers and float32.
 
 `run(op, inputs, params, y_zero)` takes stored integers with their zero points and returns the stored integers of the result.
 """
@@ -40,11 +40,12 @@ def fl(x: Array) -> Array:
 
 
 def finish(p: Array, params: Params, y_zero: int) -> Array:
-    name, lo, hi = params.get("activation", ("none", -128, 127))
-    low, high = (lo, hi) if name == "clamp" else (-128, 127)
+    name, lo, hi = params.get("activation", ("none", 0, 0))
+    dtype = np.dtype(params.get("dtype", "int8"))
+    low, high = (lo, hi) if name == "clamp" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     assert p.dtype == np.float32
     held = np.minimum(np.maximum(p, np.float32(low - y_zero)), np.float32(high - y_zero))
-    return (np.rint(held).astype(np.int64) + y_zero).astype(np.int8)
+    return (np.rint(held).astype(np.int64) + y_zero).astype(dtype)
 
 
 def part(x: Input, m: Any) -> Array:
@@ -73,7 +74,8 @@ def matmul(inputs: Inputs, params: Params, y_zero: int) -> Array:
 def pool(inputs: Inputs, params: Params, y_zero: int) -> Array:
     x = inputs[0]
     if params["kind"] == "max":
-        return np.maximum(oracle.pool([x.data.astype(np.float64)], params)[0], -128).astype(np.int8)
+        dtype = np.dtype(params.get("dtype", "int8"))
+        return np.maximum(oracle.pool([x.data.astype(np.float64)], params)[0], np.iinfo(dtype).min).astype(dtype)
     ones = oracle._pad_image(np.ones_like(x.data), params, params.get("include_pad", 0))
     count = oracle._windows(oracle._reach(ones, params, 0), params).sum(axis=3)
     total = oracle._windows(oracle._reach(oracle._pad_image(x.centred, params, 0), params, 0), params).sum(axis=3)

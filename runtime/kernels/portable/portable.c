@@ -35,4 +35,8 @@ const tody_kernels tody_kernels_portable = {
     .sparse_s8_shift = 0,
     .words_s8 = tody_portable_words_s8,
     .sparse_s8 = tody_portable_sparse_s8,
+    .gemm_s16_rows = 4,
+    .gemm_s16_panels = 1,
+    .gemm_s16 = tody_portable_gemm_s16,
+    .dwconv_s16 = tody_portable_dwconv_s16,
 };

@@ -29,5 +29,7 @@ void tody_portable_sum_s8(const int8_t *const *a, uint32_t taps, uint32_t channe
 void tody_portable_max_s8(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 void tody_portable_words_s8(const tody_words_s8 *args);
 void tody_portable_sparse_s8(const tody_sparse_s8 *args);
+void tody_portable_gemm_s16(const tody_gemm_s16 *args);
+void tody_portable_dwconv_s16(const tody_dwconv_s16 *args);
 
 #endif

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-enum { ROWS = 2, PIXELS = 4, PART = 8 };
+enum { ROWS = 2, PIXELS = 4, PART = 8, LARGE = 1 };
 
+typedef tody_dwconv_s8 dwconv;
+typedef int8_t value;
 typedef sums total;
 typedef sums term;  // for each of 16 channels the int16 of two rows; the second of a single pixel is of no value, its weight 0
 
@@ -64,4 +66,4 @@ static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size
 
 #include "dwconv_s8.h"
 
-void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args) { dwconv_s8(args); }
+void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args) { dwconv_all(args); }

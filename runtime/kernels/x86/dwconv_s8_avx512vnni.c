@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx512.h"
 
-enum { ROWS = 4, PIXELS = 8, PART = 0 };
+enum { ROWS = 4, PIXELS = 8, PART = 0, LARGE = 1 };
 
+typedef tody_dwconv_s8 dwconv;
+typedef int8_t value;
 typedef __m512i total;
 typedef __m512i term;  // for each of 16 channels the bytes of four rows, unsigned of activations: with 128 added
 
@@ -71,4 +73,4 @@ static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size
 
 #include "dwconv_s8.h"
 
-void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args) { dwconv_s8(args); }
+void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args) { dwconv_all(args); }

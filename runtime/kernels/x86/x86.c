@@ -35,6 +35,10 @@ const tody_kernels tody_kernels_avx2 = {
     .sparse_s8_shift = 0,
     .words_s8 = tody_words_s8_avx2,
     .sparse_s8 = tody_sparse_s8_avx2,
+    .gemm_s16_rows = 6,
+    .gemm_s16_panels = 1,
+    .gemm_s16 = tody_gemm_s16_avx2,
+    .dwconv_s16 = tody_dwconv_s16_avx2,
 };
 
 const tody_kernels tody_kernels_avx512 = {
@@ -68,6 +72,9 @@ const tody_kernels tody_kernels_avxvnni = {
     .sparse_s8_shift = 128,
     .words_s8 = tody_words_s8_avxvnni,
     .sparse_s8 = tody_sparse_s8_avxvnni,
+    .gemm_s16_rows = 6,
+    .gemm_s16_panels = 1,
+    .gemm_s16 = tody_gemm_s16_avxvnni,
 };
 
 const tody_kernels tody_kernels_avx512vnni = {
@@ -85,6 +92,9 @@ const tody_kernels tody_kernels_avx512vnni = {
     .sparse_s8_shift = 128,
     .words_s8 = tody_words_s8_avx512vnni,
     .sparse_s8 = tody_sparse_s8_avx512vnni,
+    .gemm_s16_rows = 6,
+    .gemm_s16_panels = 2,
+    .gemm_s16 = tody_gemm_s16_avx512vnni,
 };
 
 const tody_kernels tody_kernels_amx = {

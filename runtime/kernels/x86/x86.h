@@ -25,11 +25,14 @@ void tody_pack_s8_avx2(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx2(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 void tody_max_s8_avx2(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
+void tody_gemm_s16_avx2(const tody_gemm_s16 *args);
+void tody_dwconv_s16_avx2(const tody_dwconv_s16 *args);
 void tody_words_s8_avx2(const tody_words_s8 *args);
 void tody_sparse_s8_avx2(const tody_sparse_s8 *args);
 
 void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args);
 void tody_pack_s8_avxvnni(const tody_pack_s8 *args);
+void tody_gemm_s16_avxvnni(const tody_gemm_s16 *args);
 void tody_words_s8_avxvnni(const tody_words_s8 *args);
 void tody_sparse_s8_avxvnni(const tody_sparse_s8 *args);
 
@@ -50,6 +53,7 @@ void tody_pack_s8_avx512vnni(const tody_pack_s8 *args);
 void tody_dwconv_s8_avx512vnni(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx512vnni(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 void tody_lut_s8_avx512vnni(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
+void tody_gemm_s16_avx512vnni(const tody_gemm_s16 *args);
 void tody_words_s8_avx512vnni(const tody_words_s8 *args);
 void tody_sparse_s8_avx512vnni(const tody_sparse_s8 *args);
 

@@ -25,13 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=counts,
         default=8,
         metavar="BITS",
-        help="2 to 8 (default 8), or 16: half floats, no int8; 16,8,6,4 tries each and keeps the smallest that serves",
+        help="2 to 8 (default 8), 8 to 15 with int16; 16: half floats; 16,8,6,4 tries each and keeps the smallest that serves",
     )
     parser.add_argument(
         "--arithmetic",
-        choices=("auto", "int8", "float32"),
+        choices=("auto", "int8", "int16", "float32"),
         default="auto",
-        help="default: int8, or float32 with short weights where int8 loses too much",
+        help="default: int8, or where that loses too much int16, or float32 with short weights",
     )
     parser.add_argument(
         "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"

@@ -48,12 +48,13 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
 
 
 def _precision(file: Any) -> dict[str, Any]:
-    """int8 if any operator computes in it, and then which others compute in float32; casts between both aside."""
+    """int8 or int16 if any operator computes in it, and then which others compute in float32; casts between both aside."""
     made = [(record.op, file.tensors[record.outputs[0]].dtype) for record in file.records if record.op != "strips"]
-    if not any(dtype == "int8" for _, dtype in made):
+    integers = [name for name in ("int8", "int16") if any(dtype == name for _, dtype in made)]
+    if not integers:
         return {"precision": "float32"}
     left = Counter(op for op, dtype in made if dtype == "float32" and op != "cast")
-    return {"precision": "int8", "float32_operators": dict(left.most_common())}
+    return {"precision": integers[-1], "float32_operators": dict(left.most_common())}
 
 
 def _text(value: Any) -> str:

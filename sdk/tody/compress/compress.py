@@ -12,27 +12,23 @@ from typing import Any
 import numpy as np
 
 from .. import format as fmt
-from ..convert import verify
-from ..convert.borders import integer_borders
 from ..convert.facts import describe, target_path
-from ..convert.finish import finish, try_decoder
+from ..convert.finish import try_decoder
 from ..convert.graph import Graph
 from ..convert.integers import to_integers
 from ..convert.lower import lower
-from ..convert.memory import lower_into, refuse_early
-from ..convert.optimise import optimise
+from ..convert.memory import refuse_early
 from ..convert.source import read_source
-from ..convert.sparse import sparse_weights
 from . import place, search, sensitivity, timing
 from .data import SAMPLES
 from .fallback import give_way, shortened
 from .halves import halve
+from .integers import in_integers
 from .job import Job, prepare, report_of
-from .like import check_alike, follow
-from .made import Made, islands_of, layers_of
+from .made import Made
 from .options import HALF, Wanted
 from .prune import prune as remove_channels
-from .quantise import Report, Settings, quantise, sqnr
+from .quantise import Report, Settings, quantise
 from .report import CompressReport, smallest
 
 PROVENANCE = 400  # bytes, about: what the metadata says of a compression
@@ -80,10 +76,11 @@ def compress(
         weights: bits of the weights, 2 to 8: up to 6 as a palette of few levels for each layer. 16: half floats, in a coded
             file that computes in float32. Several: each is tried, in a coded file, and the smallest is kept that loses no more
             than `max_drop` allows; `CompressReport.points` has all of them.
-        arithmetic: "int8"; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
+        arithmetic: "int8"; "int16": activations of 16 bits, which take twice the memory, and weights of up to 15, stored in
+            16; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
             int8, and where that loses more than `max_drop` allows, or moves boxes that have no labels to tell whether it
-            matters, float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as fewer bits or
-            `force`, keeps int8.
+            matters, int16, else float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as
+            fewer bits or `force`, keeps int8.
         max_drop: largest loss allowed, of the metric, 0 to 1 (`Accuracy.allowed`).
         force: keep a result that lost more; the report says so.
         metric: "map", "top1", "agreement", or "auto" for what the data has labels for.
@@ -151,11 +148,12 @@ def _compressed(job: Job, bits: int, wanted: Wanted, earlier: Graph | None) -> C
     else:
         asked = wanted.as_dict()
         settings = Settings(bits, wanted.method, wanted.effort, wanted.io == "int8", sparsity=wanted.sparsity)
+        settings = replace(settings, activations=16 if wanted.arithmetic == "int16" else 8)
         if wanted.target_size is not None:
             settings = replace(settings, wanted=_bits_for_size(job, settings, wanted.target_size))
         if wanted.latency is not None:
             settings = replace(settings, spare=_time_to_spare(job, settings, wanted.latency))
-        made = _quantise(job, settings, asked, wanted.is_coded, earlier)
+        made = in_integers(job, settings, asked, wanted.is_coded, earlier)
     wanted.check_size(made.content)
     return report_of(job, made, bits, {**asked, "coded": wanted.is_coded or made.arithmetic == "float32"})
 
@@ -166,29 +164,6 @@ def _prune(job: Job, fraction: float) -> list[str]:
     done = remove_channels(job.graph, fraction, some)
     kept = [f"{len(done.kept)} layers kept all their channels"] if done.kept else []
     return [f"{100 * done.fraction:.1f} % of the multiply-adds were pruned, in {len(done.layers)} layers", *kept]
-
-
-def _quantise(job: Job, settings: Settings, asked: Mapping[str, Any], coded: bool, earlier: Graph | None = None) -> Made:
-    """The model in int8, in the steps of an earlier one if there is one."""
-    if earlier is None:
-        made = quantise(job.graph.copy(), job.data.calibration, settings, job.tell)
-    else:
-        optimise(earlier)
-        check_alike(earlier, job.graph)
-        made = quantise(earlier, job.data.calibration, settings, job.tell)
-        follow(made, job.graph, settings.io_is_integer)
-        made.sqnr_db = sqnr(made, job.data.calibration)
-    graph, facts = made.graph.copy(), job.facts
-    graph.notes = []
-    refused = to_integers(graph)
-    if settings.io_is_integer:
-        facts = integer_borders(graph, facts)
-    feeds = verify.feeds(graph, facts.get("preprocess"))
-    provenance = {"weights": settings.bits, **asked, **job.data.as_dict()}
-    content = finish(lower_into(graph, asked.get("ram"))[0], job.source, facts, feeds, {"compressed": provenance}, coded)
-    if sparse := len(sparse_weights(graph)):
-        graph.notes.append(f"{sparse} layers store only the blocks of weights that are not zero")
-    return Made(content, layers_of(made), islands_of(graph, made, refused), graph.notes)
 
 
 def _bits_for_size(job: Job, settings: Settings, target: int) -> dict[str, int]:

@@ -70,7 +70,7 @@ def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> Co
     after = load(made.content, threads=1)
     accuracy = measure(job.before, after, job.data, job.metric, lambda done, total: job.tell("measuring", done, total))
     times = latency([job.before, after])
-    notes = [*job.notes, *made.notes, *_unshrunk(job.before, after)]
+    notes = [*job.notes, *made.notes, *_unshrunk(job.before, after, made.arithmetic)]
     if accuracy.metric != job.metric:
         notes.append(f"the float model's mAP is {accuracy.figures['map'][0]:.4f}: the labels are of something else")
     return CompressReport(
@@ -91,13 +91,15 @@ def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> Co
     )
 
 
-def _unshrunk(before: Model, after: Model) -> list[str]:
+def _unshrunk(before: Model, after: Model, arithmetic: str) -> list[str]:
     """A note where the file is about as large as it was, and why."""
     if after.file_bytes < SHRUNK * before.file_bytes:
         return []
     weights, whole = len(before.file.weights), before.file_bytes
     if weights < whole / 2:
         return [f"the file does not shrink: weights are {weights:,} of its {whole:,} bytes, the rest describes the model"]
+    if arithmetic == "int16" and not after.decoded_bytes:
+        return ["the file does not shrink much: its weights have 16 bits; --coded stores those that they need"]
     return [
         "the file does not shrink: its weights are not of layers that int8 has; --arithmetic float32 makes any weights short"
     ]

@@ -28,8 +28,8 @@ _SHRINK = np.linspace(1.0, 0.4, 61)  # tried fractions of the range that holds e
 
 def symmetric(bits: int) -> int:
     """The largest level of a weight: levels are symmetric around 0."""
-    if not 2 <= bits <= 8:
-        raise ValueError(f"weights have 2 to 8 bits, not {bits}")
+    if not 2 <= bits <= 16:
+        raise ValueError(f"weights have 2 to 16 bits, not {bits}")
     return int(2 ** (bits - 1) - 1)
 
 
@@ -44,7 +44,7 @@ def scales(weights: Array, bits: int, power: Array | None = None, floor: float |
 
     Args:
         weights: [groups, outputs, columns].
-        bits: 2 to 8.
+        bits: 2 to 16.
         power: what the error of each column costs, [groups, columns]; None: all the same.
         floor: the smallest step allowed, [groups, outputs]: a bias divided by it must fit into int32.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import MemoryLimitError, UsageError
@@ -15,7 +15,7 @@ from .prune import MOST
 from .quantise import STAGES
 
 IO = ("float32", "int8")
-ARITHMETIC = ("auto", "int8", "float32")
+ARITHMETIC = ("auto", "int8", "int16", "float32")
 HALF = 16  # bits: weights that are not integers
 SPARSEST = 0.9  # share of the weights that may become zero
 
@@ -65,6 +65,9 @@ class Wanted:
             raise UsageError("weights are asked for in no bits", "", "weights=8")
         for bits in widths:
             self._check_bits(bits)
+        if self.arithmetic == "int16" and replace(self, ram=None).of_integers:
+            why = "io, sparsity, target_size, latency and like are of int8"
+            raise UsageError("int16 leaves nothing else to choose", why, "leave them out, or arithmetic='int8'")
         if self.arithmetic == "float32" and self.of_integers:
             why = "io, sparsity, target_size, latency, ram and like are of int8"
             raise UsageError("arithmetic in float32 leaves nothing else to choose", why, "leave them out, or arithmetic='int8'")
@@ -81,7 +84,9 @@ class Wanted:
             raise UsageError(f"target_size is {self.target_size}", "", "bytes that the file may have")
 
     def _check_bits(self, bits: int) -> None:
-        if bits not in (*range(2, 9), HALF):
+        if self.arithmetic == "int16" and bits not in range(8, 16):
+            raise UsageError(f"weights beside int16 cannot have {bits} bits", "", "8 to 15; fewer go with arithmetic='int8'")
+        if self.arithmetic != "int16" and bits not in (*range(2, 9), HALF):
             raise UsageError(f"weights cannot have {bits} bits", "", "2 to 8, or 16 for half floats and no integers")
         if bits == HALF and self.sparsity:
             raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")

@@ -175,6 +175,7 @@ def choose(
     spreads: Mapping[str, Spread],
     method: str = "auto",
     fixed: Mapping[str, ranges.Range] | None = None,
+    bits: int = 8,
 ) -> Choice:
     """A range for each value that int8 operators take or make; equal ones where the format asks for it.
 
@@ -186,15 +187,16 @@ def choose(
         spreads: of all values that are not constants.
         method: of `ranges.choose`.
         fixed: ranges of values that were not observed.
+        bits: of the integers, 8 or 16.
     """
     fixed = fixed or {}
     spreads = {**spreads, **_constants(graph, integer)}
     tied = [(node, i) for node in graph.nodes if node in integer and keeps_quantisation(node) for i in slots(node)]
     users = graph.consumers()
     contested = [(n, i) for n, i in tied if n.op == "concat" and len(users[n.inputs[i] or ""]) > 1]
-    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in contested])
+    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in contested], bits)
     recast = {(n, i) for n, i in contested if _is_wider(found.ranges, n, n.inputs[i] or "")}
-    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in recast])
+    found = _choose(graph, integer, spreads, method, fixed, [t for t in tied if t not in recast], bits)
     found.recast = {(first_output(n), i) for n, i in recast}
     return found
 
@@ -222,6 +224,7 @@ def _choose(
     method: str,
     fixed: Mapping[str, ranges.Range],
     tied: list[tuple[Node, int]],
+    bits: int,
 ) -> Choice:
     groups = _Groups()
     for node, i in tied:
@@ -239,7 +242,7 @@ def _choose(
         given = next((fixed[name] for name in names if name in fixed), None)
         found = given or _range(graph, integer, names, sources, spreads, method)
         for name in names:
-            choice.ranges[name], choice.quants[name] = found, ranges.quant_of(found.low, found.high)
+            choice.ranges[name], choice.quants[name] = found, ranges.quant_of(found.low, found.high, bits)
     return choice
 
 
@@ -304,7 +307,7 @@ def quantise(graph: Graph, integer: set[Node], choice: Choice) -> None:
 
 def _casts(graph: Graph, value: Value, quant: Quant) -> tuple[list[Node], str]:
     """Casts from a value to its integers and back; returns them and what they make. Constants are quantised here."""
-    integers = add_value(graph, f"{value.name}{INTEGERS}", value.shape, "int8", quant)
+    integers = add_value(graph, f"{value.name}{INTEGERS}", value.shape, quant.dtype, quant)
     through = add_value(graph, f"{value.name}{REAL}", value.shape)
     back = Node("cast", [integers], [through])
     if value.data is None:

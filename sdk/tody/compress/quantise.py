@@ -1,4 +1,4 @@
-"""Post-training quantisation: from a float32 graph and samples to the same graph in int8."""
+"""Post-training quantisation: from a float32 graph and samples to the same graph in int8 or int16."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..convert.forms import WIDE, blends
 from ..convert.graph import Graph, Node
 from ..convert.rewrite import first_output
 from ..run.agreement import decibels
@@ -26,6 +27,8 @@ from .timing import Spare
 Array = NDArray[Any]
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
+MORE = 12  # bits of the smallest layers' weights, where activations have 16
+FOREIGN = 0.1  # of the numbers that a model makes: the most that other operators than int16 has may make
 SMALL = 0.03  # of a model's weights: the smallest layers, which keep 8 bits
 STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
 _LOOKED_AT = 8  # samples for the SQNR of every layer
@@ -37,7 +40,7 @@ class Settings:
     """How to quantise.
 
     Attributes:
-        bits: of the weights, 2 to 8, but for the smallest layers (`_bits`).
+        bits: of the weights, 2 to 8, with activations of 16 bits up to 15, but for the smallest layers (`_bits`).
         wanted: bits of the weights of layers, by their first output, that differ.
         method: of `ranges.choose`.
         effort: "fast" rounds weights to the nearest level, "normal" so that the layer's result changes least, "best" runs the
@@ -46,6 +49,7 @@ class Settings:
         goal: SQNR in dB of the worst output, below which layers at the borders of the model stay in float32 (`islands.py`).
         kept: first output of operators that stay in float32, with the reason.
         sparsity: of `quantise_weights`.
+        activations: bits of the activations, 8 or 16. With 16 the last layers stay in float32 (`_last`).
         spare: time for layers that are more exact in float32 (`timing.py`); None: a share of the work, if it brings the goal.
     """
 
@@ -58,6 +62,7 @@ class Settings:
     wanted: Mapping[str, int] = field(default_factory=dict)
     sparsity: float = 0.0
     spare: Spare | None = None
+    activations: int = 8
 
 
 @dataclass
@@ -108,15 +113,18 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
     factors = equalise(graph, seen)
     spreads = observe(graph, samples, consumer_weights(graph), lambda done: tell("observing", count + done, 2 * count))
     kept = {**_infinite(graph, spreads), **settings.kept}
+    if settings.activations == 16:
+        kept = {**_last(graph), **_narrow(graph), **kept}
     roles = place.decide(graph, kept, settings.io_is_integer)
-    choice = place.choose(graph, roles.integer, spreads, settings.method)
+    method = settings.method if settings.activations == 8 else "minmax"
+    choice = place.choose(graph, roles.integer, spreads, method, bits=settings.activations)
     bounds: dict[str, Any] = {"goal": settings.goal, "spare": settings.spare}
     found = islands(graph, samples, choice, kept, io_is_integer=settings.io_is_integer, **bounds)
     if found:
         roles = place.decide(graph, {**kept, **found}, settings.io_is_integer)
-        choice = place.choose(graph, roles.integer, spreads, settings.method)
+        choice = place.choose(graph, roles.integer, spreads, method, bits=settings.activations)
     heads: list[Head] = []
-    if not settings.io_is_integer:
+    if settings.activations == 8 and not settings.io_is_integer:
         heads = coarse_heads(graph, samples, spreads, roles.integer, choice)
         fixed = rewrite(graph, heads)
         roles = place.decide(graph, {**kept, **found}) if fixed else roles
@@ -145,7 +153,9 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
 
 
 def _bits(graph: Graph, layers: Sequence[Node], settings: Settings) -> dict[str, int]:
-    """Of each layer's weights: 8 where that costs next to nothing and serves all the others, else as asked for.
+    """Of each layer's weights: 8, or with wider activations `MORE`, where that costs next to nothing and serves all the others.
+
+    All others have as many as asked for.
 
     Those are the smallest layers, which together hold `SMALL` of the weights, and depthwise ones: so few of their weights meet
     in a sum that errors do not cancel.
@@ -154,8 +164,48 @@ def _bits(graph: Graph, layers: Sequence[Node], settings: Settings) -> dict[str,
     left, bits = SMALL * sum(sizes.values()), {}
     for node in sorted(layers, key=lambda node: sizes[first_output(node)]):
         left -= sizes[first_output(node)]
-        bits[first_output(node)] = 8 if left >= 0 or node.op == "dwconv" else settings.bits
+        most = 8 if settings.activations == 8 else max(MORE, settings.bits)
+        bits[first_output(node)] = most if left >= 0 or node.op == "dwconv" else settings.bits
     return {name: settings.wanted.get(name, bits[name]) for name in map(first_output, layers)}
+
+
+def _last(graph: Graph) -> dict[str, str]:
+    """The layers behind which there is no other.
+
+    What they make is often as wide as coordinates beside one another, or logits, are: as one output it would share a step.
+    """
+    behind: set[str | None] = set()
+    found = {}
+    for node in reversed(graph.nodes):
+        last = behind.isdisjoint(node.outputs)
+        if node.op in place.HEAVY and last:
+            found[first_output(node)] = "one of the last layers"
+        if node.op in place.HEAVY or not last:
+            behind.update(node.inputs)
+    return found
+
+
+def _narrow(graph: Graph) -> dict[str, str]:
+    """The operators that have no form for integers of 16 bits."""
+    found = {}
+    for node in graph.nodes:
+        moves = place.keeps_quantisation(node) and node.op not in ("reduce", "binary")
+        if node.op not in WIDE and (not moves or (node.op == "resize" and blends(graph, node))):
+            found[first_output(node)] = f"{node.op} has no int16 form"
+    return found
+
+
+def suits(graph: Graph) -> bool:
+    """Whether a float32 graph has little but the last layers that int16 has no form for: `FOREIGN` of the numbers it makes."""
+    last = set(_last(graph))
+    inner, foreign, behind = 0, 0, set(_narrow(graph))
+    for node in graph.nodes:
+        size = math.prod(graph.values[first_output(node)].shape)
+        activation = node.attrs.get("activation", ("none",))[0]
+        inner += size
+        if first_output(node) in behind or (activation not in ("none", "clamp") and first_output(node) not in last):
+            foreign += size
+    return foreign <= FOREIGN * inner
 
 
 def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:

@@ -81,7 +81,7 @@ class CompressReport:
     Attributes:
         name: of the model.
         source: file name of the source.
-        weights: bits of the weights: 2 to 8, or 16; in float32 arithmetic so many significant ones.
+        weights: bits of the weights: 2 to 8, or 16; beside int16 8 to 15; in float32 arithmetic so many significant ones.
         options: what was asked for besides: method, effort, prune, io.
         data: what calibrated and measured (`Data.as_dict`).
         before, after: size, memory and latency of the float model and of the compressed one.
@@ -92,7 +92,7 @@ class CompressReport:
         decoder: name of the decoder, if any.
         notes: what was assumed and what the user should know.
         content: the bytes of the `.tody` file.
-        arithmetic: "int8", or "float32" where all of it computes in that.
+        arithmetic: "int8", "int16", or "float32" where all of it computes in that.
     """
 
     name: str
@@ -121,7 +121,9 @@ class CompressReport:
         """What the weights are, in words."""
         if self.weights == 16:
             return "float16"
-        return f"{self.weights} significant bits, in float32" if self.arithmetic == "float32" else f"{self.weights} bit"
+        if self.arithmetic == "float32":
+            return f"{self.weights} significant bits, in float32"
+        return f"{self.weights} bit" if self.arithmetic == "int8" else f"{self.weights} bit, activations of 16"
 
     @property
     def worst_layers(self) -> list[Layer]:

@@ -36,6 +36,7 @@ PLACES = 512  # of a layer's output that are looked at in each of them
 PALETTE_BITS = 6  # and less: levels of their own for each layer
 MAX_BYTES = 1 << 29  # of the moments of one stage
 _BIAS_RANGE = 2.0**30  # of an int32 bias: leaves as much again for the products
+_SUM_RANGE = 0.97  # of the range of int32, of a sum before the weights are rounded
 
 
 @dataclass
@@ -61,13 +62,13 @@ def quantise_weights(
     sparsity: float = 0.0,
     progress: Progress | None = None,
 ) -> None:
-    """Turn float32 weights into int8 constants with a cast behind them, and correct the biases.
+    """Turn float32 weights into integer constants with a cast behind them, and correct the biases.
 
     Args:
         graph: the model with the casts of its activations in place; changed.
         reference: the float32 model that it shall stay close to: the same values under the same names, without casts.
         samples: calibration inputs; none: weights are rounded to the nearest level, biases stay.
-        bits: output of a layer (one of `place.LINEAR`, with constant weights) -> bits of its weights, 2 to 8. Others stay.
+        bits: output of a layer (one of `place.LINEAR`, with constant weights) -> bits of its weights, 2 to 16. Others stay.
         stages: how often the model runs anew with what was quantised so far.
         sparsity: share of the blocks of 1x4 weights that become 0, in each layer that is faster without them
             (`convert/sparse.py`). Blocks that are 0 stay 0 in any case.
@@ -174,14 +175,14 @@ def _look(part: list[_Layer], float_probe: Probe, probe: Probe, sample: Sample, 
 
 
 def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
-    """Replace the weights of a layer by int8 ones, and its biases."""
+    """Replace the weights of a layer by integers, and its biases."""
     node, moments = layer.nodes[0], layer.moments
     value = graph.values[node.inputs[1] or ""]
     assert value.data is not None
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
     kept = _kept(graph, layer, weights, sparsity)
-    floor, unit = _floor(graph, layer), _unit(graph, node)
+    floor, unit = _floor(graph, layer, fitted), _unit(graph, node)
     step, nearest = _levels(fitted * kept, layer, floor)
     step = short_steps(step, unit)
     levels = _rounded(fitted, step, nearest, moments, kept)
@@ -192,7 +193,7 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
     if moments.count:
         for each in layer.nodes:
             _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
-    _store(graph, layer, from_matrices(node, levels.astype(np.int8), value.shape), step)
+    _store(graph, layer, from_matrices(node, levels, value.shape), step)
 
 
 def _kept(graph: Graph, layer: _Layer, weights: Array, sparsity: float) -> Array:
@@ -225,15 +226,23 @@ def _levels(weights: Array, layer: _Layer, floor: Array) -> tuple[Array, Nearest
     return step, palette.nearest(palette.palette(weights, step, power, layer.bits))
 
 
-def _floor(graph: Graph, layer: _Layer) -> Array:
-    """The smallest step of each output with which the bias, in units of input step times weight step, fits into int32."""
+def _floor(graph: Graph, layer: _Layer, weights: Array) -> Array:
+    """The smallest step of each output with which sums fit into int32.
+
+    Of int8 it is the bias that must, in units of input step times weight step; of int16, whose products may be as large, all of
+    a sum: products and bias together, whatever the inputs are.
+    """
     makers = graph.producer()
     floors = [np.zeros((layer.groups, 1))]
     for node in layer.nodes:
         maker = makers.get(first_input(node))
         quant = graph.values[first_input(maker)].quant if maker is not None and maker.op == "cast" else None
-        if quant is not None:
-            floors.append(np.abs(_bias(graph, node, (layer.groups, -1))) / (_BIAS_RANGE * quant.scales[0]))
+        if quant is None:
+            continue
+        floors.append(np.abs(_bias(graph, node, (layer.groups, -1))) / (_BIAS_RANGE * quant.scales[0]))
+        if quant.bits == 16:
+            size = np.abs(weights).sum(-1) * (1 << 15)
+            floors[-1] = (size + np.abs(_bias(graph, node, (layer.groups, -1))) / quant.scales[0]) / (_SUM_RANGE * 2.0**31)
     return np.asarray(np.maximum.reduce(np.broadcast_arrays(*floors)))
 
 
@@ -268,11 +277,14 @@ def _correct(graph: Graph, node: Node, bias: Array) -> None:
 
 
 def _store(graph: Graph, layer: _Layer, data: Array, step: Array) -> None:
-    """An int8 constant with a cast behind it in place of the float32 constant."""
+    """A constant of integers, as wide as the layer's input, with a cast behind it in place of the float32 constant."""
     old = layer.nodes[0].inputs[1] or ""
     pack = graph.values[old].pack
-    name = graph.fresh(f"{old}:int8")
-    graph.values[name] = Value(name, data.shape, "int8", data, pack, Quant(tuple(map(float, step.reshape(-1)))))
+    taken = graph.producer().get(first_input(layer.nodes[0]))
+    source = None if taken is None or taken.op != "cast" else graph.values[first_input(taken)].quant
+    quant = Quant(tuple(map(float, step.reshape(-1))), bits=16 if source is not None and source.bits == 16 else 8)
+    name = graph.fresh(f"{old}:{quant.dtype}")
+    graph.values[name] = Value(name, data.shape, quant.dtype, data.astype(quant.dtype), pack, quant)
     real = add_value(graph, f"{old}:real", data.shape)
     graph.values[real].pack = pack
     insert_before(graph, layer.nodes[0], Node("cast", [name], [real], {}, layer.nodes[0].source))

@@ -1,4 +1,4 @@
-"""The int8 forms of operators: multipliers, int32 biases, tables and limits (docs/format.md, "int8, to the bit")."""
+"""The integer forms of operators: multipliers, int32 biases, tables and limits (docs/format.md, "int8, to the bit")."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -27,17 +27,20 @@ class NotInteger(Exception):
 
 
 def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Node:
-    """The node that computes in int8 what `node` computes between casts.
+    """The node that computes in integers what `node` computes between casts.
 
     Args:
         graph: takes the constants that the form needs.
         node: an operator of `FORMS`.
-        inputs: for each input of the node the int8 value behind its cast, or the value itself where it takes no integers.
-        y: the int8 value that the result is cast to.
+        inputs: for each input of the node the integers behind its cast, or the value itself where it takes no integers.
+        y: the integers that the result is cast to.
 
     Raises:
-        NotInteger: a sum could leave int32, or a multiplier float32.
+        NotInteger: a sum could leave int32, a multiplier float32, or integers are not of the same width.
     """
+    widths = {value.quant.bits for value in (*inputs, y) if value is not None and value.quant is not None}
+    if widths != {8} and (widths != {16} or node.op not in WIDE):
+        raise NotInteger(f"{node.op} has no form for integers of {' and '.join(map(str, sorted(widths)))} bits")
     names, attrs = FORMS[node.op](graph, node, inputs, y)
     op = "lut" if node.op == "unary" else node.op
     return Node(op, names, [y.name], attrs, node.source)
@@ -80,7 +83,7 @@ def limits(activation: tuple[str, float, float], y: Quant) -> tuple[str, float, 
     if activation[0] == "none":
         return _NO_LIMITS
     low, high = y.quantise(np.asarray(activation[1:], np.float32))
-    return _NO_LIMITS if (low, high) == (-128, 127) else ("clamp", float(low), float(high))
+    return _NO_LIMITS if (int(low), int(high)) == y.limits else ("clamp", float(low), float(high))
 
 
 def _quant(value: Value | None) -> Quant:
@@ -90,7 +93,8 @@ def _quant(value: Value | None) -> Quant:
 
 def _reach(quant: Quant) -> int:
     """How far an integer can be from its zero point."""
-    return max(127 - quant.zero_point, 128 + quant.zero_point)
+    low, high = quant.limits
+    return max(high - quant.zero_point, quant.zero_point - low)
 
 
 def _layer(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
@@ -102,7 +106,8 @@ def _layer(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
     names: list[str | None] = [x.name, weights.name, None]
     if integers is not weights.data:
         scales = tuple((unit / _quant(x).scale).astype(np.float32).reshape(-1).tolist())
-        names[1] = add_constant(graph, f"{weights.name}:coarser", integers, weights.pack, Quant(scales))
+        coarser = Quant(scales, bits=_quant(weights).bits)
+        names[1] = add_constant(graph, f"{weights.name}:coarser", integers, weights.pack, coarser)
     axes = (2, 3) if weights.pack == "panels" else (0,)
     most = np.abs(integers.astype(np.int64)).sum(axes) * _reach(_quant(x))
     unit = unit.reshape(most.shape)
@@ -131,7 +136,7 @@ def _with_room(weights: Value, unit: Array, bias: Value | None) -> tuple[Array, 
     coarser = np.maximum(1.0, np.abs(bias.data.astype(np.float64)).reshape(unit.shape) / unit / 2**30)
     if (coarser == 1).all():
         return data, unit
-    return np.rint(data / coarser).astype(np.int8), unit * coarser
+    return np.rint(data / coarser).astype(data.dtype), unit * coarser
 
 
 def _matmul(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
@@ -185,6 +190,7 @@ def _unary(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
     return [x.name, add_constant(graph, f"{y.name}:table", content)], {}
 
 
+WIDE = ("conv", "dwconv", "deconv", "dense", "pool")  # those with a form for integers of 16 bits
 FORMS: dict[str, Callable[[Graph, Node, Inputs, Value], Form]] = {
     "conv": _layer,
     "dwconv": _layer,

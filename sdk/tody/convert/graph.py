@@ -4,9 +4,9 @@ A graph holds the runtime's own primitive operators (`tody.format.OPS`), never t
 into primitives at once, because every shape is known. Images are NHWC inside a graph; `copy` nodes stand where a layout changes
 and the passes make most of them vanish.
 
-A quantised model, whoever quantised it, is a float32 graph with pairs of casts in it: `cast` from float32 to an int8 value with
-a `Quant` quantises, `cast` from there to float32 dequantises, and an int8 constant with a `Quant` behind which a cast to
-float32 stands is a quantised weight. One pass (`integers.py`) replaces each operator between such casts by its int8 form.
+A quantised model, whoever quantised it, is a float32 graph with pairs of casts in it: `cast` from float32 to an int8 or int16
+value with a `Quant` quantises, `cast` from there to float32 dequantises, and such a constant behind which a cast to float32
+stands is a quantised weight. One pass (`integers.py`) replaces each operator between such casts by its integer form.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -22,15 +22,27 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Quant:
-    """What the integers of an int8 value stand for: scale * (q - zero_point).
+    """What the integers of a quantised value stand for: scale * (q - zero_point).
 
     Attributes:
         scales: one float32 number, or for weights one per output channel, in the order of the channels.
-        zero_point: -128 to 127; 0 where there are several scales, and for weights.
+        zero_point: -128 to 127; 0 where there are several scales, for weights, and of 16 bits.
+        bits: of the integers, 8 or 16.
     """
 
     scales: tuple[float, ...]
     zero_point: int = 0
+    bits: int = 8
+
+    @property
+    def dtype(self) -> str:
+        """Of the integers: "int8" or "int16"."""
+        return f"int{self.bits}"
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the largest integer."""
+        return -(1 << self.bits - 1), (1 << self.bits - 1) - 1
 
     @property
     def scale(self) -> float:
@@ -38,12 +50,12 @@ class Quant:
         (scale,) = self.scales
         return float(np.float32(scale))
 
-    def quantise(self, reals: NDArray[Any]) -> NDArray[np.int8]:
+    def quantise(self, reals: NDArray[Any]) -> NDArray[Any]:
         """The nearest integers, as `cast` finds them (docs/format.md). One scale only."""
         with np.errstate(over="ignore", invalid="ignore"):
             steps = np.rint(np.asarray(reals, np.float32) / np.float32(self.scale))
         held = np.clip(np.nan_to_num(steps, nan=0.0), -32768, 32767).astype(np.int32) + self.zero_point
-        return np.asarray(np.clip(held, -128, 127), np.int8)
+        return np.asarray(np.clip(held, *self.limits), self.dtype)
 
     def dequantise(self, integers: NDArray[Any]) -> NDArray[np.float32]:
         """What integers stand for. One scale only."""
@@ -57,10 +69,10 @@ class Value:
     Attributes:
         name: unique in its graph.
         shape: all dimensions, known.
-        dtype: a name of `tody.format.DTYPES` ("float32", "int32", "bool", "int64", "float16", "int8", "uint8").
+        dtype: a name of `tody.format.DTYPES` ("float32", "int32", "bool", "int64", "float16", "int8", "uint8", "int16").
         data: the content of a constant, else None. Weights are kept in plain layout, shape `shape`, until they are written.
         pack: "plain", or "panels" for weights and biases that the file stores in panels.
-        quant: of an int8 value that stands for real numbers; None of any other.
+        quant: of an int8 or int16 value that stands for real numbers; None of any other.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Replace every operator between casts by its int8 form.
+"""Replace every operator between casts by its integer form.
 
-A cast from int8 to float32 dequantises, one from float32 to int8 quantises (graph.py). What cannot be int8 stays float32
-between such casts.
+A cast from int8 or int16 to float32 dequantises, one from float32 to these quantises (graph.py). What cannot be integer stays
+float32 between such casts.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -34,11 +34,12 @@ from .tables import merge_tables
 # Inputs that are real numbers, by operator; of others the first alone.
 _REALS = {"conv": (0, 1, 3), "dwconv": (0, 1, 3), "deconv": (0, 1), "dense": (0, 1, 3), "matmul": (0, 1), "binary": (0, 1)}
 _LAYERS = ("conv", "dwconv", "deconv", "dense")
+INTEGERS = ("int8", "int16")  # dtypes that a quantised value may have
 _MOVERS = ("copy", "reshape", "pad", "gather", "concat", "where", "resize")
 
 
 def to_integers(graph: Graph) -> list[str]:
-    """Let everything between casts compute in int8, to the bit as docs/format.md says.
+    """Let everything between casts compute in integers, to the bit as docs/format.md says.
 
     Where an operator moves values without changing them, casts travel through it, so that bytes are moved. Casts that undo each
     other vanish; two between different quantisations become one. Inputs and outputs of the graph keep their dtypes. Weights of
@@ -59,33 +60,36 @@ def to_integers(graph: Graph) -> list[str]:
 
 
 def _integers(index: Index, name: str | None, weights: bool = False) -> Value | None:
-    """The int8 value behind the cast that makes a float32 value. Only weights may have several scales."""
+    """The integers behind the cast that makes a float32 value. Only weights may have several scales."""
     cast = index.maker(name, "cast")
     source = None if cast is None else index.graph.values[first_input(cast)]
-    if source is None or source.dtype != "int8" or source.quant is None:
+    if source is None or source.dtype not in INTEGERS or source.quant is None:
         return None
     return source if weights or (len(source.quant.scales) == 1 and source.pack == "plain") else None
 
 
 def _quantiser(index: Index, node: Node) -> tuple[Node, Value] | None:
-    """The cast that alone takes the node's output, and the int8 value it makes."""
+    """The cast that alone takes the node's output, and the integers it makes."""
     user = index.only_user(first_output(node))
     if user is None or user.op != "cast" or index.graph.values[first_output(node)].dtype != "float32":
         return None
     made = index.graph.values[first_output(user)]
-    return (user, made) if made.dtype == "int8" and made.quant else None
+    return (user, made) if made.dtype in INTEGERS and made.quant else None
 
 
 def join_casts(index: Index, node: Node) -> bool:
     """From integers to real numbers to integers is one cast, or none."""
     values, made = index.graph.values, index.graph.values[first_output(node)]
     source = _integers(index, node.inputs[0]) if node.op == "cast" and values[first_input(node)].dtype == "float32" else None
-    if source is None or made.dtype != "int8" or made.quant is None or source.quant is None:
+    if source is None or made.dtype not in INTEGERS or made.quant is None or source.quant is None:
         return False
     if source.quant == made.quant:
         return bypass(index, node, source.name)
     if source.data is not None:
         return _fold(index, node, source.quant.dequantise(source.data), made.quant)
+    if source.quant.bits != 8 or made.quant.bits != 8:
+        node.inputs = [source.name]
+        return True
     try:
         factor = multipliers(index.graph, made, source.quant.scale / made.quant.scale)
     except NotInteger:
@@ -119,7 +123,7 @@ def compute_in_integers(index: Index, node: Node) -> bool:
 
 
 def _integer_form(index: Index, node: Node) -> tuple[Node, Node]:
-    """What computes in int8 what the node computes between casts, and the cast behind it that is then not needed."""
+    """What computes in integers what the node computes between casts, and the cast behind it that is then not needed."""
     inputs, cast, made = _between_casts(index, node)
     return integer_form(index.graph, node, inputs, made), cast
 
@@ -132,7 +136,7 @@ def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, 
     """
     values = index.graph.values
     if node.op not in FORMS:
-        raise NotInteger(f"{node.op} has no int8 form")
+        raise NotInteger(f"{node.op} has no integer form")
     if any(name is not None and values[name].dtype != "float32" for name in (*node.inputs, *node.outputs)):
         raise NotInteger("it does not compute with real numbers")
     if node.attrs.get("activation", ("none",))[0] not in ("none", "clamp"):
@@ -178,17 +182,22 @@ def dequantise_later(index: Index, node: Node) -> bool:
     behind = [_integers(index, node.inputs[i]) for i in places]
     quants = {None if value is None else value.quant for value in behind}
     quant = quants.pop() if len(quants) == 1 else None
-    if quant is None or not _exact(index, node, quant):
+    if quant is None or not _chooses(node, quant) or not _exact(index, node, quant):
         return False
     if node.op == "resize" and blends(graph, node):
         node.inputs = fixed_weights(graph, node)
     for i, value in zip(places, behind, strict=True):
         node.inputs[i] = None if value is None else value.name
     real = graph.values[first_output(node)]
-    made = add_value(graph, f"{real.name}:int8", real.shape, "int8", quant)
+    made = add_value(graph, f"{real.name}:{quant.dtype}", real.shape, quant.dtype, quant)
     node.outputs[0] = made
     insert_after(graph, node, Node("cast", [made], [real.name], source=node.source))
     return True
+
+
+def _chooses(node: Node, quant: Quant) -> bool:
+    """Whether an operator that moves or chooses does so with such integers."""
+    return quant.bits == 8 or node.op not in ("reduce", "binary")
 
 
 def _exact(index: Index, node: Node, quant: Quant) -> bool:
@@ -196,7 +205,7 @@ def _exact(index: Index, node: Node, quant: Quant) -> bool:
     if node.op == "pad" and node.attrs["mode"] == "constant":
         value = np.float32(node.attrs["value"])
         return bool(quant.dequantise(quant.quantise(value)) == value)
-    return node.op != "resize" or not blends(index.graph, node) or _quantiser(index, node) is not None
+    return node.op != "resize" or not blends(index.graph, node) or (quant.bits == 8 and _quantiser(index, node) is not None)
 
 
 def quantise_earlier(index: Index, node: Node) -> bool:
@@ -209,7 +218,7 @@ def quantise_earlier(index: Index, node: Node) -> bool:
     taken = dict.fromkeys(str(node.inputs[i]) for i in places)
     known = any(_integers(index, name) for name in taken)
     work = sum(math.prod(graph.values[name].shape) for name in taken if not graph.values[name].constant)
-    if made.quant is None or not (known or work <= math.prod(made.shape)):
+    if made.quant is None or not _chooses(node, made.quant) or not (known or work <= math.prod(made.shape)):
         return False
     renamed = {name: _quantised(graph, node, graph.values[name], made.quant) for name in taken}
     for i in places:
@@ -222,8 +231,8 @@ def quantise_earlier(index: Index, node: Node) -> bool:
 def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
     """A float32 value as integers: a constant, or a cast in front of its user."""
     if value.data is not None:
-        return add_constant(graph, f"{value.name}:int8", quant.quantise(value.data), quant=quant)
-    name = add_value(graph, f"{value.name}:int8", value.shape, "int8", quant)
+        return add_constant(graph, f"{value.name}:{quant.dtype}", quant.quantise(value.data), quant=quant)
+    name = add_value(graph, f"{value.name}:{quant.dtype}", value.shape, quant.dtype, quant)
     insert_before(graph, user, Node("cast", [value.name], [name], source=user.source))
     return name
 

@@ -206,9 +206,9 @@ class Model:
 
     @cached_property
     def precision(self) -> str:
-        """int8 if any operator computes in int8, else float32."""
-        outputs = map(self.runtime.op_output, range(len(self.runtime.op_names)))
-        return "int8" if any(t.dtype == "int8" for t in outputs) else "float32"
+        """The widest integers that any operator computes in, int16 or int8, else float32."""
+        made = {self.runtime.op_output(i).dtype for i in range(len(self.runtime.op_names))}
+        return next((name for name in ("int16", "int8") if name in made), "float32")
 
     @property
     def decoded_bytes(self) -> int:
