@@ -60,12 +60,14 @@ INLINE block add_lanes(block b, fours x, weights w, const uint32_t count, const 
     return b;
 }
 
-// Four steps. All that they need is loaded first, and takes all 32 registers.
+// Four steps. All that they need is loaded first, and takes all 32 registers; in-order cores like the two kinds of loads mixed.
 INLINE block add_four(block b, const float **a, const float **w, const uint32_t count) {
     weights w0, w1, w2, w3;
-    const fours x = load_fours_f32(a, count);
+    fours x = {0};
     load_next_pair_f32(w, 256, &w0.low, &w0.high);
+    load_first_f32(&x, a, count);
     load_pair_f32(*w, -192, &w1.low, &w1.high);
+    load_last_f32(&x, a, count);
     load_pair_f32(*w, -128, &w2.low, &w2.high);
     load_pair_f32(*w, -64, &w3.low, &w3.high);
     b = add_lanes(b, x, w0, count, 0);

@@ -8,6 +8,7 @@
 #define TODY_NEON_SCHEDULE_H
 
 #include <arm_neon.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #if defined(__aarch64__)
@@ -40,27 +41,44 @@ typedef struct fours {
     float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
 } fours;
 
-// Of `count` rows, a constant, one after the other from *p on, which moves on behind them. Four at once must stand in
-// registers that follow each other.
-static inline __attribute__((always_inline)) fours load_fours_f32(const float **p, const uint32_t count) {
-    fours x = {0};
-    if (count >= 8) {
-        register float32x4_t a __asm__("v16"), b __asm__("v17"), c __asm__("v18"), d __asm__("v19");
-        register float32x4_t e __asm__("v20"), f __asm__("v21"), g __asm__("v22"), h __asm__("v23");
-        __asm__ volatile("ld1 {v16.4s, v17.4s, v18.4s, v19.4s}, [%8], #64\n\tld1 {v20.4s, v21.4s, v22.4s, v23.4s}, [%8], #64"
-                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "=w"(e), "=w"(f), "=w"(g), "=w"(h), "+r"(*p)
+// Sixteen floats at *p, which moves on behind them, to four registers that follow each other; `last` chooses these.
+static inline __attribute__((always_inline)) void load_four_f32(const float **p, float32x4_t *x0, float32x4_t *x1,
+                                                                float32x4_t *x2, float32x4_t *x3, const bool last) {
+    if (last) {
+        register float32x4_t a __asm__("v20"), b __asm__("v21"), c __asm__("v22"), d __asm__("v23");
+        __asm__ volatile("ld1 {v20.4s, v21.4s, v22.4s, v23.4s}, [%4], #64"
+                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)
                          :
                          : "memory");
-        return (fours){a, b, c, d, e, f, g, h};
+        *x0 = a, *x1 = b, *x2 = c, *x3 = d;
+        return;
     }
+    register float32x4_t a __asm__("v16"), b __asm__("v17"), c __asm__("v18"), d __asm__("v19");
+    __asm__ volatile("ld1 {v16.4s, v17.4s, v18.4s, v19.4s}, [%4], #64"
+                     : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)
+                     :
+                     : "memory");
+    *x0 = a, *x1 = b, *x2 = c, *x3 = d;
+}
+
+// Of `count` rows, a constant, one after the other from *p on, which moves on behind them: of eight the first four, of fewer
+// all. The last four of eight come from load_last_f32.
+static inline __attribute__((always_inline)) void load_first_f32(fours *x, const float **p, const uint32_t count) {
     const int end = (int)count * 16;
-    load_next_pair_f32(p, end, &x.x0, &x.x1);
-    if (count == 3) x.x2 = load_f32(*p, 32 - end);
-    if (count > 3) load_pair_f32(*p, 32 - end, &x.x2, &x.x3);
-    if (count == 5) x.x4 = load_f32(*p, 64 - end);
-    if (count > 5) load_pair_f32(*p, 64 - end, &x.x4, &x.x5);
-    if (count == 7) x.x6 = load_f32(*p, 96 - end);
-    return x;
+    if (count >= 8) {
+        load_four_f32(p, &x->x0, &x->x1, &x->x2, &x->x3, false);
+        return;
+    }
+    load_next_pair_f32(p, end, &x->x0, &x->x1);
+    if (count == 3) x->x2 = load_f32(*p, 32 - end);
+    if (count > 3) load_pair_f32(*p, 32 - end, &x->x2, &x->x3);
+    if (count == 5) x->x4 = load_f32(*p, 64 - end);
+    if (count > 5) load_pair_f32(*p, 64 - end, &x->x4, &x->x5);
+    if (count == 7) x->x6 = load_f32(*p, 96 - end);
+}
+
+static inline __attribute__((always_inline)) void load_last_f32(fours *x, const float **p, const uint32_t count) {
+    if (count >= 8) load_four_f32(p, &x->x4, &x->x5, &x->x6, &x->x7, true);
 }
 
 // s + w * x[lane]
