@@ -279,7 +279,7 @@ def test_data_moves_as_bytes() -> None:
     net.graph.outputs.append(net.op("softmax", moved, axis=3, log=0))
     notes = to_integers(net.graph)
     assert operators(net.graph) == ["cast int8", "copy int8", "cast float32", "softmax float32"]
-    assert len(notes) == 1 and "softmax has no int8 form" in notes[0]
+    assert len(notes) == 1 and "softmax has no integer form" in notes[0]
 
 
 def test_says_why_an_operator_stays_float() -> None:
