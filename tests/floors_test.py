@@ -21,7 +21,8 @@ FLEET = SDK / "fleet"
 C_FLOORS = {"kernels": 0, "vision": 0, "include": 0, "ops": 1, "core": 2}
 C_CONTRACTS = {"core/kernels.h": 0, "core/format.h": 0, "core/op.h": 1, "core/blocks.h": 0}
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "string.h"}
-INTRINSICS = {"immintrin.h", "arm_neon.h", "arm_acle.h"}
+INTRINSICS = {"immintrin.h", "arm_neon.h", "arm_acle.h", "arm_mve.h"}
+VECTORS = ("kernels/x86/", "kernels/neon/", "kernels/cortexm/", "kernels/helium/")  # folders that may include them
 
 # Python: floor of each part of the package. `__init__` only lists names; `__main__` starts the command line.
 PY_FLOORS = {
@@ -65,7 +66,7 @@ def resolve(path: Path, name: str) -> str:
 @pytest.mark.parametrize("path", c_files(*C_FLOORS), ids=lambda p: p.relative_to(RUNTIME).as_posix())
 def test_c_includes_point_down(path: Path) -> None:
     me = path.relative_to(RUNTIME).as_posix()
-    allowed = FREESTANDING | (INTRINSICS if me.startswith(("kernels/x86/", "kernels/neon/", "kernels/cortexm/")) else set())
+    allowed = FREESTANDING | (INTRINSICS if me.startswith(VECTORS) else set())
     for include in includes(path):
         if include[0] == "<":
             assert include[1:] in allowed, f"{me} includes {include}>, which needs a host"

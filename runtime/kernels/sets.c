@@ -19,6 +19,9 @@ const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_ke
 #elif defined(__arm__) && __ARM_ARCH >= 6 && __ARM_ARCH_PROFILE != 'M'
 extern const tody_kernels tody_kernels_neon;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, NULL};
+#elif defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)
+extern const tody_kernels tody_kernels_cortexm, tody_kernels_helium;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_cortexm, &tody_kernels_helium, NULL};
 #elif defined(__ARM_FEATURE_DSP) && __ARM_ARCH_PROFILE == 'M'
 extern const tody_kernels tody_kernels_cortexm;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_cortexm, NULL};

@@ -11,19 +11,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["tests/firmware/kernels.c", "tests/kernels/memory.c", "tests/kernels/integers.c", "tests/kernels/sparse.c"]
-SOURCES += ["runtime/core/pick.c", "runtime/kernels/portable/*.c", "runtime/kernels/cortexm/*.c"]
+SOURCES += ["runtime/core/pick.c", "runtime/kernels/portable/*.c", "runtime/kernels/cortexm/*.c", "runtime/kernels/helium/*.c"]
 FOLDERS = ["tests", "tests/kernels", "runtime", "runtime/include", "runtime/core"]
-# Chip -> compiler flags, machine, its large RAM.
+# Chip -> compiler flags, machine, its large RAM, sets of kernels and how many slots of integers each of them has.
+M55 = ["-mcpu=cortex-m55", "-mfloat-abi=hard"]
+DSP = "-DSET=tody_kernels_cortexm"
 CHIPS = {
-    "cortex-m4": (["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"], "mps2-an386", 0x21000000),
-    "cortex-m7": (["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"], "mps2-an500", 0x60000000),
-    "without FPU": (["-mcpu=cortex-m4", "-mfloat-abi=soft"], "mps2-an386", 0x21000000),
+    "cortex-m4": (["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", DSP], "mps2-an386", 0x21000000, "dsp: 3"),
+    "cortex-m7": (["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16", DSP], "mps2-an500", 0x60000000, "dsp: 3"),
+    "without FPU": (["-mcpu=cortex-m4", "-mfloat-abi=soft", DSP], "mps2-an386", 0x21000000, "dsp: 3"),
+    "cortex-m55, DSP": ([*M55, DSP], "mps3-an547", 0x60000000, "dsp: 3"),
+    "cortex-m55": ([*M55, "-DSET=tody_kernels_helium"], "mps3-an547", 0x60000000, "helium: 2"),
 }
 
 
 def build(chip: str, folder: Path) -> Path:
     """A program with the C library picolibc, whose input and output the emulator provides."""
-    flags, _, ram = CHIPS[chip]
+    flags, _, ram, _ = CHIPS[chip]
     memory = {"__flash": 0, "__flash_size": 1 << 22, "__ram": ram, "__ram_size": 15 << 20, "__stack_size": 1 << 14}
     command = ["arm-none-eabi-gcc", "-O2", "-std=c11", "-mthumb", "-Wall", "-Wextra", "-ffp-contract=off", *flags]
     command += ["--specs=picolibc.specs", "--oslib=semihost", "--crt0=hosted"]
@@ -45,4 +49,4 @@ def test_kernels_agree_with_portable(chip: str, tmp_path: Path) -> None:
     emulator = ["qemu-system-arm", "-M", CHIPS[chip][1], "-nographic", "-monitor", "none", "-serial", "none"]
     emulator += ["-semihosting-config", "enable=on,target=native", "-kernel", str(build(chip, tmp_path))]
     done = subprocess.run(emulator, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "dsp: 3 slots, 0 failures" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert done.returncode == 0 and f"{CHIPS[chip][3]} slots, 0 failures" in done.stdout + done.stderr, done.stdout + done.stderr

@@ -1,0 +1,15 @@
+// helium.c - the kernel set of microcontrollers with vectors. What it leaves out is that of cortexm/.
+// SPDX-License-Identifier: Apache-2.0
+#include "helium.h"
+
+#if defined(TODY_HAS_HELIUM)
+
+const tody_kernels tody_kernels_helium = {
+    .name = "helium",
+    .gemm_s8_rows = 12,
+    .gemm_s8_panels = 8,
+    .gemm_s8 = tody_gemm_s8_helium,
+    .dwconv_s8 = tody_dwconv_s8_helium,
+};
+
+#endif
