@@ -22,7 +22,8 @@ C_FLOORS = {"kernels": 0, "vision": 0, "include": 0, "ops": 1, "core": 2}
 C_CONTRACTS = {"core/kernels.h": 0, "core/format.h": 0, "core/op.h": 1, "core/blocks.h": 0}
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "string.h"}
 INTRINSICS = {"immintrin.h", "arm_neon.h", "arm_acle.h", "arm_mve.h"}
-VECTORS = ("kernels/x86/", "kernels/neon/", "kernels/cortexm/", "kernels/helium/")  # folders that may include them
+# The folders that may include them.
+VECTORS = ("kernels/x86/", "kernels/neon/", "kernels/cortexm/", "kernels/helium/")
 
 # Python: floor of each part of the package. `__init__` only lists names; `__main__` starts the command line.
 PY_FLOORS = {

@@ -49,4 +49,5 @@ def test_kernels_agree_with_portable(chip: str, tmp_path: Path) -> None:
     emulator = ["qemu-system-arm", "-M", CHIPS[chip][1], "-nographic", "-monitor", "none", "-serial", "none"]
     emulator += ["-semihosting-config", "enable=on,target=native", "-kernel", str(build(chip, tmp_path))]
     done = subprocess.run(emulator, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and f"{CHIPS[chip][3]} slots, 0 failures" in done.stdout + done.stderr, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and f"{CHIPS[chip][3]} slots, 0 failures" in said, said
