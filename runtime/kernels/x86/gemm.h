@@ -74,12 +74,13 @@ INLINE void tile(const tody_gemm_f32 *g, const uint32_t rows, const uint32_t vec
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < rows; i++) a[i] = g->a[(size_t)t * rows + i];
         size_t k = 0;
-        for (; k + steps <= g->depth; k += steps, w += 16 * steps, next += steps * next_step) {
+        for (; k + steps <= g->depth; k += steps, w += 16 * steps) {
 #pragma GCC unroll 4
             for (uint32_t s = 0; s < steps; s++) {
                 if (rows > 1) _mm_prefetch((const char *)(next + s * next_step), _MM_HINT_T0);
                 add_depth(sums + s % parts * rows, a, k + s, w + 16 * s, second, rows, vectors);
             }
+            if (rows > 1) next += steps * next_step;
         }
         for (; k < g->depth; k++, w += 16) add_depth(sums, a, k, w, second, rows, vectors);
     }
