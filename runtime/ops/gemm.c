@@ -173,55 +173,14 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     return count;
 }
 
-static tody_gemm_s8 args_s8(const tody_gemm *g, uint32_t panel, uint32_t end) {
-    const uint32_t column = panel * TODY_PANEL;
-    return (tody_gemm_s8){
-        .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
-        .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
-        .w_stride = g->w_stride_bytes,
-        .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
-        .scale = g->scale + panel * g->scale_stride,
-        .scale_stride = g->scale_stride,
-        .addend_stride = g->addend_stride,
-        .c_stride = g->c_stride,
-        .layer = g->layer,
-    };
-}
-
-// A tile in all panels from `panel` to `end`.
-static void run_tile_s8(const job *job, const tody_tile *t, uint32_t panel, uint32_t end) {
-    const tody_gemm *g = job->gemm;
-    const uint32_t together = job->kernels->gemm_s8_panels;
-    for (uint32_t p = panel; p < end; p += together) {
-        const uint32_t column = p * TODY_PANEL;
-        tody_gemm_s8 args = args_s8(g, p, tody_min_u32(p + together, end));
-        args.rows = t->rows;
-        args.taps = g->taps / t->joined;
-        args.depth = g->depth * t->joined;
-        args.run = t->run;
-        args.a = (const int8_t *const *)t->a;
-        args.c = (int8_t *)g->c + t->first * g->c_stride + column;
-        args.addend = g->addend ? (const int8_t *)g->addend + t->first * g->addend_stride + column : NULL;
-        job->kernels->gemm_s8(&args);
-    }
-}
-
 // `rows` rows from `first` on, packed once, in all panels from `panel` to `end`.
 static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end, const void **a) {
     const tody_gemm *g = job->gemm;
-    const size_t pointers = pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a), column = panel * TODY_PANEL;
+    const size_t pointers = pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
     const uintptr_t after = (uintptr_t)a + pointers + TODY_PACK_ALIGN - 1;
-    tody_gemm_s8 args = args_s8(g, panel, end);
     int8_t *packed = (int8_t *)(after / TODY_PACK_ALIGN * TODY_PACK_ALIGN);
     tody_gemm_pack(job->kernels, g, first, rows, pointers, a, packed);
-    args.rows = rows;
-    args.taps = 1;
-    args.depth = g->taps * tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8;
-    args.packed = packed;
-    args.packed_stride = tody_packed_stride(job->kernels, g->taps, g->depth);
-    args.c = (int8_t *)g->c + first * g->c_stride + column;
-    args.addend = g->addend ? (const int8_t *)g->addend + first * g->addend_stride + column : NULL;
-    job->kernels->gemm_s8(&args);
+    tody_gemm_packed_s8(job->kernels, g, panel, end, first, rows, packed);
 }
 
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
@@ -249,32 +208,9 @@ static __attribute__((noinline)) void run_f32(const job *job, uint32_t first, ui
 // Not inlined, as run_f32.
 static __attribute__((noinline)) void run_s16(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end,
                                               const void **a) {
-    const tody_gemm *g = job->gemm;
     tody_tile tiles[MAX_TILES];
     const uint32_t count = gather_block(job, first, rows, a, tiles);
-    const uint32_t together = job->kernels->gemm_s16_panels;
-    for (uint32_t p = panel; p < end; p += together) {
-        const uint32_t column = p * TODY_PANEL, stop = tody_min_u32(g->cols, tody_min_u32(p + together, end) * TODY_PANEL);
-        for (const tody_tile *t = tiles; t < tiles + count; t++) {
-            const tody_gemm_s16 args = {
-                .rows = t->rows,
-                .cols = stop - column,
-                .taps = g->taps / t->joined,
-                .depth = g->depth * t->joined,
-                .a = (const int16_t *const *)t->a,
-                .w = (const int16_t *)(const void *)((const uint8_t *)g->w + p * g->w_stride_bytes),
-                .w_stride = g->w_stride_bytes / sizeof(int16_t),
-                .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
-                .scale = g->scale + column,
-                .addend = g->addend ? (const int16_t *)g->addend + t->first * g->addend_stride + column : NULL,
-                .addend_stride = g->addend_stride,
-                .c = (int16_t *)g->c + t->first * g->c_stride + column,
-                .c_stride = g->c_stride,
-                .layer = g->layer,
-            };
-            job->kernels->gemm_s16(&args);
-        }
-    }
+    tody_gemm_tiles_s16(job->kernels, job->gemm, panel, end, tiles, count);
 }
 
 // Where block `block` begins: packed rows are dealt out by whole tiles, those of float32 if none can be left alone.
@@ -302,7 +238,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
         run_s16(job, first, rows, panel, end, a);
     } else {
         const tody_tile tile = make_tile(g, a, first, rows);
-        run_tile_s8(job, &tile, panel, end);
+        tody_gemm_tile_s8(job->kernels, g, panel, end, &tile);
     }
 }
 

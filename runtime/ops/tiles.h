@@ -26,4 +26,15 @@ uint32_t tody_slice_values(uint32_t taps, uint32_t depth);
 void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, const tody_tile *tiles,
                      uint32_t count);
 
+// The same of an int16 product.
+void tody_gemm_tiles_s16(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end,
+                         const tody_tile *tiles, uint32_t count);
+
+// A tile in the panels from `panel` to `end` of an int8 product.
+void tody_gemm_tile_s8(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, const tody_tile *tile);
+
+// The same of `rows` rows from `first` on that lie packed, in a form that the kernel set has made.
+void tody_gemm_packed_s8(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, uint32_t first,
+                         uint32_t rows, int8_t *packed);
+
 #endif
