@@ -37,8 +37,9 @@ static float power_of_2(uint32_t n) {
 }
 
 // The upper 32 bits that count, the last of which says whether there were more, are rounded as a float has them; what is
-// beyond the last one of a float cannot matter but so.
-float TO_FLOAT(int64_t x) {
+// beyond the last one of a float cannot matter but so. Weak: ARMv7-M without a floating-point unit needs libgcc's additions,
+// and has its form with them.
+__attribute__((weak)) float TO_FLOAT(int64_t x) {
     uint64_t m = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
     uint32_t shift = 0;
     for (; m >> 32; shift++) m = m >> 1 | (m & 1);
