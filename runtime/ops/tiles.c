@@ -133,8 +133,40 @@ static pass next_pass(const tody_kernels *kernels, const tody_gemm *g, const pas
                   !more};
 }
 
+// A lone row meets its weights once, and is not packed: all panels, and nothing to fetch for others.
+static void run_row(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *row) {
+    const size_t w_stride = g->w_stride_bytes / sizeof(float), from = (size_t)panel * TODY_PANEL;
+    const uint32_t together = kernels->gemm_f32_panels;
+    tody_gemm_f32 args = {
+        .rows = 1,
+        .taps = g->taps / row->joined,
+        .depth = g->depth * row->joined,
+        .a = (const float *const *)row->a,
+        .w = (const float *)g->w + panel * w_stride,
+        .w_stride = w_stride,
+        .next = row->a[0],
+        .bias = g->bias ? (const float *)g->bias + from : NULL,
+        .addend = g->addend ? (const float *)g->addend + row->first * g->addend_stride + from : NULL,
+        .c = (float *)g->c + row->first * g->c_stride + from,
+        .lo = tody_low(&g->activation),
+        .hi = tody_high(&g->activation),
+    };
+    for (uint32_t p = panel; p < end; p += together) {
+        args.cols = tody_min_u32(g->cols, tody_min_u32(p + together, end) * TODY_PANEL) - p * TODY_PANEL;
+        kernels->gemm_f32(&args);
+        args.w += together * w_stride;
+        args.c += together * TODY_PANEL;
+        if (args.bias) args.bias += together * TODY_PANEL;
+        if (args.addend) args.addend += together * TODY_PANEL;
+    }
+}
+
 void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *tiles,
                      uint32_t count) {
+    if (g->rows == 1) {
+        run_row(kernels, g, panel, end, tiles);
+        return;
+    }
     const pass none = {.end = end};
     pass p = next_pass(kernels, g, &none, panel, end);
     while (p.slice.taps) {
