@@ -26,26 +26,26 @@ FOLDER = os.environ.get("TODY_MODELS")
 REAL = sorted(p for p in Path(FOLDER).glob("*.onnx") if not p.stem.endswith("_qdq")) if FOLDER else []
 
 
-# Operators that passes are there to remove, and how many of them are left for a reason.
+# Operators that passes are there to remove, and how many of them are left for a reason. A pad makes the margin of a small image.
 LEFT = {
     "centerface": "copy 4, binary 1",  # the borders; an addend behind an activation
     "efficientnet_lite0": "copy 1",
-    "ic_resnet8": "copy 1",
-    "kws_dscnn": "",  # one channel: its layout is both
+    "ic_resnet8": "copy 1, pad 1",
+    "kws_dscnn": "pad 1",  # one channel: its layout is both
     "lstm": "copy 1",  # the last step
     "mobilenet_v1": "copy 1",
     "mobilenet_v2": "copy 1",
     "mobilenet_v3_large": "copy 1, binary 2",  # squeeze and excitation
     "mobilenet_v3_small": "copy 1, binary 2",
-    "resnet18": "copy 1",
-    "resnet50": "copy 1",
+    "resnet18": "copy 1, pad 1",
+    "resnet50": "copy 1, pad 1",
     "shufflenet": "copy 4",  # the input; two halves of the first shuffle; the second shuffle
-    "squeezenet_1_1": "copy 1",
+    "squeezenet_1_1": "copy 1, pad 2",
     "ssdlite_mbv2_300": "copy 1",
     "style_256": "copy 2, pad 5, binary 1",  # reflected borders; an addend behind a norm
     "vit_tiny": "copy 10, binary 1",  # four for each attention, the first token; positions
     "vww_mbv1_025": "copy 1",
-    "yolov8n_320": "copy 6, binary 8, unary 2",  # addends behind activations, the decoding of boxes
+    "yolov8n_320": "copy 6, pad 6, binary 8, unary 2",  # addends behind activations, the decoding of boxes
 }
 
 
