@@ -26,7 +26,7 @@ FOLDER = os.environ.get("TODY_MODELS")
 REAL = sorted(p for p in Path(FOLDER).glob("*.onnx") if not p.stem.endswith("_qdq")) if FOLDER else []
 
 
-# Operators that passes are there to remove, and how many of them are left for a reason. A pad makes the margin of a small image.
+# Operators that passes are there to remove, and how many are left for a reason. A pad makes the margin of a small image.
 LEFT = {
     "centerface": "copy 4, binary 1",  # the borders; an addend behind an activation
     "efficientnet_lite0": "copy 1",
