@@ -214,8 +214,13 @@ def test_interrupt_leaves_nothing(here: Path) -> None:
     np.save(here / "x.npy", np.random.default_rng(0).normal(size=(400, 3, 96, 128)).astype(np.float32))
     (here / "small.tody").write_bytes(b"the old one")
     command = compress("-o", "small.tody", "--report", "page.html", "--effort", "best", "--samples", "400", data=here / "x.npy")
-    process = subprocess.Popen([sys.executable, "-m", "tody", *command], stderr=subprocess.PIPE, env={**os.environ})
-    assert process.stderr and b"observing" in process.stderr.readline()  # by then nothing is imported that could swallow it
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tody", *command],
+        stderr=subprocess.PIPE,
+        env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests in the background ignore it
+    )
+    assert process.stderr and b"observing" in process.stderr.readline()  # it is at work
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in err, err.decode()
