@@ -79,8 +79,8 @@ def compress(
         arithmetic: "int8"; "int16": activations of 16 bits, which take twice the memory, and weights of up to 15, stored in
             16; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
             int8, and where that loses more than `max_drop` allows, or moves boxes that have no labels to tell whether it
-            matters, int16, else float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as
-            fewer bits or `force`, keeps int8.
+            matters, float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as fewer bits or
+            `force`, keeps int8.
         max_drop: largest loss allowed, of the metric, 0 to 1 (`Accuracy.allowed`).
         force: keep a result that lost more; the report says so.
         metric: "map", "top1", "agreement", or "auto" for what the data has labels for.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert.forms import WIDE, blends
+from ..convert.forms import NARROW, WIDE, blends
 from ..convert.graph import Graph, Node
 from ..convert.rewrite import first_output
 from ..run.agreement import decibels
@@ -28,7 +28,6 @@ Array = NDArray[Any]
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 MORE = 12  # bits of the smallest layers' weights, where activations have 16
-FOREIGN = 0.1  # of the numbers that a model makes: the most that other operators than int16 has may make
 SMALL = 0.03  # of a model's weights: the smallest layers, which keep 8 bits
 STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
 _LOOKED_AT = 8  # samples for the SQNR of every layer
@@ -189,23 +188,10 @@ def _narrow(graph: Graph) -> dict[str, str]:
     """The operators that have no form for integers of 16 bits."""
     found = {}
     for node in graph.nodes:
-        moves = place.keeps_quantisation(node) and node.op not in ("reduce", "binary")
+        moves = place.keeps_quantisation(node) and node.op not in NARROW
         if node.op not in WIDE and (not moves or (node.op == "resize" and blends(graph, node))):
             found[first_output(node)] = f"{node.op} has no int16 form"
     return found
-
-
-def suits(graph: Graph) -> bool:
-    """Whether a float32 graph has little but the last layers that int16 has no form for: `FOREIGN` of the numbers it makes."""
-    last = set(_last(graph))
-    inner, foreign, behind = 0, 0, set(_narrow(graph))
-    for node in graph.nodes:
-        size = math.prod(graph.values[first_output(node)].shape)
-        activation = node.attrs.get("activation", ("none",))[0]
-        inner += size
-        if first_output(node) in behind or (activation not in ("none", "clamp") and first_output(node) not in last):
-            foreign += size
-    return foreign <= FOREIGN * inner
 
 
 def _infinite(graph: Graph, spreads: Mapping[str, Spread]) -> dict[str, str]:

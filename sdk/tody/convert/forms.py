@@ -191,6 +191,7 @@ def _unary(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
 
 
 WIDE = ("conv", "dwconv", "deconv", "dense", "pool")  # those with a form for integers of 16 bits
+NARROW = ("reduce", "binary")  # those that choose among integers, of 8 bits alone
 FORMS: dict[str, Callable[[Graph, Node, Inputs, Value], Form]] = {
     "conv": _layer,
     "dwconv": _layer,

@@ -12,8 +12,7 @@ import tody
 from tody import format as tf
 from tody._runtime import kernel_sets
 from tody.compress import CompressReport, compress
-from tody.compress.quantise import suits
-from tody.convert.graph import Graph, Node, Quant, Value
+from tody.convert.graph import Quant
 from tody.errors import UsageError
 
 onnx = pytest.importorskip("onnx")
@@ -137,15 +136,6 @@ def test_a_plain_file_that_hardly_shrinks_is_told_of_the_coded_one(samples: np.n
     plain = compress(net(96), samples, arithmetic="int16", effort="fast")
     coded = compress(net(96), samples, arithmetic="int16", effort="fast", coded=True)
     assert coded.after.file_bytes < 0.75 * plain.after.file_bytes
-
-
-def test_a_net_of_other_operators_is_not_suited() -> None:
-    values = {name: Value(name, (1, 8, 8, 4)) for name in "xabc"}
-    values["w"] = Value("w", (1, 4, 1, 4), data=np.ones((1, 4, 1, 4), np.float32), pack="panels")
-    first, last = Node("conv", ["x", "w"], ["a"]), Node("conv", ["b", "w"], ["c"])
-    swish = Node("unary", ["a"], ["b"], {"function": ("silu", 1.0, 0.0)})
-    assert not suits(Graph([first, swish, last], dict(values), ["x"], ["c"]))
-    assert suits(Graph([first, Node("conv", ["a", "w"], ["b"]), last], dict(values), ["x"], ["c"]))
 
 
 def test_integers_of_16_bits_hold_what_is_beyond_their_range() -> None:
