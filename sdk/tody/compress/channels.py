@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..convert import views
 from ..convert.graph import Graph, Node
-from ..convert.rewrite import first_input, first_output
+from ..convert.rewrite import first_input, first_output, slot
 
 Ints = NDArray[np.int64]
 
@@ -180,8 +180,8 @@ def _give(channels: Channels, node: Node, of: Ints) -> None:
     """Let the output of a linear operator have these channels, tied to those of the addend."""
     y = first_output(node)
     channels.lanes[y] = Lanes(len(channels.graph.values[y].shape) - 1, of)
-    if len(node.inputs) > 3 and node.inputs[3] is not None:
-        _join(channels, y, [y, node.inputs[3]])
+    if addend := slot(node, 3):
+        _join(channels, y, [y, addend])
 
 
 def _planewise(channels: Channels, node: Node) -> None:

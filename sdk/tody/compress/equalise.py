@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node
-from ..convert.rewrite import add_constant, first_input, first_output
+from ..convert.rewrite import add_constant, first_input, first_output, slot
 from .observe import Spread
 from .place import LINEAR
 
@@ -143,8 +143,8 @@ class _Classes:
         self._parents += made.tolist()
         if not _homogeneous(node.attrs.get("activation", ("none", 0.0, 0.0))):
             self._tie(made, np.zeros(1, np.int32))
-        if len(node.inputs) > 3 and node.inputs[3] is not None:
-            self._tie(self._of[node.inputs[3]], made)
+        if addend := slot(node, 3):
+            self._tie(self._of[addend], made)
         return made
 
     def _unary(self, node: Node, taken: list[Array]) -> Array | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node
-from ..convert.rewrite import add_constant, add_value, drop_dead, first_output
+from ..convert.rewrite import add_constant, add_value, drop_dead, first_output, slot
 from . import place
 from .observe import Array, Probe, Sample, Spread
 from .ranges import Range
@@ -140,7 +140,7 @@ def _rewrite(graph: Graph, node: Node, centre: Floats, half: Floats, parts: int)
     assert weights.data is not None
     shape = (*weights.shape[:2], 1, 1) if weights.pack == "panels" else (-1,)
     scaled = add_constant(graph, f"{y}:weights", (weights.data / half.reshape(shape)).astype(np.float32), weights.pack)
-    old = node.inputs[2] if len(node.inputs) > 2 else None
+    old = slot(node, 2)
     bias = np.zeros(half.size) if old is None else np.asarray(values[old].data, np.float64).reshape(-1)
     reach = 1.0 / parts
     names, made, fixed = [], [], {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..convert.functions import UNARY
 from ..convert.graph import Graph, Node, Quant, Value
-from ..convert.rewrite import add_value, drop_dead, first_output, insert_after, insert_before
+from ..convert.rewrite import add_value, drop_dead, first_output, insert_after, insert_before, slot
 from . import ranges
 from .observe import Spread
 
@@ -51,7 +51,7 @@ def prepare(graph: Graph, io_is_integer: bool = False) -> None:
     while again:
         integer, users, again = decide(graph, {}, io_is_integer).integer, graph.consumers(), False
         for node in list(graph.nodes):
-            if node in integer and node.op in LINEAR and len(node.inputs) > 3 and node.inputs[3] is not None:
+            if node in integer and node.op in LINEAR and slot(node, 3) is not None:
                 y = first_output(node)
                 if integer.isdisjoint(users.get(y, [])) and not (io_is_integer and y in graph.outputs):
                     activation = node.attrs.get("activation", ("none", 0.0, 0.0))
@@ -70,7 +70,7 @@ def _part(graph: Graph, node: Node, op: str, more: list[str | None], attrs: dict
 def slots(node: Node) -> tuple[int, ...]:
     """Which inputs of an operator are activations that int8 reads as integers."""
     if node.op in LINEAR:
-        return (0, 3) if len(node.inputs) > 3 and node.inputs[3] is not None else (0,)
+        return (0, 3) if slot(node, 3) is not None else (0,)
     if node.op in ("matmul", "binary"):
         return (0, 1)
     if node.op == "where":
@@ -91,7 +91,7 @@ def _refusal(graph: Graph, node: Node) -> str:
     if any(values[name].dtype != "float32" for name in (*(node.inputs[i] or "" for i in slots(node)), first_output(node))):
         return "not on real numbers"
     if node.op in LINEAR:
-        weights, bias = values[node.inputs[1] or ""], node.inputs[2] if len(node.inputs) > 2 else None
+        weights, bias = values[node.inputs[1] or ""], slot(node, 2)
         if not weights.constant or weights.dtype != "float32" or not (bias is None or values[bias].constant):
             return "weights are computed"
         return "" if np.isfinite(weights.data).all() else "weights are not finite"  # type: ignore[arg-type]

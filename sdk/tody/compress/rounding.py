@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node, Quant, Value
-from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before
+from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before, slot
 from ..convert.sparse import gains_from_blocks
 from . import palette
 from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, short_steps, uniform
@@ -256,14 +256,14 @@ def _unit(graph: Graph, node: Node) -> float:
 
 def _bias(graph: Graph, node: Node, shape: tuple[int, ...]) -> Array:
     """The bias of a layer as [groups, outputs], zeros where there is none."""
-    name = node.inputs[2] if len(node.inputs) > 2 else None
+    name = slot(node, 2)
     data = None if name is None else graph.values[name].data
     return np.zeros((shape[0], 1)) if data is None else data.astype(np.float64).reshape(shape)
 
 
 def _correct(graph: Graph, node: Node, bias: Array) -> None:
     """Give a layer a bias of its own, unless its bias is made by another node."""
-    old = node.inputs[2] if len(node.inputs) > 2 else None
+    old = slot(node, 2)
     if old is not None and not graph.values[old].constant:
         return
     data = bias.astype(np.float32)

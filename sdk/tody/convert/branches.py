@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .channels import is_inactive, scale_and_shift
 from .graph import Graph, Node
-from .rewrite import Index, Rule, absorb, add_constant, bypass, first_input, first_output, insert_before
+from .rewrite import Index, Rule, absorb, add_constant, bypass, first_input, first_output, insert_before, slot
 
 Wide = NDArray[np.float64]
 Pair = tuple[Wide, Wide]  # weights as the node holds them, and a bias per channel
@@ -52,8 +52,8 @@ def _branch(index: Index, node: Node, i: int) -> Node | None:
 
 def _pair(index: Index, node: Node) -> Pair | None:
     weights = index.constant(node.inputs[1])
-    bias = index.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    if weights is None or weights.dtype != np.float32 or (bias is None and len(node.inputs) > 2 and node.inputs[2] is not None):
+    bias = index.constant(slot(node, 2))
+    if weights is None or weights.dtype != np.float32 or (bias is None and slot(node, 2) is not None):
         return None
     channels = index.graph.values[first_output(node)].shape[-1]
     return weights.astype(np.float64), np.zeros(channels) if bias is None else bias.astype(np.float64).reshape(-1)
@@ -75,7 +75,7 @@ def _merged(index: Index, node: Node, host: Node, i: int, signs: tuple[int, int]
     guest = _branch(index, node, 1 - i)
     assert found is not None
     weights, bias = signs[i] * found[0], signs[i] * found[1]
-    if _addend(host) is not None and signs[i] < 0:
+    if slot(host, 3) is not None and signs[i] < 0:
         return None
     if guest is None:
         scaled = _scaled(index, node.inputs[1 - i], first_input(host))
@@ -88,19 +88,15 @@ def _merged(index: Index, node: Node, host: Node, i: int, signs: tuple[int, int]
         return None
     at = (slice(None), slice(None), places) if host.op == "conv" else (places,)
     weights[at] += signs[1 - i] * other[0]
-    if _addend(host) is None and _addend(guest) is not None:
-        host.inputs = [*host.inputs[:3], _addend(guest)]
+    if slot(host, 3) is None and slot(guest, 3) is not None:
+        host.inputs = [*host.inputs[:3], slot(guest, 3)]
     return weights, bias + signs[1 - i] * other[1]
-
-
-def _addend(node: Node) -> str | None:
-    return node.inputs[3] if len(node.inputs) > 3 else None
 
 
 def _adds_up(host: Node, guest: Node, sign: int) -> bool:
     """Whether the two are convolutions of the same kind and input, with one addend at most."""
     alike = (host.op, host.inputs[0], host.attrs["groups"]) == (guest.op, guest.inputs[0], guest.attrs["groups"])
-    return alike and (_addend(guest) is None or (_addend(host) is None and sign > 0))
+    return alike and (slot(guest, 3) is None or (slot(host, 3) is None and sign > 0))
 
 
 def _places(host: Node, guest: dict[str, Any]) -> list[int] | None:

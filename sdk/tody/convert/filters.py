@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..format import PANEL
 from . import views
 from .graph import Graph, Node, Value
-from .rewrite import Index, Rule, add_constant, add_value, first_input, first_output, insert_before
+from .rewrite import Index, Rule, add_constant, add_value, first_input, first_output, insert_before, slot
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ def widen_groups(index: Index, node: Node) -> bool:
 def spread_to_depthwise(index: Index, node: Node) -> bool:
     """Groups of one input channel with several outputs (a depth multiplier): a depthwise convolution of repeated channels."""
     weights = _weights(index, node) if node.op == "conv" and node.attrs["groups"] > 1 else None
-    if weights is None or weights.shape[3] != 1 or (len(node.inputs) > 3 and node.inputs[3] is not None):
+    if weights is None or weights.shape[3] != 1 or slot(node, 3) is not None:
         return False
     graph, x = index.graph, first_input(node)
     groups, times = weights.shape[:2]
@@ -107,7 +107,7 @@ def _pads(node: Node, d: int, shapes: list[tuple[int, ...]], first: int, kernel:
 
 def _weights(index: Index, node: Node) -> Array | None:
     """The constant weights of a convolution, as float32 or behind a cast as int8."""
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = slot(node, 2)
     return None if bias is not None and index.constant(bias) is None else _stored(index, node).data
 
 
@@ -129,7 +129,7 @@ def _replace(index: Index, node: Node, weights: Array, pack: str) -> None:
 
 def _shape_bias(index: Index, node: Node, channels: tuple[int, ...], pack: str) -> None:
     graph = index.graph
-    bias = index.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = index.constant(slot(node, 2))
     if bias is not None:
         node.inputs[2] = add_constant(graph, f"{node.inputs[2]}:{pack}", bias.reshape(channels), pack)
 

@@ -12,7 +12,19 @@ from .. import format as fmt
 from . import branches, filters, views
 from .channels import is_inactive, scale_and_shift
 from .graph import Graph, Node
-from .rewrite import Index, Rule, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before, sweep
+from .rewrite import (
+    Index,
+    Rule,
+    absorb,
+    add_constant,
+    add_value,
+    first_input,
+    first_output,
+    insert_after,
+    insert_before,
+    slot,
+    sweep,
+)
 from .simplify import simplify
 
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
@@ -29,10 +41,6 @@ def fuse(graph: Graph) -> None:
         simplify(graph)
 
 
-def _slot(node: Node, i: int) -> str | None:
-    return node.inputs[i] if i < len(node.inputs) else None
-
-
 def _set_slot(node: Node, i: int, name: str) -> None:
     node.inputs = node.inputs + [None] * (i + 1 - len(node.inputs))
     node.inputs[i] = name
@@ -41,13 +49,13 @@ def _set_slot(node: Node, i: int, name: str) -> None:
 def fold_scale(index: Index, node: Node) -> bool:
     """A scale or shift per channel behind a linear operator goes into its weights and bias: BatchNormalization, bias."""
     y = first_output(node)
-    user = index.only_user(y) if node.op in _LINEAR and is_inactive(node) and _slot(node, 3) is None else None
+    user = index.only_user(y) if node.op in _LINEAR and is_inactive(node) and slot(node, 3) is None else None
     found = None if user is None else scale_and_shift(index, user, y)
-    old = index.constant(_slot(node, 2)) if node.op in _LINEAR else None
-    if found is None or user is None or (_slot(node, 2) is not None and old is None):
+    old = index.constant(slot(node, 2)) if node.op in _LINEAR else None
+    if found is None or user is None or (slot(node, 2) is not None and old is None):
         return False
     scale, shift = found
-    weights = index.constant(_slot(node, 1))
+    weights = index.constant(slot(node, 1))
     if weights is None and (scale != 1).any():  # quantised ones keep their integers
         return False
     graph, packed = index.graph, node.op != "dwconv"
@@ -98,7 +106,7 @@ def fold_addend(index: Index, node: Node) -> bool:
         same = graph.values[x].shape == graph.values[other].shape
         if not earlier or not same or graph.values[other].constant:
             continue
-        if is_inactive(maker) and _slot(maker, 3) is None and index.only_user(x) is node:
+        if is_inactive(maker) and slot(maker, 3) is None and index.only_user(x) is node:
             _set_slot(maker, 3, other)
             maker.attrs = {**maker.attrs, "activation": node.attrs.get("activation", ("none", 0.0, 0.0))}
             return absorb(index, maker, node)
@@ -167,8 +175,8 @@ def split_by_channels(index: Index, node: Node) -> bool:
     """
     y = first_output(node)
     users = index.users.get(y, []) if node.op in ("conv", "dense") and y not in index.graph.outputs else []
-    weights, shape = index.constant(_slot(node, 1)), index.graph.values[y].shape
-    if len(users) < 2 or weights is None or weights.shape[0] != 1 or _slot(node, 3) is not None:
+    weights, shape = index.constant(slot(node, 1)), index.graph.values[y].shape
+    if len(users) < 2 or weights is None or weights.shape[0] != 1 or slot(node, 3) is not None:
         return False
     if any(user.op != "copy" for user in users):
         return False
@@ -192,7 +200,7 @@ def _part(index: Index, node: Node, low: int, high: int) -> str:
     name = add_value(graph, f"{y}:{low}-{high}", (*graph.values[y].shape[:-1], high - low))
     inputs = list(node.inputs)
     for i in (1, 2):
-        data = index.constant(_slot(node, i))
+        data = index.constant(slot(node, i))
         if data is not None:
             inputs[i] = add_constant(graph, f"{node.inputs[i]}:{low}-{high}", data[:, low:high], "panels")
     insert_before(graph, node, Node(node.op, inputs, [name], dict(node.attrs), node.source))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .affine import affine_to_dwconv
-from .forms import FORMS, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
+from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
 from .graph import Graph, Node, Quant, Value
 from .rewrite import (
     Index,
@@ -26,6 +26,7 @@ from .rewrite import (
     first_output,
     insert_after,
     insert_before,
+    slot,
     sweep,
 )
 from .simplify import share_constants, share_nodes, simplify
@@ -143,7 +144,7 @@ def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, 
         raise NotInteger(f"what its {node.attrs['activation'][0]} takes is not quantised")
     inputs = [None if name is None else values[name] for name in node.inputs]
     for i in _REALS.get(node.op, (0,)):
-        name = node.inputs[i] if i < len(node.inputs) else None
+        name = slot(node, i)
         if name is not None:
             inputs[i] = _integers(index, name, weights=node.op in _LAYERS and i == 1)
             if inputs[i] is None:
@@ -197,7 +198,7 @@ def dequantise_later(index: Index, node: Node) -> bool:
 
 def _chooses(node: Node, quant: Quant) -> bool:
     """Whether an operator that moves or chooses does so with such integers."""
-    return quant.bits == 8 or node.op not in ("reduce", "binary")
+    return quant.bits == 8 or node.op not in NARROW
 
 
 def _exact(index: Index, node: Node, quant: Quant) -> bool:

@@ -138,6 +138,11 @@ def first_input(node: Node) -> str:
     return name
 
 
+def slot(node: Node, i: int) -> str | None:
+    """Input i, which the node may not have."""
+    return node.inputs[i] if i < len(node.inputs) else None
+
+
 def first_output(node: Node) -> str:
     """The output that every node has."""
     name = node.outputs[0]
