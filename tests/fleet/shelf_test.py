@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
@@ -78,6 +79,7 @@ def test_what_a_trial_falls_back_to_is_kept() -> None:
     shelf.activate(upload(shelf, B))
     with pytest.raises(UsageError, match="on trial"):
         upload(shelf, C)
+    assert shelf.slots()[1]["sha"].hex() == sha256(B) and shelf._upload and shelf._upload.sha == sha256(B)
     with pytest.raises(UsageError):
         shelf.erase(0)
 
@@ -157,9 +159,11 @@ def test_power_fails_at_every_operation() -> None:
 def test_damaged_notes_are_forgotten() -> None:
     disk = SimDisk()
     flash(opened(disk), A)
-    for note in (b"", b"{}", b"[]", b'{"sha": "..", "size": 1, "security": 0, "chunks": []}'):
+    sound = {"sha": sha256(B), "size": 300, "security": 0, "chunks": []}
+    wrong = [sound | part for part in ({"sha": ".."}, {"size": -1}, {"security": 0.5}, {"security": True}, {"chunks": ["/"]})]
+    for note in (b"", b"{}", b"[]", *(json.dumps(note).encode() for note in wrong)):
         disk.names_now["upload"].synced = note
-        assert running(opened(disk)) == A
+        assert running(opened(disk)) == A and [s["state"] for s in opened(disk).slots()] == ["confirmed", "empty"]
 
 
 def test_lost_models_leave_the_one_before() -> None:

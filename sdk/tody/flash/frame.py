@@ -29,9 +29,14 @@ def encode(message: bytes) -> bytes:
     return b"".join((MORE if i else FIRST) + line + b"\n" for i, line in enumerate(lines))
 
 
+def packet_bytes(message_bytes: int) -> int:
+    """Bytes of the packet around a message of so many bytes: its length and the CRC are in it."""
+    return message_bytes + 4
+
+
 def wire_bytes(message_bytes: int) -> int:
     """Bytes that `encode` makes of a message of so many bytes."""
-    digits = -(-(message_bytes + 4) // 3) * 4
+    digits = -(-packet_bytes(message_bytes) // 3) * 4
     return digits + 3 * -(-digits // _DIGITS)
 
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
 from collections.abc import Callable
@@ -11,22 +12,29 @@ import numpy as np
 
 from .. import format
 from .._runtime import Runtime, __version__
-from ..errors import MemoryLimitError, ModelError, TrustError, UsageError
+from ..errors import ModelError, TrustError, UsageError
 from ..golden import splitmix64
-from . import cbor
+from . import cbor, frame
 from .client import HEADER, IMAGE, OS, READ, TODY, WRITE
 from .shelf import Shelf, Values
 
 BLOCK = 256  # bytes that a checksum covers
 _BLOCKS_AT_ONCE = 480  # as firmware/link has it
 _OVERHEAD = 64  # bytes of an answer that are not data, at most
-_UNKNOWN, _INVALID, _NO_ENTRY, _BAD_STATE, _UNSUPPORTED, _CORRUPT, _MODEL = 1, 3, 5, 6, 8, 9, 256
+_UNKNOWN, _INVALID, _NO_ENTRY, _BAD_STATE, _TOO_LARGE, _UNSUPPORTED, _CORRUPT, _MODEL = 1, 3, 5, 6, 7, 8, 9, 256
 _DAMAGED, _RAM = 4, 13  # tody_status, without its sign
 _HOLDING = ("ready", "trial", "confirmed")
 
 
 class Refusal(Exception):
     """Its argument is the number of the error."""
+
+
+def _u32(value: object) -> int:
+    """A number from outside that may be kept: no float, no bool, of 32 bits."""
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise Refusal(_INVALID)
+    return value
 
 
 class Server:
@@ -72,9 +80,8 @@ class Server:
             (TODY, READ, 13): self.need,
             (TODY, READ, 14): self.metadata,
         }
-        running = self._running()
-        if running is not None:
-            self._open(running)
+        with contextlib.suppress(Refusal):  # a model that does not open: without one it answers, and can be given another
+            self._open_running()
 
     def answer(self, message: bytes) -> bytes:
         """The answer to a message; b"" to what asks nothing."""
@@ -82,17 +89,17 @@ class Server:
             return b""
         op, group, command = message[0] & 7, int.from_bytes(message[4:6], "big"), message[7]
         try:
-            body = self._answered((group, op, command), message)
+            data = self._answered((group, op, command), message)
         except Refusal as e:
-            body = {"rc": e.args[0]}
-        data = cbor.encode(body)
+            data = cbor.encode({"rc": e.args[0]})
         return bytes([message[0] + 1, 0]) + len(data).to_bytes(2, "big") + message[4:8] + data
 
-    def _answered(self, key: tuple[int, int, int], message: bytes) -> Values:
+    def _answered(self, key: tuple[int, int, int], message: bytes) -> bytes:
+        """The map of the answer."""
         if key not in self.commands:
             raise Refusal(_UNSUPPORTED)
         try:
-            return self.commands[key](cbor.decode(message[HEADER:]))
+            data = cbor.encode(self.commands[key](cbor.decode(message[HEADER:])))
         except IndexError as e:
             raise Refusal(_NO_ENTRY) from e
         except UsageError as e:
@@ -103,6 +110,9 @@ class Server:
             raise Refusal(_UNKNOWN) from e
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as e:
             raise Refusal(_INVALID) from e
+        if frame.packet_bytes(HEADER + len(data)) > self.buffer_bytes:
+            raise Refusal(_TOO_LARGE)
+        return data
 
     def info(self, v: Values) -> Values:
         up, shelf = int((time.monotonic() - self.begun) * 1e3), self.shelf
@@ -140,12 +150,12 @@ class Server:
         if v.get("image", 0) != 0:
             raise Refusal(_INVALID)
         if v["off"] == 0 and "len" in v:
-            self._begin(v["len"], v["sha"], v.get("sec", self.shelf.floor))
+            self._begin(_u32(v["len"]), v["sha"], _u32(v["sec"]) if "sec" in v else self.shelf.floor)
         return self._go_on(v["off"], v["data"])
 
     def _begin(self, size: int, sha: bytes, security: int) -> None:
         self._wanted = 0
-        if not 0 < size <= self.shelf.slot_bytes or len(sha) != 32:
+        if not 0 < size <= self.shelf.slot_bytes or not isinstance(sha, bytes) or len(sha) != 32:
             raise Refusal(_INVALID)
         if security < self.shelf.floor:
             raise Refusal(_BAD_STATE)
@@ -197,11 +207,17 @@ class Server:
     def _running(self) -> int | None:
         return next((i for i, s in enumerate(self.shelf.slots()) if s["run"]), None)
 
+    def _open_running(self) -> None:
+        """Open the model that the shelf says runs; where it does not open, none does."""
+        self.runtime, running = None, self._running()
+        if running is not None:
+            self._open(running)
+
     def _open(self, slot: int) -> None:
         """Open the file of a slot to run it here."""
         try:
             runtime = Runtime(self.shelf.data(slot), 1, self.kernels)
-        except MemoryLimitError as e:
+        except MemoryError as e:  # MemoryLimitError is one
             raise Refusal(_MODEL + _RAM) from e
         except ModelError as e:
             raise Refusal(_MODEL + _DAMAGED) from e
@@ -225,9 +241,7 @@ class Server:
 
     def back(self, v: Values) -> Values:
         self.shelf.back()
-        running = self._running()
-        if running is not None:
-            self._open(running)
+        self._open_running()
         return {}
 
     def reset(self, v: Values) -> Values:

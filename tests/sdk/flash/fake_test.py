@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,9 @@ import tody
 from tody import format
 from tody.errors import AccuracyError, DeviceError, MemoryLimitError, ModelError, TrustError, UsageError
 from tody.flash import blocks, cbor, fake, fits
+from tody.flash.client import Refused
 from tody.flash.device import Device
+from tody.flash.server import Server
 
 
 @pytest.fixture
@@ -181,6 +184,7 @@ def test_a_device_without_end(device: Device, kws: Path, key: tuple[int, int, in
     """Answers that promise more for ever come to an end."""
     if key[0] == 65 and key[2] > 1:
         device.flash(str(kws))
+    device.line._device.buffer_bytes = 1 << 16  # type: ignore[attr-defined]
     device.line._device.commands[key] = lambda _: answer  # type: ignore[attr-defined]
     if key == (65, 0, 9):
         assert len(device.profile()) == 1 << 16
@@ -195,25 +199,7 @@ def test_nonsense_to_a_device(device: Device, kws: Path) -> None:
     """Whatever a laptop asks, a server in Python answers: half of the arguments are those that belong there."""
     device.flash(str(kws))
     server, dice = device.line._device, random.Random(6)  # type: ignore[attr-defined]
-    keys = [
-        "off",
-        "len",
-        "sha",
-        "data",
-        "slot",
-        "n",
-        "from",
-        "i",
-        "seed",
-        "low",
-        "high",
-        "stride",
-        "op",
-        "most",
-        "hash",
-        "sec",
-        "d",
-    ]
+    keys = "off len sha data slot n from i seed low high stride op most hash sec d".split()
     values = [0, 1, -1, 256, 1 << 40, 1 << 63, 0.5, float("inf"), b"", bytes(32), b"x" * 300, "text", None, True, [], {"a": 1}]
     refused = 0
     for _ in range(5000):
@@ -227,6 +213,45 @@ def test_nonsense_to_a_device(device: Device, kws: Path) -> None:
         refused += "rc" in said
     assert 1000 < refused < 4500
     assert server.answer(b"short") == b"" and server.answer(bytes([9, 0, 0, 0, 0, 0, 0, 0])) == b""
+
+
+def rc(server: Server, group: int, op: int, command: int, body: bytes) -> int:
+    """The number of the error that a server answers with; 0: none."""
+    return int(cbor.decode(server.answer(bytes([8 | op, 0, 0, 0, 0, group, 1, command]) + body)[8:]).get("rc", 0))
+
+
+def test_what_a_server_cannot_say(device: Device, kws: Path) -> None:
+    """Answers that no packet holds, and numbers that no CBOR of ours holds, are refused."""
+    device.flash(str(kws))
+    server = device.line._device  # type: ignore[attr-defined]
+    assert rc(server, 0, 2, 0, b"\xa1ad\xfb" + struct.pack(">d", 1e300)) == 3
+    halves = b"\xf9\x3c\x00" * 20000
+    assert rc(server, 0, 2, 0, b"\xa1ad\x99" + struct.pack(">H", 20000) + halves) == 7
+    server._part = lambda data, v: {"data": bytes(1 << 17)}
+    assert rc(server, 65, 0, 7, cbor.encode({"i": 0, "off": 0, "most": -1})) == 7
+
+
+@pytest.mark.parametrize("value", [True, 0.5, float("inf"), -1, 1 << 32, None])
+@pytest.mark.parametrize("key", ["len", "sec"])
+def test_numbers_that_are_none(device: Device, key: str, value: Any) -> None:
+    """They would be kept."""
+    server = device.line._device  # type: ignore[attr-defined]
+    announced = {"off": 0, "len": 300, "sha": bytes(32), "data": b"x", key: value}
+    assert rc(server, 1, 2, 1, cbor.encode(announced)) == 3
+    assert [s["state"] for s in server.shelf.slots()] == ["empty", "empty"]
+
+
+def test_a_model_that_does_not_open_is_not_the_end(device: Device, kws: Path) -> None:
+    """A server starts without it, says so, and takes another one."""
+    device.flash(str(kws))
+    shelf = device.line._device.shelf  # type: ignore[attr-defined]
+    shelf.current.data = bytes(100)
+    device.line._device = Server(shelf, "board", "none", fake.ARENA_BYTES)  # type: ignore[attr-defined]
+    with pytest.raises(Refused):
+        device.run_once()
+    shelf.current.sha = bytes([1] * 32)
+    device.flash(str(kws))
+    assert device.run_once() >= 0
 
 
 def test_nonsense_from_a_device(device: Device, kws: Path) -> None:

@@ -19,7 +19,7 @@ from ...errors import TrustError, UsageError
 from ..disk import Disk, discard, put
 from ..documents import sha256
 from .needs import SPARE
-from .state import STARTS, begin_trial, confirm, count_start, drop_trial, give_up
+from .state import STARTS, begin_trial, confirm, count, count_start, drop_trial, give_up
 from .store import Store
 
 CHUNK = 1 << 17  # bytes between two notes of how far an upload is
@@ -100,13 +100,13 @@ class StoreShelf:
         return self._sizes[model]
 
     def begin(self, size: int, sha: bytes, security: int) -> int:
-        model, self._rest = sha256(sha.hex()), b""
-        old = self._upload if self._upload and (self._upload.sha, self._upload.size) == (model, size) else None
-        self._upload = replace(old, security=security) if old else _Upload(model, size, security)
+        model = sha256(sha.hex())
         if model not in self._places:
             if self._store.state.trial:
                 raise UsageError("a model is on trial", "what it would fall back to is kept", "confirm it, or go back")
             self._places[self._idle()] = model
+        old = self._upload if self._upload and (self._upload.sha, self._upload.size) == (model, size) else None
+        self._upload, self._rest = replace(old, security=security) if old else _Upload(model, size, security), b""
         if self._store.has_model(model):
             self._note()
             return size
@@ -200,7 +200,8 @@ class StoreShelf:
     def _noted(self) -> _Upload | None:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             note = _Upload(**json.loads(b"".join(self._store.disk.read(_NOTE))))
-            return replace(note, sha=sha256(note.sha), chunks=[sha256(chunk) for chunk in note.chunks])
+            size, security = count(note.size), count(note.security)
+            return _Upload(sha256(note.sha), size, security, [sha256(chunk) for chunk in note.chunks])
         return None
 
     def _note(self) -> None:

@@ -138,14 +138,15 @@ def decode(content: bytes) -> State | None:
 
 
 def _parse(facts: dict[str, Any]) -> State:
-    floors = Floors(**{name: _count(value) for name, value in facts["floors"].items()})
-    failed = {sha256(sha): Failure(str(f["code"]), _count(f["generation"])) for sha, f in facts["failed"].items()}
+    floors = Floors(**{name: count(value) for name, value in facts["floors"].items()})
+    failed = {sha256(sha): Failure(str(f["code"]), count(f["generation"])) for sha, f in facts["failed"].items()}
     active, previous, trial = (None if facts[key] is None else sha256(facts[key]) for key in ("active", "previous", "trial"))
-    starts, security = _count(facts["starts"]), _count(facts["security"])
-    return State(_count(facts["sequence"]), floors, active, previous, trial, starts, security, failed)
+    starts, security = count(facts["starts"]), count(facts["security"])
+    return State(count(facts["sequence"]), floors, active, previous, trial, starts, security, failed)
 
 
-def _count(value: Any) -> int:
+def count(value: Any) -> int:
+    """A number that may be kept: the state is damaged where another one stands."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
