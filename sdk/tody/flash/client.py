@@ -96,24 +96,18 @@ class Client:
             Late: the deadline is over.
             DeviceError: no answer came.
         """
-        self._sequence = (self._sequence + 1) % 256
-        body = cbor.encode(values)
-        message = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command) + body
-        want = _HEADER.pack(_VERSION | op + 1, 0, 0, group, self._sequence, command)
+        message, want = self._question(group, op, command, cbor.encode(values))
+        wire = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER)
         begun = time.monotonic()
         busy = max(0.0, self._busy_until - begun)
-        patience, tries, sure = Patience(self.line, work + busy), 0, not work and not busy
-        wire, share = frame.wire_bytes(len(message)) + frame.wire_bytes(ANSWER), 1.0 if once else first
-        silences = 0
+        patience, tries, silences, share = Patience(self.line, work + busy), 0, 0, 1.0 if once else first
         while True:
             sent = time.monotonic()
             end = min(sent + self._pace.wait(wire) + work * share + busy, self.deadline)
-            self.line.send(message)
-            answer = self._answer(want, end)
+            answer = self._exchange(message, want, wire, end)
             now = time.monotonic()
-            self._damage.note(wire, answer is None)
             if answer is not None:
-                if sure:
+                if not (work or busy or silences):  # it surely belongs to this question, and is no work
                     self._pace.came(wire, now - sent)
                 self._busy_until = now + silences * (now - begun) if work else 0.0
                 return _checked(answer, name)
@@ -122,10 +116,23 @@ class Client:
             silence = now >= end  # else what came was damaged
             if silence:
                 self._pace.silent()
-                sure, share, silences = False, min(share * 4, 1.0), silences + 1
+                silences, share = silences + 1, min(share * 4, 1.0)
             self.again, tries = self.again + 1, tries + 1
             if once or patience.ends(tries if self._heard else TRIES):
                 raise (Silent if silence else Damaged)(f"no answer: {name}", *self._why_silent())
+
+    def _question(self, group: int, op: int, command: int, body: bytes) -> tuple[bytes, bytes]:
+        """The next message, and the header that its answer will have."""
+        self._sequence = (self._sequence + 1) % 256
+        message = _HEADER.pack(_VERSION | op, 0, len(body), group, self._sequence, command) + body
+        return message, _HEADER.pack(_VERSION | op + 1, 0, 0, group, self._sequence, command)
+
+    def _exchange(self, message: bytes, want: bytes, wire: int, end: float) -> dict[str, Any] | None:
+        """Send a message once; `_answer` to it."""
+        self.line.send(message)
+        answer = self._answer(want, end)
+        self._damage.note(wire, answer is None)
+        return answer
 
     def best(self, overhead: int, limit: int) -> int:
         """Bytes of payload for which a message does best on this line. `overhead`: bytes of a message without it."""

@@ -114,14 +114,14 @@ def steps(
     name, data = _read(path)
     report = Report(name, len(data), hashlib.sha256(data).hexdigest())
     work = _Work(device, name, data, report, security)
-    begin, sent = time.monotonic(), device.line.sent
+    begin, sent, again = time.monotonic(), device.line.sent, device.client.again
     device.client.deadline = begin + (_usual(len(data), device.line.rate) if timeout is None else timeout)
     try:
         yield from _all(work, activate, verify, diff, any_device)
     finally:
         device.client.deadline = math.inf
     report.sent, report.seconds = device.line.sent - sent, time.monotonic() - begin
-    report.again = device.client.again
+    report.again = device.client.again - again
     yield Step("done", 1, 1, report=report)
 
 

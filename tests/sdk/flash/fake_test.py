@@ -93,6 +93,11 @@ def test_a_lying_checksum_costs_a_second_upload(
     assert device.flash(str(other)).state == "confirmed"
 
 
+def test_repeats_are_counted_for_each_flash(device: Device, kws: Path) -> None:
+    device.client.again = 7
+    assert device.flash(str(kws)).again == 0
+
+
 def test_coded_files_are_unpacked_here(device: Device, kws: Path, tmp_path: Path) -> None:
     coded = tmp_path / "coded.tody"
     coded.write_bytes(format.write(format.read(kws.read_bytes()), coded=True))
