@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import DeviceError
+from ..errors import DeviceError, UsageError
 from . import frame
 from .address import Address
 from .server import Server
@@ -28,24 +28,28 @@ def opened(address: Address) -> Iterator[int]:
     """A serial port, raw; its file descriptor.
 
     Raises:
+        UsageError: serial ports have no such speed here.
         DeviceError: it cannot be used.
     """
+    speed = getattr(termios, f"B{address.baud}", None)
+    if speed is None:
+        raise UsageError(f"there is no speed of {address.baud} baud", "Linux has a fixed list", "?baud=115200, or 921600")
     try:
         port = os.open(address.where, os.O_RDWR | os.O_NOCTTY)
     except OSError as e:
         refused(address, e)
     try:
-        _raw(port, address)
+        _raw(port, address, speed)
         yield port
     finally:
         os.close(port)
 
 
-def _raw(port: int, address: Address) -> None:
+def _raw(port: int, address: Address, speed: int) -> None:
     try:
         tty.setraw(port)
         settings = termios.tcgetattr(port)
-        settings[4] = settings[5] = getattr(termios, f"B{address.baud}", termios.B115200)
+        settings[4] = settings[5] = speed
         termios.tcsetattr(port, termios.TCSANOW, settings)
     except termios.error as e:
         refused(address, OSError(*e.args))
@@ -53,11 +57,16 @@ def _raw(port: int, address: Address) -> None:
 
 @contextmanager
 def pseudo_terminal(link: Path) -> Iterator[int]:
-    """A new one; `link` leads to its other end."""
+    """A new one; `link` leads to its other end, in the place of an older link.
+
+    Raises:
+        UsageError: a file is there.
+    """
+    if link.exists() and not link.is_symlink():
+        raise UsageError(f"{link} is there already", "it is no link, and is left alone", "another name for --pty")
     near, far = os.openpty()  # the far end stays open here, so that those who open and close it end nothing
     tty.setraw(far)
-    with contextlib.suppress(FileNotFoundError):
-        link.unlink()
+    link.unlink(missing_ok=True)
     link.symlink_to(os.ttyname(far))
     try:
         yield near

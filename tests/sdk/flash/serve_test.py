@@ -101,6 +101,15 @@ def test_one_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "not a serial port" in capsys.readouterr().err
 
 
+def test_serves_nothing_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "door.tody"
+    file.write_text("a model")
+    assert main(["serve", "--pty", str(file), "--store", str(tmp_path / "store")]) == 2
+    assert "left alone" in capsys.readouterr().err and file.read_text() == "a model"
+    assert main(["serve", "--serial", "/dev/ttyGS0?baud=12345", "--store", str(tmp_path / "store")]) == 2
+    assert "12345" in capsys.readouterr().err
+
+
 def test_stock_tools(kws: Path, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("smpmgr")
     if not program.exists():
