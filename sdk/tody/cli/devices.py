@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from ..flash.address import ports
 
     found = [(a, "") for a in args.address] or [
-        (f"serial:{p.path}", f"{p.vid:04x}:{p.pid:04x} {p.name}".rstrip()) for p in ports() if p.vid is not None
+        (f"serial:{p.path}", f"{p.vid:04x}:{p.pid:04x} {p.name}".rstrip()) for p in ports()
     ]
     with ThreadPoolExecutor(max(1, len(found))) as pool:  # one that is silent shall not keep the others waiting
         answers = list(pool.map(_ask, [address for address, _ in found]))
