@@ -29,13 +29,13 @@ def test_into_the_store(door: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_to_a_broker(door: Path, tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt")
     with running("mosquitto", tmp_path) as url:
-        listen = ["mosquitto_sub", "-p", url.rpartition(":")[2], "-t", "tody/v1/farm/d/cam/up/#", "-v", "-W", "10"]
+        listen = ["mosquitto_sub", "-p", url.rpartition(":")[2], "-t", "tody/v1/orchard/d/cam/up/#", "-v", "-W", "10"]
         try:
             reader = subprocess.Popen(listen, stdout=subprocess.PIPE, text=True)
         except FileNotFoundError:
             pytest.skip("mosquitto_sub is not installed")
         try:
-            assert main(["detect", str(door), CLIP, "--telemetry", f"{url}/farm/cam"]) == 0
+            assert main(["detect", str(door), CLIP, "--telemetry", f"{url}/orchard/cam"]) == 0
             seen = {}
             for line in reader.stdout or ():
                 topic, _, payload = line.partition(" ")
