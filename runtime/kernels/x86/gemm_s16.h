@@ -1,8 +1,7 @@
 // gemm_s16.h - int16 matrix product: tiles of up to TILE rows by the columns of `sums`, by products of pairs.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has a vector_s8_*.h; TILE; `dot`, which adds products of two neighbours to int32 sums; load_weights; and
-// finish_s16.
+// The including file has a vector_s8_*.h; TILE; `dot`, which adds products of two neighbours to int32 sums; and finish_s16.
 #ifndef TODY_X86_GEMM_S16_H
 #define TODY_X86_GEMM_S16_H
 

@@ -6,12 +6,6 @@ enum { TILE = 6 };
 
 static inline integers dot(integers sum, integers u, integers w) { return add_s32(sum, _mm256_madd_epi16(u, w)); }
 
-static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
-    (void)stride;
-    (void)both;
-    return load_bytes(w);
-}
-
 #include "gemm_s16.h"
 
 void tody_gemm_s16_avx2(const tody_gemm_s16 *args) {

@@ -21,19 +21,11 @@ static inline integers dot(integers sum, integers u, integers w) {
     return add_s32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, w), _mm256_set1_epi16(1)));
 }
 
-static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
-    (void)stride;
-    (void)both;
-    return load_bytes(w);
-}
-
-#include "gemm_s8_vnni.h"
+#include "gemm_s8_bytes.h"
 #include "pack_s8_avx2.h"
 
 INLINE sums add_pair(sums s, const int8_t *pair, sums w) {
-    int32_t both;
-    memcpy(&both, pair, sizeof both);
-    const __m256i x = all_s32(both);
+    const integers x = four(pair);
     return (sums){add_s32(s.low, _mm256_madd_epi16(w.low, x)), add_s32(s.high, _mm256_madd_epi16(w.high, x))};
 }
 

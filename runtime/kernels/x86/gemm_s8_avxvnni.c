@@ -6,12 +6,6 @@ enum { TILE = 6, SHIFT = 128 };
 
 static inline integers dot(integers sum, integers u, integers w) { return _mm256_dpbusd_avx_epi32(sum, u, w); }
 
-static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
-    (void)stride;
-    (void)both;
-    return load_bytes(w);
-}
-
 #include "gemm_s8_vnni.h"
 #include "pack_s8_avx2.h"
 

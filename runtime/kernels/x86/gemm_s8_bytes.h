@@ -1,11 +1,17 @@
 // gemm_s8_bytes.h - what zero points add to the sums of products of bytes, to which packing has added SHIFT.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has a vector_s8_*.h, TILE, SHIFT, `load_weights` and `dot`, whose first operand is unsigned.
+// The including file has a vector_s8_*.h, TILE, SHIFT and `dot`, whose first operand is unsigned.
 #ifndef TODY_X86_GEMM_S8_BYTES_H
 #define TODY_X86_GEMM_S8_BYTES_H
 
 #include "gemm_s8.h"
+
+INLINE integers four(const int8_t *x) {
+    int32_t value;
+    memcpy(&value, x, sizeof value);
+    return all_s32(value);
+}
 
 // Sums of the weights of each column: four at once, because each waits for itself.
 static sums weight_sums(const columns *c) {

@@ -7,12 +7,6 @@
 
 #include "gemm_s8_bytes.h"
 
-INLINE integers four(const int8_t *x) {
-    int32_t value;
-    memcpy(&value, x, sizeof value);
-    return all_s32(value);
-}
-
 // `rows` and `both`, whether there is a second panel, are constants after inlining. Rows stand in threes behind a pointer each.
 INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, const bool both, sums *out) {
     const size_t stride = g->packed_stride;

@@ -24,6 +24,13 @@ static inline sums load_bytes(const int8_t *x) {
                   _mm256_loadu_si256((const __m256i *)(const void *)(x + 32))};
 }
 
+// Four bytes of depth of each column. A panel is as wide as `sums`: there is no second one.
+static inline sums load_weights(const int8_t *w, size_t stride, bool both) {
+    (void)stride;
+    (void)both;
+    return load_bytes(w);
+}
+
 // The first `count` of 8 bytes, the others 0: two loads that overlap, and of up to three bytes each by itself.
 static inline uint64_t load_part(const int8_t *x, size_t count) {
     uint32_t low, high;
