@@ -23,9 +23,11 @@ typedef struct cut {
 typedef struct job {
     const tody_call *call;
     tody_slide slide;
-    tody_dwconv_f32 f32;  // one of the three, by the dtype
-    tody_dwconv_s8 s8;
-    tody_dwconv_s16 s16;
+    union {  // by the dtype
+        tody_dwconv_f32 f32;
+        tody_dwconv_s8 s8;
+        tody_dwconv_s16 s16;
+    };
     tody_activation activation;
     cut cut;
 } job;

@@ -47,11 +47,16 @@ static uint32_t keep_inside(const job *j, const int8_t **a, uint32_t taps) {
     return count;
 }
 
+// What a sum is multiplied with.
+static float scale_at(const job *j, uint32_t pixel) {
+    const uint32_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
+    return j->scale[count ? count - 1 : 0];  // without a tap the sum is 0
+}
+
 // `sum` still has x_zero in it, `taps` times.
 static void finish(const job *j, uint32_t pixel, const uint32_t *sum, uint32_t taps) {
     const uint32_t channels = j->slide.channels, zeros = taps * (uint32_t)j->x_zero;
-    const uint32_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
-    const float scale = j->scale[count ? count - 1 : 0];  // without a tap the sum is 0
+    const float scale = scale_at(j, pixel);
     int8_t *y = j->y + (size_t)pixel * channels;
     for (uint32_t c = 0; c < channels; c++) y[c] = tody_finish((float)(int32_t)(sum[c] - zeros) * scale, &j->finish);
 }
@@ -105,7 +110,7 @@ static void run_pixels(const void *context, uint32_t begin, uint32_t end, uint32
 
 static void add_s16(uint32_t *sum, const int16_t *x, uint32_t channels) {
     for (uint32_t c = 0; c < channels; c++) {
-        const int32_t value = x[c];
+        const int32_t value = x[c];  // or gcc warns of a sign that changes
         sum[c] += (uint32_t)value;
     }
 }
@@ -121,8 +126,8 @@ static void run_pixels_s16(const void *context, uint32_t begin, uint32_t end, ui
     uint32_t *sum = (uint32_t *)(void *)(j->scratch + thread * j->sums_bytes);
     for (uint32_t pixel = begin; pixel < end; pixel++) {
         int16_t *y = (int16_t *)(void *)j->y + (size_t)pixel * channels;
-        memset(sum, 0, channels * sizeof *sum);
-        for (uint32_t c = 0; c < channels; c++) y[c] = INT16_MIN;
+        if (j->scale) memset(sum, 0, channels * sizeof *sum);
+        for (uint32_t c = 0; !j->scale && c < channels; c++) y[c] = INT16_MIN;
         for (uint32_t t = 0; t < j->taps; t++) {
             const void *x = tody_slide_tap(&j->slide, pixel, t);
             if (x == j->outside) continue;
@@ -132,8 +137,7 @@ static void run_pixels_s16(const void *context, uint32_t begin, uint32_t end, ui
                 max_s16(y, x, channels);
         }
         if (!j->scale) continue;
-        const uint64_t count = tody_pool_count(&j->slide, pixel, j->include_pad);
-        const float scale = j->scale[count ? count - 1 : 0];
+        const float scale = scale_at(j, pixel);
         for (uint32_t c = 0; c < channels; c++) {
             y[c] = (int16_t)tody_finish_s32((float)(int32_t)sum[c] * scale, &j->finish);
         }

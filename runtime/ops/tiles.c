@@ -171,7 +171,7 @@ void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t p
     pass p = next_pass(kernels, g, &none, panel, end);
     while (p.slice.taps) {
         const pass next = next_pass(kernels, g, &p, panel, end);
-        if (p.panel == panel && TODY_PACKS_F32 && tiles->packed) pack_slice(kernels, &p.slice, tiles, count);
+        if (p.first && TODY_PACKS_F32 && tiles->packed) pack_slice(kernels, &p.slice, tiles, count);
         run_pass(kernels, g, &p, &next, tiles, count);
         if (p.end == end && p.slice.depth < g->depth) advance(tiles, count, p.slice.tap, p.slice.depth);
         p = next;
