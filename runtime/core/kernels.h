@@ -244,10 +244,9 @@ static inline int16_t tody_result_s16(int32_t sum, float scale, const int16_t *a
 // sum over t < taps, k < depth of a[t * rows + i][k] * w[((t * G + k / 2) * 16 + j) * 2 + k % 2], where G = ceil(depth / 2).
 // What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at w[w_stride].
 typedef struct tody_gemm_s16 {
-    uint32_t rows;  // 1 .. gemm_s16_rows of the set
-    uint32_t
-        cols;  // 1 .. 16 * gemm_s16_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
-    uint32_t taps, depth;     // at least 1
+    uint32_t rows;         // 1 .. gemm_s16_rows of the set
+    uint32_t cols;         // 1 .. 16 * gemm_s16_panels; w, bias and scale are readable for whole panels, addend and c for cols
+    uint32_t taps, depth;  // at least 1
     const int16_t *const *a;  // taps * rows pointers to depth values each
     const int16_t *w;         // panels of taps * G * 32
     size_t w_stride;          // from one panel to the next
@@ -376,7 +375,7 @@ typedef struct tody_kernels {
     void (*words_s8)(const tody_words_s8 *args);
     void (*sparse_s8)(const tody_sparse_s8 *args);
 
-    uint32_t gemm_s16_rows, gemm_s16_panels;  // of a full tile; they belong to gemm_s16
+    uint32_t gemm_s16_rows, gemm_s16_panels;  // of a full tile, at least 3 by 1; they belong to gemm_s16
     void (*gemm_s16)(const tody_gemm_s16 *args);
     void (*dwconv_s16)(const tody_dwconv_s16 *args);
 } tody_kernels;

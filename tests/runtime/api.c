@@ -67,11 +67,15 @@ static void check_pick(void) {
                    k.blend_f32 && k.transpose_b32 && k.moments_f32 && k.column_moments_f32 && k.norm_f32 &&
                    k.winograd_weights_f32 && k.winograd_in_f32 && k.winograd_out_f32,
                "a picked set has every slot");
-        expect(k.gemm_s8 && k.dwconv_s8 && k.binary_s8 && k.lut_s8 && k.sum_s8 && k.max_s8, "and every slot of int8");
+        expect(k.gemm_s8 && k.dwconv_s8 && k.binary_s8 && k.lut_s8 && k.sum_s8 && k.max_s8 && k.words_s8 && k.sparse_s8,
+               "and every slot of int8");
+        expect(k.gemm_s16 && k.dwconv_s16, "and of int16");
         expect(k.gemm_f32_rows >= 3 && k.gemm_f32_rows <= TODY_MAX_ROWS, "tile of a sane size");
         expect(k.gemm_s8_rows >= 1 && k.gemm_s8_rows <= TODY_MAX_ROWS, "tile of int8 of a sane size");
+        expect(k.gemm_s16_rows >= 3 && k.gemm_s16_rows <= TODY_MAX_ROWS, "tile of int16 of a sane size");
         expect(k.gemm_f32_panels >= 1 && k.gemm_f32_panels <= TODY_MAX_PANELS, "panels of a sane number");
         expect(k.gemm_s8_panels >= 1 && k.gemm_s8_panels <= TODY_MAX_PANELS, "panels of int8 of a sane number");
+        expect(k.gemm_s16_panels >= 1 && k.gemm_s16_panels <= TODY_MAX_PANELS, "panels of int16 of a sane number");
     }
 }
 
