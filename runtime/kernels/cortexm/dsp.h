@@ -53,13 +53,8 @@ static inline int32_t tody_nearest(float p) {
 }
 #else
 static inline int32_t tody_nearest(float p) {
-    static const tody_finish_s8 wide = {-4194303.0f, 4194303.0f, 0};
-    p = p > wide.lo ? p : wide.lo;
-    p = p < wide.hi ? p : wide.hi;
-    const float shifted = p + 12582912.0f;
-    int32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    return bits - 0x4B400000;
+    static const tody_finish_s8 wide = {-4194303.0f, 4194303.0f, 0};  // as far as it rounds
+    return tody_finish_s32(p, &wide);
 }
 #endif
 

@@ -136,7 +136,7 @@ static void add_panel(const tody_gemm_s8 *g, const strip *s, const int8_t *w, ui
         tody_add_tiles_dsp(s->x, w, sums, (cols + 1) / 2);
     } else {
         if (s->end > s->x) tody_add_thin_tiles_dsp(s->x, w, sums, (cols + 1) / 2);
-        if (s->tap == g->taps && g->taps % 2) add_last(g, s, w + (size_t)(s->end - s->x) / ROWS * 2 * 64, cols, sums);
+        if (s->tap == g->taps && g->taps % 2) add_last(g, s, w + (size_t)(s->words - 1) * 4 * TODY_PANEL_F32, cols, sums);
     }
 }
 

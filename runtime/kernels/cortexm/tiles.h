@@ -10,7 +10,7 @@
 #include <arm_acle.h>
 #include <stdint.h>
 
-enum { TODY_TILE_ROWS = 4, TODY_TILE_COLS = 2, TODY_TILE = TODY_TILE_ROWS * TODY_TILE_COLS };
+enum { TODY_TILE_ROWS = 4 };
 
 #define TODY_TILE_END ((int16x2_t)0x80008000)  // after the last word of rows, twice
 
