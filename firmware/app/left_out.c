@@ -1,5 +1,6 @@
 // left_out.c - takes the place of runtime/ops/winograd.c and runtime/ops/pack.c: firmware prepares nothing at open, and no
-// kernel set of a chip packs rows. Never called. SPDX-License-Identifier: Apache-2.0
+// kernel set of a chip packs rows. Never called.
+// SPDX-License-Identifier: Apache-2.0
 #include "ops/pack.h"
 #include "ops/winograd.h"
 
