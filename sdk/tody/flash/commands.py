@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import container
 from ..errors import DeviceError, MemoryLimitError, ModelError, TodyError
-from . import golden
+from . import golden, rc
 from .address import Address
 from .client import HEADER, IMAGE, OS, READ, TODY, WRITE, Client, Refused
 from .fits import Info
@@ -33,7 +33,6 @@ _RUN_SECONDS, _RUN_SHARE = 120.0, 0.25  # a device that is asked twice runs twic
 _MOST = 1 << 16  # operators, of a device or a model; a device that tells of more is not believed
 _OPEN_SECONDS = 30.0
 _LONGEST_METADATA = 1 << 16  # bytes in which a name is looked for
-_UNSUPPORTED, _MODEL = 8, 256
 _FITS = {13: "arena and scratch do not fit into its RAM", 7: "it lacks an operator"}  # by tody_status, without its sign
 _OPENS = {
     3: "its runtime does not know the file's version", 5: "a checksum of the file does not match",
@@ -80,7 +79,7 @@ class Commands:
             names = (version, divmod(newest, 256), board, cpu, kernels)
             return Info(*names, slot, arena, buffer, uptime, boots, bool(facts["safe"]))
         except Refused as e:
-            if e.rc != _UNSUPPORTED:
+            if e.rc != rc.UNSUPPORTED:
                 raise
             what, why = f"{self.address} does not run tody", "it speaks SMP, but knows none of tody's commands"
             raise DeviceError(what, why, "flash firmware of tody first, or use --yes to upload without checks") from e
@@ -171,9 +170,9 @@ class Commands:
         try:
             self._ask(WRITE, _ACTIVATE, {"slot": slot}, "activate the model", _OPEN_SECONDS)
         except Refused as e:
-            if e.rc < _MODEL:
+            if e.rc < rc.MODEL:
                 raise
-            status, hint = e.rc - _MODEL, "the model before runs on; tody info MODEL says what it needs"
+            status, hint = e.rc - rc.MODEL, "the model before runs on; tody info MODEL says what it needs"
             if status in _FITS:
                 raise MemoryLimitError("the device cannot run the model", _FITS[status], hint) from e
             raise ModelError("the device does not open the model", _OPENS.get(status, f"status -{status}"), hint) from e

@@ -14,27 +14,16 @@ from .. import format
 from .._runtime import Runtime, __version__
 from ..errors import ModelError, TrustError, UsageError
 from ..golden import splitmix64
-from . import cbor, frame
+from . import cbor, frame, rc
 from .client import HEADER, IMAGE, OS, READ, TODY, WRITE
+from .rc import Refusal, u32
 from .shelf import Shelf, Values
 
 BLOCK = 256  # bytes that a checksum covers
 _BLOCKS_AT_ONCE = 480  # as firmware/link has it
 _OVERHEAD = 64  # bytes of an answer that are not data, at most
-_UNKNOWN, _INVALID, _NO_ENTRY, _BAD_STATE, _TOO_LARGE, _UNSUPPORTED, _CORRUPT, _MODEL = 1, 3, 5, 6, 7, 8, 9, 256
 _DAMAGED, _RAM = 4, 13  # tody_status, without its sign
 _HOLDING = ("ready", "trial", "confirmed")
-
-
-class Refusal(Exception):
-    """Its argument is the number of the error."""
-
-
-def _u32(value: object) -> int:
-    """A number from outside that may be kept: no float, no bool, of 32 bits."""
-    if type(value) is not int or not 0 <= value < 1 << 32:
-        raise Refusal(_INVALID)
-    return value
 
 
 class Server:
@@ -97,33 +86,46 @@ class Server:
     def _answered(self, key: tuple[int, int, int], message: bytes) -> bytes:
         """The map of the answer."""
         if key not in self.commands:
-            raise Refusal(_UNSUPPORTED)
+            raise Refusal(rc.UNSUPPORTED)
         try:
             data = cbor.encode(self.commands[key](cbor.decode(message[HEADER:])))
         except IndexError as e:
-            raise Refusal(_NO_ENTRY) from e
+            raise Refusal(rc.NO_ENTRY) from e
         except UsageError as e:
-            raise Refusal(_BAD_STATE) from e
+            raise Refusal(rc.BAD_STATE) from e
         except TrustError as e:
-            raise Refusal(_CORRUPT) from e
+            raise Refusal(rc.CORRUPT) from e
         except OSError as e:
-            raise Refusal(_UNKNOWN) from e
+            raise Refusal(rc.UNKNOWN) from e
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as e:
-            raise Refusal(_INVALID) from e
+            raise Refusal(rc.INVALID) from e
         if frame.packet_bytes(HEADER + len(data)) > self.buffer_bytes:
-            raise Refusal(_TOO_LARGE)
+            raise Refusal(rc.TOO_LARGE)
         return data
 
     def info(self, v: Values) -> Values:
         up, shelf = int((time.monotonic() - self.begun) * 1e3), self.shelf
         sizes = {"slot": shelf.slot_bytes, "arena": self.arena_bytes, "buf": self.buffer_bytes, "up": up}
-        state = {"boots": shelf.starts, "safe": self.runtime is None and any(s["state"] == "broken" for s in shelf.slots())}
+        safe = self.runtime is None and any(s["run"] or s["state"] == "broken" for s in shelf.slots())
         kernels = self.runtime.kernels if self.runtime else self.kernels or "best"
         fmt = format.MAJOR << 8 | format.MINOR
-        return {"v": __version__, "fmt": fmt, "board": self.board, "cpu": self.cpu, "kern": kernels, **sizes, **state}
+        return {
+            "v": __version__,
+            "fmt": fmt,
+            "board": self.board,
+            "cpu": self.cpu,
+            "kern": kernels,
+            **sizes,
+            "boots": shelf.starts,
+            "safe": safe,
+        }
 
     def list_slots(self, v: Values) -> Values:
-        return {"slots": [{"slot": i, **s} for i, s in enumerate(self.shelf.slots())], "floor": self.shelf.floor}
+        return {"slots": [{"slot": i, **s} for i, s in enumerate(self._slots())], "floor": self.shelf.floor}
+
+    def _slots(self) -> list[Values]:
+        """Those of the shelf; a model that did not open does not run."""
+        return [{**s, "run": s["run"] and self.runtime is not None} for s in self.shelf.slots()]
 
     def images(self, v: Values) -> Values:
         """The slots as stock tools see them."""
@@ -133,41 +135,44 @@ class Server:
             pending = not s["run"] and s["state"] == "trial"
             return {"slot": i, "version": f"0.0.{s['sec']}", "hash": s["sha"], **flags, "pending": pending}
 
-        return {"images": [image(i, s) for i, s in enumerate(self.shelf.slots()) if s["state"] in _HOLDING]}
+        return {"images": [image(i, s) for i, s in enumerate(self._slots()) if s["state"] in _HOLDING]}
 
     def set_image(self, v: Values) -> Values:
         """Test and confirm, of stock tools."""
         if "hash" in v:
             held = [i for i, s in enumerate(self.shelf.slots()) if s["sha"] == v["hash"] and s["state"] in _HOLDING]
-            self.activate({"slot": held[0]})
+            try:
+                self.activate({"slot": held[0]})
+            except Refusal as e:  # stock tools know no others
+                raise Refusal(e.args[0] if e.args[0] < rc.MODEL else rc.BAD_STATE) from e
         elif not v.get("confirm"):
-            raise Refusal(_INVALID)
+            raise Refusal(rc.INVALID)
         if v.get("confirm"):
             self.confirm(v)
         return self.images(v)
 
     def upload(self, v: Values) -> Values:
         if v.get("image", 0) != 0:
-            raise Refusal(_INVALID)
+            raise Refusal(rc.INVALID)
         if v["off"] == 0 and "len" in v:
-            self._begin(_u32(v["len"]), v["sha"], _u32(v["sec"]) if "sec" in v else self.shelf.floor)
+            self._begin(u32(v["len"]), v["sha"], u32(v["sec"]) if "sec" in v else self.shelf.floor)
         return self._go_on(v["off"], v["data"])
 
     def _begin(self, size: int, sha: bytes, security: int) -> None:
         self._wanted = 0
         if not 0 < size <= self.shelf.slot_bytes or not isinstance(sha, bytes) or len(sha) != 32:
-            raise Refusal(_INVALID)
+            raise Refusal(rc.INVALID)
         if security < self.shelf.floor:
-            raise Refusal(_BAD_STATE)
+            raise Refusal(rc.BAD_STATE)
         self._next = self.shelf.begin(size, sha, security)
         self._wanted = size
 
     def _go_on(self, at: int, data: bytes) -> Values:
         if not self._wanted:
-            raise Refusal(_BAD_STATE)
+            raise Refusal(rc.BAD_STATE)
         if at == self._next < self._wanted and data:
             if len(data) > self._wanted - at:
-                raise Refusal(_INVALID)
+                raise Refusal(rc.INVALID)
             wanted, self._wanted = self._wanted, 0  # if this fails, the next upload asks the shelf how far it is
             self.shelf.write(data)
             if at + len(data) == wanted:
@@ -187,7 +192,7 @@ class Server:
     def blocks(self, v: Values) -> Values:
         data = self.shelf.data(v["slot"])
         if v["n"] > _BLOCKS_AT_ONCE:
-            raise Refusal(_INVALID)
+            raise Refusal(rc.INVALID)
         places = range(v["off"], v["off"] + v["n"] * BLOCK, BLOCK)
         return {"block": BLOCK, "crc": b"".join(zlib.crc32(data[i : i + BLOCK]).to_bytes(4, "big") for i in places)}
 
@@ -197,7 +202,7 @@ class Server:
         try:
             header = format.read_header(data)
         except ModelError as e:
-            raise Refusal(_NO_ENTRY) from e
+            raise Refusal(rc.NO_ENTRY) from e
         return self._part(data[header.meta_at : header.meta_at + header.meta_bytes], v)
 
     def _part(self, data: bytes, v: Values) -> Values:
@@ -218,19 +223,20 @@ class Server:
         try:
             runtime = Runtime(self.shelf.data(slot), 1, self.kernels)
         except MemoryError as e:  # MemoryLimitError is one
-            raise Refusal(_MODEL + _RAM) from e
+            raise Refusal(rc.MODEL + _RAM) from e
         except ModelError as e:
-            raise Refusal(_MODEL + _DAMAGED) from e
+            raise Refusal(rc.MODEL + _DAMAGED) from e
         if runtime.arena_bytes + runtime.scratch_bytes > self.arena_bytes:
-            raise Refusal(_MODEL + _RAM)
+            raise Refusal(rc.MODEL + _RAM)
         self.runtime = runtime
 
     def activate(self, v: Values) -> Values:
         slot = self.shelf.slots()[v["slot"]]
-        if not slot["run"]:
-            if slot["state"] not in _HOLDING:
-                raise Refusal(_BAD_STATE)
+        if slot["state"] not in _HOLDING:
+            raise Refusal(rc.BAD_STATE)
+        if not slot["run"] or self.runtime is None:
             self._open(v["slot"])
+        if not slot["run"]:
             self.shelf.activate(v["slot"])
         return {}
 
@@ -250,7 +256,7 @@ class Server:
 
     def _loaded(self) -> Runtime:
         if self.runtime is None:
-            raise Refusal(_NO_ENTRY)
+            raise Refusal(rc.NO_ENTRY)
         return self.runtime
 
     def input(self, v: Values) -> Values:

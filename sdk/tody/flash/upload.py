@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import DeviceError, TrustError
+from . import rc
 from .blocks import Copy
 from .client import HEADER, IMAGE, TODY, WRITE, Client, Damaged, Refused, Silent
 from .pace import Patience
@@ -18,7 +19,6 @@ HASH_SECONDS = 30.0  # the device reads the slot back and hashes it
 _OVERHEAD = 18  # bytes of CBOR around the bytes of a file
 _FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
 _UPLOAD, _COPY = 1, 4
-_BAD_STATE, _CORRUPT = 6, 9
 _RESTARTS = 5
 _VAIN = 2000  # pieces that bring nothing new; a restart may ask again for what has not reached the flash
 
@@ -60,7 +60,7 @@ class Upload:
             try:
                 self.at = self._next()
             except Refused as e:
-                if e.rc != _BAD_STATE or restarts == _RESTARTS:
+                if e.rc != rc.BAD_STATE or restarts == _RESTARTS:
                     raise _explained(e) from e
                 restarts += 1  # it was reset meanwhile: it knows from its journal how far it was
                 self.at = self._begin()
@@ -112,7 +112,7 @@ class Upload:
     def _offset(self, answer: dict[str, Any]) -> int:
         off = answer.get("off")
         if answer.get("match") is False:
-            raise _explained(Refused("compare the SHA-256", _CORRUPT))
+            raise _explained(Refused("compare the SHA-256", rc.CORRUPT))
         if not isinstance(off, int) or not 0 <= off <= len(self.data):
             raise DeviceError(
                 "the upload failed", f"the device wants byte {off!r} next", "press its reset button and try again"
@@ -121,6 +121,6 @@ class Upload:
 
 
 def _explained(error: Refused) -> Exception:
-    if error.rc == _CORRUPT:
+    if error.rc == rc.CORRUPT:
         return TrustError("the device does not hold the bytes that were sent", "its SHA-256 differs", "flash once more")
     return error

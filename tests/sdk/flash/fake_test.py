@@ -252,8 +252,14 @@ def test_a_model_that_does_not_open_is_not_the_end(device: Device, kws: Path) ->
     shelf = device.line._device.shelf  # type: ignore[attr-defined]
     shelf.current.data = bytes(100)
     device.line._device = Server(shelf, "board", "none", fake.ARENA_BYTES)  # type: ignore[attr-defined]
+    server = device.line._device  # type: ignore[attr-defined]
+    assert device.running() is None and server.info({})["safe"]
     with pytest.raises(Refused):
         device.run_once()
+    with pytest.raises(ModelError, match="does not open"):
+        device.flash(str(kws))
+    sha = shelf.current.sha
+    assert rc(server, 1, 2, 0, cbor.encode({"hash": sha})) == 6
     shelf.current.sha = bytes([1] * 32)
     device.flash(str(kws))
     assert device.run_once() >= 0
