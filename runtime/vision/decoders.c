@@ -19,10 +19,10 @@
 //             [1,h,w,A*(5+C)]                                      in turn), sigmoid true
 // yolox       decoded: as yolov5. raw: one [1,N,5+C] or            raw only: strides. [sigmoid false] [normalized false]
 //             per stride [1,5+C,h,w]
-// ssd         scores [1,N,C'], boxes [1,N,4], with points also     anchors (N rows of cx, cy, w, h) and variance (4 numbers),
-// or
+// ssd         scores [1,N,C'], boxes [1,N,4], with points also     anchors (N rows of cx, cy, w, h), variance (4 numbers), or
 //             points [1,N,2P]. C' = C, or C + 1 with softmax or    neither: boxes are then x0, y0, x1, y1. [sigmoid false]
 //             background                                           [softmax false] [background false] [normalized true]
+//                                                                  [y_first false] (TensorFlow's have it true)
 // blazeface   pairs of scores [1,n,1], regressors [1,n,4+2P],      strides: one for each layer, as MediaPipe lists them (front
 //             whose n add up to the number of anchors (2 a cell    8,16,16,16; back 16,32,32,32; full range 4), points 6
 //             and layer, or 1)                                     (palms 7), classes 1; [sigmoid true]
@@ -31,9 +31,8 @@
 //             [1,2P,h,w] (y, x; only when points > 0)
 // centernet   heat map [1,C,h,w], size [1,2,h,w] (width, height,   strides (one); [sigmoid false]
 //             in cells), offset [1,2,h,w] (x, y)
-// detr        logits [1,N,C'], boxes [1,N,4] (cx, cy, w, h).       [sigmoid true, unless softmax] [softmax false] [normalized
-// true]
-//             C' = C, or C + 1 with softmax (the last: no object)
+// detr        logits [1,N,C'], boxes [1,N,4] (cx, cy, w, h).       [sigmoid true, unless softmax] [softmax false]
+//             C' = C, or C + 1 with softmax (the last: no object)  [normalized true]
 //
 // `classify` is not here: run/classify.py needs no C.
 #include <stdbool.h>

@@ -36,7 +36,8 @@ static void place(const tody_decoder_params *p, const head *h, tody_box *box, fl
     uint32_t cell = box->anchor;
     bool fractions = p->flags & TODY_DECODE_NORMALIZED;
     float wide = fractions ? (float)p->width : 1.0f, high = fractions ? (float)p->height : 1.0f, v[4];
-    for (uint32_t k = 0; k < 4; k++) v[k] = tody_cell(&h->boxes, cell, k);
+    uint32_t swap = p->flags & TODY_DECODE_Y_FIRST ? 1 : 0;
+    for (uint32_t k = 0; k < 4; k++) v[k] = tody_cell(&h->boxes, cell, k ^ swap);
     float origin[2] = {0.0f, 0.0f}, unit[2] = {wide, high};  // of the points
     if (p->anchor_count) {
         const float *anchor = p->anchors + 4 * (size_t)cell;
@@ -53,7 +54,9 @@ static void place(const tody_decoder_params *p, const head *h, tody_box *box, fl
         box->x1 = v[2] * wide;
         box->y1 = v[3] * high;
     }
-    for (uint32_t k = 0; k < 2 * p->points; k++) points[k] = origin[k % 2] + tody_cell(&h->points, cell, k) * unit[k % 2];
+    for (uint32_t k = 0; k < 2 * p->points; k++) {
+        points[k] = origin[k % 2] + tody_cell(&h->points, cell, k ^ swap) * unit[k % 2];
+    }
 }
 
 static uint32_t run(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count, tody_box *boxes,

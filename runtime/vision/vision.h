@@ -88,6 +88,7 @@ enum {
     TODY_DECODE_BACKGROUND = 4,   // SSD: scores are sure already, the first column is background
     TODY_DECODE_NORMALIZED = 8,   // boxes (SSD: anchors) are fractions of the input instead of pixels
     TODY_DECODE_CORNER = 16,      // a cell's centre is x * stride instead of (x + 0.5) * stride
+    TODY_DECODE_Y_FIRST = 64,     // SSD: boxes and points have y before x, h before w (anchors and variance have not)
     TODY_DECODE_MULTILABEL = 32,  // one box for every class that is sure enough instead of the best class only (mAP wants this)
 };
 

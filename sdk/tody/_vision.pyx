@@ -15,7 +15,7 @@ cdef extern from "tody.h" nogil:
 cdef extern from "vision/vision.h" nogil:
     enum: TODY_MAX_POINTS, TODY_MAX_STRIDES
     enum: TODY_DECODE_SIGMOID, TODY_DECODE_SOFTMAX, TODY_DECODE_BACKGROUND, TODY_DECODE_NORMALIZED, TODY_DECODE_CORNER
-    enum: TODY_DECODE_MULTILABEL
+    enum: TODY_DECODE_Y_FIRST, TODY_DECODE_MULTILABEL
     ctypedef enum tody_pixels:
         TODY_BGR, TODY_RGB, TODY_GRAY, TODY_BGRA, TODY_RGBA
     ctypedef enum tody_fit:
@@ -74,7 +74,7 @@ _FITS = {"stretch": TODY_STRETCH, "letterbox": TODY_LETTERBOX, "crop": TODY_CROP
 _DTYPES = {"float32": TODY_F32, "uint8": TODY_U8, "int8": TODY_S8}
 _FORMATS = {"float32": b"f", "uint8": b"B", "int8": b"b"}
 _FLAGS = {"sigmoid": TODY_DECODE_SIGMOID, "softmax": TODY_DECODE_SOFTMAX, "background": TODY_DECODE_BACKGROUND,
-          "normalized": TODY_DECODE_NORMALIZED, "corner": TODY_DECODE_CORNER}
+          "normalized": TODY_DECODE_NORMALIZED, "corner": TODY_DECODE_CORNER, "y_first": TODY_DECODE_Y_FIRST}
 
 
 cdef class _View:

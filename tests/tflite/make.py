@@ -32,7 +32,7 @@ _UNION = {
 }  # fmt: skip
 _VERSIONS = {"BROADCAST_TO": 2}  # of which LiteRT has no earlier one
 _OWN = {  # spelt out where the reader does without a field
-    "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] builtin_options_type:u8 options:place",
+    "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] builtin_options_type:u8 options:place custom_options:[u8]",
     "ArgMax": "output_type:i8",
     "Indices": "values:[u8]",
 }
@@ -78,13 +78,15 @@ class Tflite:
         return self.tensor(dtype or data.dtype.name, data.shape, data, **more)
 
     def op(self, name: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any) -> None:
-        """An operator between tensors; one that the schema does not know is a custom one."""
+        """An operator between tensors; one that the schema does not know is a custom one, with its options in bytes."""
         if name not in self.codes:
             self.codes.append(name)
         table: dict[str, Any] = {"opcode_index": self.codes.index(name), "inputs": list(inputs), "outputs": list(outputs)}
         if name in _UNION:
             table["builtin_options_type"] = _UNION[name]
             table["options"] = ("ArgMax" if name in ("ARG_MAX", "ARG_MIN") else name, options)
+        elif name not in OPERATORS and options:
+            table["custom_options"] = np.frombuffer(options["custom_options"], np.uint8)
         self.operators.append(table)
 
     def content(self, *outputs: int) -> bytes:

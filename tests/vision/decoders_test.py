@@ -186,6 +186,19 @@ def test_ssd_with_anchors(flags, points):
     same(decode(decoder, [given.T[None], values] + ([marks.T] if points else [])), want)
 
 
+@pytest.mark.parametrize("anchors", [True, False])
+def test_ssd_with_y_first(anchors):
+    """As TensorFlow has it: the same boxes, with columns swapped."""
+    rng = np.random.default_rng(26)
+    scores, values, marks = rng.random((40, 2)), rng.uniform(0.1, 0.4, (40, 4)), rng.random((40, 4))
+    more = {"anchors": rng.uniform(0.05, 0.9, (40, 4)).astype(np.float32), "variance": [0.1, 0.2, 0.3, 0.4]} if anchors else {}
+    plain = {"width": WIDTH, "height": HEIGHT, "classes": 2, "points": 2, **more}
+    swapped = [scores, values[:, [1, 0, 3, 2]], marks[:, [1, 0, 3, 2]]]
+    ours = decode(Decoder("ssd", **plain, flags=["y_first", "normalized"]), swapped)
+    want = decode(Decoder("ssd", **plain, flags=["normalized"]), [scores, values, marks])
+    assert len(want) > 10 and np.array_equal(ours, want)
+
+
 def test_ssd_with_decoded_corners():
     rng = np.random.default_rng(26)
     scores, boxes = reference.softmax(rng.normal(0, 2, (90, 2))), rng.random((90, 4))

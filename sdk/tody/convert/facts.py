@@ -36,7 +36,9 @@ def describe(
     for port, own in zip(outputs, source.outputs, strict=True):
         port["name"] = own
     facts: dict[str, Any] = {"name": name or source.name, "inputs": inputs, "outputs": outputs}
-    facts.update(_vision(graph, inputs, outputs, decoder, preprocess, _labels(labels), source.labels))
+    asked = _asked(decoder, source.decoder)
+    facts.update(_vision(graph, inputs, outputs, asked, preprocess, _labels(labels), source.labels))
+    facts.update(source.thresholds if asked is not decoder else {})
     facts.update({k: v for k, v in (("score", score), ("iou", iou), ("licence", licence)) if v not in (None, "")})
     return facts
 
@@ -67,6 +69,14 @@ def _labels(labels: Sequence[str] | str | os.PathLike[str] | None) -> list[str]:
         why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise UsageError(f"the labels {labels} cannot be read", why, "give a text file with one label a line") from e
     return [line.strip() for line in lines if line.strip()]
+
+
+def _asked(decoder: str | Mapping[str, Any] | None, own: dict[str, Any] | None) -> str | Mapping[str, Any] | None:
+    """The decoder that is wanted, with what the source says of it where that is the same one."""
+    if own is None or decoder is None:
+        return decoder
+    given = {"name": decoder} if isinstance(decoder, str) else dict(decoder)
+    return {**own, **given, "name": own["name"]} if given.get("name", "auto") in ("auto", own["name"]) else decoder
 
 
 def _vision(

@@ -66,6 +66,16 @@ class Source(ABC):
         return []
 
     @property
+    def decoder(self) -> dict[str, Any] | None:
+        """How boxes are read from the outputs, as in the metadata, where the model itself says it."""
+        return None
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """`score` and `iou` of detection, where the model itself says them."""
+        return {}
+
+    @property
     @abstractmethod
     def tolerance(self) -> float:
         """How far results may usually be from the source's, relative to an output's range."""

@@ -17,7 +17,7 @@ from .preprocess import Placement
 
 CAPACITY = 4096  # candidates before suppression; the most sure are kept
 DEFAULT_SCORE, DEFAULT_IOU = 0.4, 0.5
-_FLAGS = ("sigmoid", "softmax", "background", "normalized", "corner")
+_FLAGS = ("sigmoid", "softmax", "background", "normalized", "corner", "y_first")
 
 # What need not be said in the metadata: runtime/vision/decoders.c has the table
 _DEFAULTS: dict[str, dict[str, Any]] = {

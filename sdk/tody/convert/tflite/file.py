@@ -55,7 +55,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the file: name (CUSTOM's own where it is one), version, tensor indices (-1: absent), options by name."""
+    """An operator of the file: name (CUSTOM's own where it is one), version, tensor indices (-1: absent), options by name.
+
+    The options of a custom one are `custom`, the bytes that it keeps them in.
+    """
 
     op: str
     is_custom: bool
@@ -67,7 +70,11 @@ class Operator:
 
 @dataclass(frozen=True)
 class TfliteModel:
-    """A file that was read: its first subgraph, which is the model; others belong to control flow or other entry points."""
+    """A file that was read: its first subgraph, which is the model; others belong to control flow or other entry points.
+
+    Attributes:
+        real: quantised outputs that are given as the float32 numbers for which their integers stand.
+    """
 
     content: bytes
     version: int
@@ -77,6 +84,7 @@ class TfliteModel:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     subgraphs: int
+    real: frozenset[int] = frozenset()
 
 
 def read_tflite(content: bytes, what: str) -> TfliteModel:
@@ -142,6 +150,8 @@ def _operator(file: FlatBuffer, root: Table, table: Table, count: int) -> Operat
     if -1 in outputs:
         raise Damage(f"an operator {op} makes a tensor that does not exist")
     is_custom = op == "CUSTOM"
+    if is_custom:
+        options = {"custom": np.asarray(table["custom_options"]).tobytes()}
     return Operator(code["custom_code"] if is_custom else op, is_custom, code["version"], inputs, outputs, options)
 
 

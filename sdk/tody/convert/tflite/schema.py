@@ -11,7 +11,7 @@ TABLES = {
     "Quantization": "- - scale:[f32] zero_point:[i64] details_type:u8 - quantized_dimension:i32",
     "Sparsity": "traversal_order:[i32] block_map:[i32] dim_metadata:[Level]",
     "Level": "format:i8 dense_size:i32 array_segments_type:u8 array_segments:place array_indices_type:u8 array_indices:place",
-    "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] - options:place",
+    "Operator": "opcode_index:u32 inputs:[i32] outputs:[i32] - options:place custom_options:[u8]",
     "OperatorCode": "deprecated_builtin_code:i8 custom_code:string version:i32=1 builtin_code:i32",
     "Buffer": "data:[u8] offset:u64 size:u64",
 }

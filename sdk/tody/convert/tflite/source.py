@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from ..noise import nudged
 from ..outline import activations, add
 from ..source import TOLERANCE, Shapes, Source
 from ..verify import Array
+from .call import is_quantised
+from .detection import OPERATOR, before_detection
 from .file import MAGIC, Operator, TfliteModel, read_tflite
 from .walk import import_tflite, port_of
 
@@ -36,9 +39,13 @@ __all__ = ["MAGIC", "TfliteSource", "read_tflite_source"]
 
 
 class TfliteSource(Source):
-    """A TFLite model; `model` is a TfliteModel."""
+    """A TFLite model; `model` is a TfliteModel that ends before its post-processing, if it has one."""
 
     model: TfliteModel
+
+    def __init__(self, model: TfliteModel, name: str, file: str, sha256: str) -> None:
+        model, self._ending = before_detection(model)
+        super().__init__(model, name, file, sha256)
 
     @property
     def ops(self) -> dict[str, int]:
@@ -74,6 +81,16 @@ class TfliteSource(Source):
         return []
 
     @property
+    def decoder(self) -> dict[str, Any] | None:
+        if self._ending is None:
+            return None
+        return {**self._ending.decoder, "outputs": [self.model.tensors[i].name for i in self._ending.outputs]}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        return self._ending.thresholds if self._ending else {}
+
+    @property
     def tolerance(self) -> float:
         """More for models of which LiteRT rounds activations to 8 bits as it runs, where we compute in float32."""
         return _DYNAMIC_TOLERANCE if any(map(self._rounds_as_it_runs, self.model.operators)) else TOLERANCE
@@ -89,7 +106,10 @@ class TfliteSource(Source):
         return operator.op != "DEQUANTIZE" and has_weights and any(t.dtype == "float32" and t.data is None for t in tensors)
 
     def graph(self, shapes: Shapes | None = None, constants: Mapping[str, Array] | None = None) -> Graph:
-        return import_tflite(self.model, shapes, constants)
+        graph = import_tflite(self.model, shapes, constants)
+        if self._ending is not None:
+            graph.notes.append(f"{OPERATOR} is left out: the decoder {self._ending.decoder['name']} does it after the model")
+        return graph
 
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
         """By LiteRT, or tflite-runtime; where neither is installed by our own runtime, operator by operator in float32."""
@@ -134,7 +154,10 @@ class TfliteSource(Source):
 
 def _interpret(interpreter: Any, model: TfliteModel, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The outputs by name."""
-    run = interpreter(model_content=model.content, num_threads=1)
+    kept = {"experimental_preserve_all_tensors": True} if model.real else {}  # they are no outputs there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the memory that keeping takes
+        run = interpreter(model_content=model.content, num_threads=1, **kept)
     entries = [(entry, model.tensors[i].name) for i, entry in zip(model.inputs, run.get_input_details(), strict=True)]
     for entry, name in entries:
         if tuple(entry["shape"]) != arrays[name].shape:
@@ -143,8 +166,16 @@ def _interpret(interpreter: Any, model: TfliteModel, arrays: Mapping[str, Array]
     for entry, name in entries:
         run.set_tensor(entry["index"], np.asarray(arrays[name], order="C"))
     run.invoke()
-    results = zip(model.outputs, run.get_output_details(), strict=True)
-    return {model.tensors[i].name: np.array(run.get_tensor(entry["index"])) for i, entry in results}
+    return {model.tensors[i].name: _given(model, i, np.array(run.get_tensor(i))) for i in model.outputs}
+
+
+def _given(model: TfliteModel, index: int, array: Array) -> Array:
+    """An output as the conversion gives it."""
+    tensor = model.tensors[index]
+    if index not in model.real or not is_quantised(tensor):
+        return array
+    assert tensor.scale is not None
+    return ((array.astype(np.float64) - tensor.scale.zero_points[0]) * tensor.scale.scales[0]).astype(np.float32)
 
 
 def _own(source: TfliteSource, arrays: Mapping[str, Array], outputs: list[str]) -> list[Array]:

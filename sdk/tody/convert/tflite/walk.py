@@ -196,7 +196,7 @@ class _Walk:
         """The operand of an output, as integers where the file has those."""
         tensor, real = self._model.tensors[index], self._lookup(index)
         assert real is not None
-        if not is_quantised(tensor):
+        if not is_quantised(tensor) or index in self._model.real:
             return real
         if index not in self._integers:
             data = tensor.data if tensor.data is not None else real.data
