@@ -80,7 +80,7 @@ def _real(tensor: Tensor) -> Array | None:
         return tensor.data
     if tensor.scale.scales.size > 1:
         return None
-    return (tensor.data.astype(np.float64) - tensor.scale.zero_points[0]) * tensor.scale.scales[0]
+    return np.asarray((tensor.data.astype(np.float64) - tensor.scale.zero_points[0]) * tensor.scale.scales[0])
 
 
 def _thresholds(options: dict[str, Number]) -> dict[str, float]:

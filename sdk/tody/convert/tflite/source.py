@@ -175,7 +175,7 @@ def _given(model: TfliteModel, index: int, array: Array) -> Array:
     if index not in model.real or not is_quantised(tensor):
         return array
     assert tensor.scale is not None
-    return ((array.astype(np.float64) - tensor.scale.zero_points[0]) * tensor.scale.scales[0]).astype(np.float32)
+    return np.asarray((array.astype(np.float64) - tensor.scale.zero_points[0]) * tensor.scale.scales[0], np.float32)
 
 
 def _own(source: TfliteSource, arrays: Mapping[str, Array], outputs: list[str]) -> list[Array]:
