@@ -79,18 +79,21 @@ def _taps(node: Node, at: Array, kernel: int, stride: int, dilation: int, pad: i
 class Moments:
     """Sums over rows x (as the float32 model sees them) and y (as the quantised model does), for each block of columns.
 
-    A layer of `groups` groups and `columns` columns has groups * blocks blocks of equal width.
+    A layer of `groups` groups and `columns` columns has groups * blocks blocks of equal width. What is summed lies around the
+    means of the first sample's y: squares of columns that hardly vary would leave nothing of their covariance in float32.
     """
 
     groups: int
     columns: int
     count: int = 0
     _sums: tuple[Array, ...] = field(default=(), repr=False)
+    _origin: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         width = max(d for d in range(1, min(self.columns, MAX_COLUMNS) + 1) if self.columns % d == 0)
         blocks = self.groups * self.columns // width
         square = (blocks, width, width)
+        self._origin = np.zeros((self.groups, self.columns))
         self._sums = tuple(np.zeros(s) for s in ((blocks, width), (blocks, width), square, square))
 
     @property
@@ -99,7 +102,11 @@ class Moments:
 
     def add(self, x: Array, y: Array) -> None:
         """Add rows [groups, places, columns] of one sample, at the same places of the two models."""
-        a, b = self._split(x), self._split(y)
+        if not self.count:
+            self._origin = y.mean(1)
+        origin = self._origin[:, None]
+        b = self._split(y - origin)
+        a = b if x is y else self._split(x - origin)
         self.count += a.shape[1]
         transposed = b.transpose(0, 2, 1)
         square = transposed @ b
@@ -126,12 +133,12 @@ class Moments:
     @property
     def mean(self) -> Array:
         """Of x, [groups, columns]."""
-        return self._sums[0].reshape(self.groups, -1) / max(1, self.count)
+        return self._origin + self._sums[0].reshape(self.groups, -1) / max(1, self.count)
 
     @property
     def mean_seen(self) -> Array:
         """Of y, [groups, columns]."""
-        return self._sums[1].reshape(self.groups, -1) / max(1, self.count)
+        return self._origin + self._sums[1].reshape(self.groups, -1) / max(1, self.count)
 
     @property
     def scarcity(self) -> float:
@@ -151,4 +158,5 @@ class Moments:
     def power(self) -> Array:
         """Mean square of y around its mean, [groups, columns]: what an error of a weight costs by itself."""
         squares = np.einsum("gdd->gd", self._sums[2]).reshape(self.groups, -1) / max(1, self.count)
-        return np.asarray(np.maximum(squares - np.square(self.mean_seen), 0))
+        around = self._sums[1].reshape(self.groups, -1) / max(1, self.count)
+        return np.asarray(np.maximum(squares - np.square(around), 0))

@@ -120,6 +120,20 @@ def test_wide_layers_are_seen_in_blocks() -> None:
     np.testing.assert_allclose(moments.power(), x.var(1), rtol=1e-4, atol=1e-4)
 
 
+def test_columns_that_hardly_vary_keep_their_covariance() -> None:
+    """Beside a mean of 300, a variance of 1e-6 is less than float32 tells of squares: rounding by it found no factor."""
+    random = np.random.default_rng(8)
+    moments = Moments(1, 96)
+    samples = [(300 + 1e-3 * random.standard_normal((1, 200, 96))).astype(np.float32) for _ in range(4)]
+    for x in samples:
+        moments.add(x, x)
+    whole = np.concatenate(samples, axis=1)[0].astype(np.float64)
+    np.testing.assert_allclose(moments.gram()[0], np.cov(whole.T, bias=True), atol=1e-8)
+    np.testing.assert_allclose(moments.mean_seen[0], whole.mean(0), rtol=1e-6)
+    target = 20 * random.standard_normal((1, 4, 96))
+    assert np.isfinite(levels.round_weights(target, moments.gram(), levels.uniform(8), levels.DAMPING * moments.scarcity)).all()
+
+
 # Palettes
 
 
