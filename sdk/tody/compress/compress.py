@@ -174,9 +174,11 @@ def _bits_for_size(job: Job, settings: Settings, target: int) -> dict[str, int]:
     bits = [b for b in search.BITS if b <= settings.bits] or [settings.bits]
     layers = sensitivity.of_layers(graph, some, bits, lambda done, total: job.tell("searching", done, total))
 
+    known = job.study(settings.io_is_integer)
+
     def size_of(wanted: dict[str, int]) -> int:
         quick = replace(settings, effort="fast", wanted=wanted)
-        made = quantise(job.graph.copy(), some, quick).graph
+        made = quantise(job.graph, some, quick, known=known).graph
         to_integers(made)
         file, _ = lower(made)
         file.meta, file.blob = job.before.meta, job.before.blob  # of the same names, and as many golden values
@@ -188,7 +190,7 @@ def _bits_for_size(job: Job, settings: Settings, target: int) -> dict[str, int]:
 def _time_to_spare(job: Job, settings: Settings, latency: float) -> timing.Spare:
     """What int8 leaves of the time that a run may take."""
     quick = replace(settings, effort="fast", goal=-math.inf)
-    made = quantise(job.graph.copy(), job.data.calibration[: sensitivity.SAMPLES], quick)
+    made = quantise(job.graph, job.data.calibration[: sensitivity.SAMPLES], quick, known=job.study(settings.io_is_integer))
     to_integers(made.graph)
     return timing.spare(made.reference, made.graph, latency)
 

@@ -33,7 +33,7 @@ def in_integers(job: Job, settings: Settings, asked: Mapping[str, Any], coded: b
         earlier: graph of a model of the same structure.
     """
     if earlier is None:
-        made = quantise(job.graph.copy(), job.data.calibration, settings, job.tell)
+        made = quantise(job.graph, job.data.calibration, settings, job.tell, job.study(settings.io_is_integer))
     else:
         optimise(earlier)
         check_alike(earlier, job.graph)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..convert import verify
@@ -17,7 +17,7 @@ from ..run.model import Model, load
 from .data import read_data
 from .made import Made
 from .measure import choose_metric, cost, latency, measure
-from .quantise import Report
+from .quantise import Report, Study, study
 from .report import CompressReport
 from .samples import Data
 
@@ -36,6 +36,7 @@ class Job:
         before: the float model.
         tell: takes progress.
         notes: for the report.
+        seen: of `study`, by whether inputs and outputs are integers.
     """
 
     source: Source
@@ -46,6 +47,13 @@ class Job:
     before: Model
     tell: Report
     notes: list[str]
+    seen: dict[bool, Study] = field(default_factory=dict)
+
+    def study(self, io_is_integer: bool) -> Study:
+        """What the float model is like on all samples that calibrate, looked at once."""
+        if io_is_integer not in self.seen:
+            self.seen[io_is_integer] = study(self.graph, self.data.calibration, io_is_integer, self.tell)
+        return self.seen[io_is_integer]
 
 
 def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samples: int, metric: str, tell: Report) -> Job:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,13 +52,14 @@ class Probe:
         self._arrays = [np.asarray(self._runtime.op_output(i)) for i in range(len(self._made))]
         self._views = _views(work)
 
-    def run(self, sample: Sample, visit: Visit | None = None) -> dict[str, Array]:
-        """Run once; returns copies of the outputs by name.
+    def run(self, sample: Sample, visit: Visit | None = None, wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """Run once; returns copies of the outputs by name, or nothing where it stops before the end.
 
         Args:
             sample: every input.
             visit: called with the name of each value and its content, which is there only during the call. Of an operator with
                 several outputs the first is shown.
+            wanted: values to be shown, behind the last of which the run may stop; None: all.
         """
         for name, array in self._inputs.items():
             array[...] = sample[name]
@@ -66,10 +67,17 @@ class Probe:
         if visit is None:
             self._runtime.run()
             return {name: array.copy() for name, array in self._outputs.items()}
-        for i, (node, array) in enumerate(zip(self._made, self._arrays, strict=True)):
+        end = len(self._made) if wanted is None else self._end(wanted)
+        for i in range(end):
             self._runtime.step(i)
-            self._show(first_output(node), array, visit)
-        return {name: array.copy() for name, array in self._outputs.items()}
+            self._show(first_output(self._made[i]), self._arrays[i], visit)
+        return {name: array.copy() for name, array in self._outputs.items()} if end == len(self._made) else {}
+
+    def _end(self, wanted: Collection[str]) -> int:
+        """How many operators have to run until all of these values have been shown."""
+        home = {view: name for name, views in self._views.items() for view, _ in views}
+        names = {home.get(name, name) for name in wanted}
+        return max((i for i, node in enumerate(self._made, 1) if first_output(node) in names), default=0)
 
     def _show(self, name: str, array: Array, visit: Visit | None) -> None:
         if visit is not None:
@@ -123,10 +131,19 @@ class Spread:
     _weights: float = 0.0
     _logarithms: Floats | float = 0.0
 
-    def add(self, array: Array) -> None:
-        """Look at one more array of the value. The last dimension is that of the channels."""
+    def add(self, array: Array, counted: bool = True) -> bool:
+        """Look at one more array of the value. The last dimension is that of the channels.
+
+        Args:
+            counted: for the histogram as well.
+
+        Returns:
+            whether it holds numbers alone; of an array with NaN nothing is taken.
+        """
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
         low, high = rows.min(axis=0), rows.max(axis=0)
+        if np.isnan(low).any():
+            return False
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             self.infinite = True
             rows = np.where(np.isinf(rows), 0, rows)
@@ -138,7 +155,9 @@ class Spread:
         self._samples += 1
         self._logarithms = self._logarithms + np.log(np.maximum(np.maximum(-low, high), SMALL).astype(np.float64))
         self.channel_typical = np.exp(self._logarithms / self._samples)
-        self._count(rows)
+        if counted:
+            self._count(rows)
+        return True
 
     def _count(self, rows: Array) -> None:
         self._reach(max(-self.low, self.high))
@@ -191,7 +210,13 @@ class Spread:
 
 
 def observe(
-    graph: Graph, samples: Iterable[Sample], weights: Mapping[str, Floats] | None = None, progress: Progress | None = None
+    graph: Graph,
+    samples: Sequence[Sample],
+    weights: Mapping[str, Floats] | None = None,
+    progress: Progress | None = None,
+    *,
+    every: int = 1,
+    counted: bool = True,
 ) -> dict[str, Spread]:
     """What every float32 value of a graph is like on these samples; streams, and keeps no activations.
 
@@ -200,6 +225,8 @@ def observe(
         samples: at least one.
         weights: value -> how much each channel matters (`Spread.weights`), for those that have such weights.
         progress: called after each sample.
+        every: look at each so-manieth sample only.
+        counted: histograms as well, not only the ends.
 
     Raises:
         ModelError: a value is not a number.
@@ -212,19 +239,17 @@ def observe(
             return
         if name not in seen:
             seen[name] = Spread(weights=(weights or {}).get(name))
-        if np.isnan(array.min()):
+        if not seen[name].add(array, counted):
             raise ModelError(
-                f"tensor {name} is not a number (NaN) for sample {done}",
+                f"tensor {name} is not a number (NaN) for sample {number}",
                 "a range cannot be chosen for it",
                 "look at the sample and at the preprocessing; run the float model on it",
             )
-        seen[name].add(array)
 
-    done = 0
-    for done, sample in enumerate(samples):
-        probe.run(sample, visit)
+    for done, number in enumerate(range(0, len(samples), every), 1):
+        probe.run(samples[number], visit)
         if progress:
-            progress(done + 1)
+            progress(done)
     return seen
 
 

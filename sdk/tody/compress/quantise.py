@@ -30,6 +30,7 @@ Report = Callable[[str, int, int], None]  # what is being done, how much of it, 
 MORE = 12  # bits of the smallest layers' weights, where activations have 16
 SMALL = 0.03  # of a model's weights: the smallest layers, which keep 8 bits
 STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
+ENDS_OF = 32  # samples, at most, that the first look at every channel's ends takes
 _LOOKED_AT = 8  # samples for the SQNR of every layer
 _KEPT = 1 << 15  # elements of a value that one sample adds to it
 
@@ -93,24 +94,60 @@ class Quantised:
     sqnr_db: dict[str, float] = field(default_factory=dict)
 
 
-def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report: Report | None = None) -> Quantised:
+@dataclass(frozen=True)
+class Study:
+    """What a float32 model is like, whatever becomes of it: taken once for all numbers of bits.
+
+    Attributes:
+        graph: in parts that integers can do (`place.prepare`), its layers scaled.
+        factors: that `equalise` scaled the layers by.
+        spreads: what was seen of its values.
+    """
+
+    graph: Graph
+    factors: Array
+    spreads: dict[str, Spread]
+
+
+def study(graph: Graph, samples: Sequence[Sample], io_is_integer: bool = False, report: Report | None = None) -> Study:
+    """Look at a float32 model on samples, scale its channels, and look again.
+
+    Args:
+        graph: optimised; left as it is.
+        samples: at least one; some of them are enough to see the ends of channels.
+
+    Raises:
+        ModelError: a value is not a number.
+    """
+    work, tell = graph.copy(), report or (lambda what, done, total: None)
+    place.prepare(work, io_is_integer)
+    every = -(-len(samples) // ENDS_OF)
+    first = -(-len(samples) // every)
+    total = first + len(samples)
+    ends = observe(work, samples, progress=lambda done: tell("observing", done, total), every=every, counted=False)
+    factors = equalise(work, ends)
+    spreads = observe(work, samples, consumer_weights(work), lambda done: tell("observing", first + done, total))
+    return Study(work, factors, spreads)
+
+
+def quantise(
+    graph: Graph, samples: Sequence[Sample], settings: Settings, report: Report | None = None, known: Study | None = None
+) -> Quantised:
     """Put casts into a float32 graph and quantise its weights.
 
     Args:
-        graph: optimised; changed in place.
+        graph: optimised; left as it is.
         samples: to calibrate with, at least one.
         settings: how.
         report: told about progress.
+        known: what `study` found of the graph; None: it is looked at now.
 
     Raises:
         ModelError: a value is not a number.
     """
     tell = report or (lambda what, done, total: None)
-    count = len(samples)
-    place.prepare(graph, settings.io_is_integer)
-    seen = observe(graph, samples, progress=lambda done: tell("observing", done, 2 * count))
-    factors = equalise(graph, seen)
-    spreads = observe(graph, samples, consumer_weights(graph), lambda done: tell("observing", count + done, 2 * count))
+    seen = known or study(graph, samples, settings.io_is_integer, tell)
+    graph, spreads = seen.graph.copy(), seen.spreads
     kept = {**_infinite(graph, spreads), **settings.kept}
     if settings.activations == 16:
         kept = {**_last(graph), **_narrow(graph), **kept}
@@ -137,7 +174,7 @@ def quantise(graph: Graph, samples: Sequence[Sample], settings: Settings, report
         choice=choice,
         spreads=spreads,
         bits=_bits(graph, layers, settings),
-        factors=factors,
+        factors=seen.factors,
         heads=heads,
     )
     place.quantise(graph, roles.integer, choice)

@@ -170,8 +170,8 @@ def _look(part: list[_Layer], float_probe: Probe, probe: Probe, sample: Sample, 
             seen = see(layer, i, array)
             layer.moments.add(layer.rows.pop(i, seen), seen)
 
-    float_probe.run(sample, visit_float)
-    probe.run(sample, visit)
+    float_probe.run(sample, visit_float, float_users)
+    probe.run(sample, visit, users)
 
 
 def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:

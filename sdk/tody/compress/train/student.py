@@ -144,8 +144,8 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         """
         if not 2 <= weights <= 8:
             raise UsageError(f"{weights} bits cannot be trained", "2 to 8 can")
-        graph = self._float_graph("quantised")
-        made = quantise(graph, self.data.calibration, Settings(8, method, "fast"))
+        made = quantise(self._float_graph("quantised"), self.data.calibration, Settings(8, method, "fast"))
+        graph = made.graph
         self._made = replace(made, bits=dict.fromkeys(made.bits, weights))
         latent = _latent(graph, made)
         if weights < 8:
