@@ -6,16 +6,8 @@
 // there.
 #include "neon_s8.h"
 
-// 8 channels, of which the first `count` are there.
-INLINE int8x8_t load(const int8_t *x, size_t count) {
-    int8_t part[8] = {0};
-    if (count >= 8) return vld1_s8(x);
-    memcpy(part, x, count);
-    return vld1_s8(part);
-}
-
 INLINE sums add(sums s, const int8_t *x, const size_t count, int8x8_t zero, int16x8_t w) {
-    const int16x8_t wide = vsubl_s8(load(x, count), zero);
+    const int16x8_t wide = vsubl_s8(load_part_s8(x, count), zero);
     s.low = vmlal_s16(s.low, vget_low_s16(wide), vget_low_s16(w));
     s.high = vmlal_s16(s.high, vget_high_s16(wide), vget_high_s16(w));
     return s;
@@ -31,7 +23,11 @@ INLINE void store(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t 
     if (count < 8) multipliers = memcpy(scale, multipliers, count * sizeof *scale);
     s.low = vaddq_s32(s.low, vld1q_s32(bias));
     s.high = vaddq_s32(s.high, vld1q_s32(bias + 4));
-    finish_s8(d->c + pixel * d->c_stride + k, count, s, multipliers, addend, &d->layer);
+    int8x8_t added = vdup_n_s8(0);
+    if (addend) added = load_part_s8(addend, count);
+    const ending e = ending_of(&d->layer);
+    const int16x8_t y = scaled_s8(s, load_factors(multipliers), addend ? &added : NULL, &e);
+    store_part_s8(d->c + pixel * d->c_stride + k, count, vget_low_s8(results_s8(y, y, &e)));
 }
 
 // Channels [k, k + count), at most 8, of one or two pixels.
@@ -43,7 +39,7 @@ INLINE void tile(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels, s
     for (uint32_t y = 0; y < d->height; y++) {
         const int8_t *const *a = d->a + pixel * step + y;
         for (uint32_t x = 0; x < d->width; x++, a += d->height, w += d->channels) {
-            const int16x8_t wide = vmovl_s8(load(w, count));
+            const int16x8_t wide = vmovl_s8(load_part_s8(w, count));
             s0 = add(s0, a[0] + k, count, zero, wide);
             if (pixels > 1) s1 = add(s1, a[step] + k, count, zero, wide);
         }
@@ -120,19 +116,24 @@ INLINE wide nine_taps(const int8_t *const *a, size_t k, const nine *n) {
 }
 
 // Channels [k, k + 16) of all pixels of windows of 3 by 3.
-static void strip_nine(const tody_dwconv_s8 *d, size_t k, const nine *of) {
+INLINE void strip_nine(const tody_dwconv_s8 *d, size_t k, const nine *of, const bool added) {
     const nine n = *of;
-    const tody_layer_s8 layer = d->layer;
-    const float *scale = d->scale + k;
+    const ending e = ending_of(&d->layer);
+    const factors f_low = load_factors(d->scale + k), f_high = load_factors(d->scale + k + 8);
     const int8_t *const *a = d->a;
-    const int8_t *addend = d->addend ? d->addend + k : NULL;
+    const int8_t *addend = added ? d->addend + k : NULL;
     int8_t *c = d->c + k;
     for (uint32_t p = 0; p < d->pixels; p++, a += (size_t)d->step * 3, c += d->c_stride) {
         const wide s = nine_taps(a, k, &n);
-        const int8x8_t low = results_s8(s.low, scale, addend, &layer);
-        const int8x8_t high = results_s8(s.high, scale + 8, addend ? addend + 8 : NULL, &layer);
-        vst1q_s8(c, vcombine_s8(low, high));
-        if (addend) addend += d->addend_stride;
+        int8x8_t near = vdup_n_s8(0), far = near;
+        if (added) {
+            near = vld1_s8(addend);
+            far = vld1_s8(addend + 8);
+            addend += d->addend_stride;
+        }
+        const int16x8_t low = scaled_s8(s.low, f_low, added ? &near : NULL, &e);
+        const int16x8_t high = scaled_s8(s.high, f_high, added ? &far : NULL, &e);
+        vst1q_s8(c, results_s8(low, high, &e));
     }
 }
 
@@ -141,7 +142,12 @@ static size_t strips_of_nine(const tody_dwconv_s8 *d) {
     size_t k = 0;
     nine n;
     if (d->height != 3 || d->width != 3) return 0;
-    for (; k + VECTOR <= d->channels && load_nine(d, k, &n); k += VECTOR) strip_nine(d, k, &n);
+    for (; k + VECTOR <= d->channels && load_nine(d, k, &n); k += VECTOR) {
+        if (d->addend)
+            strip_nine(d, k, &n, true);
+        else
+            strip_nine(d, k, &n, false);
+    }
     return k;
 }
 

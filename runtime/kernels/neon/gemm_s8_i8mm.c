@@ -4,7 +4,7 @@
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 
-enum { TILE = 8 };
+enum { TILE = 8, HALVES = 1 };
 
 #include "gemm_s8.h"
 
@@ -22,6 +22,14 @@ typedef struct weights {
 typedef struct lines {
     int8x16_t near, far;
 } lines;
+
+static sums look(columns *c) {
+    const int8x16_t one = vdupq_n_s8(1);
+    sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64)
+        s = (sums){vdotq_s32(s.low, vld1q_s8(w), one), vdotq_s32(s.high, vld1q_s8(w + 16), one)};
+    return s;
+}
 
 INLINE int8x16_t zip_low(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s32(vzip1q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
@@ -69,13 +77,14 @@ INLINE int32x4_t join_second(int32x4_t a, int32x4_t b) { return vcombine_s32(vge
 
 // Of an odd number of rows the last one is its own partner.
 INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, uint32_t rows, const uint32_t pairs, sums *s) {
-    const int32x4_t zero = vdupq_n_s32(0);
+    const int32x4_t low = c->start.low, high = c->start.high;
+    const pair begin = {join_first(low, low), join_second(low, low), join_first(high, high), join_second(high, high)};
     pair p[TILE / 2];
     const int8_t *a[TILE], *w = c->w;
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < 2 * pairs; i++) a[i] = x + (i < rows ? i : rows - 1) * g->packed_stride;
 #pragma GCC unroll 4
-    for (uint32_t i = 0; i < pairs; i++) p[i] = (pair){zero, zero, zero, zero};
+    for (uint32_t i = 0; i < pairs; i++) p[i] = begin;
     size_t at = 0, left = c->groups;
     for (; left >= 4; left -= 4, at += 16, w += 256) {
         const weights near = load_two(w);
@@ -103,7 +112,8 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, ui
     }
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
+static void tile(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, sums *s) {
+    (void)halves;
     switch ((rows + 1) / 2) {
         case 1: tile_of(g, c, a, rows, 1, s); break;
         case 2: tile_of(g, c, a, rows, 2, s); break;

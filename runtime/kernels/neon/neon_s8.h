@@ -1,4 +1,4 @@
-// neon_s8.h - what the int8 NEON kernels share: four sums at a time, and eight results.
+// neon_s8.h - what the int8 NEON kernels share: eight sums at a time, and sixteen results.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_NEON_S8_H
 #define TODY_NEON_S8_H
@@ -16,53 +16,94 @@ typedef struct sums {
     int32x4_t low, high;
 } sums;
 
+// The multipliers of 8 sums.
+typedef struct factors {
+    float32x4_t low, high;
+} factors;
+
+// How the results of a layer end, in vectors.
+typedef struct ending {
+    int16x8_t zero;
+    int8x16_t lo, hi;  // of the result itself
+    float32x4_t p_lo, p_hi;
+    int8x8_t addend_zero;
+    float32x4_t addend_scale;
+} ending;
+
+INLINE ending ending_of(const tody_layer_s8 *q) {
+    const tody_finish_s8 f = q->finish;
+    return (ending){vdupq_n_s16((int16_t)f.zero),
+                    vdupq_n_s8((int8_t)((int32_t)f.lo + f.zero)),
+                    vdupq_n_s8((int8_t)((int32_t)f.hi + f.zero)),
+                    vdupq_n_f32(f.lo),
+                    vdupq_n_f32(f.hi),
+                    vdup_n_s8((int8_t)q->addend_zero),
+                    vdupq_n_f32(q->addend_scale)};
+}
+
+INLINE factors load_factors(const float *scale) { return (factors){vld1q_f32(scale), vld1q_f32(scale + 4)}; }
+
+INLINE sums add_sums(sums a, sums b) { return (sums){vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)}; }
+
+// Rounded half to even.
 #if defined(__aarch64__)
 
-// min(max(p, lo), hi) + zero of eight results, rounded half to even. The bounds are integers, so they may come after rounding.
-INLINE int8x8_t narrow_s8(float32x4_t low, float32x4_t high, const tody_finish_s8 *f) {
-    const int16x8_t lo = vdupq_n_s16((int16_t)f->lo), hi = vdupq_n_s16((int16_t)f->hi);
-    const int16x8_t rounded = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(low)), vcvtnq_s32_f32(high));
-    return vmovn_s16(vaddq_s16(vminq_s16(vmaxq_s16(rounded, lo), hi), vdupq_n_s16((int16_t)f->zero)));
+// Saturated: the bounds are integers, so they may come after rounding.
+INLINE int16x8_t round_s16(float32x4_t low, float32x4_t high, const ending *e) {
+    (void)e;
+    return vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(low)), vcvtnq_s32_f32(high));
 }
+
+INLINE int8x16_t narrow_s16(int16x8_t a, int16x8_t b) { return vqmovn_high_s16(vqmovn_s16(a), b); }
 
 #else
 
 // Adding 1.5 * 2^23 rounds on every machine; ARMv7 has no other way.
-INLINE int16x4_t round_s8(float32x4_t p, const tody_finish_s8 *f) {
-    p = clamp(p, vdupq_n_f32(f->lo), vdupq_n_f32(f->hi));
-    const int32x4_t bits = vreinterpretq_s32_f32(vaddq_f32(p, vdupq_n_f32(12582912.0f)));
-    return vmovn_s32(vaddq_s32(bits, vdupq_n_s32(f->zero - 0x4B400000)));
+INLINE int16x4_t round_four(float32x4_t p, const ending *e) {
+    return vmovn_s32(vreinterpretq_s32_f32(vaddq_f32(clamp(p, e->p_lo, e->p_hi), vdupq_n_f32(12582912.0f))));
 }
 
-INLINE int8x8_t narrow_s8(float32x4_t low, float32x4_t high, const tody_finish_s8 *f) {
-    return vmovn_s16(vcombine_s16(round_s8(low, f), round_s8(high, f)));
+INLINE int16x8_t round_s16(float32x4_t low, float32x4_t high, const ending *e) {
+    return vcombine_s16(round_four(low, e), round_four(high, e));
 }
+
+INLINE int8x16_t narrow_s16(int16x8_t a, int16x8_t b) { return vcombine_s8(vqmovn_s16(a), vqmovn_s16(b)); }
 
 #endif
 
-// Eight of tody_result_s8.
-INLINE int8x8_t results_s8(sums s, const float *scale, const int8_t *addend, const tody_layer_s8 *q) {
-    float32x4_t low = vmulq_f32(vcvtq_f32_s32(s.low), vld1q_f32(scale));
-    float32x4_t high = vmulq_f32(vcvtq_f32_s32(s.high), vld1q_f32(scale + 4));
-    if (addend) {
-        const int16x8_t added = vsubl_s8(vld1_s8(addend), vdup_n_s8((int8_t)q->addend_zero));
-        const float32x4_t by = vdupq_n_f32(q->addend_scale);
-        low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), by));
-        high = vaddq_f32(high, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(added))), by));
+// Eight of tody_result_s8 but for their bounds; addends or NULL.
+INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const ending *e) {
+    float32x4_t low = vmulq_f32(vcvtq_f32_s32(s.low), f.low);
+    float32x4_t high = vmulq_f32(vcvtq_f32_s32(s.high), f.high);
+    if (addends) {
+        const int16x8_t added = vsubl_s8(*addends, e->addend_zero);
+        low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), e->addend_scale));
+        high = vaddq_f32(high, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(added))), e->addend_scale));
     }
-    return narrow_s8(low, high, &q->finish);
+    return vqaddq_s16(round_s16(low, high, e), e->zero);
 }
 
-// The first `count` of eight results; scale has 8 multipliers, addend (or NULL) `count` values.
-INLINE void finish_s8(int8_t *c, size_t count, sums s, const float *scale, const int8_t *addend, const tody_layer_s8 *q) {
+// Sixteen of tody_result_s8: what scaled_s8 made, within its bounds.
+INLINE int8x16_t results_s8(int16x8_t a, int16x8_t b, const ending *e) {
+    return vminq_s8(vmaxq_s8(narrow_s16(a, b), e->lo), e->hi);
+}
+
+// The first `count` of 8 values, at most 8.
+INLINE int8x8_t load_part_s8(const int8_t *x, size_t count) {
     int8_t part[8] = {0};
+    if (count >= 8) return vld1_s8(x);
+    memcpy(part, x, count);
+    return vld1_s8(part);
+}
+
+INLINE void store_part_s8(int8_t *to, size_t count, int8x8_t x) {
+    int8_t part[8];
     if (count >= 8) {
-        vst1_s8(c, results_s8(s, scale, addend, q));
+        vst1_s8(to, x);
         return;
     }
-    if (addend) memcpy(part, addend, count);
-    vst1_s8(part, results_s8(s, scale, addend ? part : NULL, q));
-    memcpy(c, part, count);
+    vst1_s8(part, x);
+    memcpy(to, part, count);
 }
 
 #endif

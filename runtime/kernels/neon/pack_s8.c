@@ -1,27 +1,110 @@
 // pack_s8.c - rows of int8 products, one after the other in memory: taps joined, each filled up to groups of four.
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "neon.h"
 
-// Writes up to 15 bytes more.
+enum { VECTOR = 16 };
+
 static int8_t *copy(int8_t *to, const int8_t *from, size_t count) {
     size_t i = 0;
-    for (; i + 16 <= count; i += 16) vst1q_s8(to + i, vld1q_s8(from + i));
-    for (; i < count; i++) to[i] = from[i];
+    for (; i + VECTOR <= count; i += VECTOR) vst1q_s8(to + i, vld1q_s8(from + i));
+    if (i < count && count >= VECTOR)
+        vst1q_s8(to + count - VECTOR, vld1q_s8(from + count - VECTOR));
+    else
+        for (; i < count; i++) to[i] = from[i];
     return to + count;
 }
 
-void tody_pack_s8_neon(const tody_pack_s8 *p) {
-    const uint32_t left = p->depth % 4, fill = left ? 4 - left : 0;
-    const uint32_t parts = left ? p->run : 1;  // of a line
-    const size_t length = left ? p->depth : (size_t)p->run * p->depth;
+// A line of `run` taps, each of `depth` values.
+static int8_t *pack_line(const tody_pack_s8 *p, const int8_t *from, int8_t *to) {
+    const uint32_t left = p->depth % 4;
+    if (left == 0) return copy(to, from, (size_t)p->run * p->depth);
+    for (uint32_t tap = 0; tap < p->run; tap++, from += p->depth) {
+        to = copy(to, from, p->depth);
+        for (uint32_t k = left; k < 4; k++) *to++ = (int8_t)p->x_zero;
+    }
+    return to;
+}
+
+static void pack_rows(const tody_pack_s8 *p) {
     for (uint32_t i = 0; i < p->rows; i++) {
         int8_t *to = p->packed + i * p->stride;
-        for (uint32_t l = 0; l < p->lines; l++) {
-            const int8_t *from = p->a[(size_t)l * p->rows + i];
-            for (uint32_t part = 0; part < parts; part++, from += length) {
-                to = copy(to, from, length);
-                for (uint32_t k = 0; k < fill; k++) *to++ = (int8_t)p->x_zero;
-            }
+        for (uint32_t l = 0; l < p->lines; l++) to = pack_line(p, p->a[(size_t)l * p->rows + i], to);
+    }
+}
+
+#if defined(__aarch64__)
+
+// Narrow taps, of fewer than four values, go four at a time through a table.
+enum { TAPS = VECTOR / 4 };
+
+// How they go: `places` of values in a vector of whole taps, then in up to four of the end of a line, where x_zero stands in
+// 255. An end has fewer than 16 bytes: the first ones and the last ones, eight or four, which may overlap, are loaded instead.
+typedef struct narrow {
+    uint32_t end, end_bytes, half;  // taps at the end, their bytes, those of one load
+    uint8_t places[5][VECTOR];
+} narrow;
+
+static narrow narrow_of(const tody_pack_s8 *p) {
+    narrow n = {.end = p->run};
+    while (n.end * p->depth >= VECTOR) n.end -= TAPS;
+    n.end_bytes = n.end * p->depth;
+    n.half = n.end_bytes >= 8 ? 8 : n.end_bytes >= 4 ? 4 : n.end_bytes;
+    for (uint32_t i = 0; i < VECTOR; i++) {
+        const bool fill = i % 4 >= p->depth;
+        n.places[0][i] = (uint8_t)(fill ? 255 : i / 4 * p->depth + i % 4);
+        for (uint32_t v = 0; v < 4; v++) {
+            const uint32_t at = (v * TAPS + i / 4) * p->depth + i % 4;
+            const uint32_t place = at < n.half ? at : 8 + at + n.half - n.end_bytes;
+            n.places[v + 1][i] = (uint8_t)(fill || at >= n.end_bytes ? 255 : place);
         }
     }
+    return n;
+}
+
+static int8x16_t load_end(const int8_t *from, const narrow *n) {
+    int8_t part[VECTOR] = {0};
+    if (n->half == 8) return vcombine_s8(vld1_s8(from), vld1_s8(from + n->end_bytes - 8));
+    if (n->half == 4) {
+        memcpy(part, from, 4);
+        memcpy(part + 8, from + n->end_bytes - 4, 4);
+    } else {
+        for (uint32_t i = 0; i < n->half; i++) part[i] = from[i];
+    }
+    return vld1q_s8(part);
+}
+
+// Stores up to 15 bytes more.
+static int8_t *pack_narrow(const tody_pack_s8 *p, const narrow *n, const int8_t *from, int8_t *to) {
+    const int8x16_t zero = vdupq_n_s8((int8_t)p->x_zero);
+    uint32_t taps = p->run;
+    for (; taps > n->end; taps -= TAPS, from += TAPS * p->depth, to += VECTOR)
+        vst1q_s8(to, vqtbx1q_s8(zero, vld1q_s8(from), vld1q_u8(n->places[0])));
+    if (taps == 0) return to;
+    const int8x16_t end = load_end(from, n);
+    for (uint32_t v = 0; v * TAPS < taps; v++) vst1q_s8(to + v * VECTOR, vqtbx1q_s8(zero, end, vld1q_u8(n->places[v + 1])));
+    return to + taps * 4;
+}
+
+static void pack_narrow_rows(const tody_pack_s8 *p) {
+    const narrow n = narrow_of(p);
+    for (uint32_t i = 0; i < p->rows; i++) {
+        int8_t *to = p->packed + i * p->stride;
+        for (uint32_t l = 0; l < p->lines; l++) to = pack_narrow(p, &n, p->a[(size_t)l * p->rows + i], to);
+    }
+}
+
+#else
+
+static void pack_narrow_rows(const tody_pack_s8 *p) { pack_rows(p); }
+
+#endif
+
+void tody_pack_s8_neon(const tody_pack_s8 *args) {
+    const tody_pack_s8 p = *args;  // what is stored could be anything else
+    if (p.depth < 4)
+        pack_narrow_rows(&p);
+    else
+        pack_rows(&p);
 }

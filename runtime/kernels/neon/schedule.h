@@ -88,11 +88,21 @@ static inline __attribute__((always_inline)) float32x4_t add_lane_f32(float32x4_
     return s;
 }
 
-// Sixteen bytes at p + at.
-static inline __attribute__((always_inline)) int8x16_t load_s8(const int8_t *p, size_t at) {
+// Sixteen bytes at *p, which moves on behind them.
+static inline __attribute__((always_inline)) int8x16_t load_next_s8(const int8_t **p) {
     int8x16_t v;
-    __asm__ volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(at) : "memory");
+    __asm__ volatile("ldr %q0, [%1], #16" : "=w"(v), "+r"(*p) : : "memory");
     return v;
+}
+
+// Sixty-four bytes at *p, which moves on behind them.
+static inline __attribute__((always_inline)) int8x16x4_t load_four_s8(const int8_t **p) {
+    register int8x16_t a __asm__("v20"), b __asm__("v21"), c __asm__("v22"), d __asm__("v23");
+    __asm__ volatile("ld1 {v20.16b, v21.16b, v22.16b, v23.16b}, [%4], #64"
+                     : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)
+                     :
+                     : "memory");
+    return (int8x16x4_t){{a, b, c, d}};
 }
 
 // Thirty-two bytes at p + at, a constant multiple of 16 below 1024.
@@ -123,6 +133,11 @@ static inline int8x16_t load_group_s8(const int8_t **p) {
     const int8x16_t v = vreinterpretq_s8_s32(vld1q_dup_s32((const int32_t *)(const void *)*p));
     *p += 4;
     return v;
+}
+
+static inline void load_pair_s8(const int8_t *p, const int at, int8x16_t *low, int8x16_t *high) {
+    *low = vld1q_s8(p + at);
+    *high = vld1q_s8(p + at + 16);
 }
 
 static inline void load_pair_f32(const float *p, const int at, float32x4_t *low, float32x4_t *high) {

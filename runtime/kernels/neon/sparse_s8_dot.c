@@ -23,22 +23,25 @@ INLINE void channel(const tody_sparse_s8 *g, uint32_t n, int32_t *sums, const ui
     for (uint32_t v = 0; v < vectors; v++) vst1q_s32(sums + 4 * v, s[v]);
 }
 
-// Up to eight rows of one channel.
-static void finish_eight(const tody_sparse_s8 *g, uint32_t n, uint32_t row) {
-    const uint32_t rows = g->rows - row < 8 ? g->rows - row : 8;
-    const int32_t *sum = g->sums + (size_t)n * ROWS + row;
-    int8_t part[8] = {0};
-    float scale[8];
-    for (uint32_t i = 0; i < 8; i++) scale[i] = g->scale[n];
+// Up to sixteen rows of one channel; s has their sums.
+static void finish_channel(const tody_sparse_s8 *g, uint32_t n, uint32_t row, const int32_t *s) {
+    const uint32_t rows = g->rows - row < 16 ? g->rows - row : 16;
+    const ending e = ending_of(&g->layer);
+    const factors f = {vdupq_n_f32(g->scale[n]), vdupq_n_f32(g->scale[n])};
+    int8_t part[16] = {0};
     for (uint32_t i = 0; g->addend && i < rows; i++) part[i] = g->addend[(row + i) * g->addend_stride + n];
-    vst1_s8(part, results_s8((sums){vld1q_s32(sum), vld1q_s32(sum + 4)}, scale, g->addend ? part : NULL, &g->layer));
+    const int8x8_t x = vld1_s8(part), y = vld1_s8(part + 8);
+    const sums near = {vld1q_s32(s), vld1q_s32(s + 4)}, far = {vld1q_s32(s + 8), vld1q_s32(s + 12)};
+    const int16x8_t a = scaled_s8(near, f, g->addend ? &x : NULL, &e), b = scaled_s8(far, f, g->addend ? &y : NULL, &e);
+    vst1q_s8(part, results_s8(a, b, &e));
     for (uint32_t i = 0; i < rows; i++) g->c[(row + i) * g->c_stride + n] = part[i];
 }
 
 INLINE void run(const tody_sparse_s8 *g, const uint32_t vectors) {
     for (uint32_t n = 0; n < g->cols; n++) {
-        channel(g, n, g->sums + (size_t)n * ROWS, vectors);
-        for (uint32_t row = 0; g->c && row < g->rows; row += 8) finish_eight(g, n, row);
+        int32_t *sums = g->sums + (size_t)n * ROWS;
+        channel(g, n, sums, vectors);
+        for (uint32_t row = 0; g->c && row < g->rows; row += 16) finish_channel(g, n, row, sums + row);
     }
 }
 
