@@ -46,32 +46,28 @@ void tody_gemm_packed_s8(const tody_kernels *kernels, const tody_gemm *g, uint32
     kernels->gemm_s8(&args);
 }
 
-static tody_gemm_s16 args_s16(const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *t) {
-    const uint32_t column = panel * TODY_PANEL;
-    return (tody_gemm_s16){
-        .rows = t->rows,
-        .cols = tody_min_u32(g->cols, end * TODY_PANEL) - column,
-        .taps = g->taps / t->joined,
-        .depth = g->depth * t->joined,
-        .a = (const int16_t *const *)t->a,
-        .w = (const int16_t *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes),
-        .w_stride = g->w_stride_bytes / sizeof(int16_t),
-        .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
-        .scale = g->scale + column,
-        .addend = g->addend ? (const int16_t *)g->addend + t->first * g->addend_stride + column : NULL,
-        .addend_stride = g->addend_stride,
-        .c = (int16_t *)g->c + t->first * g->c_stride + column,
-        .c_stride = g->c_stride,
-        .layer = g->layer,
-    };
-}
-
 void tody_gemm_tiles_s16(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *tiles,
                          uint32_t count) {
     const uint32_t together = kernels->gemm_s16_panels;
     for (uint32_t p = panel; p < end; p += together) {
+        const uint32_t column = p * TODY_PANEL;
+        tody_gemm_s16 args = {
+            .cols = tody_min_u32(g->cols, tody_min_u32(p + together, end) * TODY_PANEL) - column,
+            .w = (const int16_t *)(const void *)((const uint8_t *)g->w + p * g->w_stride_bytes),
+            .w_stride = g->w_stride_bytes / sizeof(int16_t),
+            .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
+            .scale = g->scale + column,
+            .addend_stride = g->addend_stride,
+            .c_stride = g->c_stride,
+            .layer = g->layer,
+        };
         for (const tody_tile *t = tiles; t < tiles + count; t++) {
-            const tody_gemm_s16 args = args_s16(g, p, tody_min_u32(p + together, end), t);
+            args.rows = t->rows;
+            args.taps = t->joined == 1 ? g->taps : g->taps / t->joined;  // a division takes as long as half of a small tile
+            args.depth = g->depth * t->joined;
+            args.a = (const int16_t *const *)t->a;
+            args.addend = g->addend ? (const int16_t *)g->addend + t->first * g->addend_stride + column : NULL;
+            args.c = (int16_t *)g->c + t->first * g->c_stride + column;
             kernels->gemm_s16(&args);
         }
     }

@@ -10,6 +10,9 @@ static inline integers dot(integers sum, integers u, integers w) { return add_s3
 
 void tody_gemm_s16_avx2(const tody_gemm_s16 *args) {
     sums s[TILE];
-    tile_by_rows(args, true, s);
+    if (args->cols > COLUMNS / 2 || args->rows < TILE)
+        tile_by_rows(args, true, s);
+    else
+        tile_of(args, args->a, TILE, false, s);  // models of few channels often have 24, or 40
     finish_rows(args, s);
 }

@@ -19,6 +19,7 @@ static __attribute__((noinline)) void store_some_s16(int16_t *y, size_t count, _
 }
 
 static inline __m256i load_s16(const int16_t *x, size_t count) {
+    if (count == 8) return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)x));
     return count >= 16 ? _mm256_loadu_si256((const __m256i *)(const void *)x) : load_some_s16(x, count);
 }
 
@@ -40,6 +41,11 @@ static inline __m256i result_s16(__m256i sum, __m256i scale, bool with_addend, _
 static inline void finish_s16(int16_t *c, size_t count, sums s, sums scale, const int16_t *addend, const tody_layer_s8 *q) {
     const __m256i a = addend ? load_s16(addend, count) : _mm256_setzero_si256();
     const __m256i low = result_s16(s.low, scale.low, addend, _mm256_castsi256_si128(a), q);
+    if (count == 8) {
+        const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+        _mm_storeu_si128((__m128i *)(void *)c, packed);
+        return;
+    }
     const __m256i high = result_s16(s.high, scale.high, addend, _mm256_extracti128_si256(a, 1), q);
     store_s16(c, count, _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8));  // packs works in halves
 }
