@@ -115,17 +115,18 @@ def _places(host: Node, guest: dict[str, Any]) -> list[int] | None:
 
 def _scaled(index: Index, name: str | None, x: str) -> tuple[Wide, Wide] | None:
     """The factor and the summand per channel if `name` is x times one plus the other. x itself is left to be an addend."""
-    channels = index.graph.values[x].shape[-1]
+    values = index.graph.values
+    channels = values[x].shape[-1]
     scale: Wide = np.ones(channels)
     shift: Wide = np.zeros(channels)
-    while name is not None and name != x:
+    while name is not None and name != x and values[name].shape == values[x].shape:
         maker = index.maker(name)
         inner = None if maker is None else next((n for n in maker.inputs if index.constant(n) is None), None)
         step = None if maker is None or inner is None else scale_and_shift(index, maker, inner)
         if step is None:
             return None
         scale, shift, name = scale * step[0], shift + scale * step[1], inner
-    return None if name is None or (scale == 1).all() else (scale, shift)
+    return None if name != x or (scale == 1).all() else (scale, shift)
 
 
 def _on_diagonal(weights: Wide, host: Node, scale: Wide, tap: int) -> bool:

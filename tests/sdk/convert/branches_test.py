@@ -99,6 +99,15 @@ def test_the_addend_of_either_branch_is_kept() -> None:
         assert left(net, net.conv(y, 8, 8)) == {"pool": 1, "conv": 3}
 
 
+def test_a_scaled_branch_of_more_channels_than_the_input_stays() -> None:
+    net = Net()
+    x = start(net, 9, 7)
+    wide = net.op("MaxPool", net.conv(x, 8, 16, 3), kernel_shape=[3, 3], pads=[1] * 4)
+    factors = net.op("Mul", net.op("Relu", wide), net.floats(16, 1, 1))
+    scaled = net.op("Mul", net.op("Sigmoid", factors), net.floats(16, 1, 1))
+    assert left(net, net.op("Add", scaled, net.conv(x, 8, 16)))["conv"] == 2
+
+
 def test_a_scale_in_front_goes_into_all_that_takes_it() -> None:
     net = Net()
     x = start(net, 6, 6)
