@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node
+from ..convert.report import macs
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_output, slot
 from . import place
 from .observe import Array, Probe, Sample, Spread
@@ -28,6 +29,7 @@ LEAST_PARTS, MOST_PARTS = 4, 8  # the mean error says little of the few values t
 SAMPLES = 8
 BEYOND = 0.5  # of the width of what was seen of a channel, on each side: other samples give more
 USUAL = 4.0  # times what samples typically reach: no channel is kept beyond
+LATE = 0.05  # of the model's multiply-adds may lie behind a head: parts of a layer in its middle would only cost time
 OWN = 0.25  # of the noise that arrives at a head may be added by its own rounding
 _STEPS = 254  # of a part: from -127 to 127
 
@@ -55,8 +57,9 @@ def coarse_heads(
 ) -> list[Head]:
     """The heads whose own rounding matters.
 
-    A head is a layer whose result only float32 operators take, or nobody. Its rounding matters if it adds more than `OWN` of
-    the noise that is in the result already, in the typical channel of the typical sample.
+    A head is one of the last layers, with next to no work behind it (`LATE`), whose result only float32 operators take, or
+    nobody. Its rounding matters if it adds more than `OWN` of the noise that is in the result already, in the typical channel of
+    the typical sample.
 
     Args:
         graph: float32, observed and with its roles chosen.
@@ -67,6 +70,8 @@ def coarse_heads(
     """
     users = graph.consumers()
     heads = [n for n in place.linear_nodes(graph, integer) if integer.isdisjoint(users.get(first_output(n), []))]
+    late = LATE * macs(graph)
+    heads = [n for n in heads if macs(_behind(graph, users, n)) <= late]
     noise = _measure(graph, [first_output(n) for n in heads], samples[:SAMPLES], integer, choice)
     found = []
     for node in heads:
@@ -81,6 +86,17 @@ def coarse_heads(
         parts = int(np.clip(np.ceil(wanted), LEAST_PARTS, MOST_PARTS))
         found.append(Head(graph.nodes.index(node), (low + high) / 2, width / 2, parts))
     return found
+
+
+def _behind(graph: Graph, users: Mapping[str, Sequence[Node]], node: Node) -> Graph:
+    """The operators that a node's result reaches."""
+    found: set[Node] = set()
+    reached = [node]
+    while reached:
+        more = [n for name in reached.pop().outputs for n in users.get(name or "", ()) if n not in found]
+        found.update(more)
+        reached += more
+    return Graph([n for n in graph.nodes if n in found], graph.values)
 
 
 def rewrite(graph: Graph, heads: Sequence[Head]) -> dict[str, Range]:

@@ -107,3 +107,15 @@ def test_parts_of_a_head_sum_to_what_it_computed() -> None:
     low, high = heads._limits(head, seen)
     fixed = heads._rewrite(graph, head, (low + high) / 2, (high - low) / 2, 4)
     assert len(fixed) == 4 and sqnr(exact, graph) > 100
+
+
+def test_only_the_last_layers_are_taken_apart() -> None:
+    """In front of a softmax, a layer gets parts where nothing follows, and none where most of the work does."""
+    net = Net(7)
+    x = net.conv(net.op("Relu", net.conv(net.input(1, 3, 8, 8), 3, 8, 3)), 8, 6, 1)
+    y = net.op("Softmax", x, axis=1)
+    assert len(quantised(graph_of(net, y)).heads) == 1
+    wide = net.conv(net.op("Relu", net.conv(y, 6, 32, 3)), 32, 6, 3)
+    graph = graph_of(net, wide)
+    taken = {graph.nodes[head.at].source for head in quantised(graph).heads}
+    assert taken.isdisjoint(node.source for node in graph.nodes[:-1])
