@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -155,8 +155,8 @@ def _block(piece: Piece) -> bytes:
     return struct.pack("<2I", kind << 24 | size, len(body)) + body
 
 
-def _joined(a: Piece, b: Piece) -> Piece | None:
-    """Both in one piece, if one block can hold them."""
+def _same_panels(a: Piece, b: Piece) -> Piece | None:
+    """Both in one piece, if they are neighbours in one group and one block can hold them."""
     if a.group != b.group or len(a.data) + len(b.data) > PIECE:
         return None
     geometry = b.geometry
@@ -165,16 +165,25 @@ def _joined(a: Piece, b: Piece) -> Piece | None:
             return None  # a padded panel in the middle
         before = len(a.data) // (ROW * a.geometry.rows)
         geometry = replace(b.geometry, panels=before + b.geometry.panels)
+    return _both(a, b, geometry)
+
+
+def _any_bytes(a: Piece, b: Piece) -> Piece | None:
+    """Both in one piece, if neither leaves anything out and one block can hold them."""
+    return None if a.padded or b.padded or len(a.data) + len(b.data) > PIECE else _both(a, b, None)
+
+
+def _both(a: Piece, b: Piece, geometry: Geometry | None) -> Piece:
     joined = Piece(np.concatenate([a.data, b.data]), b.group, geometry)
     joined.__dict__["counts"] = a.counts + b.counts
     return joined
 
 
-def _join(pieces: Iterator[Piece]) -> list[Piece]:
+def _join(pieces: Iterable[Piece], both: Callable[[Piece, Piece], Piece | None]) -> list[Piece]:
     """Neighbours that take less together than apart, such as panels of similar weights, are one piece."""
     done: list[Piece] = []
     for piece in pieces:
-        while done and (joined := _joined(done[-1], piece)) and joined.cost <= done[-1].cost + piece.cost:
+        while done and (joined := both(done[-1], piece)) and joined.cost <= done[-1].cost + piece.cost:
             done.pop()
             piece = joined
         done.append(piece)
@@ -208,7 +217,8 @@ def _cuts(file: fmt.File, header: fmt.Header) -> list[int]:
 
 def _pieces(file: fmt.File, plain: bytes) -> Iterator[Piece]:
     header, data = fmt.read_header(plain), np.frombuffer(plain, np.uint8)
-    tensors = {header.weights_at + t.at: t for t in file.tensors if t.place == "weights" and t.pack == "panels"}
+    weights = [t for t in file.tensors if t.place == "weights" and t.pack == "panels" and len(t.shape) == 4]  # and no biases
+    tensors = {header.weights_at + t.at: t for t in weights}
     cuts = _cuts(file, header)
     for start, end in pairwise(cuts):
         tensor = tensors.get(start)
@@ -229,7 +239,8 @@ def encode(file: fmt.File, plain: bytes) -> bytes:
         file: the content.
         plain: the bytes of the plain file with this content.
     """
-    blocks = b"".join(map(_block, _join(_pieces(file, plain))))
+    pieces = _join(_join(_pieces(file, plain), _same_panels), _any_bytes)
+    blocks = b"".join(map(_block, pieces))
     header = fmt.read_header(plain)
     size = HEADER + len(blocks)
     return header._replace(minor=header.minor + 1, flags=fmt.CODED, coded_bytes=size).pack() + blocks

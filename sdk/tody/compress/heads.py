@@ -58,8 +58,8 @@ def coarse_heads(
     """The heads whose own rounding matters.
 
     A head is one of the last layers, with next to no work behind it (`LATE`), whose result only float32 operators take, or
-    nobody. Its rounding matters if it adds more than `OWN` of the noise that is in the result already, in the typical channel of
-    the typical sample.
+    nobody. Its rounding matters if it adds more than `OWN` of the noise that is in the result already, in the typical channel
+    of the typical sample.
 
     Args:
         graph: float32, observed and with its roles chosen.

@@ -73,13 +73,15 @@ def part_borders(graph: Graph) -> None:
 
 
 class _Tensors:
-    """Numbers the values in the order of their first use and lays the constants out, and behind them the scales."""
+    """Numbers the values in the order of their first use and lays the constants out, and behind them the scales.
+
+    Constants of one dtype stand together: coded, many small ones such as biases then share a block and its table.
+    """
 
     def __init__(self, graph: Graph, where: Plan, file: fmt.File, sparse: set[str], chains: Sequence[Chain]) -> None:
         self._graph, self._where, self._file = graph, where, file
         self._indices: dict[str, int] = {}
-        self._weights: list[bytes] = []
-        self._weight_bytes = 0
+        self._constants: list[tuple[fmt.Tensor, bytes]] = []
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
         self._sparse = sparse
@@ -94,9 +96,9 @@ class _Tensors:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             pack = "blocks" if name in self._sparse else value.pack
-            place, at, size, rows = "arena", 0, 0, 0
+            place, at, rows = "arena", 0, 0
             if value.constant:
-                place, (at, size) = "weights", self._constant(value, pack)
+                place = "weights"
             elif name in self._in_strips:
                 chain = self._in_strips[name]
                 place, at, rows = "strips", chain.at[name], chain.kept[name]
@@ -104,7 +106,10 @@ class _Tensors:
                 at = self._where.at[name]
             self._indices[name] = len(self._file.tensors)
             tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack, rows=rows)
-            tensor.stored = size if pack == "blocks" else 0
+            if value.constant:
+                content = _content(value, pack)
+                tensor.stored = len(content) if pack == "blocks" else 0
+                self._constants.append((tensor, content))
             tensor.tile = self._tiles.get(name, 0)
             if value.quant is not None and not (value.constant and len(value.quant.scales) > 1):  # those are in multipliers
                 tensor.scale_count, tensor.zero_point = len(value.quant.scales), value.quant.zero_point
@@ -119,10 +124,16 @@ class _Tensors:
 
     def finish(self) -> bytes:
         """The weights section, once every tensor is known."""
-        start = fmt.align(self._weight_bytes, fmt.WEIGHT_ALIGN) if self._scales else self._weight_bytes
+        weights = bytearray()
+        for tensor, content in sorted(self._constants, key=lambda each: each[0].dtype):
+            weights += b"\0" * (-len(weights) % fmt.WEIGHT_ALIGN)
+            tensor.at = len(weights)
+            weights += content
+        if self._scales:
+            weights += b"\0" * (-len(weights) % fmt.WEIGHT_ALIGN)
         for tensor in self._file.tensors:
-            tensor.scales_at += start if tensor.scale_count else 0
-        return b"".join([*self._weights, b"\0" * (start - self._weight_bytes), *self._scales])
+            tensor.scales_at += len(weights) if tensor.scale_count else 0
+        return bytes(weights) + b"".join(self._scales)
 
     def _scales_of(self, quant: Quant) -> int:
         """Where the scales stand among all of them; equal ones stand there once."""
@@ -132,17 +143,13 @@ class _Tensors:
             self._scale_bytes += len(content)
         return self._scales[content]
 
-    def _constant(self, value: Value, pack: str) -> tuple[int, int]:
-        """Where a constant stands, and how many bytes it takes there."""
-        assert value.data is not None
-        data = value.data.astype(fmt.DTYPES[value.dtype][1], copy=False)
-        packed = {"panels": fmt.pack_panels, "blocks": fmt.pack_blocks}.get(pack)
-        content = packed(data) if packed else data.tobytes()
-        gap = fmt.align(self._weight_bytes, fmt.WEIGHT_ALIGN) - self._weight_bytes
-        at = self._weight_bytes + gap
-        self._weights += [b"\0" * gap, content]
-        self._weight_bytes = at + len(content)
-        return at, len(content)
+
+def _content(value: Value, pack: str) -> bytes:
+    """The bytes of a constant in the weights section."""
+    assert value.data is not None
+    data = value.data.astype(fmt.DTYPES[value.dtype][1], copy=False)
+    packed = {"panels": fmt.pack_panels, "blocks": fmt.pack_blocks}.get(pack)
+    return packed(data) if packed else data.tobytes()
 
 
 def _strips(graph: Graph, chain: Chain, tensors: _Tensors) -> fmt.Record:
