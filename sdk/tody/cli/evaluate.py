@@ -27,9 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metric",
-        choices=("map", "top1", "agreement"),
-        default="map",
-        help="COCO's mean average precision (default), top-1, or agreement with the model of --against",
+        choices=("auto", "map", "top1", "agreement"),
+        default="auto",
+        help="COCO's mean average precision, top-1, or agreement with the model of --against (default: what fits)",
     )
     parser.add_argument("--against", metavar="FLOAT.tody", help="the model whose outputs count as right, for agreement")
     parser.add_argument("--limit", type=count, metavar="N", help="use the first N pictures only")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 def _data(args: argparse.Namespace, model: Model) -> Any:
     """The folder or list that was named, or what is in a file of arrays."""
     path = Path(args.data)
-    if args.metric != "agreement" or path.suffix not in (".npy", ".npz"):
+    if args.against is None or path.suffix not in (".npy", ".npz"):
         return path
     from ..compress.arrays import every_row
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingExtraError, UsageError
-from .agreement import SEEN, Comparison
+from .agreement import SEEN, Comparison, is_detector
 from .classify import Classifier
 from .detect import Detector, open_model
 from .detections import Detections
@@ -23,7 +23,7 @@ from .preprocess import Image
 
 Boxes = NDArray[np.float64]
 Report = Callable[[int, int], None]
-METRICS = ("map", "top1", "agreement")
+METRICS = ("auto", "map", "top1", "agreement")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 IOU, LIMIT = 0.6, 100  # of a detector that is measured: COCO looks at the best 100 of a picture
 
@@ -31,7 +31,7 @@ IOU, LIMIT = 0.6, 100  # of a detector that is measured: COCO looks at the best 
 def evaluate(
     model: str | os.PathLike[str] | bytes | Model,
     data: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
-    metric: str = "map",
+    metric: str = "auto",
     *,
     against: str | os.PathLike[str] | bytes | Model | None = None,
     threads: int | None = None,
@@ -48,7 +48,8 @@ def evaluate(
             model's label or its number; for "agreement", a folder or list of pictures as for "map", labelled or not, or inputs
             by name.
         metric: "map" (COCO: mean over classes and over IoU 0.50 to 0.95, 101 points; needs pycocotools), "top1", or
-            "agreement" with the outputs of another model (agreement.py).
+            "agreement" with the outputs of another model (agreement.py). "auto": agreement if there is one, else what fits
+            the model.
         against: that other model.
         threads: as `tody.load` takes it.
         limit: use the first so many pictures only.
@@ -70,19 +71,22 @@ def evaluate(
     if metric not in METRICS:
         raise UsageError(f"there is no metric {metric!r}", "known are " + ", ".join(METRICS))
     report = progress or (lambda done, total: None)
+    model = open_model(model, threads)
+    if metric == "auto":
+        metric = "agreement" if against is not None else "map" if is_detector(model.meta) else "top1"
     if (against is None) == (metric == "agreement"):
         hint = "give the float model: --against FLOAT.tody" if against is None else "--metric agreement"
         raise UsageError(f"the metric {metric} {'needs' if against is None else 'takes no'} model to compare with", "", hint)
     if against is not None:
-        models = open_model(against, threads), open_model(model, threads)
+        models = open_model(against, threads), model
         things = pictures(Path(data)) if isinstance(data, (str, os.PathLike)) else data
         return _agreement(Comparison(*models, iou), things[:limit], report)
     if not isinstance(data, (str, os.PathLike)):
         raise UsageError(f"{metric} needs pictures", "it was given arrays", "a folder of labelled pictures")
     if metric == "top1":
-        return _top1(Classifier(model, top=1, threads=threads), Path(data), limit, report)
+        return _top1(Classifier(model, top=1), Path(data), limit, report)
     measure = MeanAveragePrecision()
-    detector = Detector(model, score=SEEN, iou=iou, limit=LIMIT, threads=threads)
+    detector = Detector(model, score=SEEN, iou=iou, limit=LIMIT)
     if iou is None and "iou" not in detector.model.meta:
         detector.iou = IOU
     pairs = labelled(Path(data))[:limit]
@@ -245,7 +249,9 @@ def _agreement(comparison: Comparison, things: Sequence[Path | Mapping[str, Any]
 def _top1(classifier: Classifier, data: Path, limit: int | None, report: Report) -> dict[str, float]:
     pairs = list(_by_class(data, classifier.labels))[:limit]
     if not pairs:
-        raise UsageError(f"{data} has no labelled pictures", hint="it must hold a folder of pictures for each class")
+        why = "it holds no folders with pictures" if data.is_dir() else "it is no folder"
+        hint = "DIR/CLASS/NAME.jpg, CLASS as the model names it or its number; with no labels: --against FLOAT.tody"
+        raise UsageError(f"{data} has no labelled pictures", why, hint)
     right = 0
     for i, (picture, label) in enumerate(pairs):
         right += classifier(_read(picture))[0].label == label

@@ -252,6 +252,7 @@ def test_eval_of_agreement(capsys: Capture, door: Path, pictures: Path) -> None:
     facts = rows(capsys, *command, "--against", str(door))
     assert facts["agreement"] == facts["f1"] == facts["cosine"] == 1.0 and facts["images"] == 16
     assert main(command) == 2 and "--against FLOAT.tody" in capsys.readouterr().err
+    assert rows(capsys, *command[:-2], "--against", str(door)) == facts
     assert main([*command[:-1], "map", "--against", str(door)]) == 2
 
 
