@@ -1,7 +1,5 @@
-// left_out.c - takes the place of runtime/ops/winograd.c and runtime/ops/pack.c: firmware prepares nothing at open, and no
-// kernel set of a chip packs rows. Never called.
+// left_out.c - takes the place of runtime/ops/winograd.c: firmware prepares nothing at open. Never called.
 // SPDX-License-Identifier: Apache-2.0
-#include "ops/pack.h"
 #include "ops/winograd.h"
 
 size_t tody_winograd_prepared(const tody_tensor *w, uint32_t tile) {
@@ -18,9 +16,4 @@ size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const 
 
 void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint32_t tile, uint8_t *scratch) {
     (void)call, (void)gemm, (void)slide, (void)tile, (void)scratch;
-}
-
-void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
-                    int8_t *packed) {
-    (void)k, (void)g, (void)first, (void)rows, (void)room, (void)a, (void)packed;
 }

@@ -16,6 +16,7 @@
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows, gemm_s8_rows or gemm_s16_rows
 #define TODY_BLOCK_ROWS 64u       // rows that are packed together, at most
+#define TODY_MAX_LINES 16u        // no gemm_s8 is given rows of more
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
@@ -183,20 +184,25 @@ static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *adde
 // w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at
 // w[w_stride] and scale[scale_stride].
 typedef struct tody_gemm_s8 {
-    uint32_t rows;  // 1 .. gemm_s8_rows of the set; of packed rows 1 .. TODY_BLOCK_ROWS
+    uint32_t rows;  // 1 .. gemm_s8_rows of the set; of packed rows any number
     uint32_t
         cols;  // 1 .. 16 * gemm_s8_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
     uint32_t taps, depth;  // at least 1
     uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
     const int8_t *const *a;  // taps * rows pointers to depth values each; sets with pack_s8 have these instead:
     int8_t *packed;          // rows as tody_pack_s8 left them; taps is 1, depth a multiple of 4, and cols are any number
-    size_t packed_stride;
-    const int8_t *w;       // panels of taps * G * 64
-    size_t w_stride;       // from one panel to the next
-    const int32_t *bias;   // 16 values for each panel, or NULL
-    const float *scale;    // 16 multipliers
-    size_t scale_stride;   // to those of the next panel: 16, or 0 where all are equal
-    const int8_t *addend;  // or NULL; may be c
+    // Part l < lines of packed row r * width + i has depth / lines values, from packed[r * width_stride + l * line_stride +
+    // i * packed_stride] on: windows over lines of an image share what they have in common. rows is a multiple of width, depth
+    // of 4 * lines; line_stride is at least depth / lines. Behind the last row's end are gemm_s8_bytes - 1 times as many bytes
+    // to use, and another row to read.
+    uint32_t width, lines;
+    size_t packed_stride, width_stride, line_stride;  // in bytes
+    const int8_t *w;                                  // panels of taps * G * 64
+    size_t w_stride;                                  // from one panel to the next
+    const int32_t *bias;                              // 16 values for each panel, or NULL
+    const float *scale;                               // 16 multipliers
+    size_t scale_stride;                              // to those of the next panel: 16, or 0 where all are equal
+    const int8_t *addend;                             // or NULL; may be c
     size_t addend_stride;
     int8_t *c;
     size_t c_stride;
@@ -205,13 +211,13 @@ typedef struct tody_gemm_s8 {
 
 // Puts rows into the form that gemm_s8 of the same set likes, once for all columns. For i < rows: line l of row i is `run` taps
 // of depth values, one after the other from a[l * rows + i] on. A packed tap takes whole groups of four values, the last of
-// which is filled up with x_zero; a value takes gemm_s8_bytes, some of which may be left for gemm_s8 to use.
+// which is filled up with x_zero.
 typedef struct tody_pack_s8 {
     uint32_t rows, lines, run, depth;  // at least 1
     const int8_t *const *a;
     int32_t x_zero;
-    int8_t *packed;  // aligned to 64; what follows a row, up to 64 bytes, may be written
-    size_t stride;   // in bytes, from one row to the next: a multiple of 64 that holds a row
+    int8_t *packed;  // what follows a row, up to 64 bytes, may be written
+    size_t stride;   // in bytes, from one row to the next
 } tody_pack_s8;
 
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
@@ -323,6 +329,13 @@ enum { TODY_PACKS_F32 = 1 };
 enum { TODY_PACKS_F32 = 0 };
 #endif
 
+// The same of int8: chips go without the code.
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH_PROFILE != 'M')
+enum { TODY_PACKS_S8 = 1 };
+#else
+enum { TODY_PACKS_S8 = 0 };
+#endif
+
 typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
@@ -357,8 +370,10 @@ typedef struct tody_kernels {
     void (*column_moments_f32)(const tody_columns_f32 *args);
     void (*norm_f32)(const tody_norm_f32 *args);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these five belong together
-    uint32_t gemm_s8_bytes;                 // of a packed value, if pack_s8 is not NULL
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these seven belong together
+    uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
+    uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
+    int32_t gemm_s8_shift;                  // which packing adds to each value
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
     void (*dwconv_s8)(const tody_dwconv_s8 *args);

@@ -63,10 +63,6 @@ static void gather(const void *slide, uint32_t first, uint32_t rows, const void 
     tody_slide_gather(slide, first, rows, rows, 1, a);
 }
 
-static bool gather_lines(const void *slide, uint32_t first, uint32_t rows, size_t room, const void **a) {
-    return tody_slide_lines(slide, first, rows, room, a);
-}
-
 // 1x1, stride 1, no padding: the output's pixels are the input's.
 static void gather_same(const void *slide, uint32_t first, uint32_t rows, const void **a) {
     const tody_slide *s = slide;
@@ -92,8 +88,6 @@ static __attribute__((noinline)) tody_gemm group_zero(const tody_call *call, con
         .taps = w->shape[2],
         .depth = w->shape[3],
         .gather = same_pixels(&p->window) ? gather_same : gather,
-        .gather_lines = has_lines(p) ? gather_lines : NULL,
-        .run = p->window.kernel[1],
         .w = w->data,
         .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
         .bias = tody_in_data(call, TODY_LAYER_BIAS),
@@ -156,6 +150,7 @@ static void conv_run(const tody_call *call) {
     job.call = call;
     job.gemm = group_zero(call, &w, &y);
     job.gemm.source = &job.slide;
+    job.gemm.slide = has_lines(p) ? &job.slide : NULL;
     job.slide = tody_slide_over(&x, &y, &p->window, zeros);
     if (call->prepared && tile_of(call)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "lines.h"
 #include "pack.h"
 #include "shape.h"
 #include "tiles.h"
@@ -13,6 +14,7 @@ enum {
     BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of packed int8
     MAX_TILES = 64,                   // of a block: no kernel of float32 or int16 takes fewer than three rows
     BLOCK_BYTES = 1 << 18,            // of packed A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_BYTES_S8 = 5 << 16,         // the same of int8: 64 windows of 3x3 over 512 channels
     BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large
     TASK_PRODUCTS = 200000,           // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,             // so that a slow core does not keep the others waiting
@@ -29,6 +31,7 @@ typedef struct job {
     const tody_gemm *gemm;
     const tody_kernels *kernels;
     size_t thread_bytes;  // of scratch
+    tody_lines lines;
     cut cut;
 } job;
 
@@ -42,7 +45,9 @@ static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
     return tody_is_f32(dtype) ? k->gemm_f32_panels : tody_is_s16(dtype) ? k->gemm_s16_panels : k->gemm_s8_panels;
 }
 
-static bool packs(const tody_kernels *k, tody_dtype dtype) { return !tody_is_f32(dtype) && !tody_is_s16(dtype) && k->pack_s8; }
+static bool packs(const tody_kernels *k, tody_dtype dtype) {
+    return TODY_PACKS_S8 && !tody_is_f32(dtype) && !tody_is_s16(dtype) && k->pack_s8;
+}
 
 static bool packs_f32(const tody_kernels *k, tody_dtype dtype) { return tody_is_f32(dtype) && tody_packs_f32(k); }
 
@@ -56,7 +61,7 @@ static uint32_t block_rows_f32(const tody_kernels *k, uint32_t taps, uint32_t de
 static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
     const uint32_t tile = most_rows(k, dtype);
     if (packs(k, dtype)) {
-        const size_t fit = (size_t)BLOCK_BYTES * k->gemm_s8_bytes / tody_packed_stride(k, taps, depth);
+        const size_t fit = BLOCK_BYTES_S8 / tody_packed_stride(taps, depth);
         return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
     }
     if (!tody_is_f32(dtype) && !tody_is_s16(dtype)) return tile;
@@ -80,9 +85,9 @@ static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         return tody_scratch_bytes(pointers + (all < BLOCK_BYTES ? all : BLOCK_BYTES));
     }
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
-    const uint64_t row = tody_packed_stride(k, taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS_S8;
-    const uint64_t values = (uint64_t)BLOCK_BYTES * k->gemm_s8_bytes, block = most < values ? most : values;
-    return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least));
+    const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS_S8;
+    const uint64_t block = most < BLOCK_BYTES_S8 ? most : BLOCK_BYTES_S8;
+    return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least) * k->gemm_s8_bytes);
 }
 
 size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth) {
@@ -98,22 +103,25 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
 // Blocks of rows. The same number for each thread where there is work for all: each then has the same rows of an image in one
 // operator after the other, and its cache holds them. Where all rows fit one block, weights that are much larger than the
 // images are rather dealt out by columns, so that every core reads its own ones only.
-static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, uint32_t threads, uint32_t wanted) {
-    const uint32_t blocks = tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth));
+static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, const tody_lines *lines, uint32_t threads,
+                             uint32_t wanted) {
+    const uint32_t units = lines->lines ? tody_lines_units(lines, g) : g->rows / most_rows(k, g->dtype);
+    const uint32_t blocks =
+        lines->lines ? tody_div_up(units, lines->lines) : tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth));
     const uint32_t even = tody_div_up(blocks, threads) * threads;
     const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth, images = (uint64_t)g->rows * (g->depth + g->cols);
-    if (wanted < threads || even > g->rows / most_rows(k, g->dtype)) return blocks;
+    if (wanted < threads || even > units) return blocks;
     return blocks == 1 && weights > LINE_PRICE * images ? 1 : even;
 }
 
-static cut cut_product(const tody_kernels *k, const tody_gemm *g, uint32_t threads) {
+static cut cut_product(const tody_kernels *k, const tody_gemm *g, const tody_lines *lines, uint32_t threads) {
     const uint32_t together = most_panels(k, g->dtype);
     const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth;
     const uint64_t products = weights * tody_max_u32(g->rows, LEAST_ROWS);
     const uint32_t most = threads > 1 ? threads * TASKS_PER_THREAD : 1;
     uint32_t wanted = 0;
     while (wanted < most && products >= (uint64_t)TASK_PRODUCTS * (wanted + 1)) wanted++;
-    cut c = {.blocks = count_blocks(k, g, threads, wanted), .parts = 1, .panels = tody_div_up(g->cols, TODY_PANEL)};
+    cut c = {.blocks = count_blocks(k, g, lines, threads, wanted), .parts = 1, .panels = tody_div_up(g->cols, TODY_PANEL)};
     if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
     c.part_panels = tody_div_up(tody_div_up(c.panels, c.parts), together) * together;
     c.parts = tody_div_up(c.panels, c.part_panels);
@@ -143,10 +151,10 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 // The tile of rows from `first` on; `a` has room for its pointers. Neighbouring taps become one longer tap: at once where all
 // rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
 static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
-    const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->gather_lines, whole = f32 && tody_gemm_sliced(g);
+    const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
-    if (lines && !whole && g->gather_lines(g->source, first, rows, room, a))
-        return (tody_tile){a, first, rows, g->run, 1, NULL};
+    if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a))
+        return (tody_tile){a, first, rows, g->slide->window.kernel[1], 1, NULL};
     g->gather(g->source, first, rows, a);
     if (lines || whole) return (tody_tile){a, first, rows, 1, 1, NULL};
     const uint32_t run = find_run(g, a, rows);
@@ -179,8 +187,15 @@ static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t p
     const size_t pointers = pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
     const uintptr_t after = (uintptr_t)a + pointers + TODY_PACK_ALIGN - 1;
     int8_t *packed = (int8_t *)(after / TODY_PACK_ALIGN * TODY_PACK_ALIGN);
+    if (job->lines.lines) {
+        tody_lines_run(job->kernels, g, &job->lines, first, rows, panel, end, packed);
+        return;
+    }
     tody_gemm_pack(job->kernels, g, first, rows, pointers, a, packed);
-    tody_gemm_packed_s8(job->kernels, g, panel, end, first, rows, packed);
+    const size_t stride = tody_packed_stride(g->taps, g->depth);
+    const tody_packed_s8 all = {
+        .count = rows, .packed = packed, .stride = stride, .width = rows, .lines = 1, .line_stride = stride};
+    tody_gemm_packed_s8(job->kernels, g, panel, end, first, &all);
 }
 
 static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t column, uint32_t cols) {
@@ -217,6 +232,8 @@ static __attribute__((noinline)) void run_s16(const job *job, uint32_t first, ui
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
     const uint32_t tile = most_rows(job->kernels, g->dtype);
+    if (job->lines.lines)
+        return tody_lines_begin(&job->lines, g, tody_share(tody_lines_units(&job->lines, g), block, job->cut.blocks));
     const bool enough = packs_f32(job->kernels, g->dtype) && g->rows / 2 / tile >= job->cut.blocks;
     const uint32_t unit = enough || packs(job->kernels, g->dtype) ? tile : 1;
     return tody_min_u32(tody_share(tody_div_up(g->rows, unit), block, job->cut.blocks) * unit, g->rows);
@@ -243,8 +260,11 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
-    const size_t bytes = thread_bytes(call->kernels, g->dtype, g->taps, g->depth, sizeof(const void *));
-    return (job){g, call->kernels, bytes, cut_product(call->kernels, g, threads)};
+    const tody_kernels *k = call->kernels;
+    const size_t bytes = thread_bytes(k, g->dtype, g->taps, g->depth, sizeof(const void *));
+    const size_t room = bytes - pointer_bytes(k, g->dtype, g->taps, g->depth, sizeof(const void *));
+    const tody_lines none = {1, 0}, lines = packs(k, g->dtype) ? tody_lines_of(k, g, room - TODY_PACK_ALIGN) : none;
+    return (job){g, k, bytes, lines, cut_product(k, g, &lines, threads)};
 }
 
 void tody_gemm_run(const tody_call *call, const tody_gemm *gemm) {

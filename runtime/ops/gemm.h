@@ -4,15 +4,10 @@
 #define TODY_OPS_GEMM_H
 
 #include "core/kernels.h"
-#include "shape.h"
+#include "window.h"
 
 // Write pointers for rows [first, first + rows) of A: a[t * rows + i] points to the `depth` values of row first + i and tap t.
 typedef void (*tody_gather)(const void *source, uint32_t first, uint32_t rows, const void **a);
-
-// Write pointers to the lines of rows [first, first + rows), in each of which gemm.run taps are neighbours in memory: line l of
-// row first + i goes to a[l * rows + i]. Lines may be copied behind the pointers, up to `room` bytes from `a` on. False if
-// there is no room.
-typedef bool (*tody_gather_lines)(const void *source, uint32_t first, uint32_t rows, size_t room, const void **a);
 
 // c[i][n] = activation(bias[n] + sum over taps and depth of a[i] * w[n] + addend[i][n]) for i < rows, n < cols; of int8 as
 // docs/format.md says. Elements of a, w, addend and c are of `dtype`, float32, int8 or int16, and strides are in such elements.
@@ -20,9 +15,8 @@ typedef struct tody_gemm {
     tody_dtype dtype;
     uint32_t rows, cols, taps, depth;  // at least 1
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
-    tody_gather_lines gather_lines;    // or NULL
-    uint32_t run;                      // taps in a line, if there are lines
-    const void *source;                // given to gather and gather_lines
+    const void *source;                // given to gather
+    const tody_slide *slide;           // where rows are windows of which taps of a line are neighbours, or NULL
     const void *w;                     // panels of 16 columns; sparse.h: blocks
     size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
     const void *bias;                  // panels of float32 or int32, or NULL

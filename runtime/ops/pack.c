@@ -6,9 +6,9 @@
 // are.
 static uint32_t gather_some(const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
                             tody_pack_s8 *pack) {
-    pack->run = g->run;
-    for (uint32_t some = g->gather_lines ? rows : 0; some; some /= 2) {
-        if (g->gather_lines(g->source, first, some, room, a)) return some;
+    if (g->slide) pack->run = g->slide->window.kernel[1];
+    for (uint32_t some = g->slide ? rows : 0; some; some /= 2) {
+        if (tody_slide_lines(g->slide, first, some, room, a)) return some;
     }
     pack->run = 1;
     const uint32_t fit = (uint32_t)(room / sizeof *a / g->taps), some = tody_min_u32(rows, fit);
@@ -22,7 +22,7 @@ void tody_gemm_pack(const tody_kernels *k, const tody_gemm *g, uint32_t first, u
                          .a = (const int8_t *const *)a,
                          .x_zero = g->layer.x_zero,
                          .packed = packed,
-                         .stride = tody_packed_stride(k, g->taps, g->depth)};
+                         .stride = tody_packed_stride(g->taps, g->depth)};
     for (uint32_t at = 0; at < rows; at += pack.rows) {
         pack.rows = gather_some(g, first + at, rows - at, room, a, &pack);
         pack.lines = g->taps / pack.run;

@@ -9,9 +9,9 @@
 enum { TODY_PACK_ALIGN = 64 };  // of packed rows: a line of the cache
 
 // Bytes from one packed row to the next: an odd number of cache lines, so that not all rows meet in a few sets of the cache.
-static inline size_t tody_packed_stride(const tody_kernels *k, uint32_t taps, uint32_t depth) {
+static inline size_t tody_packed_stride(uint32_t taps, uint32_t depth) {
     const size_t values = (size_t)taps * tody_div_up(depth, TODY_GROUP_S8) * TODY_GROUP_S8;
-    const size_t lines = (values * k->gemm_s8_bytes + TODY_PACK_ALIGN - 1) / TODY_PACK_ALIGN;
+    const size_t lines = (values + TODY_PACK_ALIGN - 1) / TODY_PACK_ALIGN;
     return (lines | 1u) * TODY_PACK_ALIGN;
 }
 

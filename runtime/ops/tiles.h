@@ -33,8 +33,17 @@ void tody_gemm_tiles_s16(const tody_kernels *kernels, const tody_gemm *gemm, uin
 // A tile in the panels from `panel` to `end` of an int8 product.
 void tody_gemm_tile_s8(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, const tody_tile *tile);
 
-// The same of `rows` rows from `first` on that lie packed, in a form that the kernel set has made.
+// Rows of int8 that a kernel set has packed: tody_gemm_s8 says where they and their parts are.
+typedef struct tody_packed_s8 {
+    uint32_t count;
+    int8_t *packed;
+    size_t stride;
+    uint32_t width, lines;
+    size_t width_stride, line_stride;
+} tody_packed_s8;
+
+// Packed rows, from row `first` of an int8 product on, in the panels from `panel` to `end`.
 void tody_gemm_packed_s8(const tody_kernels *kernels, const tody_gemm *gemm, uint32_t panel, uint32_t end, uint32_t first,
-                         uint32_t rows, int8_t *packed);
+                         const tody_packed_s8 *rows);
 
 #endif

@@ -1,6 +1,5 @@
 // tiles_int.c - tiles of rows in panels of integer weights: no slices, because so small panels stay in cache whole.
 // SPDX-License-Identifier: Apache-2.0
-#include "pack.h"
 #include "shape.h"
 #include "tiles.h"
 
@@ -36,13 +35,17 @@ void tody_gemm_tile_s8(const tody_kernels *kernels, const tody_gemm *g, uint32_t
 }
 
 void tody_gemm_packed_s8(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, uint32_t first,
-                         uint32_t rows, int8_t *packed) {
+                         const tody_packed_s8 *rows) {
     tody_gemm_s8 args = args_s8(g, panel, end, first);
-    args.rows = rows;
+    args.rows = rows->count;
     args.taps = 1;
     args.depth = g->taps * tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8;
-    args.packed = packed;
-    args.packed_stride = tody_packed_stride(kernels, g->taps, g->depth);
+    args.packed = rows->packed;
+    args.packed_stride = rows->stride;
+    args.width = rows->width;
+    args.lines = rows->lines;
+    args.width_stride = rows->width_stride;
+    args.line_stride = rows->line_stride;
     kernels->gemm_s8(&args);
 }
 

@@ -22,7 +22,8 @@ typedef struct slot {
     void (*bench)(const tody_kernels *kernels);
 } slot;
 
-extern const slot product_slots[], pointwise_slots[], integer_slots[], wide_slots[], sparse_slots[];  // end with a NULL name
+// End with a NULL name.
+extern const slot product_slots[], pointwise_slots[], integer_slots[], line_slots[], wide_slots[], sparse_slots[];
 
 // memory.c: repeatable random values.
 typedef struct dice {

@@ -24,8 +24,7 @@ static uint32_t make_runs(dice *r, tody_gemm_s8 *g) {
 
 static const int8_t *forward(const int8_t *p, size_t count) { return p ? p + count : NULL; }
 
-// Portable, which takes one panel at a time.
-static void run_panels(const tody_gemm_s8 *g) {
+void run_panels_s8(const tody_gemm_s8 *g) {
     tody_gemm_s8 one = *g;
     for (uint32_t at = 0; at < g->cols; at += 16) {
         const uint32_t left = g->cols - at, panel = at / 16;
@@ -39,9 +38,7 @@ static void run_panels(const tody_gemm_s8 *g) {
     }
 }
 
-// Panels of 7-bit weights, for which some sets have their own products: the largest of them everywhere, those of which four at
-// most add up to 128, both by turns, or any.
-static void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
+void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
     for (uint32_t p = 0; p < panels; p++, w += stride) {
         const uint32_t kind = random_below(r, 5);
         for (size_t i = 0; kind && i < stride; i++) {
@@ -54,8 +51,8 @@ static void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
 // A few rows at a time: lines of windows where taps are neighbours, else taps.
 static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
-    g->packed_stride = (g->taps * groups * 4 * set->gemm_s8_bytes + 63) / 64 * 64 + random_below(r, 2) * 64;
-    int8_t *packed = memory_take(tiles * set->gemm_s8_rows * g->packed_stride + 128);
+    g->packed_stride = (g->taps * groups * 4 + 63) / 64 * 64 + random_below(r, 2) * 64;
+    int8_t *packed = memory_take(tiles * set->gemm_s8_rows * g->packed_stride * set->gemm_s8_bytes + 128);
     packed += 63 - ((uintptr_t)packed + 63) % 64;
     const size_t pointers = (size_t)g->taps * g->rows;
     const int8_t **end = (const int8_t **)memory_take(pointers * sizeof *end) + pointers;
@@ -73,6 +70,9 @@ static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
         set->pack_s8(&p);
     }
     g->packed = packed;
+    g->width = g->rows;
+    g->lines = 1;
+    g->line_stride = g->packed_stride;
     g->a = NULL;
     g->depth = g->taps * groups * 4;
     g->taps = 1;
@@ -106,7 +106,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     if (addend == 1) g.addend = bytes_take(&r, (g.rows - 1) * g.addend_stride + g.cols, false);
     if (addend == 2) g.addend = b.want;
     g.c = b.want;
-    run_panels(&g);
+    run_panels_s8(&g);
     if (addend == 2) g.addend = b.got;
     g.c = b.got;
     if (set->pack_s8) pack(set, &r, &g);
@@ -219,6 +219,9 @@ static void run_gemm(void *context) {
         const tody_pack_s8 p = {g.rows, g.taps, 1, g.depth, g.a, g.layer.x_zero, t->z, g.packed_stride};
         t->kernels->pack_s8(&p);
         g.packed = t->z;
+        g.width = g.rows;
+        g.lines = 1;
+        g.line_stride = g.packed_stride;
         g.depth = g.taps * ((g.depth + 3) / 4) * 4;
         t->kernels->gemm_s8(&g);
         return;
@@ -242,8 +245,8 @@ static void bench_gemm(const tody_kernels *kernels) {
         memory_reset();
         t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
         t.gemm.run = 1;
-        t.gemm.packed_stride = ((taps * (depth + 3) / 4 * 4 * kernels->gemm_s8_bytes + 63) / 64 | 1) * 64;
-        t.z = bytes_take(&r, 64 * t.gemm.packed_stride + 64, false);
+        t.gemm.packed_stride = ((taps * (depth + 3) / 4 * 4 + 63) / 64 | 1) * 64;
+        t.z = bytes_take(&r, 64 * t.gemm.packed_stride * kernels->gemm_s8_bytes + 64, false);
         t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
         t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);

@@ -89,4 +89,11 @@ static inline bool result_same(const bytes *b) {
     return true;
 }
 
+// integers.c: portable, which takes one panel at a time.
+void run_panels_s8(const tody_gemm_s8 *g);
+
+// Panels of 7-bit weights, for which some sets have their own products: the largest of them everywhere, those of which four at
+// most add up to 128, both by turns, or any.
+void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride);
+
 #endif

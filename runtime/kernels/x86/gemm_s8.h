@@ -12,15 +12,16 @@
 typedef struct columns {
     uint32_t first, count;
     const int8_t *w;
-    size_t w_stride, groups;  // groups: of four values of depth
+    size_t w_stride, groups, line;  // of four values of depth; values of a line of a row
     sums start, scale;
-    uint32_t tile;              // rows taken together
-    const int8_t *rest, *next;  // left to `tile`, as the next
-    const uint32_t *runs;
+    uint32_t tile;  // rows taken together
+    size_t step;    // left to `tile`, as the next
+    const int8_t *rest, *next, *wide;
+    const struct run *runs;
 } columns;
 
 static sums start_of(const tody_gemm_s8 *g, const columns *c);
-static int32_t row_start(const tody_gemm_s8 *g, const int8_t *row);
+static int32_t row_start(const tody_gemm_s8 *g, uint32_t row);
 
 // The sums of products of up to TILE rows; may read a whole tile of rows, and write one of sums.
 typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s);
@@ -28,8 +29,13 @@ typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int
 static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, left = g->cols - first, count = left < COLUMNS ? left : COLUMNS;
     const float *scale = g->scale + panel * g->scale_stride;
-    columns c = {first, count, g->w + panel * g->w_stride, g->w_stride, g->depth / 4, {{0}, {0}}, {{0}, {0}}, TILE, NULL,
-                 NULL,  NULL};
+    columns c = {.first = first,
+                 .count = count,
+                 .w = g->w + panel * g->w_stride,
+                 .w_stride = g->w_stride,
+                 .groups = g->depth / 4,
+                 .line = g->depth / g->lines,
+                 .tile = TILE};
     c.start = start_of(g, &c);
     c.scale = g->scale_stride ? scale_s8(scale, (count + 15) / 16 * 16) : scale_s8(scale, 16);
     if (!g->scale_stride && COLUMNS > 16) c.scale.high = c.scale.low;
@@ -46,7 +52,7 @@ INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first,
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
         sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
         if (!plain && layer.w_zero) {
-            const integers row = all_s32(row_start(g, g->packed + (first + i) * g->packed_stride));
+            const integers row = all_s32(row_start(g, first + i));
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
         finish_s8(to, plain ? COLUMNS : c->count, all, scale, addend, &layer);
@@ -62,11 +68,14 @@ static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first,
 }
 
 INLINE void run_rows(const tody_gemm_s8 *g, const columns *c, const tile_function tile) {
-    for (uint32_t row = 0; row < g->rows; row += c->tile) {
-        const uint32_t left = g->rows - row, rows = left < c->tile ? left : c->tile;
-        sums s[TILE];
-        tile(g, c, g->packed + row * g->packed_stride, rows, s);
-        finish_rows(g, c, row, rows, s);
+    const int8_t *line = g->packed;
+    for (uint32_t first = 0; first < g->rows; first += g->width, line += g->width_stride) {
+        for (uint32_t row = 0; row < g->width; row += c->tile) {
+            const uint32_t left = g->width - row, rows = left < c->tile ? left : c->tile;
+            sums s[TILE];
+            tile(g, c, line + row * g->packed_stride, rows, s);
+            finish_rows(g, c, first + row, rows, s);
+        }
     }
 }
 

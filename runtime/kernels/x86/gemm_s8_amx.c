@@ -37,14 +37,29 @@ static void configure(size_t values, uint32_t half) {
     _tile_loadconfig(&c);
 }
 
-// Values of depth in a step: steps of one size, if there are such, need no copies of weights.
-static size_t step_of(size_t depth) {
-    const size_t steps = (depth + STEP - 1) / STEP;
-    return depth / 4 % steps == 0 ? depth / steps : STEP;
+// Values of depth in a step: steps of one size, if a line has such, need no copies of weights.
+static size_t step_of(const tody_gemm_s8 *g) {
+    const size_t line = g->depth / g->lines;
+    size_t steps = (line + STEP - 1) / STEP;
+    while (g->lines > 1 && line / 4 % steps != 0) steps++;
+    return line / 4 % steps == 0 ? line / steps : STEP;
+}
+
+// Half a tile: so many rows from `first` on, which are all that have not been taken yet.
+typedef struct half {
+    const int8_t *a;
+    uint32_t first, rows, skip;  // skip: rows before them, which have been taken
+} half;
+
+static half half_at(const tody_gemm_s8 *g, uint32_t index, uint32_t each) {
+    const uint32_t parts = (g->width + each - 1) / each, line = index / parts, at = index % parts * each;
+    const uint32_t left = g->width - at, from = left < each ? g->width - each : at;
+    return (half){g->packed + line * g->width_stride + from * g->packed_stride, line * g->width + at, left < each ? left : each,
+                  at - from};
 }
 
 // One step in depth. Compilers want the numbers of tiles as such: sums are 0 to 3, rows 4 and 5, weights 6 and 7.
-INLINE void step(const int8_t *a, size_t stride, size_t half, const int8_t *low, const int8_t *high, const bool tall,
+INLINE void step(const int8_t *a, const int8_t *b, size_t stride, const int8_t *low, const int8_t *high, const bool tall,
                  const bool both) {
     _tile_loadd(4, a, stride);
     _tile_loadd(6, low, 64);
@@ -54,7 +69,7 @@ INLINE void step(const int8_t *a, size_t stride, size_t half, const int8_t *low,
         _tile_dpbusd(1, 4, 7);
     }
     if (!tall) return;
-    _tile_loadd(5, a + half * stride, stride);
+    _tile_loadd(5, b, stride);
     _tile_dpbusd(2, 5, 6);
     if (both) _tile_dpbusd(3, 5, 7);
 }
@@ -67,43 +82,47 @@ INLINE void prefetch(const int8_t *w, size_t stride, size_t count) {
     }
 }
 
-INLINE void store_tiles(sums *s, size_t half, const bool tall, const bool both) {
+INLINE void store_tiles(sums *s, const bool tall, const bool both) {
     _tile_stored(0, &s[0].low, sizeof *s);
     if (both) _tile_stored(1, &s[0].high, sizeof *s);
-    if (tall) _tile_stored(2, &s[half].low, sizeof *s);
-    if (tall && both) _tile_stored(3, &s[half].high, sizeof *s);
+    if (tall) _tile_stored(2, &s[HALF].low, sizeof *s);
+    if (tall && both) _tile_stored(3, &s[HALF].high, sizeof *s);
 }
 
-INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const bool tall, const bool both, sums *s) {
-    const size_t stride = g->packed_stride, half = c->tile / 2, values = step_of(g->depth);
-    const int8_t *w = c->w, *end = a + g->depth / values * values, *next = a == g->packed ? c->next : NULL;
+INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const int8_t *b, const bool tall, const bool both,
+                    sums *s) {
+    const size_t stride = g->packed_stride, values = c->step, line = c->line;
+    const int8_t *w = c->w, *next = a == g->packed ? c->next : NULL;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (; a < end; a += values, w += values * 16) {
-        if (next) prefetch(next + (w - c->w), c->w_stride, values * 16);
-        step(a, stride, half, w, w + c->w_stride, tall, both);
+    for (uint32_t l = 0; l < g->lines; l++, a += g->line_stride, b += g->line_stride) {
+        size_t k = 0;
+        for (; k + values <= line; k += values, w += values * 16) {
+            if (next) prefetch(next + (w - c->w), c->w_stride, values * 16);
+            step(a + k, b + k, stride, w, w + c->w_stride, tall, both);
+        }
+        if (k < line) step(a + k, b + k, stride, c->rest, c->rest + TILE_BYTES, tall, both);
     }
-    if (c->rest) step(a, stride, half, c->rest, c->rest + TILE_BYTES, tall, both);
-    store_tiles(s, half, tall, both);
+    store_tiles(s, tall, both);
     memory_used();
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
-    if (rows > c->tile / 2 && c->count > 16)
-        tile_of(g, c, a, true, true, s);
-    else if (rows > c->tile / 2)
-        tile_of(g, c, a, true, false, s);
+static void tile(const tody_gemm_s8 *g, const columns *c, const half *a, const half *b, sums *s) {
+    if (b && c->count > 16)
+        tile_of(g, c, a->a, b->a, true, true, s);
+    else if (b)
+        tile_of(g, c, a->a, b->a, true, false, s);
     else if (c->count > 16)
-        tile_of(g, c, a, false, true, s);
+        tile_of(g, c, a->a, a->a, false, true, s);
     else
-        tile_of(g, c, a, false, false, s);
+        tile_of(g, c, a->a, a->a, false, false, s);
 }
 
 // The weights of a last step that is not whole, with zeros behind them; NULL if it is.
 static const int8_t *copy_rest(const columns *c, size_t depth, int8_t *rest) {
-    const size_t left = depth % step_of(depth) * 16, whole = c->groups * 64 - left;
+    const size_t left = depth % c->step * 16, whole = c->groups * 64 - left;
     if (left == 0) return NULL;
     memset(rest, 0, 2 * TILE_BYTES);
     memcpy(rest, c->w + whole, left);
@@ -111,18 +130,32 @@ static const int8_t *copy_rest(const columns *c, size_t depth, int8_t *rest) {
     return rest;
 }
 
+// Two halves of rows after the other: those of short lines need not be of one line.
+static void run_halves(const tody_gemm_s8 *g, const columns *c, uint32_t each) {
+    const uint32_t count = g->rows / g->width * ((g->width + each - 1) / each);
+    for (uint32_t i = 0; i < count; i += 2) {
+        const bool tall = i + 1 < count;
+        const half a = half_at(g, i, each), b = half_at(g, tall ? i + 1 : i, each);
+        sums s[TILE];
+        tile(g, c, &a, tall ? &b : NULL, s);
+        finish_rows(g, c, a.first, a.rows, s + a.skip);
+        if (tall) finish_rows(g, c, b.first, b.rows, s + HALF + b.skip);
+    }
+}
+
 // Rows are dealt out evenly: a tile takes as long as it has rows.
 void tody_gemm_s8_amx(const tody_gemm_s8 *args) {
     int8_t rest[2 * TILE_BYTES];
-    const uint32_t halves = (args->rows + HALF - 1) / HALF, half = (args->rows + halves - 1) / halves;
-    configure(step_of(args->depth), half);
+    const uint32_t halves = (args->width + HALF - 1) / HALF, each = (args->width + halves - 1) / halves;
+    const size_t step = step_of(args);
+    configure(step, each);
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
         columns c = columns_of(args, column);
+        c.step = step;
         c.rest = copy_rest(&c, args->depth, rest);
-        c.tile = 2 * half;
         c.next = column + COLUMNS < args->cols ? c.w + 2 * c.w_stride : NULL;
         memory_used();
-        run_rows(args, &c, tile);
+        run_halves(args, &c, each);
     }
     _tile_release();
 }

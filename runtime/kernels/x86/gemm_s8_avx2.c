@@ -14,12 +14,18 @@ enum { GROUPS = 64 };  // of which the weights stay in the first-level cache for
 enum { NARROW = 64 };  // the largest weight that vpmaddubsw can take
 enum { FEW = 16 };     // rows
 enum { ROWS = 4 };     // of a tile of narrow weights
-enum { RUNS = 64 };    // of pairs of groups that fit together or do not, by turns; in the last one they need not be asked
+enum { RUNS = 32 };    // see below; in a line's last one, groups need not be asked
 
-// A row has its bytes, with 128 added, and behind them room for the same in 16 bits.
+// Rows are bytes with 128 added, and behind all of them is room for the same in 16 bits.
 static inline integers dot(integers sum, integers u, integers w) {
     return add_s32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, w), _mm256_set1_epi16(1)));
 }
+
+// Groups up to `pairs` fit together by twos, those up to `end` are taken one by one; then rows go on `jump` bytes ahead.
+typedef struct run {
+    uint32_t pairs, end;
+    size_t jump;
+} run;
 
 #include "gemm_s8_bytes.h"
 #include "pack_s8_avx2.h"
@@ -59,12 +65,16 @@ INLINE block half(block b, const int8_t *x, size_t stride, const int8_t *w, size
 
 INLINE void wide_tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, sums *s) {
     const sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const size_t stride = g->packed_stride * 2, line = c->line / 4, jump = (g->line_stride - c->line) * 2;
     block b = {zero, zero, zero, zero, zero, zero};
-    a += g->depth;
-    for (size_t at = 0; at < c->groups; at += GROUPS) {
-        const size_t groups = c->groups - at < GROUPS ? c->groups - at : GROUPS;
-        b = half(b, a + at * 8, g->packed_stride, c->w + at * 64, groups, rows, false);
-        b = half(b, a + at * 8 + 4, g->packed_stride, c->w + at * 64, groups, rows, true);
+    const int8_t *x = c->wide + (a - g->packed) * 2, *w = c->w, *last = w + c->groups * 64;
+    for (size_t left = line, groups; w < last; left -= groups) {
+        groups = left < GROUPS ? left : GROUPS;
+        b = half(b, x, stride, w, groups, rows, false);
+        b = half(b, x + 4, stride, w, groups, rows, true);
+        x += groups * 8 + (groups == left ? jump : 0);
+        w += groups * 64;
+        if (groups == left) left += line;
     }
     const sums all[] = {b.s0, b.s1, b.s2, b.s3, b.s4, b.s5};
     memcpy(s, all, rows * sizeof *s);
@@ -103,15 +113,15 @@ INLINE void narrow_tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t
     const size_t stride = g->packed_stride;
     const int8_t *w = c->w, *last = w + c->groups * 64;
     sums s0 = zero, s1 = zero, s2 = zero, s3 = zero;
-    for (const uint32_t *run = c->runs; w < last; run += 2) {
-        for (const int8_t *end = c->w + (size_t)run[0] * 64; w < end; a += 8, w += 128) {
+    for (const run *r = c->runs; w < last; a += r++->jump) {
+        for (const int8_t *end = c->w + (size_t)r->pairs * 64; w < end; a += 8, w += 128) {
             const sums v = load_bytes(w), z = load_bytes(w + 64);
             s0 = add_two(s0, a, v, z);
             if (rows > 1) s1 = add_two(s1, a + stride, v, z);
             if (rows > 2) s2 = add_two(s2, a + 2 * stride, v, z);
             if (rows > 3) s3 = add_two(s3, a + 3 * stride, v, z);
         }
-        for (const int8_t *end = c->w + (size_t)run[1] * 64; w < end; a += 4, w += 64) {
+        for (const int8_t *end = c->w + (size_t)r->end * 64; w < end; a += 4, w += 64) {
             const sums v = load_bytes(w);
             s0 = add_one(s0, a, v);
             if (rows > 1) s1 = add_one(s1, a + stride, v);
@@ -151,21 +161,36 @@ INLINE __m256i largest(__m256i most, sums v) {
     return _mm256_max_epu8(most, _mm256_max_epu8(_mm256_abs_epi8(v.low), _mm256_abs_epi8(v.high)));
 }
 
-// Where runs of groups end that fit together in pairs, and of those that do not, by turns: even entries end the former. Where
-// `few`, for rows that are not worth the search, there are none of the former. False if there are wide weights.
-static bool find_runs(const columns *c, bool few, uint32_t *ends) {
-    const uint32_t groups = (uint32_t)c->groups;
-    __m256i most = _mm256_setzero_si256();
-    uint32_t run = few ? RUNS - 1 : 0;
-    ends[0] = 0;
-    for (uint32_t at = 0; at < groups; at += 2) {
-        const bool pair = at + 1 < groups;
+// The runs of a line's groups, at most `room`; where they end. Where `few`, for rows that are not worth the search, there is
+// one without pairs.
+static run *find_runs(const columns *c, uint32_t first, uint32_t end, bool few, uint32_t room, run *r, __m256i *most) {
+    const run *last = r + room - 1;
+    bool pairs = !few;
+    *r = (run){few ? first : end, end, 0};
+    for (uint32_t at = first; at < end; at += 2) {
+        const bool pair = at + 1 < end;
         const sums v = load_bytes(c->w + (size_t)at * 64), w = pair ? load_bytes(c->w + (size_t)at * 64 + 64) : v;
-        most = largest(largest(most, v), w);
-        if (run < RUNS - 1 && (pair && fit_together(v, w)) == (run % 2 == 1)) ends[run++] = at;
+        *most = largest(largest(*most, v), w);
+        if (few || (!pairs && r == last) || (pair && fit_together(v, w)) == pairs) continue;
+        pairs = !pairs;
+        if (pairs) {
+            r++->end = at;
+            *r = (run){end, end, 0};
+        } else {
+            r->pairs = at;
+        }
     }
-    if (run % 2 == 0) ends[run++] = groups;
-    ends[few ? 1 : run] = groups;
+    return r + 1;
+}
+
+// The runs of all lines. False if there are wide weights.
+static bool find_all_runs(const tody_gemm_s8 *g, const columns *c, run *runs) {
+    const uint32_t line = (uint32_t)c->line / 4;
+    __m256i most = _mm256_setzero_si256();
+    for (uint32_t l = 0; l < g->lines; l++) {
+        runs = find_runs(c, l * line, (l + 1) * line, g->rows < FEW, RUNS / g->lines, runs, &most);
+        runs[-1].jump = g->line_stride - c->line;
+    }
     const __m256i large = _mm256_subs_epu8(most, _mm256_set1_epi8(NARROW));
     return _mm256_testz_si256(large, large);
 }
@@ -177,21 +202,26 @@ static inline void widen(int8_t *to, const int8_t *x, size_t count) {
     if (count > 8) store_s8(to + 16, (count - 8) * 2, _mm256_extracti128_si256(wide, 1));
 }
 
-// Rows in 16 bits stand behind those in bytes.
+// Bytes from the first packed row to the end of the last one.
+static size_t extent(const tody_gemm_s8 *g) {
+    return (g->rows / g->width - 1) * g->width_stride + (g->lines - 1) * g->line_stride + (g->width - 1) * g->packed_stride +
+           g->depth / g->lines;
+}
+
 static void widen_rows(const tody_gemm_s8 *g) {
-    for (uint32_t i = 0; i < g->rows; i++) {
-        int8_t *x = g->packed + i * g->packed_stride, *to = x + g->depth;
-        for (uint32_t k = 0; k < g->depth; k += 16) widen(to + (size_t)k * 2, x + k, g->depth - k < 16 ? g->depth - k : 16);
-    }
+    const size_t count = extent(g);
+    int8_t *to = g->packed + count;
+    for (size_t k = 0; k < count; k += 16) widen(to + k * 2, g->packed + k, count - k < 16 ? count - k : 16);
 }
 
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
     bool widened = false;
-    uint32_t runs[RUNS];
+    run runs[RUNS];
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
         columns c = columns_of(args, column);
-        const bool narrow = find_runs(&c, args->rows < FEW, runs);
+        const bool narrow = find_all_runs(args, &c, runs);
         c.runs = runs;
+        c.wide = args->packed + extent(args);
         c.tile = narrow ? ROWS : TILE;
         if (!narrow && !widened) widen_rows(args);
         widened |= !narrow;

@@ -40,11 +40,14 @@ static sums start_of(const tody_gemm_s8 *g, const columns *c) {
     return (sums){sub_s32(bias.low, mul_s32(w.low, zero)), sub_s32(bias.high, mul_s32(w.high, zero))};
 }
 
-static int32_t row_start(const tody_gemm_s8 *g, const int8_t *row) {
+static int32_t row_start(const tody_gemm_s8 *g, uint32_t row) {
+    const int8_t *line = g->packed + row / g->width * g->width_stride + row % g->width * g->packed_stride;
     uint32_t sum = 0;
-    for (uint32_t k = 0; k < g->depth; k++) {
-        const int32_t value = SHIFT ? (uint8_t)row[k] : row[k];
-        sum += (uint32_t)(value - SHIFT - g->layer.x_zero);
+    for (uint32_t l = 0; l < g->lines; l++, line += g->line_stride) {
+        for (uint32_t k = 0; k < g->depth / g->lines; k++) {
+            const int32_t value = SHIFT ? (uint8_t)line[k] : line[k];
+            sum += (uint32_t)(value - SHIFT - g->layer.x_zero);
+        }
     }
     return (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
 }

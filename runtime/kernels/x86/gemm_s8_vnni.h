@@ -14,16 +14,20 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, co
     sums s[TILE];
 #pragma GCC unroll 12
     for (uint32_t i = 0; i < rows; i++) s[i] = (sums){all_s32(0), all_s32(0)};
-    for (const int8_t *end = w + c->groups * 64; w < end; w += 64) {
-        const sums v = load_weights(w, c->w_stride, both);
+    for (uint32_t l = 0; l < g->lines; l++) {
+        for (const int8_t *end = w + c->line * 16; w < end; w += 64) {
+            const sums v = load_weights(w, c->w_stride, both);
 #pragma GCC unroll 12
-        for (uint32_t i = 0; i < rows; i++) {
-            const integers u = four(x[i / 3] + i % 3 * stride);
-            s[i].low = dot(s[i].low, u, v.low);
-            if (both) s[i].high = dot(s[i].high, u, v.high);
+            for (uint32_t i = 0; i < rows; i++) {
+                const integers u = four(x[i / 3] + i % 3 * stride);
+                s[i].low = dot(s[i].low, u, v.low);
+                if (both) s[i].high = dot(s[i].high, u, v.high);
+            }
+#pragma GCC unroll 4
+            for (uint32_t i = 0; i < (rows + 2) / 3; i++) x[i] += 4;
         }
 #pragma GCC unroll 4
-        for (uint32_t i = 0; i < (rows + 2) / 3; i++) x[i] += 4;
+        for (uint32_t i = 0; i < (rows + 2) / 3; i++) x[i] += g->line_stride - c->line;
     }
 #pragma GCC unroll 12
     for (uint32_t i = 0; i < rows; i++) out[i] = s[i];  // so that only a copy must be in memory
