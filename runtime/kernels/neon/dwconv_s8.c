@@ -137,18 +137,23 @@ INLINE void strip_nine(const tody_dwconv_s8 *d, size_t k, const nine *of, const 
     }
 }
 
-// Does as many channels as it can, and returns how many.
+// Does as many channels as it can, and returns how many. The last 16 may be some that are done already: not where an addend
+// could have been overwritten.
 static size_t strips_of_nine(const tody_dwconv_s8 *d) {
+    const size_t channels = d->channels, whole = channels / VECTOR * VECTOR;
+    const size_t end = d->addend || channels < VECTOR ? whole : channels;
     size_t k = 0;
     nine n;
     if (d->height != 3 || d->width != 3) return 0;
-    for (; k + VECTOR <= d->channels && load_nine(d, k, &n); k += VECTOR) {
+    for (; k < end; k += VECTOR) {
+        const size_t from = k < whole ? k : channels - VECTOR;
+        if (!load_nine(d, from, &n)) return k;
         if (d->addend)
-            strip_nine(d, k, &n, true);
+            strip_nine(d, from, &n, true);
         else
-            strip_nine(d, k, &n, false);
+            strip_nine(d, from, &n, false);
     }
-    return k;
+    return end;
 }
 
 #else

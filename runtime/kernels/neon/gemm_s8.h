@@ -54,36 +54,48 @@ static void add_row_starts(const tody_gemm_s8 *g, sums *s) {
     }
 }
 
-// Two rows at a time; an odd last one is its own partner.
-INLINE void finish_pairs(const tody_gemm_s8 *g, const columns *c, const sums *s, const bool added, const size_t count) {
+// Where results go, and addends (or NULL) come from: eight of a row, then those of the next.
+typedef struct places {
+    int8_t *c;
+    size_t stride;
+    const int8_t *addend;
+    size_t addend_stride;
+} places;
+
+// One row, or two at once.
+INLINE void finish_some(places *to, const sums *s, const uint32_t rows, factors f, const ending *e, const bool added,
+                        const size_t count) {
+    int8x8_t x = vdup_n_s8(0), y = x;
+    if (added) {
+        x = load_part_s8(to->addend, count);
+        if (rows > 1) y = load_part_s8(to->addend + to->addend_stride, count);
+        to->addend += rows * to->addend_stride;
+    }
+    const int16x8_t near = scaled_s8(s[0], f, added ? &x : NULL, e);
+    const int16x8_t far = rows > 1 ? scaled_s8(s[1], f, added ? &y : NULL, e) : near;
+    const int8x16_t both = results_s8(near, far, e);
+    store_part_s8(to->c, count, vget_low_s8(both));
+    if (rows > 1) store_part_s8(to->c + to->stride, count, vget_high_s8(both));
+    to->c += rows * to->stride;
+}
+
+INLINE void finish_all(const tody_gemm_s8 *g, const columns *c, const sums *s, const bool added, const size_t count) {
     const ending e = ending_of(&g->layer);
     const factors f = load_factors(c->scale);
-    const size_t stride = g->c_stride, addend_stride = g->addend_stride;
-    const sums *last = s + g->rows - 1;
-    const int8_t *addend = added ? g->addend + c->first : NULL;
-    for (int8_t *to = g->c + c->first; s <= last; s += 2, to += 2 * stride) {
-        const bool more = s < last;
-        int8x8_t x = vdup_n_s8(0), y = x;
-        if (added) {
-            x = load_part_s8(addend, count);
-            y = load_part_s8(more ? addend + addend_stride : addend, count);
-            addend += 2 * addend_stride;
-        }
-        const int16x8_t near = scaled_s8(*s, f, added ? &x : NULL, &e), far = scaled_s8(s[more], f, added ? &y : NULL, &e);
-        const int8x16_t both = results_s8(near, far, &e);
-        store_part_s8(to, count, vget_low_s8(both));
-        if (more) store_part_s8(to + stride, count, vget_high_s8(both));
-    }
+    places to = {g->c + c->first, g->c_stride, added ? g->addend + c->first : NULL, g->addend_stride};
+    const sums *end = s + g->rows;
+    for (; s + 2 <= end; s += 2) finish_some(&to, s, 2, f, &e, added, count);
+    if (s < end) finish_some(&to, s, 1, f, &e, added, count);
 }
 
 static void finish_rows(const tody_gemm_s8 *g, const columns *c, sums *s) {
     if (g->layer.w_zero) add_row_starts(g, s);
     if (c->count < 8)
-        finish_pairs(g, c, s, g->addend, c->count);
+        finish_all(g, c, s, g->addend, c->count);
     else if (g->addend)
-        finish_pairs(g, c, s, true, 8);
+        finish_all(g, c, s, true, 8);
     else
-        finish_pairs(g, c, s, false, 8);
+        finish_all(g, c, s, false, 8);
 }
 
 // Rows are dealt out evenly to tiles.

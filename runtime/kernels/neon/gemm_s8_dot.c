@@ -26,6 +26,7 @@ typedef struct fours_s8 {
 static sums look(columns *c) {
     const int8x16_t one = vdupq_n_s8(1);
     sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
+#pragma GCC unroll 4
     for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64)
         s = (sums){vdotq_s32(s.low, vld1q_s8(w), one), vdotq_s32(s.high, vld1q_s8(w + 16), one)};
     return s;
@@ -119,6 +120,7 @@ const tody_kernels tody_kernels_neon_dot = {
     .gemm_s8_bytes = 1,
     .gemm_s8 = run,
     .pack_s8 = tody_pack_s8_neon,
+    .dwconv_s8 = tody_dwconv_s8_neon_dot,
     .sparse_s8_rows = 32,
     .sparse_s8_shift = 0,
     .words_s8 = tody_words_s8_neon_dot,

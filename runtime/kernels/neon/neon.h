@@ -20,6 +20,7 @@ void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
 void tody_lut_s8_neon(const int8_t *table, const int8_t *x, int8_t *y, size_t count);  // AArch64 only
+void tody_dwconv_s8_neon_dot(const tody_dwconv_s8 *args);
 void tody_words_s8_neon_dot(const tody_words_s8 *args);
 void tody_sparse_s8_neon_dot(const tody_sparse_s8 *args);
 

@@ -8,6 +8,14 @@ enum { VECTOR = 16 };
 
 static int8_t *copy(int8_t *to, const int8_t *from, size_t count) {
     size_t i = 0;
+    for (; i + 4 * VECTOR <= count; i += 4 * VECTOR) {
+        const int8x16_t x0 = vld1q_s8(from + i), x1 = vld1q_s8(from + i + VECTOR);
+        const int8x16_t x2 = vld1q_s8(from + i + 2 * VECTOR), x3 = vld1q_s8(from + i + 3 * VECTOR);
+        vst1q_s8(to + i, x0);
+        vst1q_s8(to + i + VECTOR, x1);
+        vst1q_s8(to + i + 2 * VECTOR, x2);
+        vst1q_s8(to + i + 3 * VECTOR, x3);
+    }
     for (; i + VECTOR <= count; i += VECTOR) vst1q_s8(to + i, vld1q_s8(from + i));
     if (i < count && count >= VECTOR)
         vst1q_s8(to + count - VECTOR, vld1q_s8(from + count - VECTOR));
