@@ -19,6 +19,8 @@ void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
+void tody_gemm_s16_neon(const tody_gemm_s16 *args);
+void tody_dwconv_s16_neon(const tody_dwconv_s16 *args);
 void tody_lut_s8_neon(const int8_t *table, const int8_t *x, int8_t *y, size_t count);  // AArch64 only
 void tody_dwconv_s8_neon_dot(const tody_dwconv_s8 *args);
 void tody_words_s8_neon_dot(const tody_words_s8 *args);
@@ -34,7 +36,8 @@ void tody_binary_s8_neon(const tody_binary_s8 *args, const int8_t *x, const int8
 void tody_sum_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, uint32_t *sum);
 void tody_max_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 
-enum { DWCONV_STRIP = 4 };  // pixels taken together
+enum { DWCONV_STRIP = 4 };   // pixels taken together
+enum { GEMM_S16_ROWS = 4 };  // of a tile
 
 // GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. add_scaled: s + w * x, rounded once.
 #if defined(__aarch64__)
