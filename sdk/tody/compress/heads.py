@@ -10,6 +10,7 @@ has so many times the steps.
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ Floats = NDArray[np.float64]
 LEAST_PARTS, MOST_PARTS = 4, 8  # the mean error says little of the few values that count: more steps than it asks for
 SAMPLES = 8
 BEYOND = 0.5  # of the width of what was seen of a channel, on each side: other samples give more
+FEW = 4096  # values of a channel, and fewer, say little of its ends: a class of which no picture was seen has them elsewhere
 USUAL = 4.0  # times what samples typically reach: no channel is kept beyond
 LATE = 0.05  # of the model's multiply-adds may lie behind a head: parts of a layer in its middle would only cost time
 OWN = 0.25  # of the noise that arrives at a head may be added by its own rounding
@@ -79,7 +81,7 @@ def coarse_heads(
         arriving, own = np.median(seen.arriving, axis=0), np.median(seen.own, axis=0)
         if np.median(own - OWN * arriving) <= 0:
             continue
-        low, high = _limits(node, spread)
+        low, high = _limits(node, spread, len(samples) * math.prod(graph.values[first_output(node)].shape[:-1]))
         width = np.maximum(high - low, max(float((high - low).max()) * 1e-3, 1e-12))
         most = OWN * max(float(np.median(arriving / np.square(width / 2))), 1e-12)
         wanted = 2 / _STEPS / np.sqrt(12 * most)
@@ -140,11 +142,17 @@ def _measure(
     return noise
 
 
-def _limits(node: Node, spread: Spread) -> tuple[Floats, Floats]:
-    """Between which numbers each channel is kept: what was seen and more, but for what only strange samples gave."""
+def _limits(node: Node, spread: Spread, seen: int) -> tuple[Floats, Floats]:
+    """Between which numbers each channel is kept: what was seen and more, but for what only strange samples gave.
+
+    Args:
+        seen: how many values of each channel; with `FEW` the ends of all channels together are those of each.
+    """
     name, a, b = node.attrs.get("activation", ("none", 0.0, 0.0))
     most = USUAL * float(spread.channel_typical.max())
     low, high = np.clip(spread.channel_low, -most, most), np.clip(spread.channel_high, -most, most)
+    if seen <= FEW:
+        low, high = np.full_like(low, spread.low), np.full_like(high, spread.high)
     low, high = low - BEYOND * (high - low), high + BEYOND * (high - low)
     return (low, high) if name == "none" else (np.maximum(low, a), np.minimum(high, b))
 

@@ -11,9 +11,9 @@ pytest.importorskip("onnx")
 from net import Net
 
 from tody.compress import heads, place
-from tody.compress.observe import Probe, observe
+from tody.compress.observe import Probe, Spread, observe
 from tody.compress.quantise import Quantised, Settings, quantise
-from tody.convert.graph import Graph
+from tody.convert.graph import Graph, Node
 from tody.convert.integers import to_integers
 from tody.convert.optimise import optimise
 from tody.convert.source import read_source
@@ -104,9 +104,23 @@ def test_parts_of_a_head_sum_to_what_it_computed() -> None:
     exact = graph.copy()
     head = [node for node in graph.nodes if node.op == "conv"][-1]
     seen = observe(graph, inputs(graph))[str(head.outputs[0])]
-    low, high = heads._limits(head, seen)
+    low, high = heads._limits(head, seen, heads.FEW + 1)
     fixed = heads._rewrite(graph, head, (low + high) / 2, (high - low) / 2, 4)
     assert len(fixed) == 4 and sqnr(exact, graph) > 100
+
+
+def test_channels_of_which_little_was_seen_are_kept_as_far_as_all() -> None:
+    """128 pictures do not show how far the logit of each of many classes goes."""
+    node, seen = Node("dense", ["x", "w"], ["y"]), Spread()
+    for scale in (1.0, 2.0):
+        seen.add(scale * np.array([[1, -1], [2, -3]], np.float32))
+    low, high = heads._limits(node, seen, heads.FEW + 1)
+    assert (low < seen.channel_low).all() and (high > seen.channel_high).all() and low[0] > low[1] and high[0] > high[1]
+    few_low, few_high = heads._limits(node, seen, heads.FEW)
+    assert (few_low <= low.min()).all() and (few_high >= high.max()).all()
+    for scale in (1e-3,) * 60:
+        seen.add(scale * np.ones((1, 2), np.float32))
+    assert heads._limits(node, seen, heads.FEW)[1].min() > 4 > heads._limits(node, seen, heads.FEW + 1)[1].max()
 
 
 def test_only_the_last_layers_are_taken_apart() -> None:
