@@ -10,9 +10,9 @@
 #include "tiles.h"
 
 enum {
-    BLOCK_ROWS = 192,                 // rows of A that meet one panel before the next panel is fetched
+    BLOCK_ROWS = 198,                 // rows of A that meet one panel before the next panel is fetched
     BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of packed int8
-    MAX_TILES = 64,                   // of a block: no kernel of float32 or int16 takes fewer than three rows
+    MAX_TILES = 66,                   // of a block: no kernel of float32 or int16 takes fewer than three rows
     BLOCK_BYTES = 1 << 18,            // of packed A in a block: a quarter of a MiB stays in the second-level cache
     BLOCK_BYTES_S8 = 5 << 16,         // the same of int8: 64 windows of 3x3 over 512 channels
     BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large

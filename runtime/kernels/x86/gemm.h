@@ -38,23 +38,32 @@ INLINE void add_depth(sum *sums, const float *const *a, size_t k, const float *w
     }
 }
 
-INLINE void finish_rows(const tody_gemm_f32 *g, const sum *sums, const uint32_t rows, const uint32_t vectors) {
-    const vector lo = all(g->lo), hi = all(g->hi);
-    float *c = g->c;
+// The addend first and by itself: in one loop with the rest the compiler would make all of it twice.
+INLINE void add_rows(const tody_gemm_f32 *g, sum *sums, const uint32_t rows, const uint32_t vectors, bool whole, mask m) {
     const float *addend = g->addend;
-    const bool whole = g->cols >= vectors * WIDTH;
-    const mask m = first(g->cols - (vectors - 1) * WIDTH), every = first(WIDTH);
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < rows; i++, addend += g->addend_stride) {
+#pragma GCC unroll 2
+        for (uint32_t v = 0; v < vectors; v++) {
+            const bool last = v + 1 == vectors;
+            sums[i].v[v] = add(sums[i].v[v], load_part(addend + v * WIDTH, whole || !last, m));
+        }
+    }
+}
+
+INLINE void finish_rows(const tody_gemm_f32 *g, sum *sums, const uint32_t rows, const uint32_t vectors) {
+    const vector lo = all(g->lo), hi = all(g->hi);
+    const bool whole = WIDTH < 16 && g->cols >= vectors * WIDTH;  // masks of AVX-512 cost nothing but code without them
+    const mask m = first(g->cols - (vectors - 1) * WIDTH);
+    float *c = g->c;
+    if (g->addend) add_rows(g, sums, rows, vectors, whole, m);
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < rows; i++, c += g->c_stride) {
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < vectors; v++) {
-            const bool full = WIDTH < 16 && (whole || v + 1 < vectors);  // masks of AVX-512 cost nothing but code without them
-            const mask some = v + 1 < vectors ? every : m;
-            vector x = sums[i].v[v];
-            if (addend) x = add(x, load_part(addend + v * WIDTH, full, some));
-            store_part(c + v * WIDTH, full, some, clamp(x, lo, hi));
+            const bool last = v + 1 == vectors;
+            store_part(c + v * WIDTH, whole || !last, m, clamp(sums[i].v[v], lo, hi));
         }
-        if (addend) addend += g->addend_stride;
     }
 }
 

@@ -1,6 +1,6 @@
-// gemm_avx512.c - matrix product on panels of 16 columns, two panels at a time: 12 rows by 2 vectors of 16 in registers.
+// gemm_avx512.c - matrix product on panels of 16 columns, two panels at a time: 14 rows by 2 vectors of 16 in registers.
 // SPDX-License-Identifier: Apache-2.0
-enum { ROWS = 12 };
+enum { ROWS = 14 };
 
 #include "gemm.h"
 
@@ -17,6 +17,8 @@ INLINE void tile_of(const tody_gemm_f32 *g, const uint32_t vectors) {
         case 9: tile(g, 9, vectors); break;
         case 10: tile(g, 10, vectors); break;
         case 11: tile(g, 11, vectors); break;
+        case 12: tile(g, 12, vectors); break;
+        case 13: tile(g, 13, vectors); break;
         default: tile(g, ROWS, vectors); break;
     }
 }
