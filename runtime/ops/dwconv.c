@@ -48,12 +48,20 @@ static tody_status dwconv_check(const tody_call *call) {
     return tody_check_layer(call, 1, &p->activation);
 }
 
+// Pixels of a row in a part of float32: whole strips, so that none but the last of a row is computed in vain.
+static uint32_t part_pixels(const tody_window *w, uint32_t strip) {
+    uint32_t pixels = tody_max_u32(BLOCK_PIXELS / strip, 1) * strip;
+    while (pixels > strip && (uint64_t)w->kernel[0] * tody_grid_span(w, 1, pixels) > BLOCK_POINTERS) pixels -= strip;
+    return pixels;
+}
+
 // Integers have a row at a time, and only whole pixels.
 static cut cut_layer(const tody_call *call) {
     const tody_window *w = &((const tody_conv_params *)call->params)->window;
     const tody_tensor y = tody_out(call, 0);
     const uint32_t height = y.shape[TODY_HEIGHT], channels = y.shape[TODY_CHANNELS], strip = call->kernels->dwconv_f32_strip;
     cut c = {.rows = 1, .pixels = tody_max_u32(tody_min_u32(BLOCK_POINTERS / tody_taps(w), BLOCK_PIXELS), 1)};
+    if (tody_is_f32(y.dtype)) c.pixels = part_pixels(w, strip);
     c.pixels = tody_min_u32(c.pixels, y.shape[TODY_WIDTH]);
     c.columns = tody_grid_span(w, 1, tody_div_up(c.pixels, strip) * strip);
     if (tody_is_f32(y.dtype)) {
