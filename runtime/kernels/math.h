@@ -1,4 +1,4 @@
-// math.h - portable/math.h for a vector: the same operations in the same order, and so the same bits.
+// math.h - portable/math.h for a vector: the same formulas with products and sums fused, in all sets alike.
 // SPDX-License-Identifier: Apache-2.0
 //
 // A set includes its vectors before this: x86/vector.h, neon/vector.h.
@@ -7,17 +7,20 @@
 
 #include "portable/math.h"
 
-// p * x + q, rounded twice
-static inline vector step(vector p, vector x, float q) { return add(mul(p, x), all(q)); }
+// p * x + q, rounded once: half the instructions of a polynomial, and half the time until its result is there
+static inline vector step(vector p, vector x, float q) { return add_product(p, x, all(q)); }
+
+// The same rounded twice
+static inline vector apart(vector p, vector x, float q) { return add(mul(p, x), all(q)); }
 
 // exp(x) = 2^n (1 + p); *t is 1.5 * 2^23 + n
 static inline vector exp_less_1(vector x, vector *t) {
-    *t = add(mul(x, all(1.44269504f)), all(12582912.0f));
+    *t = step(x, all(1.44269504f), 12582912.0f);
     const vector k = sub(*t, all(12582912.0f));
-    const vector r = sub(less_product(k, all(LN2_HI), x), mul(k, all(LN2_LO)));  // n * LN2_HI is exact, fused or not
+    const vector r = less_product(k, all(LN2_LO), less_product(k, all(LN2_HI), x));
     vector q = step(all(0.000199145943f), r, 0.0013941311f);
     q = step(step(step(step(q, r, 0.0083332723f), r, 0.0416663513f), r, 0.166666672f), r, 0.5f);
-    return add(mul(mul(r, r), q), r);
+    return add_product(mul(r, r), q, r);
 }
 
 static inline vector exp_of(vector x) {
@@ -42,7 +45,7 @@ static inline vector exp_share_of(vector x) {
 static inline vector expm1_of(vector x) {
     vector t;
     const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t), scale = scale_of(t);
-    return add(mul(scale, p), sub(scale, all(1.0f)));
+    return add_product(scale, p, sub(scale, all(1.0f)));
 }
 
 static inline vector sigmoid_of(vector x) {
@@ -55,13 +58,13 @@ static inline vector tanh_of(vector x) {
     return signed_as(divide(negative(e), add(all(2.0f), e)), x);
 }
 
-// The part of the normal distribution between 0 and x
+// The part of the normal distribution between 0 and x, rounded apart so that it ends in 0.5 exactly, as that of portable does
 static inline vector normal_of(vector x) {
     const vector t = clamp(x, all(-NORMAL_END), all(NORMAL_END)), z = mul(t, t);
-    vector p = step(step(all(2.405029e-08f), z, 6.3788916e-06f), z, 0.00016032475f);
-    p = step(step(step(p, z, 0.0046279323f), z, 0.032934934f), z, 0.39894226f);
-    vector q = step(step(all(1.2371556e-06f), z, 7.1348666e-05f), z, 0.0018365165f);
-    q = step(step(step(q, z, 0.028138315f), z, 0.24922188f), z, 1.0f);
+    vector p = apart(apart(all(2.405029e-08f), z, 6.3788916e-06f), z, 0.00016032475f);
+    p = apart(apart(apart(p, z, 0.0046279323f), z, 0.032934934f), z, 0.39894226f);
+    vector q = apart(apart(all(1.2371556e-06f), z, 7.1348666e-05f), z, 0.0018365165f);
+    q = apart(apart(apart(q, z, 0.028138315f), z, 0.24922188f), z, 1.0f);
     return divide(mul(t, p), q);
 }
 

@@ -32,7 +32,7 @@ INLINE vector hard_sigmoid(vector x, vector a, vector b) { return clamp(add(mul(
 
 INLINE vector hard_swish(vector x, vector a, vector b) {
     (void)a, (void)b;
-    return mul(x, clamp(step(x, all(0.166666667f), 0.5f), all(0.0f), all(1.0f)));
+    return mul(x, clamp(apart(x, all(0.166666667f), 0.5f), all(0.0f), all(1.0f)));
 }
 
 INLINE vector silu(vector x, vector a, vector b) {
