@@ -99,9 +99,19 @@ static void finish_part(const tody_gemm_f32 *g, uint32_t column, const sum *sums
     }
 }
 
-// A row of a whole block.
-INLINE void store_row(float *c, sum s, float32x4_t lo, float32x4_t hi) {
-    store_pair_f32(c, clamp(s.low, lo, hi), clamp(s.high, lo, hi));
+INLINE sum clamp_row(sum s, float32x4_t lo, float32x4_t hi) { return (sum){clamp(s.low, lo, hi), clamp(s.high, lo, hi)}; }
+
+INLINE block clamp_block(block b, const tody_gemm_f32 *g, const uint32_t count) {
+    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
+    b.s0 = clamp_row(b.s0, lo, hi);
+    if (count > 1) b.s1 = clamp_row(b.s1, lo, hi);
+    if (count > 2) b.s2 = clamp_row(b.s2, lo, hi);
+    if (count > 3) b.s3 = clamp_row(b.s3, lo, hi);
+    if (count > 4) b.s4 = clamp_row(b.s4, lo, hi);
+    if (count > 5) b.s5 = clamp_row(b.s5, lo, hi);
+    if (count > 6) b.s6 = clamp_row(b.s6, lo, hi);
+    if (count > 7) b.s7 = clamp_row(b.s7, lo, hi);
+    return b;
 }
 
 INLINE sum add_row(sum s, const float *addend) {
@@ -120,23 +130,28 @@ INLINE block add_addend(block b, const float *addend, const size_t stride, const
     return b;
 }
 
+INLINE void store_block(float *c, const size_t stride, block b, const uint32_t count) {
+    store_pair_f32(c, b.s0.low, b.s0.high);
+    if (count > 1) store_pair_f32(c += stride, b.s1.low, b.s1.high);
+    if (count > 2) store_pair_f32(c += stride, b.s2.low, b.s2.high);
+    if (count > 3) store_pair_f32(c += stride, b.s3.low, b.s3.high);
+    if (count > 4) store_pair_f32(c += stride, b.s4.low, b.s4.high);
+    if (count > 5) store_pair_f32(c += stride, b.s5.low, b.s5.high);
+    if (count > 6) store_pair_f32(c += stride, b.s6.low, b.s6.high);
+    if (count > 7) store_pair_f32(c += stride, b.s7.low, b.s7.high);
+}
+
+// Of slices of a sum, and of what Winograd's way multiplies, nothing is cut off.
+static inline bool is_bounded(const tody_gemm_f32 *g) { return g->lo > -__builtin_inff() || g->hi < __builtin_inff(); }
+
 INLINE void finish_block(const tody_gemm_f32 *g, uint32_t column, block b, const uint32_t count) {
     if (g->cols < column + 8) {
         finish_part(g, column, (const sum[]){b.s0, b.s1, b.s2, b.s3, b.s4, b.s5, b.s6, b.s7});
         return;
     }
-    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
-    const size_t stride = g->c_stride;
-    float *c = g->c + column;
     if (g->addend) b = add_addend(b, g->addend + column, g->addend_stride, count);
-    store_row(c, b.s0, lo, hi);
-    if (count > 1) store_row(c += stride, b.s1, lo, hi);
-    if (count > 2) store_row(c += stride, b.s2, lo, hi);
-    if (count > 3) store_row(c += stride, b.s3, lo, hi);
-    if (count > 4) store_row(c += stride, b.s4, lo, hi);
-    if (count > 5) store_row(c += stride, b.s5, lo, hi);
-    if (count > 6) store_row(c += stride, b.s6, lo, hi);
-    if (count > 7) store_row(c += stride, b.s7, lo, hi);
+    if (is_bounded(g)) b = clamp_block(b, g, count);
+    store_block(g->c + column, g->c_stride, b, count);
 }
 
 INLINE sum bias_of(const tody_gemm_f32 *g, uint32_t column) {
@@ -150,13 +165,14 @@ INLINE void tile(const tody_gemm_f32 *g, const uint32_t count, uint32_t column) 
     block b = {bias, bias, bias, bias, bias, bias, bias, bias};
     const float *w = g->w + column, *a = g->packed;
     const size_t depth = g->depth;
-    for (uint32_t t = 0; t < g->taps; t++) {
+    uint32_t taps = g->taps;
+    do {
         for (size_t k = depth / 8; k > 0; k--) b = add_four(add_four(b, &a, &w, count), &a, &w, count);
         if (depth & 4) b = add_four(b, &a, &w, count);
         if (depth % 4 == 0) continue;
         for (size_t k = 0; k < depth % 4; k++, w += 16) b = add_one(b, a + k, w, count);
         a += count * 4;
-    }
+    } while (--taps > 0);
     finish_block(g, column, b, count);
 }
 
