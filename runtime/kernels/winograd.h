@@ -81,7 +81,8 @@ INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
     if (k < in->channels) image_of(in, edge, k, false, first(in->channels - k));
 }
 
-INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k) {
+// A vector of channels of all outputs, from k on, to c, without regard to what lies inside of the image.
+INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k, float *c) {
     vector half[EDGE - 2][EDGE];
 #pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
@@ -95,24 +96,46 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
     }
     const vector bias = out->bias ? load_part(out->bias + k, true, first(WIDTH)) : all(0.0f);
     const vector lo = all(out->lo), hi = all(out->hi);
-    const size_t count = out->channels - k;
+    const float *addend = out->addend ? out->addend + k : NULL;
 #pragma GCC unroll UNROLL
-    for (uint32_t y = 0; y < edge - 2; y++) {
-        if (y == out->rows) return;
+    for (uint32_t y = 0; y < edge - 2; y++, c += out->c_line) {
         vector outputs[EDGE - 2];
         outputs_of_points(edge, half[y], outputs);
-        const size_t line = y * out->c_line + k;
 #pragma GCC unroll UNROLL
-        for (uint32_t x = 0; x < edge - 2; x++) {
-            if (x == out->cols) break;
-            const size_t at = line + x * out->c_stride;
-            finish(out->c + at, count, add(outputs[x], bias), out->addend ? out->addend + at : NULL, lo, hi);
+        for (uint32_t x = 0; x < edge - 2; x++)
+            finish(c + x * out->c_stride, WIDTH, add(outputs[x], bias), addend ? addend + x * out->c_stride : NULL, lo, hi);
+        if (addend) addend += out->c_line;
+    }
+}
+
+// What lies inside of the image, of a vector of channels from k on; `part` has the outputs without addend.
+INLINE void store_inside(const tody_winograd_out *out, size_t k, const float *part) {
+    for (uint32_t y = 0; y < out->rows; y++) {
+        for (uint32_t x = 0; x < out->cols; x++) {
+            const size_t at = y * out->c_line + x * out->c_stride + k;
+            const vector sum = load_part(part + (y * out->tile + x) * WIDTH, true, first(WIDTH));
+            finish(out->c + at, out->channels - k, sum, out->addend ? out->addend + at : NULL, all(out->lo), all(out->hi));
         }
     }
 }
 
+// Tiles that reach out of the image, and channels that do not fill a vector, take a way round.
 INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
-    for (size_t k = 0; k < out->channels; k += WIDTH) result_of(out, edge, k);
+    const bool inside = out->rows == edge - 2 && out->cols == edge - 2;
+    const size_t whole = inside ? out->channels / WIDTH * WIDTH : 0;
+    float part[(EDGE - 2) * (EDGE - 2) * WIDTH];
+    tody_winograd_out to = *out;
+    for (size_t k = 0; k < out->channels; k += WIDTH) {
+        if (k == whole) {
+            to.addend = NULL;
+            to.c_line = (edge - 2) * WIDTH;
+            to.c_stride = WIDTH;
+            to.lo = -__builtin_inff();
+            to.hi = __builtin_inff();
+        }
+        result_of(&to, edge, k, k < whole ? out->c + k : part);
+        if (k >= whole) store_inside(out, k, part);
+    }
 }
 
 static inline void winograd_in(const tody_winograd_in *in) {
