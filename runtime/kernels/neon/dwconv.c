@@ -128,23 +128,27 @@ static void lone_channels(const tody_dwconv_f32 *d, size_t row, size_t pixel, si
     }
 }
 
-INLINE void all_channels(const tody_dwconv_f32 *d, const uint32_t width, const uint32_t step, const uint32_t count) {
-    const size_t whole = d->channels / (count * 4) * (count * 4), fours = d->channels / 4 * 4;
-    for (size_t k = 0; k < whole; k += GROUP) channels(d, k, k + GROUP < whole ? k + GROUP : whole, width, step, count);
+// Channels from `begin` on.
+INLINE void all_channels(const tody_dwconv_f32 *d, size_t begin, const uint32_t width, const uint32_t step,
+                         const uint32_t count) {
+    const size_t fours = d->channels / 4 * 4, whole = begin + (fours - begin) / (count * 4) * (count * 4);
+    for (size_t k = begin; k < whole; k += GROUP) channels(d, k, k + GROUP < whole ? k + GROUP : whole, width, step, count);
     if (whole < fours) channels(d, whole, fours, width, step, 1);
     for (size_t i = 0; fours < d->channels && i < (size_t)d->rows * d->pixels; i++)
         lone_channels(d, i / d->pixels, i % d->pixels, fours);
 }
 
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args) {
+    const size_t begin = tody_dwconv_3x3_f32_neon(args);
+    if (begin == args->channels) return;
     if (args->width == 3 && args->step == 1)
-        all_channels(args, 3, 1, NARROW);
+        all_channels(args, begin, 3, 1, NARROW);
     else if (args->width == 3 && args->step == 2)
-        all_channels(args, 3, 2, NARROW);
+        all_channels(args, begin, 3, 2, NARROW);
     else if (args->width == 5 && args->step == 1)
-        all_channels(args, 5, 1, WIDE);
+        all_channels(args, begin, 5, 1, WIDE);
     else if (args->width == 5 && args->step == 2)
-        all_channels(args, 5, 2, WIDE);
+        all_channels(args, begin, 5, 2, WIDE);
     else
-        all_channels(args, 0, 0, WIDE);
+        all_channels(args, begin, 0, 0, WIDE);
 }

@@ -39,6 +39,13 @@ void tody_max_s8_neon(const int8_t *const *a, uint32_t taps, uint32_t channels, 
 enum { DWCONV_STRIP = 4 };   // pixels taken together
 enum { GEMM_S16_ROWS = 4 };  // of a tile
 
+// Windows of 3x3 with step 1 or 2: makes some of the channels, the first ones, and returns how many.
+#if defined(__aarch64__)
+size_t tody_dwconv_3x3_f32_neon(const tody_dwconv_f32 *args);
+#else
+static inline size_t tody_dwconv_3x3_f32_neon(const tody_dwconv_f32 *args) { return (void)args, 0; }
+#endif
+
 // GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. add_scaled: s + w * x, rounded once.
 #if defined(__aarch64__)
 enum { GEMM_ROWS = 8, GEMM_S8_ROWS = 4 };

@@ -88,6 +88,12 @@ static inline __attribute__((always_inline)) float32x4_t add_lane_f32(float32x4_
     return s;
 }
 
+// s + x * y
+static inline __attribute__((always_inline)) float32x4_t add_product_f32(float32x4_t s, float32x4_t x, float32x4_t y) {
+    __asm__ volatile("fmla %0.4s, %1.4s, %2.4s" : "+w"(s) : "w"(x), "w"(y));
+    return s;
+}
+
 // Sixteen bytes at *p, which moves on behind them.
 static inline __attribute__((always_inline)) int8x16_t load_next_s8(const int8_t **p) {
     int8x16_t v;
