@@ -15,7 +15,7 @@
 
 #define TODY_PANEL_F32 16u        // columns of a gemm panel: TODY_PANEL of the file format
 #define TODY_MAX_ROWS 16u         // no set has a larger gemm_f32_rows, gemm_s8_rows or gemm_s16_rows
-#define TODY_BLOCK_ROWS 64u       // rows that are packed together, at most
+#define TODY_BLOCK_ROWS 64u       // rows of int8 that are packed together for most sets, at most
 #define TODY_MAX_LINES 16u        // no gemm_s8 is given rows of more
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
@@ -370,8 +370,9 @@ typedef struct tody_kernels {
     void (*column_moments_f32)(const tody_columns_f32 *args);
     void (*norm_f32)(const tody_norm_f32 *args);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these seven belong together
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these eight belong together
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
+    uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
     int32_t gemm_s8_shift;                  // which packing adds to each value
     void (*gemm_s8)(const tody_gemm_s8 *args);

@@ -10,16 +10,15 @@
 #include "tiles.h"
 
 enum {
-    BLOCK_ROWS = 198,                 // rows of A that meet one panel before the next panel is fetched
-    BLOCK_ROWS_S8 = TODY_BLOCK_ROWS,  // the same of packed int8
-    MAX_TILES = 66,                   // of a block: no kernel of float32 or int16 takes fewer than three rows
-    BLOCK_BYTES = 1 << 18,            // of packed A in a block: a quarter of a MiB stays in the second-level cache
-    BLOCK_BYTES_S8 = 5 << 16,         // the same of int8: 64 windows of 3x3 over 512 channels
-    BLOCK_POINTERS = 1024,            // to A in a block: fewer rows where a filter is large
-    TASK_PRODUCTS = 200000,           // multiplications below which another thread costs more than it saves
-    TASKS_PER_THREAD = 4,             // so that a slow core does not keep the others waiting
-    LEAST_ROWS = 8,                   // fewer rows take as long: the time goes into fetching weights
-    LINE_PRICE = 4,                   // of a cache line that another core has written, where one that was only read costs 1
+    BLOCK_ROWS = 198,          // rows of A that meet one panel before the next panel is fetched
+    MAX_TILES = 66,            // of a block: no kernel of float32 or int16 takes fewer than three rows
+    BLOCK_BYTES = 1 << 18,     // of packed A in a block: a quarter of a MiB stays in the second-level cache
+    BLOCK_BYTES_S8 = 5 << 16,  // the same of int8: 64 windows of 3x3 over 512 channels
+    BLOCK_POINTERS = 1024,     // to A in a block: fewer rows where a filter is large
+    TASK_PRODUCTS = 200000,    // multiplications below which another thread costs more than it saves
+    TASKS_PER_THREAD = 4,      // so that a slow core does not keep the others waiting
+    LEAST_ROWS = 8,            // fewer rows take as long: the time goes into fetching weights
+    LINE_PRICE = 4,            // of a cache line that another core has written, where one that was only read costs 1
 };
 
 // How a product is cut: blocks of rows, and parts of so many panels.
@@ -62,7 +61,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
     const uint32_t tile = most_rows(k, dtype);
     if (packs(k, dtype)) {
         const size_t fit = BLOCK_BYTES_S8 / tody_packed_stride(taps, depth);
-        return tody_max_u32((uint32_t)(fit < BLOCK_ROWS_S8 ? fit : BLOCK_ROWS_S8) / tile, 1) * tile;
+        return tody_max_u32((uint32_t)(fit < k->gemm_s8_block ? fit : k->gemm_s8_block) / tile, 1) * tile;
     }
     if (!tody_is_f32(dtype) && !tody_is_s16(dtype)) return tile;
     const uint32_t most = tody_min_u32(block_rows_f32(k, taps, depth), BLOCK_POINTERS / taps);
@@ -85,7 +84,7 @@ static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         return tody_scratch_bytes(pointers + (all < BLOCK_BYTES ? all : BLOCK_BYTES));
     }
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
-    const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * BLOCK_ROWS_S8;
+    const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * k->gemm_s8_block;
     const uint64_t block = most < BLOCK_BYTES_S8 ? most : BLOCK_BYTES_S8;
     return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least) * k->gemm_s8_bytes);
 }

@@ -4,7 +4,7 @@
 
 #include "tiles.h"
 
-enum { MOST_ROWS = 128 };  // of lines that are packed together
+enum { MOST_ROWS = 512 };  // of lines that are packed together
 
 // Bytes of a packed pixel.
 static size_t pixel_bytes(const tody_gemm *g) { return (size_t)tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8; }

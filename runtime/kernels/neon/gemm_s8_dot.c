@@ -118,6 +118,7 @@ const tody_kernels tody_kernels_neon_dot = {
     .gemm_s8_rows = TILE,
     .gemm_s8_panels = 1,
     .gemm_s8_bytes = 1,
+    .gemm_s8_block = TODY_BLOCK_ROWS,
     .gemm_s8 = run,
     .pack_s8 = tody_pack_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon_dot,

@@ -131,6 +131,7 @@ const tody_kernels tody_kernels_neon_i8mm = {
     .gemm_s8_rows = TILE,
     .gemm_s8_panels = 1,
     .gemm_s8_bytes = 1,
+    .gemm_s8_block = TODY_BLOCK_ROWS,
     .gemm_s8 = run,
     .pack_s8 = tody_pack_s8_neon,
 };

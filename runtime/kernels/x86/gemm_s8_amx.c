@@ -74,14 +74,6 @@ INLINE void step(const int8_t *a, const int8_t *b, size_t stride, const int8_t *
     if (both) _tile_dpbusd(3, 5, 7);
 }
 
-// Asks for the weights of the next columns: those of a deep product come from the last cache.
-INLINE void prefetch(const int8_t *w, size_t stride, size_t count) {
-    for (size_t i = 0; i < count; i += 64) {
-        _mm_prefetch((const char *)w + i, _MM_HINT_T1);
-        _mm_prefetch((const char *)w + stride + i, _MM_HINT_T1);
-    }
-}
-
 INLINE void store_tiles(sums *s, const bool tall, const bool both) {
     _tile_stored(0, &s[0].low, sizeof *s);
     if (both) _tile_stored(1, &s[0].high, sizeof *s);
@@ -92,17 +84,14 @@ INLINE void store_tiles(sums *s, const bool tall, const bool both) {
 INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const int8_t *b, const bool tall, const bool both,
                     sums *s) {
     const size_t stride = g->packed_stride, values = c->step, line = c->line;
-    const int8_t *w = c->w, *next = a == g->packed ? c->next : NULL;
+    const int8_t *w = c->w;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     for (uint32_t l = 0; l < g->lines; l++, a += g->line_stride, b += g->line_stride) {
         size_t k = 0;
-        for (; k + values <= line; k += values, w += values * 16) {
-            if (next) prefetch(next + (w - c->w), c->w_stride, values * 16);
-            step(a + k, b + k, stride, w, w + c->w_stride, tall, both);
-        }
+        for (; k + values <= line; k += values, w += values * 16) step(a + k, b + k, stride, w, w + c->w_stride, tall, both);
         if (k < line) step(a + k, b + k, stride, c->rest, c->rest + TILE_BYTES, tall, both);
     }
     store_tiles(s, tall, both);
@@ -153,7 +142,6 @@ void tody_gemm_s8_amx(const tody_gemm_s8 *args) {
         columns c = columns_of(args, column);
         c.step = step;
         c.rest = copy_rest(&c, args->depth, rest);
-        c.next = column + COLUMNS < args->cols ? c.w + 2 * c.w_stride : NULL;
         memory_used();
         run_halves(args, &c, each);
     }
