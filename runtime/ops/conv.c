@@ -150,6 +150,7 @@ static void conv_run(const tody_call *call) {
     job.call = call;
     job.gemm = group_zero(call, &w, &y);
     job.gemm.source = &job.slide;
+    job.gemm.outside = zeros;
     job.gemm.slide = has_lines(p) ? &job.slide : NULL;
     job.slide = tody_slide_over(&x, &y, &p->window, zeros);
     if (call->prepared && tile_of(call)) {

@@ -17,6 +17,7 @@ typedef struct tody_gemm {
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
     const void *source;                // given to gather
     const tody_slide *slide;           // where rows are windows of which taps of a line are neighbours, or NULL
+    const void *outside;               // the row of zeros that gather gives for padding, or NULL
     const void *w;                     // panels of 16 columns; sparse.h: blocks
     size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
     const void *bias;                  // panels of float32 or int32, or NULL

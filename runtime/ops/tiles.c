@@ -73,6 +73,14 @@ static const float *wanted_at(const wanted *soon, size_t w_stride, const tody_ti
     return soon->w + (second ? w_stride : 0) + (second ? index - soon->each : index) * soon->share;
 }
 
+// Whether a tile sees nothing but padding in a slice: most do where taps are far apart and the image is small.
+static bool is_outside(const tody_gemm *g, const slice *s, const tody_tile *t) {
+    const void **a = t->a + (size_t)s->tap * t->rows, *const *end = a + (size_t)s->taps * t->rows;
+    const void *zeros = (const float *)g->outside + s->from;
+    while (a < end && *a == zeros) a++;
+    return a == end;
+}
+
 // A block of rows in the panels of a pass, which stay in cache while the rows go by. The first slice begins with the bias, all
 // others with what is there; the last one ends in the activation.
 static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *pass, const struct pass *next,
@@ -96,6 +104,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
     };
     for (uint32_t i = 0; i < count; i++) {
         const tody_tile *t = &tiles[i];
+        if (!head && !tail && g->outside && is_outside(g, s, t)) continue;
         args.rows = t->rows;
         args.taps = s->taps / t->joined;
         args.depth = s->depth * t->joined;
