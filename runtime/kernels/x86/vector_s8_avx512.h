@@ -33,27 +33,36 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
 // 32 multipliers, or the first `count`.
 static inline sums scale_s8(const float *scale, size_t count) { return bias_s8((const int32_t *)(const void *)scale, count); }
 
-// Sixteen of tody_result_s8 without `lo` and `zero`, as int32: the conversion rounds half to even, and gives the least integer
-// for what is below all of them.
+// Sixteen int32 of what shall be rounded, without `lo` and `zero`: the conversion rounds half to even, and gives the least
+// integer for what is below all of them.
+static inline __m512i round_s8(vector p, const tody_layer_s8 *q) {
+    return _mm512_cvtps_epi32(_mm512_min_ps(p, all(q->finish.hi)));
+}
+
+// Sixteen of tody_result_s8 in this form.
 static inline __m512i result_s8(__m512i sum, __m512i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
     vector p = mul(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(scale));
     if (with_addend) {
         const __m512i value = sub_s32(_mm512_cvtepi8_epi32(addend), all_s32(q->addend_zero));
         p = add(p, mul(_mm512_cvtepi32_ps(value), all(q->addend_scale)));
     }
-    return _mm512_cvtps_epi32(_mm512_min_ps(p, all(q->finish.hi)));
+    return round_s8(p, q);
+}
+
+// Two times sixteen of round_s8 as results.
+static inline __m256i narrow_s8(__m512i low, __m512i high, const tody_layer_s8 *q) {
+    // Packing works in quarters, which the lower bytes of the words leave in order.
+    const __m256i order =
+        _mm256_setr_epi32(0x06040200, 0x16141210, 0x26242220, 0x36343230, 0x0E0C0A08, 0x1E1C1A18, 0x2E2C2A28, 0x3E3C3A38);
+    const __m512i lo = _mm512_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
+    const __m512i words = _mm512_adds_epi16(_mm512_packs_epi32(low, high), _mm512_set1_epi16((short)q->finish.zero));
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo)));
 }
 
 // The results of 32 sums; the multipliers are `scale`.
 static inline __m256i results_s8(sums s, sums scale, bool with_addend, __m256i addend, const tody_layer_s8 *q) {
-    // Packing works in quarters, which the lower bytes of the words leave in order.
-    const __m256i order =
-        _mm256_setr_epi32(0x06040200, 0x16141210, 0x26242220, 0x36343230, 0x0E0C0A08, 0x1E1C1A18, 0x2E2C2A28, 0x3E3C3A38);
-    const __m512i low = result_s8(s.low, scale.low, with_addend, _mm256_castsi256_si128(addend), q);
-    const __m512i high = result_s8(s.high, scale.high, with_addend, _mm256_extracti128_si256(addend, 1), q);
-    const __m512i lo = _mm512_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
-    const __m512i words = _mm512_adds_epi16(_mm512_packs_epi32(low, high), _mm512_set1_epi16((short)q->finish.zero));
-    return _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo)));
+    return narrow_s8(result_s8(s.low, scale.low, with_addend, _mm256_castsi256_si128(addend), q),
+                     result_s8(s.high, scale.high, with_addend, _mm256_extracti128_si256(addend, 1), q), q);
 }
 
 // Rows of eight are loaded and stored without masks: a load waits for a masked store to the bytes before it, which is what
