@@ -77,10 +77,11 @@ typedef struct tody_op_record {
 
 // A coded file: blocks behind the header, each of which gives some bytes of the plain file, until that is complete. A block
 // begins with a u32: the number of bytes in the lower 24 bits, above them its kind, which is its number of tables: none (the
-// bytes follow as they are), one for all bytes, or one for each byte of 4-byte words; plus TODY_BLOCK_PANELS. A second u32 says
+// bytes follow as they are), one for all bytes, one for each byte of 2-byte words (of which the upper byte stands for what the
+// lower one leaves as a signed number), or one for each byte of 4-byte words; plus TODY_BLOCK_PANELS. A second u32 says
 // how many bytes follow: a tody_block_panels if there is that flag, the tables, four states (u32), and words (u16).
 // docs/format.md has the rest.
-enum { TODY_BLOCK_RAW = 0, TODY_BLOCK_BYTES = 1, TODY_BLOCK_WORDS = 4, TODY_BLOCK_PANELS = 0x80 };
+enum { TODY_BLOCK_RAW = 0, TODY_BLOCK_BYTES = 1, TODY_BLOCK_PAIRS = 2, TODY_BLOCK_WORDS = 4, TODY_BLOCK_PANELS = 0x80 };
 #define TODY_BLOCK_ROW 64u      // bytes of a row: 16 lanes of 4
 #define TODY_BLOCK_SCALE 4096u  // what the frequencies of a table add up to
 

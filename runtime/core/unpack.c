@@ -116,7 +116,8 @@ static bool at_block(tody_unpack *u) {
     u->block_end = 0;
     if (!gather(u, 8)) return false;
     const uint32_t coded = u32_at(u->hold + 4), word = u32_at(u->hold), tables = word >> 24 & ~(uint32_t)TODY_BLOCK_PANELS;
-    const bool known = tables == TODY_BLOCK_RAW ? word >> 24 == 0 : tables == TODY_BLOCK_BYTES || tables == TODY_BLOCK_WORDS;
+    const bool coded_so = tables == TODY_BLOCK_BYTES || tables == TODY_BLOCK_PAIRS || tables == TODY_BLOCK_WORDS;
+    const bool known = tables == TODY_BLOCK_RAW ? word >> 24 == 0 : coded_so;
     u->block_left = word & 0xffffffu;
     if (!known || u->block_left == 0 || u->block_left > u->plain_left || coded > u->coded_left) return fail(u, TODY_ERR_BLOCK);
     u->block_end = u->coded_left - coded;
@@ -172,9 +173,10 @@ static void next_row(tody_unpack_panels *p) {
     if (++p->panel == p->panels) p->panel = 0;
 }
 
-static const tody_unpack_table *table_of(const tody_unpack *u, uint32_t deep) {
-    return &u->table[u->kind == TODY_BLOCK_WORDS ? deep : 0];
-}
+static const tody_unpack_table *table_of(const tody_unpack *u, uint32_t deep) { return &u->table[deep & (u->kind - 1)]; }
+
+// The upper byte of a pair, of which is stored what the lower one leaves as a signed number.
+static uint8_t upper_of(uint8_t stored, uint8_t lower) { return (uint8_t)(stored - (lower >> 7)); }
 
 // A symbol, where the words that it may want have arrived. They are taken in without a branch, which nothing could predict.
 static inline uint8_t decode(const tody_unpack_table *table, uint32_t *state, const uint8_t **in) {
@@ -188,15 +190,18 @@ static inline uint8_t decode(const tody_unpack_table *table, uint32_t *state, co
 // A row whose bytes all have room and whose words have all arrived. Inlined with constants for full rows.
 static inline void decode_row(tody_unpack *u, uint32_t lanes, uint32_t deep, uint32_t tables) {
     const tody_unpack_table *t = u->table;
-    const uint32_t step = tables == TODY_BLOCK_WORDS;
+    const uint32_t last = tables - 1;  // a mask
     uint32_t a = u->states[0], b = u->states[1], c = u->states[2], d = u->states[3];
     const uint8_t *in = u->in;
     uint8_t *out = u->out, *end = out + (size_t)DEEP * lanes;
     for (; out < end; out += DEEP) {
         out[0] = decode(t, &a, &in);
-        if (deep > 1) out[1] = decode(t + step, &b, &in);
-        if (deep > 2) out[2] = decode(t + 2 * step, &c, &in);
-        if (deep > 3) out[3] = decode(t + 3 * step, &d, &in);
+        if (deep > 1) out[1] = decode(t + (1 & last), &b, &in);
+        if (deep > 2) out[2] = decode(t + (2 & last), &c, &in);
+        if (deep > 3) out[3] = decode(t + (3 & last), &d, &in);
+        if (tables != TODY_BLOCK_PAIRS) continue;
+        if (deep > 1) out[1] = upper_of(out[1], out[0]);
+        if (deep > 3) out[3] = upper_of(out[3], out[2]);
     }
     u->states[0] = a, u->states[1] = b, u->states[2] = c, u->states[3] = d;
     move_in(u, (uint32_t)(in - u->in));
@@ -207,7 +212,7 @@ static void whole_row(tody_unpack *u) {
     const bool full = lanes == LANES && deep == DEEP;
     if (full && u->kind == TODY_BLOCK_BYTES) {
         decode_row(u, LANES, DEEP, TODY_BLOCK_BYTES);
-    } else if (full) {
+    } else if (full && u->kind == TODY_BLOCK_WORDS) {
         decode_row(u, LANES, DEEP, TODY_BLOCK_WORDS);
     } else {
         memset(u->out, 0, ROW);
@@ -232,6 +237,8 @@ static bool next_byte(tody_unpack *u) {
     const uint32_t lane = u->row_at / DEEP, d = u->row_at % DEEP;
     const bool coded = lane < row_lanes(&u->panels) && d < row_deep(&u->panels);
     *u->out = coded ? tody_rans_symbol(table_of(u, d), &u->states[d]) : 0;
+    if (coded && u->kind == TODY_BLOCK_PAIRS && d % 2) *u->out = upper_of(*u->out, u->lower);
+    u->lower = *u->out;
     if (u->states[d] < TODY_RANS_LOW) u->hungry = d + 1;
     move_out(u, 1);
     if (++u->row_at == ROW) {

@@ -182,6 +182,7 @@ typedef struct tody_unpack {
     uint32_t states[4], hungry, row_at;  // hungry: 1 + the state that waits for a word; row_at: next byte of the row
     tody_unpack_panels panels;
     uint32_t held;  // bytes in `hold`: what must come together, the header, a table, a word
+    uint8_t lower;  // the byte before
     uint8_t hold[560];
     tody_unpack_table table[4];
 } tody_unpack;

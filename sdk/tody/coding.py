@@ -59,11 +59,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Piece:
-    """Bytes of the plain file that one block shall hold. Pieces of one `group` may be joined."""
+    """Bytes of the plain file that one block shall hold. Pieces of one `group`, which are alike, may be joined."""
 
     data: Array
     group: int
     geometry: Geometry | None = None
+    pairs: bool = False  # words of 16 bits
 
     @property
     def padded(self) -> Geometry | None:
@@ -72,10 +73,10 @@ class Piece:
 
     @cached_property
     def symbols(self) -> tuple[Array, Array]:
-        """What is coded, and in which of the four states each symbol is."""
+        """What is coded, and in which of the four states each symbol is. Of pairs the upper byte stands for the rest."""
         size, panels = len(self.data), self.padded
         where = np.flatnonzero(panels.coded(size)) if panels else np.arange(size)
-        return self.data[where], (where & 3).astype(np.uint8)
+        return (_signed(self.data) if self.pairs else self.data)[where], (where & 3).astype(np.uint8)
 
     @cached_property
     def counts(self) -> Array:
@@ -87,12 +88,24 @@ class Piece:
     def plan(self) -> tuple[int, int]:
         """Size of the block in bytes, about, and its number of tables: the least there is."""
         head = HEAD + STATES + (_PANELS.size if self.padded else 0)
-        together, apart = _cost(self.counts.sum(0)), sum(map(_cost, self.counts))
-        return min((HEAD + len(self.data), 0), (head + together, 1), (head + apart, 4))
+        raw, shared = (HEAD + len(self.data), 0), [2] if self.pairs else [1, 4]
+        return min(raw, *((head + sum(map(_cost, self.shared(tables))), tables) for tables in shared))
+
+    def shared(self, tables: int) -> Array:
+        """[tables, 256]: what each of so many tables counts."""
+        counts: Array = self.counts.reshape(4 // tables, tables, 256).sum(0)
+        return counts
 
     @property
     def cost(self) -> int:
         return self.plan[0]
+
+
+def _signed(data: Array) -> Array:
+    """Words of two bytes, the upper one more where the lower one is negative: 0 of all words of 8 bits."""
+    words: Array = data.reshape(-1, 2).copy()
+    words[:, 1] += words[:, 0] >> 7
+    return words.reshape(-1)
 
 
 def _is_flat(counts: Array) -> bool:
@@ -146,8 +159,7 @@ def _block(piece: Piece) -> bytes:
         return struct.pack("<2I", size, size) + piece.data.tobytes()
     kind = tables | (PANELS if piece.padded else 0)
     geometry = _PANELS.pack(*astuple(piece.padded)) if piece.padded else b""
-    counts = piece.counts if tables == 4 else piece.counts.sum(0, keepdims=True)
-    shares = [_shares(each) for each in counts]
+    shares = [_shares(each) for each in piece.shared(tables)]
     symbols, states = piece.symbols
     frequencies = np.stack(shares * (4 // tables)).astype("<u2")
     words = rans_encode(symbols.tobytes(), states.tobytes(), frequencies.tobytes())
@@ -157,7 +169,7 @@ def _block(piece: Piece) -> bytes:
 
 def _same_panels(a: Piece, b: Piece) -> Piece | None:
     """Both in one piece, if they are neighbours in one group and one block can hold them."""
-    if a.group != b.group or len(a.data) + len(b.data) > PIECE:
+    if a.group != b.group or a.pairs != b.pairs or len(a.data) + len(b.data) > PIECE:
         return None
     geometry = b.geometry
     if a.geometry is not None and b.geometry is not None and a.geometry != b.geometry:
@@ -170,11 +182,12 @@ def _same_panels(a: Piece, b: Piece) -> Piece | None:
 
 def _any_bytes(a: Piece, b: Piece) -> Piece | None:
     """Both in one piece, if neither leaves anything out and one block can hold them."""
-    return None if a.padded or b.padded or len(a.data) + len(b.data) > PIECE else _both(a, b, None)
+    apart = a.padded or b.padded or a.pairs != b.pairs or len(a.data) + len(b.data) > PIECE
+    return None if apart else _both(a, b, None)
 
 
 def _both(a: Piece, b: Piece, geometry: Geometry | None) -> Piece:
-    joined = Piece(np.concatenate([a.data, b.data]), b.group, geometry)
+    joined = Piece(np.concatenate([a.data, b.data]), b.group, geometry, b.pairs)
     joined.__dict__["counts"] = a.counts + b.counts
     return joined
 
@@ -205,7 +218,7 @@ def _panels(tensor: fmt.Tensor, data: Array, group: int) -> Iterator[Piece]:
         if part[~geometry.coded(len(part))].any():
             yield Piece(part, group=0)  # not written by pack_panels
         else:
-            yield Piece(part, group, geometry)
+            yield Piece(part, group, geometry, tensor.dtype == "int16")
 
 
 def _cuts(file: fmt.File, header: fmt.Header) -> list[int]:
@@ -219,6 +232,7 @@ def _pieces(file: fmt.File, plain: bytes) -> Iterator[Piece]:
     header, data = fmt.read_header(plain), np.frombuffer(plain, np.uint8)
     weights = [t for t in file.tensors if t.place == "weights" and t.pack == "panels" and len(t.shape) == 4]  # and no biases
     tensors = {header.weights_at + t.at: t for t in weights}
+    pairs = {header.weights_at + t.at for t in file.tensors if t.place == "weights" and t.dtype == "int16"}
     cuts = _cuts(file, header)
     for start, end in pairwise(cuts):
         tensor = tensors.get(start)
@@ -229,7 +243,8 @@ def _pieces(file: fmt.File, plain: bytes) -> Iterator[Piece]:
         ):
             yield from _panels(tensor, data[start:end], group=start)
         else:
-            yield from (Piece(data[at : min(at + PIECE, end)], group=0) for at in range(start, end, PIECE))
+            parts = (data[at : min(at + PIECE, end)] for at in range(start, end, PIECE))
+            yield from (Piece(part, group=0, pairs=start in pairs) for part in parts)
 
 
 def encode(file: fmt.File, plain: bytes) -> bytes:

@@ -54,7 +54,7 @@ def test_every_kind_of_block_has_a_seed() -> None:
         for _, _, stored in coding.blocks(data):
             kinds.add(data[at + 3])
             at += stored
-    assert {0, 1, 4, 0x81, 0x84} <= kinds
+    assert {0, 1, 2, 4, 0x81, 0x82, 0x84} <= kinds
 
 
 def test_damaged_coded_files_are_refused_however_they_arrive(programs: Path, tmp_path: Path) -> None:

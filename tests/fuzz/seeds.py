@@ -346,6 +346,7 @@ def coded() -> dict[str, bytes]:
     """Small coded files that between them have every kind of block."""
     bell = np.random.default_rng(2).laplace(0, 9, (1, 40, 1, 50)).round().clip(-127, 127)
     weights = {"int8": bell.astype(np.int8), "float32": (bell / 100).astype(np.float32), "few": (bell / 60).astype(np.int8)}
+    weights |= {"int16": (bell * 3).astype(np.int16), "whole": np.tile(bell[:, :32], (1, 1, 1, 2)).astype(np.int16)}
     files = {"operators": tf.read(models()["network"])}
     for name, data in weights.items():
         files[name] = tf.File(weights=tf.pack_panels(data), meta={"name": "a text of its own"}, arena_bytes=64)

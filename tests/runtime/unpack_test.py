@@ -11,6 +11,7 @@ from targets import EMULATED, HOST, ROOT, Target
 from tody import format as tf
 
 CODED = sorted((ROOT / "tests" / "format" / "1.1").glob("*.tody"))
+INT16 = ROOT / "tests" / "format" / "1.5" / "kws_dscnn_int16.tody"
 PLAIN = ROOT / "tests" / "format" / "1.0" / "lstm.tody"
 
 
@@ -25,7 +26,9 @@ def unpacked(target: Target, path: Path, seed: int, out: Path) -> bytes:
     "target", [HOST, *(t for t in EMULATED if t.name in ("cortex-a53", "cortex-a7"))], ids=lambda t: t.name
 )
 def test_pieces_give_the_plain_file(target: Target, tmp_path: Path) -> None:
-    for path in CODED:
+    pairs = tmp_path / "pairs.tody"
+    pairs.write_bytes(tf.write(tf.read(INT16.read_bytes()), coded=True))
+    for path in (*CODED, pairs):
         plain = tf.plain(path.read_bytes())
         for seed in (0, 1, 2):
             assert unpacked(target, path, seed, tmp_path / "plain") == plain, (path, seed)
