@@ -79,8 +79,8 @@ def compress(
         arithmetic: "int8"; "int16": activations of 16 bits, which take twice the memory, and weights of up to 15, stored in
             16; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
             int8, and where that loses more than `max_drop` allows, or moves boxes that have no labels to tell whether it
-            matters, float32 with the fewest bits that do not (`fallback.py`). What is asked for besides, such as fewer bits or
-            `force`, keeps int8.
+            matters, float32 or int16 with the fewest bits that do not, whichever is smaller and faster (`fallback.py`). What is
+            asked for besides, such as fewer bits or `force`, keeps int8.
         max_drop: largest loss allowed, of the metric, 0 to 1 (`Accuracy.allowed`).
         force: keep a result that lost more; the report says so.
         metric: "map", "top1", "agreement", or "auto" for what the data has labels for.
@@ -129,7 +129,7 @@ def compress(
     tried = [_compressed(job, bits, wanted, earlier) for bits in widths]
     report = tried[0] if len(tried) == 1 else smallest(tried, max_drop)
     if arithmetic == "auto" and widths == [8] and not (prune or wanted.of_integers or force):
-        report = give_way(job, report, max_drop)
+        report = give_way(job, report, max_drop, effort)
     report.judge(max_drop, force)
     if decoder != "auto":
         try_decoder(report.content, facts)

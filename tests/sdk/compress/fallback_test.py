@@ -12,7 +12,7 @@ import pytest
 
 import tody
 from tody.compress import CompressReport, compress
-from tody.compress.floats import FEWEST, MOST, shorten, significant
+from tody.compress.floats import MOST, shorten, significant
 from tody.compress.measure import Accuracy
 from tody.convert.graph import Graph, Value
 from tody.errors import AccuracyError, UsageError
@@ -88,14 +88,48 @@ def squeezed(samples: np.ndarray, **more: Any) -> CompressReport:
 def test_float32_takes_over_with_the_fewest_bits_that_do(samples: np.ndarray) -> None:
     report = squeezed(samples)
     assert report.arithmetic == "float32" and report.accuracy.drop <= STRICT and report.options == {"coded": True}
-    tried = [f"float32, {bits} significant bits" for bits in range(FEWEST, report.weights + 1)]
-    assert [point.label for point in report.points] == ["int8", *tried]
-    assert all(1 - p.accuracy > STRICT for p in report.points[:-1]) and report.points[-1].file_bytes == report.after.file_bytes
+    short = {p.label: p for p in report.points if p.label.startswith("float32")}
+    kept = short[f"float32, {report.weights} significant bits"]
+    assert kept.file_bytes == report.after.file_bytes
+    fewer = report.points[0], short[f"float32, {report.weights - 1} significant bits"]
+    assert fewer[0].label == "int8" and all(1 - p.accuracy > STRICT for p in fewer)
     assert "--arithmetic int8" in report.notes[-1] and f"{report.weights} significant bits, in float32" in str(report)
     model = tody.load(report.content)
     assert {tensor.dtype for tensor in model.file.tensors} == {"float32"}
     assert model.meta["provenance"]["compressed"]["arithmetic"] == "float32"
     assert report.after.file_bytes < report.before.file_bytes and report.points[1].label in report.html()
+
+
+def chain(depth: int = 8, width: int = 32) -> Any:
+    """Convolutions in a row."""
+    rng = np.random.default_rng(0)
+    weights, nodes = [], []
+    for i in range(depth):
+        w = rng.normal(0, 1.4 / np.sqrt(9 * width), (width, width, 3, 3)).astype(np.float32)
+        weights.append(onnx.numpy_helper.from_array(w, f"w{i}"))
+        nodes.append(onnx.helper.make_node("Conv", [f"r{i}", f"w{i}"], [f"c{i}"], pads=[1, 1, 1, 1]))
+        nodes.append(onnx.helper.make_node("Relu", [f"c{i}"], [f"r{i + 1}"]))
+    ports = [onnx.helper.make_tensor_value_info(n, 1, [1, width, 8, 8]) for n in ("r0", f"r{depth}")]
+    graph = onnx.helper.make_graph(nodes, "chain", ports[:1], ports[1:], weights)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize(("times", "arithmetic"), [([1.0, 0.8], "int16"), ([1.0, 3.0], "float32")])
+def test_int16_takes_over_where_it_is_smaller_and_not_much_slower(
+    times: list[float], arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tody.compress.fallback.latency", lambda models: times)
+    samples = np.random.default_rng(1).normal(size=(12, 32, 8, 8)).astype(np.float32)
+    report = compress(chain(), samples, effort="fast", max_drop=STRICT)
+    assert report.arithmetic == arithmetic and report.accuracy.drop <= STRICT
+    sizes = {p.label: p.file_bytes for p in report.points if 1 - p.accuracy <= STRICT}
+    label = (
+        f"int16, weights of {report.weights} bits" if arithmetic == "int16" else f"float32, {report.weights} significant bits"
+    )
+    assert sizes[label] == report.after.file_bytes
+    wide = min(size for name, size in sizes.items() if name.startswith("int16"))
+    assert wide < min(size for name, size in sizes.items() if name.startswith("float32"))
+    assert f"{arithmetic} in its place" in report.notes[-1]
 
 
 def test_int8_stays_where_it_is_good_enough_or_asked_for(samples: np.ndarray) -> None:
