@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--arithmetic",
         choices=("auto", "int8", "int16", "float32"),
         default="auto",
-        help="default: int8, or where that loses too much float32 with short weights; int16: activations of 16 bits",
+        help="default: int8, or where that loses too much float32 with short weights, or int16: activations of 16 bits",
     )
     parser.add_argument(
         "--prune", type=threshold, default=0.0, metavar="F", help="share of the multiply-adds that goes with whole channels"
