@@ -8,7 +8,7 @@
 
 #include "check.h"
 
-enum { PENS = 24, PEN_BYTES = 1 << 20, FENCE_BYTES = 1 << 16 };
+enum { PENS = 24, PEN_BYTES = 1 << 22, FENCE_BYTES = 1 << 16 };
 
 static uint8_t *pens[PENS];
 static int taken;
