@@ -19,6 +19,7 @@
 #define TODY_MAX_LINES 16u        // no gemm_s8 is given rows of more
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
+#define TODY_GEMM_WORK 1088u      // bytes that gemm_s8 of a set without pack_s8 may work with
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
 // For i < rows, j < cols:
@@ -197,12 +198,13 @@ typedef struct tody_gemm_s8 {
     // to use, and another row to read.
     uint32_t width, lines;
     size_t packed_stride, width_stride, line_stride;  // in bytes
-    const int8_t *w;                                  // panels of taps * G * 64
-    size_t w_stride;                                  // from one panel to the next
-    const int32_t *bias;                              // 16 values for each panel, or NULL
-    const float *scale;                               // 16 multipliers
-    size_t scale_stride;                              // to those of the next panel: 16, or 0 where all are equal
-    const int8_t *addend;                             // or NULL; may be c
+    void *work;            // of sets without pack_s8: TODY_GEMM_WORK bytes, aligned to 8, of any content
+    const int8_t *w;       // panels of taps * G * 64
+    size_t w_stride;       // from one panel to the next
+    const int32_t *bias;   // 16 values for each panel, or NULL
+    const float *scale;    // 16 multipliers
+    size_t scale_stride;   // to those of the next panel: 16, or 0 where all are equal
+    const int8_t *addend;  // or NULL; may be c
     size_t addend_stride;
     int8_t *c;
     size_t c_stride;
@@ -226,6 +228,7 @@ typedef struct tody_dwconv_s8 {
     uint32_t pixels, channels;     // at least 1, as the next three
     uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
     const int8_t *const *a;
+    void *work;  // tody_dwconv_work(height * width) bytes, aligned to 8, of any content
     const int8_t *w;
     const int32_t *bias;   // or NULL
     const float *scale;    // one multiplier per channel
@@ -235,6 +238,9 @@ typedef struct tody_dwconv_s8 {
     size_t c_stride;
     tody_layer_s8 layer;
 } tody_dwconv_s8;
+
+// What dwconv_s8 may work with: room for four channels of a filter, widened.
+static inline uint64_t tody_dwconv_work(uint32_t taps) { return ((uint64_t)taps / 2 + 1) * 16; }
 
 // int16: as int8, without zero points; w, bias and scale are those of int8 but for the width of w. Sums are modulo 2^32 too:
 // that they stay below is up to who chose the weights.

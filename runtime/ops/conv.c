@@ -78,8 +78,7 @@ static bool has_lines(const tody_conv_params *p) {
     return TODY_FLOAT && p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }
 
-// Not inlined, so that what it works with leaves the stack before the product runs.
-static __attribute__((noinline)) tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
+static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
     const tody_conv_params *p = call->params;
     return (tody_gemm){
         .dtype = y->dtype,
@@ -141,18 +140,24 @@ static __attribute__((noinline)) void run_groups(job *job, uint32_t groups) {
     }
 }
 
-static void conv_run(const tody_call *call) {
+// Not inlined, so that what it works with leaves the stack before the product runs.
+static __attribute__((noinline)) void make_job(const tody_call *call, job *job) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     void *zeros = call->scratch + work_bytes(call);
     tody_fill_zero(&x, zeros, w.shape[3]);
+    job->call = call;
+    job->gemm = group_zero(call, &w, &y);
+    job->gemm.source = &job->slide;
+    job->gemm.outside = zeros;
+    job->gemm.slide = has_lines(p) ? &job->slide : NULL;
+    job->slide = tody_slide_over(&x, &y, &p->window, zeros);
+}
+
+static void conv_run(const tody_call *call) {
+    const tody_conv_params *p = call->params;
     job job;
-    job.call = call;
-    job.gemm = group_zero(call, &w, &y);
-    job.gemm.source = &job.slide;
-    job.gemm.outside = zeros;
-    job.gemm.slide = has_lines(p) ? &job.slide : NULL;
-    job.slide = tody_slide_over(&x, &y, &p->window, zeros);
+    make_job(call, &job);
     if (call->prepared && tile_of(call)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
     } else if (p->groups > 1) {

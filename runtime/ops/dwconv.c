@@ -18,6 +18,7 @@ typedef struct cut {
     uint32_t row_parts, pixel_parts, channel_parts;
     uint32_t columns;   // of the grid of pointers
     uint64_t pointers;  // of a thread
+    size_t work_bytes;  // of a thread: what the kernel of int8 works with
 } cut;
 
 typedef struct job {
@@ -28,6 +29,7 @@ typedef struct job {
         tody_dwconv_s8 s8;
         tody_dwconv_s16 s16;
     };
+    tody_task run;  // by it, too
     tody_activation activation;
     cut cut;
 } job;
@@ -68,6 +70,7 @@ static cut cut_layer(const tody_call *call) {
         while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
     }
     c.pointers = (uint64_t)tody_grid_span(w, 0, tody_min_u32(c.rows, height)) * c.columns;  // no fewer for a higher image
+    if (y.dtype == TODY_S8) c.work_bytes = tody_scratch_bytes(tody_dwconv_work(tody_taps(w)));
     c.row_parts = tody_div_up(height, c.rows);
     c.rows = tody_div_up(height, c.row_parts);
     c.pixel_parts = tody_div_up(y.shape[TODY_WIDTH], c.pixels);
@@ -78,18 +81,22 @@ static cut cut_layer(const tody_call *call) {
     return c;
 }
 
-static size_t thread_bytes(const cut *c, size_t pointer_bytes) { return tody_scratch_bytes(c->pointers * pointer_bytes); }
+// Where a thread's pointers end and its work begins.
+static size_t pointers_bytes(const cut *c, size_t pointer_bytes) { return tody_scratch_bytes(c->pointers * pointer_bytes); }
 
-// The pointers of all threads.
-static size_t pointers_bytes(const tody_call *call, const cut *c) {
+static size_t thread_bytes(const cut *c, size_t pointer_bytes) {
+    return tody_scratch_bytes((uint64_t)pointers_bytes(c, pointer_bytes) + c->work_bytes);
+}
+
+static size_t all_threads_bytes(const tody_call *call, const cut *c) {
     return tody_scratch_bytes((uint64_t)thread_bytes(c, call->pointer_bytes) * tody_threads(call));
 }
 
-// The pointers, then one pixel of zeros.
+// What the threads have, then one pixel of zeros.
 static size_t dwconv_scratch(const tody_call *call) {
     const tody_tensor x = tody_in(call, X);
     const cut c = cut_layer(call);
-    return tody_scratch_bytes((uint64_t)pointers_bytes(call, &c) +
+    return tody_scratch_bytes((uint64_t)all_threads_bytes(call, &c) +
                               (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
 }
 
@@ -156,6 +163,7 @@ static void run_s8(void *context, uint32_t task, uint32_t thread) {
     tody_slide_columns(&job->slide, first, part.pixels, a);
     args.pixels = part.pixels;
     args.a = (const int8_t *const *)a;
+    args.work = (uint8_t *)a + pointers_bytes(&job->cut, sizeof *a);
     args.c += (size_t)first * args.c_stride;
     if (args.addend) args.addend += (size_t)first * args.addend_stride;
     job->call->kernels->dwconv_s8(&args);
@@ -175,28 +183,33 @@ static void run_s16(void *context, uint32_t task, uint32_t thread) {
     job->call->kernels->dwconv_s16(&args);
 }
 
-static tody_dwconv_f32 make_f32(const tody_call *call, uint32_t channels) {
+static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut) {
     const tody_conv_params *p = call->params;
-    const size_t row = (size_t)tody_out(call, 0).shape[TODY_WIDTH] * channels;
+    const tody_tensor y = tody_out(call, 0);
+    const uint32_t channels = y.shape[TODY_CHANNELS];
+    const size_t row = (size_t)y.shape[TODY_WIDTH] * channels;
     return (tody_dwconv_f32){.height = p->window.kernel[0],
                              .width = p->window.kernel[1],
                              .down = tody_grid_step(&p->window, 0),
                              .step = tody_grid_step(&p->window, 1),
+                             .a_stride = cut->columns,
                              .w = tody_in(call, W).data,
                              .w_stride = channels,
                              .bias = tody_in_data(call, TODY_LAYER_BIAS),
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                              .addend_row = row,
                              .addend_stride = channels,
-                             .c = tody_out(call, 0).data,
+                             .c = y.data,
                              .c_row = row,
                              .c_stride = channels,
                              .lo = tody_low(&p->activation),
                              .hi = tody_high(&p->activation)};
 }
 
-static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels) {
+static tody_dwconv_s8 make_s8(const tody_call *call) {
     const tody_conv_params *p = call->params;
+    const tody_tensor y = tody_out(call, 0);
+    const uint32_t channels = y.shape[TODY_CHANNELS];
     return (tody_dwconv_s8){.channels = channels,
                             .height = p->window.kernel[0],
                             .width = p->window.kernel[1],
@@ -206,13 +219,15 @@ static tody_dwconv_s8 make_s8(const tody_call *call, uint32_t channels) {
                             .scale = tody_layer_scale(call, 1),
                             .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                             .addend_stride = channels,
-                            .c = tody_out(call, 0).data,
+                            .c = y.data,
                             .c_stride = channels,
                             .layer = tody_layer_of(call, 1, &p->activation)};
 }
 
-static tody_dwconv_s16 make_s16(const tody_call *call, uint32_t channels) {
+static tody_dwconv_s16 make_s16(const tody_call *call) {
     const tody_conv_params *p = call->params;
+    const tody_tensor y = tody_out(call, 0);
+    const uint32_t channels = y.shape[TODY_CHANNELS];
     return (tody_dwconv_s16){.channels = channels,
                              .height = p->window.kernel[0],
                              .width = p->window.kernel[1],
@@ -222,37 +237,39 @@ static tody_dwconv_s16 make_s16(const tody_call *call, uint32_t channels) {
                              .scale = tody_layer_scale(call, 1),
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                              .addend_stride = channels,
-                             .c = tody_out(call, 0).data,
+                             .c = y.data,
                              .c_stride = channels,
                              .layer = tody_layer_of(call, 1, &p->activation)};
 }
 
-static void dwconv_run(const tody_call *call) {
+// Not inlined, so that what it works with leaves the stack before the kernel runs. Returns how many parts there are.
+static __attribute__((noinline)) uint32_t make_job(const tody_call *call, job *job) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), y = tody_out(call, 0);
-    const uint32_t channels = x.shape[TODY_CHANNELS];
-    const cut cut = cut_layer(call);
-    void *zeros = call->scratch + pointers_bytes(call, &cut);
-    tody_fill_zero(&x, zeros, channels);
-    job job = {
-        .call = call,
-        .slide = tody_slide_over(&x, &y, &p->window, zeros),
-        .activation = p->activation,
-        .cut = cut,
-    };
-    tody_task task = run_s8;
+    const cut *cut = &job->cut;
+    job->call = call;
+    job->cut = cut_layer(call);
+    job->activation = p->activation;
+    void *zeros = call->scratch + all_threads_bytes(call, cut);
+    tody_fill_zero(&x, zeros, x.shape[TODY_CHANNELS]);
+    job->slide = tody_slide_over(&x, &y, &p->window, zeros);
     if (tody_is_f32(x.dtype)) {
-        task = run_f32;
-        job.f32 = make_f32(call, channels);
-        job.f32.a_stride = cut.columns;
+        job->run = run_f32;
+        job->f32 = make_f32(call, cut);
     } else if (tody_is_s16(x.dtype)) {
-        job.s16 = make_s16(call, channels);
-        task = run_s16;
+        job->run = run_s16;
+        job->s16 = make_s16(call);
     } else {
-        job.s8 = make_s8(call, channels);
+        job->run = run_s8;
+        job->s8 = make_s8(call);
     }
-    const uint32_t tasks = y.shape[TODY_BATCH] * cut.row_parts * cut.pixel_parts * cut.channel_parts;
-    tody_for(call, tasks, task, &job);
+    return y.shape[TODY_BATCH] * cut->row_parts * cut->pixel_parts * cut->channel_parts;
+}
+
+static void dwconv_run(const tody_call *call) {
+    job job;
+    const uint32_t parts = make_job(call, &job);
+    tody_for(call, parts, job.run, &job);
 }
 
 const tody_op tody_op_dwconv = {

@@ -44,9 +44,9 @@ static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
     return tody_is_f32(dtype) ? k->gemm_f32_panels : tody_is_s16(dtype) ? k->gemm_s16_panels : k->gemm_s8_panels;
 }
 
-static bool packs(const tody_kernels *k, tody_dtype dtype) {
-    return TODY_PACKS_S8 && !tody_is_f32(dtype) && !tody_is_s16(dtype) && k->pack_s8;
-}
+static bool is_s8(tody_dtype dtype) { return !tody_is_f32(dtype) && !tody_is_s16(dtype); }
+
+static bool packs(const tody_kernels *k, tody_dtype dtype) { return TODY_PACKS_S8 && is_s8(dtype) && k->pack_s8; }
 
 static bool packs_f32(const tody_kernels *k, tody_dtype dtype) { return tody_is_f32(dtype) && tody_packs_f32(k); }
 
@@ -63,7 +63,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         const size_t fit = BLOCK_BYTES_S8 / tody_packed_stride(taps, depth);
         return tody_max_u32((uint32_t)(fit < k->gemm_s8_block ? fit : k->gemm_s8_block) / tile, 1) * tile;
     }
-    if (!tody_is_f32(dtype) && !tody_is_s16(dtype)) return tile;
+    if (is_s8(dtype)) return tile;
     const uint32_t most = tody_min_u32(block_rows_f32(k, taps, depth), BLOCK_POINTERS / taps);
     return tody_max_u32(most / tile, 1) * tile;
 }
@@ -76,14 +76,14 @@ static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t ta
     return tody_scratch_bytes((all > least ? all : least) * bytes);
 }
 
-// The pointers of a block, and where the kernel set packs, its rows.
+// The pointers of a block, and where the kernel set packs, its rows; else what its kernel of int8 works with.
 static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
     const uint64_t pointers = pointer_bytes(k, dtype, taps, depth, bytes);
     if (packs_f32(k, dtype)) {
         const uint64_t all = (uint64_t)BLOCK_ROWS * tody_slice_values(taps, depth) * sizeof(float);
         return tody_scratch_bytes(pointers + (all < BLOCK_BYTES ? all : BLOCK_BYTES));
     }
-    if (!packs(k, dtype)) return tody_scratch_bytes(pointers);
+    if (!packs(k, dtype)) return tody_scratch_bytes(pointers + (is_s8(dtype) ? TODY_GEMM_WORK : 0));
     const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * k->gemm_s8_block;
     const uint64_t block = most < BLOCK_BYTES_S8 ? most : BLOCK_BYTES_S8;
     return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least) * k->gemm_s8_bytes);
@@ -175,7 +175,7 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     for (uint32_t t = 0; t < count; t++) {
         const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
         tiles[t] = make_tile(g, a + (size_t)row * g->taps, first + row, some);
-        if (packed) tiles[t].packed = packed + row * values;
+        if (packed) tiles[t].work = packed + row * values;
     }
     return count;
 }
@@ -253,7 +253,8 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     } else if (tody_is_s16(g->dtype)) {
         run_s16(job, first, rows, panel, end, a);
     } else {
-        const tody_tile tile = make_tile(g, a, first, rows);
+        tody_tile tile = make_tile(g, a, first, rows);
+        tile.work = (uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
         tody_gemm_tile_s8(job->kernels, g, panel, end, &tile);
     }
 }

@@ -6,7 +6,7 @@
 #include "pool.h"
 #include "quant.h"
 
-enum { POINTERS = 256 };  // of the windows of a block of pixels
+enum { POINTERS = 64, MOST_TAPS = 256 };  // of the windows of a block of pixels, and of a window that is gathered
 enum { X = 0, SCALE = 1 };
 
 typedef struct job {
@@ -14,8 +14,8 @@ typedef struct job {
     tody_slide slide;
     const int8_t *outside;  // what the slide takes for padding, to be skipped
     int8_t *y;
-    uint8_t *scratch;  // the sums of all threads
-    size_t sums_bytes;
+    uint8_t *scratch;
+    size_t sums_bytes, thread_bytes;
     int32_t x_zero;
     const float *scale;  // average: by the number of taps that count, less one
     tody_finish_s8 finish;
@@ -25,8 +25,18 @@ typedef struct job {
 
 static size_t sums_bytes(uint32_t channels) { return tody_scratch_bytes((uint64_t)channels * sizeof(uint32_t)); }
 
+// Pixels whose windows are gathered together; 0: they are too large for that.
+static uint32_t block_of(uint32_t taps) { return taps > MOST_TAPS ? 0 : tody_max_u32(POINTERS / taps, 1); }
+
+// Sums, then pointers.
+static size_t thread_bytes(uint32_t channels, uint32_t taps, size_t pointer_bytes) {
+    return tody_scratch_bytes((uint64_t)sums_bytes(channels) + (uint64_t)block_of(taps) * taps * pointer_bytes);
+}
+
 size_t tody_pool_scratch_s8(const tody_call *call) {
-    return tody_scratch_bytes((uint64_t)sums_bytes(tody_in(call, X).shape[TODY_CHANNELS]) * tody_threads(call));
+    const uint32_t taps = tody_taps(&((const tody_pool_params *)call->params)->window);
+    const size_t bytes = thread_bytes(tody_in(call, X).shape[TODY_CHANNELS], taps, call->pointer_bytes);
+    return tody_scratch_bytes((uint64_t)bytes * tody_threads(call));
 }
 
 tody_status tody_check_pool_s8(const tody_call *call) {
@@ -93,11 +103,13 @@ static void run_large(const job *j, uint32_t pixel, uint32_t *sum) {
     if (j->scale) finish(j, pixel, sum, 0);
 }
 
+static uint32_t *sums_of(const job *j, uint32_t thread) { return (uint32_t *)(void *)(j->scratch + thread * j->thread_bytes); }
+
 static void run_pixels(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     const job *j = context;
-    uint32_t *sum = (uint32_t *)(void *)(j->scratch + thread * j->sums_bytes);
-    const void *a[POINTERS];
-    const uint32_t block = POINTERS / j->taps;
+    uint32_t *sum = sums_of(j, thread);
+    const void **a = (const void **)(void *)((uint8_t *)sum + j->sums_bytes);
+    const uint32_t block = block_of(j->taps);
     for (uint32_t pixel = begin; !block && pixel < end; pixel++) run_large(j, pixel, sum);
     for (uint32_t first = begin; block && first < end; first += block) {
         const uint32_t count = tody_min_u32(end - first, block);
@@ -123,7 +135,7 @@ static void max_s16(int16_t *y, const int16_t *x, uint32_t channels) {
 static void run_pixels_s16(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     const job *j = context;
     const uint32_t channels = j->slide.channels;
-    uint32_t *sum = (uint32_t *)(void *)(j->scratch + thread * j->sums_bytes);
+    uint32_t *sum = sums_of(j, thread);
     for (uint32_t pixel = begin; pixel < end; pixel++) {
         int16_t *y = (int16_t *)(void *)j->y + (size_t)pixel * channels;
         if (j->scale) memset(sum, 0, channels * sizeof *sum);
@@ -155,6 +167,7 @@ void tody_pool_s8(const tody_call *call) {
         .y = y.data,
         .scratch = call->scratch,
         .sums_bytes = sums_bytes(x.shape[TODY_CHANNELS]),
+        .thread_bytes = thread_bytes(x.shape[TODY_CHANNELS], tody_taps(&p->window), sizeof(const void *)),
         .x_zero = x.zero_point,
         .scale = p->kind == TODY_POOL_AVERAGE ? tody_in(call, SCALE).data : NULL,
         .finish = tody_finish_of(NULL, &y),

@@ -5,10 +5,11 @@
 #include "quant.h"
 
 enum {
-    COLUMNS = 128,  // results of a task where neighbours stay apart
-    ROWS = 64,      // whose sum is kept in float32
-    TAPS = 32,      // rows of int8 that are summed in one call
-    BLOCK = 64,     // see fold_row
+    COLUMNS = 128,    // results of a task where neighbours stay apart
+    COLUMNS_S8 = 64,  // of int8: chips have little stack
+    ROWS = 64,        // whose sum is kept in float32
+    TAPS = 32,        // rows of int8 that are summed in one call
+    BLOCK = 64,       // see fold_row
 };
 
 typedef struct job {
@@ -182,10 +183,10 @@ static void run_s32(const void *context, uint32_t begin, uint32_t end, uint32_t 
     }
 }
 
-// `columns` neighbouring results of int8, at most COLUMNS.
+// `columns` neighbouring results of int8, at most COLUMNS_S8.
 static void fold_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) {
     const uint32_t inner = j->reduced.rank - 1, length = j->reduced.shape[inner];
-    uint32_t sum[COLUMNS] = {0};
+    uint32_t sum[COLUMNS_S8] = {0};
     for (uint32_t c = 0; c < columns; c++) y[c] = x[c];
     for (uint32_t r = 0; r < j->count; r++) {
         const int8_t *row = x + at(&j->reduced, r / length * length) + (ptrdiff_t)(r % length) * j->reduced.stride[0][inner];
@@ -197,15 +198,29 @@ static void fold_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) 
     for (uint32_t c = 0; j->scale && c < columns; c++) y[c] = tody_finish((float)(int32_t)sum[c] * *j->scale, &j->finish);
 }
 
+// Pointers to `taps` rows of x from row `first` on.
+static void put_rows(const job *j, const int8_t *x, uint32_t first, uint32_t taps, const int8_t **rows) {
+    const uint32_t inner = j->reduced.rank - 1, length = j->reduced.shape[inner];
+    uint32_t left = 0;  // of a line of rows that are equally far apart
+    for (uint32_t t = 0; t < taps; t++, left--) {
+        if (left == 0) {
+            rows[t] = x + at(&j->reduced, first + t);
+            left = length - (first + t) % length;
+        } else {
+            rows[t] = rows[t - 1] + j->reduced.stride[0][inner];
+        }
+    }
+}
+
 // Mean or largest of the same, from TAPS rows at a time.
 static void fold_rows_s8(const job *j, const int8_t *x, int8_t *y, uint32_t columns) {
     const int8_t *rows[TAPS];
-    uint32_t sum[COLUMNS] = {0}, part[COLUMNS];
-    int8_t most[COLUMNS];
+    uint32_t sum[COLUMNS_S8] = {0}, part[COLUMNS_S8];
+    int8_t most[COLUMNS_S8];
     for (uint32_t c = 0; c < columns; c++) y[c] = INT8_MIN;
     for (uint32_t first = 0; first < j->count; first += TAPS) {
         const uint32_t taps = tody_min_u32(j->count - first, TAPS);
-        for (uint32_t t = 0; t < taps; t++) rows[t] = x + at(&j->reduced, first + t);
+        put_rows(j, x, first, taps, rows);
         if (j->scale) {
             j->kernels->sum_s8(rows, taps, columns, part);
             for (uint32_t c = 0; c < columns; c++) sum[c] += part[c];
@@ -234,7 +249,7 @@ static void run_s8(const void *context, uint32_t begin, uint32_t end, uint32_t t
 
 static void reduce_s8(const tody_call *call, job *job, const tody_tensor *x, const tody_tensor *y) {
     const uint32_t inner = job->kept.rank - 1, length = job->kept.shape[inner];
-    job->width = job->kept.stride[0][inner] == 1 ? COLUMNS : 1;
+    job->width = job->kept.stride[0][inner] == 1 ? COLUMNS_S8 : 1;
     if (job->fn == TODY_REDUCE_MEAN) {
         job->x_zero = x->zero_point;
         job->scale = tody_in(call, 1).data;

@@ -30,28 +30,39 @@ typedef struct reach {
     int64_t stride, pad, rows;
 } reach;
 
+// What a thread does of a link.
+typedef struct run {
+    int32_t first, stop;  // rows that it makes
+    int32_t done;         // where it has come to
+    int32_t base;         // the row with which its window begins
+} run;
+
 typedef struct link {
     tody_member member;
     int32_t rate, lead;
-    int32_t first, stop;  // rows that this thread makes
-    int32_t done;         // where it has come to
-    int32_t base;         // the row with which its window begins
+    run *run;  // NULL while checking
 } link;
 
-typedef struct chain {
-    const tody_call *call;
-    uint32_t count;
-    link links[TODY_MAX_CHAIN];
-    uint8_t *windows, *scratch;
-    struct part *part;
-} chain;
-
-// What a call of a link on some rows is given. In the scratch, not on the stack, of which chips have little; no pointers, so
-// that it takes the same on every machine.
+// What a call of a link on some rows is given.
 typedef struct part {
     tody_tensor_record records[MAX_TENSORS];
     uint32_t indices[MAX_TENSORS], params[MAX_PARAM_WORDS];
 } part;
+
+// Threads have all that this points to in the scratch, not on the stack, of which chips have little.
+typedef struct chain {
+    const tody_call *call;
+    uint32_t count;
+    link *links;
+    uint8_t *windows, *scratch;
+    part *part;
+} chain;
+
+// Of a link and its run, on a machine with pointers of so many bytes.
+static uint32_t link_bytes(uint32_t pointer_bytes) { return 5 * pointer_bytes + 8 * (uint32_t)sizeof(uint32_t); }
+
+_Static_assert(sizeof(link) + sizeof(run) == 5 * sizeof(void *) + 8 * sizeof(uint32_t), "link_bytes");
+_Static_assert(sizeof(part) % sizeof(void *) == 0, "links follow a part");
 
 typedef struct job {
     const tody_call *call;
@@ -99,9 +110,12 @@ static link *source(chain *c, uint32_t k, uint32_t i) {
     return at < c->count ? &c->links[at] : NULL;
 }
 
-static chain chain_of(const tody_call *call) {
-    chain c = {.call = call, .count = ((const tody_strips_params *)call->params)->count};
-    for (uint32_t k = 0; k < c.count; k++) c.links[k].member = tody_member_of(call, k);
+static uint32_t count_of(const tody_call *call) { return ((const tody_strips_params *)call->params)->count; }
+
+// `runs`, one for each link, may be NULL.
+static chain chain_of(const tody_call *call, link *links, run *runs) {
+    const chain c = {.call = call, .count = count_of(call), .links = links};
+    for (uint32_t k = 0; k < c.count; k++) links[k] = (link){.member = tody_member_of(call, k), .run = runs ? &runs[k] : NULL};
     return c;
 }
 
@@ -175,7 +189,8 @@ static tody_status strips_check(const tody_call *call) {
     const tody_tensor y = tody_out(call, Y), windows = tody_out(call, WINDOWS);
     if (p->count < 2 || p->count > TODY_MAX_CHAIN) return TODY_ERR_PARAM;
     if (windows.dtype != TODY_U8) return TODY_ERR_DTYPE;
-    chain c = chain_of(call);
+    link links[TODY_MAX_CHAIN];
+    chain c = chain_of(call, links, NULL);
     for (uint32_t k = 0; k < c.count; k++) {
         if (!link_sound(&c, k, windows.count)) return TODY_ERR_SHAPE;
     }
@@ -186,72 +201,74 @@ static tody_status strips_check(const tody_call *call) {
     return TODY_OK;
 }
 
-// A call of one link on one thread, as a whole.
-static tody_call call_of(const chain *c, const link *l) {
-    tody_call call = *c->call;
-    call.params = l->member.params;
-    call.in = l->member.in;
-    call.out = l->member.out;
-    call.in_count = l->member.in_count;
-    call.out_count = l->member.out_count;
+// A call of one operator on one thread, as a whole.
+static tody_call call_of(const tody_call *strips, const tody_member *m) {
+    tody_call call = *strips;
+    call.params = m->params;
+    call.in = m->in;
+    call.out = m->out;
+    call.in_count = m->in_count;
+    call.out_count = m->out_count;
     call.parallel = &one_thread;
     call.prepare = false;
     call.prepared = NULL;
-    call.windows = c->windows;
-    call.scratch = c->scratch;
     return call;
 }
 
-// What the links of one thread need, one after the other, behind the part that is made.
-static size_t link_scratch(const chain *c) {
+// Part, links and their runs, which come first in the scratch of a thread.
+static size_t chain_bytes(const tody_call *call) {
+    return tody_scratch_bytes(sizeof(part) + (uint64_t)count_of(call) * link_bytes(call->pointer_bytes));
+}
+
+// What a thread needs: its chain, then what the links need one after the other.
+static size_t thread_scratch(const tody_call *call) {
     size_t bytes = 0;
-    for (uint32_t k = 0; k < c->count; k++) {
-        const tody_call call = call_of(c, &c->links[k]);
-        const tody_op *op = c->links[k].member.op;
-        const size_t wanted = op->scratch ? op->scratch(&call) : 0;
+    for (uint32_t k = 0; k < count_of(call); k++) {
+        const tody_member m = tody_member_of(call, k);
+        const tody_call one = call_of(call, &m);
+        const size_t wanted = m.op->scratch ? m.op->scratch(&one) : 0;
         if (wanted > bytes) bytes = wanted;
     }
-    return tody_scratch_bytes((uint64_t)tody_scratch_bytes(sizeof(part)) + bytes);
+    return tody_scratch_bytes((uint64_t)chain_bytes(call) + bytes);
 }
 
 static size_t windows_bytes(const tody_call *call) { return tody_scratch_bytes(tody_out(call, WINDOWS).count); }
 
-// What the links need, for each thread, and the windows of each thread but the first, whose windows are in the arena.
+// What each thread needs, and the windows of each but the first, whose windows are in the arena.
 static size_t strips_scratch(const tody_call *call) {
-    const chain c = chain_of(call);
     const uint64_t threads = tody_threads(call);
-    return tody_scratch_bytes(threads * link_scratch(&c) + (threads - 1) * windows_bytes(call));
+    return tody_scratch_bytes(threads * thread_scratch(call) + (threads - 1) * windows_bytes(call));
 }
 
 // From the last link to the first: the rows that it makes if the last one makes [begin, end).
 static void find_ranges(chain *c, uint32_t begin, uint32_t end) {
     for (uint32_t k = 0; k < c->count; k++) {
-        c->links[k].first = k + 1 == c->count ? (int32_t)begin : INT32_MAX;
-        c->links[k].stop = k + 1 == c->count ? (int32_t)end : 0;
+        c->links[k].run->first = k + 1 == c->count ? (int32_t)begin : INT32_MAX;
+        c->links[k].run->stop = k + 1 == c->count ? (int32_t)end : 0;
     }
     for (uint32_t k = c->count; k-- > 0;) {
         link *l = &c->links[k];
-        l->done = l->base = l->first;
+        l->run->done = l->run->base = l->run->first;
         for (uint32_t i = 0; i < l->member.in_count; i++) {
             link *from = source(c, k, i);
             if (!from) continue;
             const reach r = reach_of(l, i);
-            const int64_t stop = least(output(c, from)->shape[ROWS], (l->stop - 1) * r.stride - r.pad + r.rows);
-            from->first = (int32_t)least(from->first, most(0, l->first * r.stride - r.pad));
-            from->stop = (int32_t)most(from->stop, stop);
+            const int64_t stop = least(output(c, from)->shape[ROWS], (l->run->stop - 1) * r.stride - r.pad + r.rows);
+            from->run->first = (int32_t)least(from->run->first, most(0, l->run->first * r.stride - r.pad));
+            from->run->stop = (int32_t)most(from->run->stop, stop);
         }
     }
 }
 
 // The first row of link k that a later one still wants.
 static int32_t wanted_from(chain *c, uint32_t k) {
-    int32_t from = c->links[k].done;
+    int32_t from = c->links[k].run->done;
     for (uint32_t j = k + 1; j < c->count; j++) {
         const link *l = &c->links[j];
-        for (uint32_t i = 0; l->done < l->stop && i < l->member.in_count; i++) {
+        for (uint32_t i = 0; l->run->done < l->run->stop && i < l->member.in_count; i++) {
             if (source(c, j, i) != &c->links[k]) continue;
             const reach r = reach_of(l, i);
-            from = (int32_t)least(from, most(0, l->done * r.stride - r.pad));
+            from = (int32_t)least(from, most(0, l->run->done * r.stride - r.pad));
         }
     }
     return from;
@@ -265,11 +282,11 @@ static size_t row_bytes(const tody_tensor_record *t) {
 static void make_room(chain *c, uint32_t k, int64_t end) {
     link *l = &c->links[k];
     const tody_tensor_record *t = output(c, l);
-    if (t->place != TODY_IN_STRIPS || end - l->base <= t->rows) return;
+    if (t->place != TODY_IN_STRIPS || end - l->run->base <= t->rows) return;
     const int32_t from = wanted_from(c, k);
     uint8_t *window = c->windows + t->at;
-    memmove(window, window + (size_t)(from - l->base) * row_bytes(t), (size_t)(l->done - from) * row_bytes(t));
-    l->base = from;
+    memmove(window, window + (size_t)(from - l->run->base) * row_bytes(t), (size_t)(l->run->done - from) * row_bytes(t));
+    l->run->base = from;
 }
 
 // Rows of a tensor as a tensor of their own. `base`: the row that is first in memory.
@@ -295,7 +312,7 @@ static void run_rows(chain *c, uint32_t k, span rows) {
     part *part = c->part;
     tody_tensor_record *records = part->records;
     uint32_t *indices = part->indices;
-    tody_call call = call_of(c, l);
+    tody_call call = call_of(c->call, m);
     memcpy(part->params, m->params, m->op->param_bytes);
     for (uint32_t i = 0; i < m->in_count; i++) {
         indices[i] = m->in[i] == TODY_NONE ? TODY_NONE : i;
@@ -304,20 +321,24 @@ static void run_rows(chain *c, uint32_t k, span rows) {
         if (!goes_by_rows(c, l, i)) continue;
         const link *from = source(c, k, i);
         tody_window *window = i == 0 && m->op->slides ? (tody_window *)(void *)part->params : NULL;
-        cut(&records[i], rows_under(reach_of(l, i), rows, records[i].shape[ROWS], window), from ? from->base : 0);
+        cut(&records[i], rows_under(reach_of(l, i), rows, records[i].shape[ROWS], window), from ? from->run->base : 0);
     }
     indices[m->in_count] = m->in_count;
     records[m->in_count] = *output(c, l);
-    cut(&records[m->in_count], rows, records[m->in_count].place == TODY_IN_STRIPS ? l->base : 0);
+    cut(&records[m->in_count], rows, records[m->in_count].place == TODY_IN_STRIPS ? l->run->base : 0);
     call.params = part->params;
     call.in = indices;
     call.out = indices + m->in_count;
     call.records = records;
+    call.windows = c->windows;
+    call.scratch = c->scratch;
     m->op->run(&call);
 }
 
 // Where link k has come to when the strip that ends at row b is done.
-static int32_t progress(const link *l, int64_t b) { return (int32_t)most(l->first, least(l->rate * b + l->lead, l->stop)); }
+static int32_t progress(const link *l, int64_t b) {
+    return (int32_t)most(l->run->first, least(l->rate * b + l->lead, l->run->stop));
+}
 
 // Division that rounds down.
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
@@ -327,7 +348,7 @@ static int64_t first_strip(const chain *c, uint32_t rows) {
     int64_t b = INT64_MAX;
     for (uint32_t k = 0; k < c->count; k++) {
         const link *l = &c->links[k];
-        b = least(b, floor_div(l->first + l->rate * (int64_t)rows - l->lead, l->rate));
+        b = least(b, floor_div(l->run->first + l->rate * (int64_t)rows - l->lead, l->rate));
     }
     return b;
 }
@@ -337,22 +358,24 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     const tody_call *call = job->call;
     const uint32_t rows = ((const tody_strips_params *)call->params)->rows, threads = tody_threads(call);
     const uint32_t height = tody_out(call, Y).shape[ROWS];
-    chain c = chain_of(call);
-    const size_t scratch = link_scratch(&c);
-    c.part = (part *)(void *)(call->scratch + thread * scratch);
-    c.scratch = (uint8_t *)c.part + tody_scratch_bytes(sizeof *c.part);
+    const size_t scratch = thread_scratch(call);
+    part *part = (void *)(call->scratch + thread * scratch);
+    link *links = (link *)(void *)(part + 1);
+    chain c = chain_of(call, links, (run *)(links + count_of(call)));
+    c.part = part;
+    c.scratch = (uint8_t *)part + chain_bytes(call);
     c.windows = tody_out(call, WINDOWS).data;
     if (thread > 0) c.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
     find_leads(&c);
     find_ranges(&c, tody_share(height, task, job->tasks), tody_share(height, task + 1, job->tasks));
     const link *last = &c.links[c.count - 1];
-    for (int64_t b = first_strip(&c, rows); last->done < last->stop; b += rows) {
+    for (int64_t b = first_strip(&c, rows); last->run->done < last->run->stop; b += rows) {
         for (uint32_t k = 0; k < c.count; k++) {
             const int32_t end = progress(&c.links[k], b);
-            if (end == c.links[k].done) continue;
+            if (end == c.links[k].run->done) continue;
             make_room(&c, k, end);
-            run_rows(&c, k, (span){c.links[k].done, end});
-            c.links[k].done = end;
+            run_rows(&c, k, (span){c.links[k].run->done, end});
+            c.links[k].run->done = end;
         }
     }
 }
@@ -360,7 +383,7 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
 // Whether y lies over what the chain reads: then strips must come one after the other.
 static bool writes_over_input(const tody_call *call) {
     const tody_tensor_record *y = &call->records[call->out[Y]];
-    for (uint32_t k = 0; k < ((const tody_strips_params *)call->params)->count; k++) {
+    for (uint32_t k = 0; k < count_of(call); k++) {
         const tody_member m = tody_member_of(call, k);
         for (uint32_t i = 0; i < m.in_count; i++) {
             if (m.in[i] == TODY_NONE) continue;

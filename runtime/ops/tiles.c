@@ -109,7 +109,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         args.taps = s->taps / t->joined;
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;
-        args.packed = t->packed;
+        args.packed = t->work;
         args.next = wanted_at(&soon, args.w_stride, tiles, i, count);
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = addend ? addend + t->first * addend_stride + column : NULL;
@@ -121,7 +121,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
 static void pack_slice(const tody_kernels *kernels, const slice *s, const tody_tile *tiles, uint32_t count) {
     for (const tody_tile *t = tiles; t < tiles + count; t++) {
         const float *const *a = (const float *const *)t->a + (size_t)s->tap * t->rows;
-        const tody_pack_f32 pack = {t->rows, s->taps / t->joined, s->depth * t->joined, a, t->packed};
+        const tody_pack_f32 pack = {t->rows, s->taps / t->joined, s->depth * t->joined, a, t->work};
         kernels->pack_f32(&pack);
     }
 }
@@ -180,7 +180,7 @@ void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t p
     pass p = next_pass(kernels, g, &none, panel, end);
     while (p.slice.taps) {
         const pass next = next_pass(kernels, g, &p, panel, end);
-        if (p.first && TODY_PACKS_F32 && tiles->packed) pack_slice(kernels, &p.slice, tiles, count);
+        if (p.first && TODY_PACKS_F32 && tiles->work) pack_slice(kernels, &p.slice, tiles, count);
         run_pass(kernels, g, &p, &next, tiles, count);
         if (p.end == end && p.slice.depth < g->depth) advance(tiles, count, p.slice.tap, p.slice.depth);
         p = next;

@@ -11,7 +11,7 @@ typedef struct tody_tile {
     uint32_t first, rows;
     uint32_t joined;  // taps of the operator in a tap of the kernel
     uint32_t run;     // taps that are neighbours in memory, but were not joined
-    float *packed;    // where a slice of it goes, if the kernel set packs float32; else NULL
+    void *work;       // where a slice of it goes, if the kernel set packs float32; of int8: what gemm_s8 works with
 } tody_tile;
 
 // Whether the sums of a float32 product are made in slices, which are cut by taps and so leave these unjoined: not if it is

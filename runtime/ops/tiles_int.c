@@ -30,6 +30,7 @@ void tody_gemm_tile_s8(const tody_kernels *kernels, const tody_gemm *g, uint32_t
         args.depth = g->depth * t->joined;
         args.run = t->run;
         args.a = (const int8_t *const *)t->a;
+        args.work = t->work;
         kernels->gemm_s8(&args);
     }
 }

@@ -94,6 +94,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
              g.layer.x_zero, g.layer.w_zero, g.layer.finish.zero);
     g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
     g.run = make_runs(&r, &g);
+    if (!set->pack_s8) g.work = memory_take(TODY_GEMM_WORK);
     g.w_stride = (size_t)g.taps * ((g.depth + 3) / 4) * 64;
     int8_t *w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
     if (random_below(&r, 2)) narrow_some(&r, w, panels, g.w_stride);
@@ -126,6 +127,7 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     describe("pixels %u channels %u window %u %u step %u addend %u gap %u zeros %d %d", d.pixels, d.channels, d.height, d.width,
              d.step, addend, gap, d.layer.x_zero, d.layer.finish.zero);
     d.a = rows_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels, extreme);
+    d.work = memory_take((size_t)tody_dwconv_work(taps));
     d.w = bytes_take(&r, (size_t)taps * d.channels, extreme);
     if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
     d.scale = scales_take(&r, d.channels, (double)taps * (extreme ? 100 : 20));
@@ -244,6 +246,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         timed t = {.kernels = kernels, .gemm = {.rows = rows, .cols = cols, .taps = taps, .depth = depth, .c_stride = cols}};
         memory_reset();
         t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
+        t.gemm.work = memory_take(TODY_GEMM_WORK);
         t.gemm.run = 1;
         t.gemm.packed_stride = ((taps * (depth + 3) / 4 * 4 + 63) / 64 | 1) * 64;
         t.z = bytes_take(&r, 64 * t.gemm.packed_stride * kernels->gemm_s8_bytes + 64, false);
@@ -273,6 +276,7 @@ static void bench_dwconv(const tody_kernels *kernels) {
         t.dwconv.step = step;
         memory_reset();
         t.dwconv.a = rows_take(&r, (size_t)(31 * step + size) * size, t.dwconv.channels, false);
+        t.dwconv.work = memory_take((size_t)tody_dwconv_work(taps));
         t.dwconv.w = bytes_take(&r, taps * t.dwconv.channels, false);
         t.dwconv.bias = bias_take(&r, t.dwconv.channels);
         t.dwconv.scale = scales_take(&r, t.dwconv.channels, taps);

@@ -7,8 +7,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MOST_PAIRS = 32 };  // of taps; larger windows are rare, and take the slow path
-
 // A number for each of four channels.
 typedef struct sums {
     int32_t a, b, c, d;
@@ -19,10 +17,10 @@ typedef struct pair {
 } pair;
 
 // The filters of four channels, in the order of the pointers to a window: of pairs of taps, and of the last one of an odd
-// number, of which channels are in pairs.
+// number, of which channels are in pairs. They take tody_dwconv_work bytes.
 typedef struct filters {
-    pair pair[MOST_PAIRS];
-    int16x2_t last[2];
+    int16x2_t last[4];  // two of them are used
+    pair pair[];
 } filters;
 
 // Two taps of four channels as pairs, plus `more`.
@@ -121,15 +119,15 @@ static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
 
 void tody_dwconv_s8_dsp(const tody_dwconv_s8 *d) {
     const size_t taps = (size_t)d->width * d->height;
-    const uint32_t whole = taps <= 2 * MOST_PAIRS ? d->channels & ~3u : 0;
+    const uint32_t whole = d->channels & ~3u;
     const bool plain = d->width == 3 && d->height == 3 && !d->addend && tody_is_whole(&d->layer);
-    filters f;
+    filters *f = d->work;
     for (uint32_t k = 0; k < whole; k += 4) {
-        take_filters(d, k, (uint32_t)taps, &f);
+        take_filters(d, k, (uint32_t)taps, f);
         if (plain) {
-            plain_3x3(d, k, &f);
+            plain_3x3(d, k, f);
         } else {
-            any(d, k, &f);
+            any(d, k, f);
         }
     }
     for (uint32_t p = 0; p < d->pixels; p++) {

@@ -24,6 +24,8 @@ typedef struct strip {
     int32_t sums[COLS * ROWS];
 } strip;
 
+_Static_assert(sizeof(strip) <= TODY_GEMM_WORK, "work");
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // What is left of a row, 1 to 3 values; x_zero stands for those behind.
@@ -199,13 +201,13 @@ static void run(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
 // Three rows take as long as four, and so does one of depth one; else one or two are faster by themselves.
 void tody_gemm_s8_dsp(const tody_gemm_s8 *g) {
     const uint32_t fewest = g->depth > 1 ? ROWS - 1 : 1;
-    strip s;
-    for (s.first = 0; g->rows - s.first >= fewest; s.first += s.there) {
-        s.there = least(g->rows - s.first, ROWS);
-        run(g, &s, ROWS);
+    strip *s = g->work;
+    for (s->first = 0; g->rows - s->first >= fewest; s->first += s->there) {
+        s->there = least(g->rows - s->first, ROWS);
+        run(g, s, ROWS);
     }
-    s.there = 1;
-    for (; s.first < g->rows; s.first++) run(g, &s, 1);
+    s->there = 1;
+    for (; s->first < g->rows; s->first++) run(g, s, 1);
 }
 
 #endif
