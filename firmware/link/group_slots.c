@@ -7,7 +7,7 @@
 #include "smp.h"
 
 enum { INFO = 0, OPS = 1, SLOTS = 2, BLOCKS = 3, COPY = 4, ACTIVATE = 10, CONFIRM = 11, BACK = 12, METADATA = 14 };
-enum { OPS_AT_ONCE = 8, BLOCK = 256, BLOCKS_AT_ONCE = 480, READ_BYTES = 64, SHA_BYTES = 32, META_BYTES = 1024 };
+enum { OPS_AT_ONCE = 8, BLOCK = 256, READ_BYTES = 64, SHA_BYTES = 32, META_BYTES = 1024 };
 
 static tody_rc info(tody_link *link, const tody_map *in, tody_cbor *out) {
     (void)in;
@@ -44,17 +44,20 @@ static tody_rc ops(tody_link *link, const tody_map *in, tody_cbor *out) {
 }
 
 static tody_rc slots(tody_link *link, const tody_map *in, tody_cbor *out) {
-    (void)in;
     const tody_link_app *app = link->app;
     tody_link_slot slot;
     tody_link_info i = {0};
+    uint32_t first, most, total = 0;
+    if (!tody_optional_u32(in, "off", 0, &first) || !tody_optional_u32(in, "most", UINT32_MAX, &most)) return TODY_RC_INVALID;
     app->info(app->self, &i);
-    uint32_t count = 0;
-    while (app->slot(app->self, count, &slot)) count++;
-    tody_put_map(out, 2);
+    while (app->slot(app->self, total, &slot)) total++;
+    if (first > total) return TODY_RC_INVALID;
+    const uint32_t left = total - first, count = left < most ? left : most;
+    tody_put_map(out, 3);
+    tody_put_key_uint(out, "n", total);
     tody_put_text(out, "slots");
     tody_put_array(out, count);
-    for (uint32_t n = 0; n < count && app->slot(app->self, n, &slot); n++) {
+    for (uint32_t n = first; n < first + count && app->slot(app->self, n, &slot); n++) {
         tody_put_map(out, 6);
         tody_put_key_uint(out, "slot", n);
         tody_put_key_text(out, "state", slot.state);
@@ -82,7 +85,7 @@ static bool block_crc(const tody_link_app *app, uint32_t slot, uint32_t at, uint
 static tody_rc blocks(tody_link *link, const tody_map *in, tody_cbor *out) {
     uint32_t slot, at, count, crc;
     if (!tody_map_u32(in, "slot", &slot) || !tody_map_u32(in, "off", &at)) return TODY_RC_INVALID;
-    if (!tody_map_u32(in, "n", &count) || count > BLOCKS_AT_ONCE) return TODY_RC_INVALID;
+    if (!tody_map_u32(in, "n", &count) || count > TODY_LINK_BUFFER / 4) return TODY_RC_INVALID;
     tody_put_map(out, 2);
     tody_put_key_uint(out, "block", BLOCK);
     tody_put_text(out, "crc");

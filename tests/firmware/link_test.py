@@ -31,7 +31,7 @@ from tody import format
 from tody.convert import convert
 from tody.errors import AccuracyError, DeviceError, TrustError
 from tody.flash import frame, pace
-from tody.flash.client import Late
+from tody.flash.client import READ, TODY, Late, Refused
 from tody.flash.device import Device
 
 
@@ -214,6 +214,20 @@ def test_a_failed_self_test_goes_back(host: str, kws: Path, tmp_path: Path) -> N
         assert [s.state for s in device.slots() if not s.running] == ["broken"]
 
 
+def test_slots_are_told_one_by_one_on_a_bad_line(host: str, kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(host) as device:
+        device.flash(str(kws))
+        before, whole = device.line.received, device.slots()
+        longest = device.line.received - before
+        monkeypatch.setattr(device.client, "best", lambda overhead, limit: 1)
+        before = device.line.received
+        device.client.ask(TODY, READ, 2, {"off": 1, "most": 1}, "list the slots")
+        assert device.line.received - before < 0.7 * longest
+        assert device.slots() == whole and len(whole) == 2
+        with pytest.raises(Refused):
+            device.client.ask(TODY, READ, 2, {"off": 3}, "list the slots")
+
+
 def test_a_trial_that_nobody_confirmed_makes_room(host: str, kws: Path, large: Path) -> None:
     with connect(host) as device:
         for path in (kws, large):
@@ -337,7 +351,7 @@ def test_a_stock_server_takes_uploads(kws: Path) -> None:
 def test_frames_of_the_device_are_those_of_the_laptop(host: str) -> None:
     """Long answers come in lines of at most 127 bytes that the laptop joins."""
     with connect(host) as device:
-        text = "x" * 1900
+        text = "x" * (device.limit() - 6)  # as long as can be
         before = device.line.received
         assert device.echo(text) == text
         body = 8 + len(text) + 6

@@ -29,6 +29,7 @@ _ACTIVATE, _CONFIRM, _BACK, _NEED, _METADATA = 10, 11, 12, 13, 14
 _OVERHEAD = packet_bytes(HEADER)
 _UNKNOWN_BUFFER = 256  # where a device does not say how large a packet may be
 _BLOCKS_AT_ONCE = 256
+_SLOT_BYTES = 100  # that a slot takes in an answer, about
 _RUN_SECONDS, _RUN_SHARE = 120.0, 0.25  # a device that is asked twice runs twice
 _MOST = 1 << 16  # operators, of a device or a model; a device that tells of more is not believed
 _OPEN_SECONDS = 30.0
@@ -129,7 +130,14 @@ class Commands:
         if not self.runs_tody:
             images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"]
             return [image(i) for i in images]
-        return [slot(s) for s in self._ask(READ, _SLOTS, {}, "list the slots")["slots"]]
+        found: list[Slot] = []
+        while True:
+            most = max(self.client.best(_OVERHEAD + 20, self.limit() - 32) // _SLOT_BYTES, 1)
+            answer = self._ask(READ, _SLOTS, {"off": len(found), "most": most}, "list the slots")
+            some = [slot(s) for s in answer["slots"]]
+            found += some
+            if not some or len(found) >= min(int(answer.get("n", 0)), _MOST):
+                return found
 
     @understood()
     def model_name(self, slot: int) -> str:
@@ -150,7 +158,7 @@ class Commands:
     @understood()
     def security_floor(self) -> int:
         """The lowest security number of a file that it still takes."""
-        return int(self._ask(READ, _SLOTS, {}, "list the slots")["floor"])
+        return int(self._ask(READ, _SLOTS, {"most": 0}, "list the slots")["floor"])
 
     def running(self) -> Slot | None:
         """The slot whose model runs."""
@@ -194,9 +202,9 @@ class Commands:
     def checksums(self, slot: int, count: int) -> tuple[list[int], int]:
         """CRC-32 of the first so many blocks of a slot, and the bytes of a block."""
         found: list[int] = []
-        block = 0
+        block, most = 0, min(4 * _BLOCKS_AT_ONCE, self.limit() - 32)
         while len(found) < count or not block:
-            n = min(self.client.best(_OVERHEAD + 16, 4 * _BLOCKS_AT_ONCE) // 4 + 1, count - len(found))
+            n = min(max(self.client.best(_OVERHEAD + 16, most) // 4, 1), count - len(found))
             values = {"slot": slot, "off": len(found) * block, "n": n}
             answer = self._ask(READ, _BLOCKS, values, "checksums of a slot", 5.0)
             crc, block = bytes(answer["crc"]), int(answer["block"])

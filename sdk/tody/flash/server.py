@@ -121,7 +121,11 @@ class Server:
         }
 
     def list_slots(self, v: Values) -> Values:
-        return {"slots": [{"slot": i, **s} for i, s in enumerate(self._slots())], "floor": self.shelf.floor}
+        slots = [{"slot": i, **s} for i, s in enumerate(self._slots())]
+        first, most = u32(v.get("off", 0)), u32(v.get("most", len(slots)))
+        if first > len(slots):
+            raise Refusal(rc.INVALID)
+        return {"n": len(slots), "slots": slots[first : first + most], "floor": self.shelf.floor}
 
     def _slots(self) -> list[Values]:
         """Those of the shelf; a model that did not open does not run."""
