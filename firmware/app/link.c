@@ -79,17 +79,15 @@ static tody_rc finish(void *self) { return rc_of(tody_store_finish(&((tody_app *
 
 static tody_rc erase(void *self, uint32_t index) { return rc_of(tody_store_erase(&((tody_app *)self)->store, index)); }
 
-// Load the model of a slot, then have the store note it by `change`; the model before runs on where either fails.
+// Load the model of a slot, then have the store note it by `change`; the model before runs on where either fails, which in the
+// second case is opened anew: a copy of it would lie on the stack meanwhile.
 static tody_rc move_to(tody_app *app, uint32_t index, tody_store_status (*change)(tody_store *store, uint32_t slot)) {
-    const tody_model before = app->model;
     const bool loaded = app->loaded;
     if (!tody_store_sound(&app->store, index)) return TODY_RC_CORRUPT;
     tody_rc rc = tody_app_load(app, index);
-    if (!rc) rc = rc_of(change(&app->store, index));
-    if (rc) {
-        app->model = before;
-        app->loaded = loaded;
-    }
+    if (rc) return rc;
+    rc = rc_of(change(&app->store, index));
+    if (rc) app->loaded = loaded && !tody_app_load(app, app->store.running);
     return rc;
 }
 

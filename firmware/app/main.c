@@ -5,7 +5,7 @@
 int main(void) {
     static tody_app app;
     static tody_link link;
-    uint8_t bytes[64];
+    uint8_t bytes[16];
     tody_app_start(&app, tody_board_start());
     tody_link_begin(&link, &app.link);
     for (;;) {

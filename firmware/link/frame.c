@@ -12,7 +12,7 @@ enum { LINE_DIGITS = 124, LINE_BYTES = 93, CRC_BYTES = 2 };
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-// CRC-16/XMODEM, bit by bit: a packet is 2 KB at most.
+// CRC-16/XMODEM, bit by bit: a packet is short.
 static uint16_t crc16(const uint8_t *data, uint32_t bytes) {
     uint32_t crc = 0;
     for (uint32_t i = 0; i < bytes; i++) {

@@ -15,7 +15,9 @@
 #include "core/op.h"
 #include "tody.h"
 
-#define TODY_LINK_BUFFER 2048u  // bytes of a packet: length (2), message, CRC-16 (2). The largest that is taken or sent
+// Bytes of a packet: length (2), message, CRC-16 (2). The largest that is taken or sent, and most of the link's RAM: 15 whole
+// lines, of whose bytes on the wire an upload makes 70 % those of the file.
+#define TODY_LINK_BUFFER 1395u
 
 // What a command came to: SMP's own numbers. TODY_RC_MODEL - status (256 and up) says why a model could not be opened or bound.
 typedef enum tody_rc {

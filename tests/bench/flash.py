@@ -15,7 +15,6 @@ from emulate import built, connect, machine
 from noise import disturb, tries_until
 
 from tody import format
-from tody.flash import frame
 from tody.flash.device import Device
 from tody.flash.flash import Report
 
@@ -92,7 +91,6 @@ def noise(path: Path, folder: Path) -> None:
 
 def main() -> None:
     path, name = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "host"
-    print(f"a full packet of 2048 bytes takes {frame.wire_bytes(2044)} on the wire")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with machine(built(name), folder / "flash.img") as address, connect(address) as device:

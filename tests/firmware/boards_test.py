@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ pytest.importorskip("serial")
 from emulate import built, connect, machine
 from net import Net
 from quantised import quantise, quantised
+from stack import painted
 from zoo import separable, unit
 
 import tody
@@ -28,6 +30,7 @@ from tody.flash.device import Device
 from tody.golden import splitmix64
 
 QEMU = ["host", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547", "riscv-virt"]
+RAM_LIMIT = 4096  # bytes that firmware takes beside arena and scratch of a model
 FOLDER = os.environ.get("TODY_MODELS")
 REAL = sorted(Path(FOLDER).glob("*_int8.tflite")) if FOLDER else []
 
@@ -82,6 +85,22 @@ def test_models_run_from_flash(name: str, small: list[Path], tmp_path: Path) -> 
             device.reset()
         with connect(address) as device:
             check_outputs(device, small[1], 1)
+
+
+def test_ram_beside_the_models(small: list[Path], tmp_path: Path) -> None:
+    """Data and the deepest stack of all that flashing, running and timing do, also in strips."""
+    if not shutil.which("arm-none-eabi-size"):
+        pytest.skip("arm-none-eabi-size is not installed")
+    with painted(built("mps2-an386"), tmp_path) as board:
+        for path in [*small[1:], small[1]]:
+            board.device.flash(str(path), verify=True)
+            check_outputs(board.device, path, 1)
+            board.device.profile()
+            stack = board.stack_bytes()
+            print(f"{path.stem}: {board.data_bytes} bytes of data, {stack} of stack")
+            assert stack > 1000 and board.data_bytes + stack <= RAM_LIMIT
+        board.device.back()
+        assert board.data_bytes + board.stack_bytes() <= RAM_LIMIT
 
 
 def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:

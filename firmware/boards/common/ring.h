@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define RING_BYTES 256u  // a power of two; the host sends a line of 128 at most before it hears from us, or waits
+#define RING_BYTES 128u  // a power of two; they fill while a packet is worked on, which the host awaits the answer of
 
 typedef struct ring {
     volatile uint32_t written, read;  // counts of bytes; they wrap
