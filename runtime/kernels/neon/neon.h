@@ -13,6 +13,7 @@ void tody_pack_f32_neon(const tody_pack_f32 *args);
 void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
+void tody_transpose_b32_neon(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
 void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_softmax_f32_neon(const float *x, float *y, size_t count);  // AArch64 only, as the next
 void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[2]);
