@@ -1,5 +1,5 @@
-// dwconv_s8.c - depthwise convolution of int8, 16 channels at a time. Windows of 3 by 3 keep them in registers while the
-// pixels of a row go by; others go two pixels by 8 channels at a time, so that each weight is widened for two.
+// dwconv_s8.c - depthwise convolution of int8: 16 channels of a pixel at a time, or 8 of two pixels; what is left of both goes
+// two pixels by 8 channels at a time, so that each weight is widened for two.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Exact: two products fit int16 if no weight is -128, as in gemm_s8.c. The zero point goes through the sums of the weights
@@ -56,18 +56,20 @@ INLINE void strip(const tody_dwconv_s8 *d, size_t pixel, const uint32_t pixels, 
 
 #if defined(__aarch64__)
 
-enum { TAPS = 9, VECTOR = 16 };
+enum { VECTOR = 16, MOST_TAPS = 64, NINE = 9 };
 
 // 16 sums.
 typedef struct wide {
     sums low, high;
 } wide;
 
-// 16 channels of the layer: the weights of nine taps, and what the sums begin with.
-typedef struct nine {
-    int8x16_t w[TAPS];
+// What 16 channels of a layer have, or 8 twice: weights column by column, and what the sums begin with.
+typedef struct filter {
+    int8x16_t w[MOST_TAPS];
     wide start;
-} nine;
+    factors low, high;
+    ending ending;
+} filter;
 
 INLINE wide add_narrow(wide s, int16x8_t low, int16x8_t high) {
     s.low.low = vaddw_s16(s.low.low, vget_low_s16(low));
@@ -77,88 +79,134 @@ INLINE wide add_narrow(wide s, int16x8_t low, int16x8_t high) {
     return s;
 }
 
-// Load nine, unless a weight is -128.
-static bool load_nine(const tody_dwconv_s8 *d, size_t k, nine *n) {
-    const int32x4_t zero = vdupq_n_s32(0);
-    wide sum = {{zero, zero}, {zero, zero}};
-    int8x16_t least = vdupq_n_s8(0);
-    for (size_t t = 0; t < TAPS; t++) {
-        n->w[t] = vld1q_s8(d->w + t * d->channels + k);
-        least = vminq_s8(least, n->w[t]);
-        sum = add_narrow(sum, vmovl_s8(vget_low_s8(n->w[t])), vmovl_high_s8(n->w[t]));
+// 16 values at a, or 8 there and 8 at b.
+INLINE int8x16_t load_lanes(const int8_t *a, const int8_t *b, const bool pairs) {
+    return pairs ? vcombine_s8(vld1_s8(a), vld1_s8(b)) : vld1q_s8(a);
+}
+
+// bias - x_zero * (sum of the weights), of four channels
+INLINE int32x4_t start_of(const int32_t *bias, int32x4_t sum, int32x4_t x_zero) {
+    return vmlsq_s32(bias ? vld1q_s32(bias) : vdupq_n_s32(0), sum, x_zero);
+}
+
+// False if a weight is -128.
+static bool load_filter(const tody_dwconv_s8 *d, size_t k, const bool pairs, filter *f) {
+    const int32x4_t none = vdupq_n_s32(0), x_zero = vdupq_n_s32(d->layer.x_zero);
+    int16x8_t low = vdupq_n_s16(0), high = low;  // hold the sums of MOST_TAPS weights
+    int8x16_t least = vdupq_n_s8(0), *to = f->w;
+    const uint32_t height = d->height, width = d->width;
+    const size_t next = d->channels, line = next * width;
+    const int8_t *column = d->w + k;
+    for (uint32_t x = 0; x < width; x++, column += next) {
+        const int8_t *w = column;
+        for (uint32_t y = 0; y < height; y++, w += line) {
+            const int8x16_t one = load_lanes(w, w, pairs);
+            least = vminq_s8(least, one);
+            low = vaddw_s8(low, vget_low_s8(one));
+            high = vaddw_high_s8(high, one);
+            *to++ = one;
+        }
     }
-    const int32_t *bias = d->bias ? d->bias + k : NULL;
-    const int32x4_t x_zero = vdupq_n_s32(d->layer.x_zero);
-    n->start.low.low = vmlsq_s32(bias ? vld1q_s32(bias) : zero, sum.low.low, x_zero);
-    n->start.low.high = vmlsq_s32(bias ? vld1q_s32(bias + 4) : zero, sum.low.high, x_zero);
-    n->start.high.low = vmlsq_s32(bias ? vld1q_s32(bias + 8) : zero, sum.high.low, x_zero);
-    n->start.high.high = vmlsq_s32(bias ? vld1q_s32(bias + 12) : zero, sum.high.high, x_zero);
+    const wide sum = add_narrow((wide){{none, none}, {none, none}}, low, high);
+    const size_t more = pairs ? k : k + 8;
+    const int32_t *near = d->bias ? d->bias + k : NULL, *far = d->bias ? d->bias + more : NULL;
+    f->start.low = (sums){start_of(near, sum.low.low, x_zero), start_of(near ? near + 4 : NULL, sum.low.high, x_zero)};
+    f->start.high = (sums){start_of(far, sum.high.low, x_zero), start_of(far ? far + 4 : NULL, sum.high.high, x_zero)};
+    f->low = load_factors(d->scale + k);
+    f->high = load_factors(d->scale + more);
+    f->ending = ending_of(&d->layer);
     return vminvq_s8(least) > -128;
 }
 
-// The products of tap t and of the next one.
-INLINE wide add_two(wide s, const int8_t *a, const int8_t *b, int8x16_t v, int8x16_t w) {
-    const int8x16_t x = vld1q_s8(a), y = vld1q_s8(b);
-    const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(v)), high = vmull_high_s8(x, v);
-    return add_narrow(s, vmlal_s8(low, vget_low_s8(y), vget_low_s8(w)), vmlal_high_s8(high, y, w));
+// The products of x and of y, which stand one tap apart.
+INLINE wide add_two(wide s, int8x16_t x, int8x16_t y, const int8x16_t *w) {
+    const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w[0])), high = vmull_high_s8(x, w[0]);
+    return add_narrow(s, vmlal_s8(low, vget_low_s8(y), vget_low_s8(w[1])), vmlal_high_s8(high, y, w[1]));
 }
 
-// One pixel.
-INLINE wide nine_taps(const int8_t *const *a, size_t k, const nine *n) {
-    wide s = n->start;
+// One pixel, or 8 channels of two whose windows begin at a and at b.
+INLINE wide sum_taps(wide s, const int8_t *const *a, const int8_t *const *b, size_t k, const int8x16_t *w, const uint32_t taps,
+                     const bool pairs) {
+    uint32_t t = 0;
 #pragma GCC unroll 4
-    for (uint32_t t = 0; t + 1 < TAPS; t += 2) {
-        const uint32_t u = t + 1;
-        s = add_two(s, a[t % 3 * 3 + t / 3] + k, a[u % 3 * 3 + u / 3] + k, n->w[t], n->w[u]);
+    for (; t + 2 <= taps; t += 2) {
+        const int8x16_t x = load_lanes(a[t] + k, b[t] + k, pairs), y = load_lanes(a[t + 1] + k, b[t + 1] + k, pairs);
+        s = add_two(s, x, y, &w[t]);
     }
-    const int8x16_t x = vld1q_s8(a[TAPS - 1] + k), w = n->w[TAPS - 1];
-    return add_narrow(s, vmull_s8(vget_low_s8(x), vget_low_s8(w)), vmull_high_s8(x, w));
+    if (t == taps) return s;
+    const int8x16_t x = load_lanes(a[t] + k, b[t] + k, pairs), last = w[t];
+    return add_narrow(s, vmull_s8(vget_low_s8(x), vget_low_s8(last)), vmull_high_s8(x, last));
 }
 
-// Channels [k, k + 16) of all pixels of windows of 3 by 3.
-INLINE void strip_nine(const tody_dwconv_s8 *d, size_t k, const nine *of, const bool added) {
-    const nine n = *of;
-    const ending e = ending_of(&d->layer);
-    const factors f_low = load_factors(d->scale + k), f_high = load_factors(d->scale + k + 8);
+// Channels [k, k + 16), or [k, k + 8) of an even number of pixels.
+INLINE void channels(const tody_dwconv_s8 *d, size_t k, const filter *f, const uint32_t taps, const bool pairs,
+                     const bool added) {
+    const wide start = f->start;
+    const factors f_low = f->low, f_high = f->high;
+    const ending e = f->ending;
+    int8x16_t nine[NINE];  // stay in registers
+    if (taps == NINE) memcpy(nine, f->w, sizeof nine);
+    const int8x16_t *w = taps == NINE ? nine : f->w;
+    const uint32_t some = pairs ? 2 : 1;
+    const size_t step = (size_t)d->step * d->height, stride = d->c_stride, addend_stride = d->addend_stride;
     const int8_t *const *a = d->a;
     const int8_t *addend = added ? d->addend + k : NULL;
     int8_t *c = d->c + k;
-    for (uint32_t p = 0; p < d->pixels; p++, a += (size_t)d->step * 3, c += d->c_stride) {
-        const wide s = nine_taps(a, k, &n);
+    for (uint32_t p = 0, pixels = d->pixels; p < pixels; p += some, a += some * step, c += some * stride) {
+        const wide s = sum_taps(start, a, a + step, k, w, taps, pairs);
         int8x8_t near = vdup_n_s8(0), far = near;
         if (added) {
             near = vld1_s8(addend);
-            far = vld1_s8(addend + 8);
-            addend += d->addend_stride;
+            far = vld1_s8(pairs ? addend + addend_stride : addend + 8);
+            addend += some * addend_stride;
         }
         const int16x8_t low = scaled_s8(s.low, f_low, added ? &near : NULL, &e);
         const int16x8_t high = scaled_s8(s.high, f_high, added ? &far : NULL, &e);
-        vst1q_s8(c, results_s8(low, high, &e));
+        const int8x16_t y = results_s8(low, high, &e);
+        if (pairs) {
+            vst1_s8(c, vget_low_s8(y));
+            vst1_s8(c + stride, vget_high_s8(y));
+        } else {
+            vst1q_s8(c, y);
+        }
     }
+}
+
+static void channels_of(const tody_dwconv_s8 *d, size_t k, const filter *f, const bool pairs) {
+    const uint32_t taps = d->height * d->width;
+    if (pairs && d->addend)
+        channels(d, k, f, taps, true, true);
+    else if (pairs)
+        channels(d, k, f, taps, true, false);
+    else if (d->addend)
+        channels(d, k, f, taps, false, true);
+    else if (taps == NINE)
+        channels(d, k, f, NINE, false, false);
+    else
+        channels(d, k, f, taps, false, false);
 }
 
 // Does as many channels as it can, and returns how many. The last 16 may be some that are done already: not where an addend
 // could have been overwritten.
-static size_t strips_of_nine(const tody_dwconv_s8 *d) {
+static size_t whole_channels(const tody_dwconv_s8 *d) {
     const size_t channels = d->channels, whole = channels / VECTOR * VECTOR;
     const size_t end = d->addend || channels < VECTOR ? whole : channels;
     size_t k = 0;
-    nine n;
-    if (d->height != 3 || d->width != 3) return 0;
+    filter f;
+    if ((uint64_t)d->height * d->width > MOST_TAPS) return 0;
     for (; k < end; k += VECTOR) {
         const size_t from = k < whole ? k : channels - VECTOR;
-        if (!load_nine(d, from, &n)) return k;
-        if (d->addend)
-            strip_nine(d, from, &n, true);
-        else
-            strip_nine(d, from, &n, false);
+        if (!load_filter(d, from, false, &f)) return k;
+        channels_of(d, from, &f, false);
     }
-    return end;
+    if (channels - end < 8 || d->pixels % 2 || !load_filter(d, end, true, &f)) return end;
+    channels_of(d, end, &f, true);
+    return end + 8;
 }
 
 #else
 
-static size_t strips_of_nine(const tody_dwconv_s8 *d) {
+static size_t whole_channels(const tody_dwconv_s8 *d) {
     (void)d;
     return 0;
 }
@@ -166,7 +214,7 @@ static size_t strips_of_nine(const tody_dwconv_s8 *d) {
 #endif
 
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args) {
-    const size_t done = strips_of_nine(args);
+    const size_t done = whole_channels(args);
     size_t pixel = 0;
     if (done == args->channels) return;
     for (; pixel + 2 <= args->pixels; pixel += 2) strip(args, pixel, 2, done);
