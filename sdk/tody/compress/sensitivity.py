@@ -122,8 +122,9 @@ def of_layers(
     layers = []
     for done, name in enumerate(names):
         found, sizes = {}, {}
+        choice = place.choose(graph, {graph.producer()[name]}, spreads)
         for b in bits:
-            work = _alone(graph, name, b, spreads)
+            work = _alone(graph, name, b, choice)
             found[b] = _outputs_sqnr(work, samples, expected)
             sizes[b] = _coded_bytes(work)
         layers.append(_layer(graph, name, found, sizes))
@@ -132,11 +133,10 @@ def of_layers(
     return layers
 
 
-def _alone(graph: Graph, name: str, bits: int, spreads: Mapping[str, Any]) -> Graph:
+def _alone(graph: Graph, name: str, bits: int, choice: place.Choice) -> Graph:
     """The graph with this layer in int8, its weights in so many bits."""
     work = graph.copy()
-    node = work.producer()[name]
-    place.quantise(work, {node}, place.choose(work, {node}, spreads))
+    place.quantise(work, {work.producer()[name]}, choice)
     quantise_weights(work, graph, [], {name: bits})
     return work
 

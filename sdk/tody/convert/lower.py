@@ -124,16 +124,16 @@ class _Tensors:
 
     def finish(self) -> bytes:
         """The weights section, once every tensor is known."""
-        weights = bytearray()
+        parts: list[bytes] = []
+        size = 0
         for tensor, content in sorted(self._constants, key=lambda each: each[0].dtype):
-            weights += b"\0" * (-len(weights) % fmt.WEIGHT_ALIGN)
-            tensor.at = len(weights)
-            weights += content
-        if self._scales:
-            weights += b"\0" * (-len(weights) % fmt.WEIGHT_ALIGN)
+            tensor.at = fmt.align(size, fmt.WEIGHT_ALIGN)
+            parts += [b"\0" * (tensor.at - size), content]
+            size = tensor.at + len(content)
+        start = fmt.align(size, fmt.WEIGHT_ALIGN) if self._scales else size
         for tensor in self._file.tensors:
-            tensor.scales_at += len(weights) if tensor.scale_count else 0
-        return bytes(weights) + b"".join(self._scales)
+            tensor.scales_at += start if tensor.scale_count else 0
+        return b"".join([*parts, b"\0" * (start - size), *self._scales])
 
     def _scales_of(self, quant: Quant) -> int:
         """Where the scales stand among all of them; equal ones stand there once."""
