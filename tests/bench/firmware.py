@@ -1,4 +1,7 @@
-"""The MLPerf Tiny models on emulated boards against this machine: firmware.py FOLDER_OF_TFLITE [INPUTS] [BOARD..]."""
+"""The MLPerf Tiny models on emulated boards against this machine: firmware.py FOLDER_OF_TFLITE [INPUTS] [BOARD..].
+
+The board rp2040 takes minutes for the smallest of them, and is not among those of default.
+"""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
