@@ -30,7 +30,8 @@ def name_activation(index: Index, node: Node) -> bool:
         with np.errstate(all="ignore"):
             values = _evaluate(index, y.name, known)
         function = None if values is None or len(known) < 3 else functions.recognise(values)
-        if function is not None:
+        scaled = function is not None and function[0] == "affine" and node.op == "unary"  # merge_unary knows when to join these
+        if function is not None and not scaled:
             node.op, node.inputs, node.attrs = "unary", [root], {"function": function}
             return True
     return False

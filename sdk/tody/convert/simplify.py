@@ -271,9 +271,9 @@ def concat_to_pad(index: Index, node: Node) -> bool:
 
 
 def merge_unary(index: Index, node: Node) -> bool:
-    """Two scalings in a row are one, and so are two clamps."""
+    """Two scalings in a row are one, and so are two clamps, unless others need the first, which may go into a convolution."""
     before = index.maker(first_input(node), "unary")
-    if node.op != "unary" or before is None:
+    if node.op != "unary" or before is None or index.only_user(first_output(before)) is not node:
         return False
     merged = _merge(before.attrs["function"], node.attrs["function"])
     if merged is None:

@@ -144,6 +144,15 @@ def test_activation_goes_into_a_convolution(
     assert name == function[0] and (a, b) == pytest.approx(function[1:], abs=1e-6)
 
 
+def test_a_bias_of_equal_numbers_hides_no_activation() -> None:
+    net = Net()
+    x = net.op("MatMul", net.input(6, 24), net.floats(24, 16))
+    y = gelu(net, net.op("Add", x, net.constant(np.full(16, 0.02, np.float32))))
+    graph, ops = optimised(net.model(net.op("MatMul", y, net.floats(16, 8))))
+    assert ops == {"dense": 2}, ops
+    assert graph.nodes[0].attrs["activation"][0] == "gelu"
+
+
 @pytest.mark.parametrize(
     "near",
     [
