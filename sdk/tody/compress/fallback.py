@@ -87,15 +87,15 @@ def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "no
 
 
 def _fewest(bits: range, attempt: Callable[[int], _Trial]) -> _Trial:
-    """What has enough bits with the fewest, searched by halves; if none has, the most bits."""
-    first, end = bits.start, bits.stop
-    while first < end:
-        middle = (first + end) // 2
-        trial = attempt(middle)
-        if trial.enough or middle + 1 == bits.stop:
-            found = trial
-        first, end = (first, middle) if trial.enough else (middle + 1, end)
-    return found
+    """What has enough bits with the fewest; if none has, the most bits.
+
+    One after the other: where a box is near the threshold, more bits may lose what fewer keep.
+    """
+    for each in bits:
+        trial = attempt(each)
+        if trial.enough:
+            break
+    return trial
 
 
 def _better(short: _Trial, wide: _Trial) -> _Trial:
