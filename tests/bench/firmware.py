@@ -49,7 +49,7 @@ def compare(name: str, sources: list[Path], pictures: list[Path], count: int) ->
             for source in sources:
                 path = folder / f"{source.stem}.tody"
                 convert(source, path)
-                device.flash(str(path))
+                device.flash(str(path), timeout=3600.0)  # an emulator may be slower than any line
                 model = tody.load(path, threads=1)
                 samples, begin = inputs(model, pictures, count), time.monotonic()
                 same = sum(device.run(model, x).tobytes() == np.asarray(model(x)).tobytes() for x in samples)
