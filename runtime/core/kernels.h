@@ -239,8 +239,8 @@ typedef struct tody_dwconv_s8 {
     tody_layer_s8 layer;
 } tody_dwconv_s8;
 
-// What dwconv_s8 may work with: room for four channels of a filter, widened.
-static inline uint64_t tody_dwconv_work(uint32_t taps) { return ((uint64_t)taps / 2 + 1) * 16; }
+// What dwconv_s8 may work with: of four channels, sums of 16 pixels, and 32 columns of three lines or a filter, widened.
+static inline uint64_t tody_dwconv_work(uint32_t taps) { return 256 + (taps < 96 ? 768 : ((uint64_t)taps / 2 + 1) * 16); }
 
 // int16: as int8, without zero points; w, bias and scale are those of int8 but for the width of w. Sums are modulo 2^32 too:
 // that they stay below is up to who chose the weights.

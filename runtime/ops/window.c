@@ -237,9 +237,15 @@ static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int32
     const int32_t y = at->top + (int32_t)(ky * s->window.dilation[0]);
     const uint32_t width = within(y, s->height) ? s->width : 0;
     const uint8_t *line = at->image + (width ? (size_t)y * width * s->pixel_bytes : 0);
-    for (uint32_t i = 0; i < count; i++, x += (int32_t)step, a += height) {
-        *a = within(x, width) ? line + (size_t)x * s->pixel_bytes : s->outside;
-    }
+    const uint32_t before = x < 0 ? tody_min_u32(tody_div_up((uint32_t)-x, step), count) : 0;
+    const int32_t left = (int32_t)width - x - (int32_t)(before * step);
+    const uint32_t inside = left > 0 ? tody_min_u32(tody_div_up((uint32_t)left, step), count - before) : 0;
+    const void *const *first = a + (size_t)before * height, *const *behind = first + (size_t)inside * height;
+    const void *const *end = a + (size_t)count * height;
+    const uint8_t *pixel = line + ((size_t)before * step + (size_t)x) * s->pixel_bytes;
+    for (; a < first; a += height) *a = s->outside;
+    for (; a < behind; a += height, pixel += step * s->pixel_bytes) *a = pixel;
+    for (; a < end; a += height) *a = s->outside;
 }
 
 void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {

@@ -14,8 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIBC = ROOT / "firmware" / "boards" / "common" / "libc"
 KEYWORDS = "OPS=conv dwconv pool dense cast softmax"  # what a net for keywords is made of
-LIMITS = {"runtime": 24 << 10, "store and link": 12 << 10}  # bytes of flash on a Cortex-M4
-FASTER = 3 << 10  # bytes that kernels for the DSP extension may take beside the portable ones
+LIMITS = {"runtime": 24 << 10, "store and link": 12 << 10}  # bytes of flash on a Cortex-M4, with either kernels
 GROUPS = {"libtody.a": "runtime", "libgcc.a": "runtime", "/table.o": "runtime", "/o/store/": "store and link"}
 GROUPS["/o/link/"] = "store and link"
 
@@ -47,7 +46,7 @@ def test_sizes(kernels: str) -> None:
     assert sum(found.values()) == pytest.approx((folder / "tody.bin").stat().st_size, rel=0.01)
     print(dict(found))
     for name, limit in LIMITS.items():
-        assert 0 < found[name] <= limit + (FASTER if kernels and name == "runtime" else 0)
+        assert 0 < found[name] <= limit
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")

@@ -11,18 +11,20 @@
 static inline int16x2_t tody_both(int32_t value) { return (int16x2_t)((uint32_t)(uint16_t)value * 0x10001u); }
 
 // Bytes 0 and 2 of a word, signed; the second also adds them to the halves of `more`.
-static inline int16x2_t tody_even(uint32_t word) { return __sxtb16((int8x4_t)word); }
+static inline __attribute__((always_inline)) int16x2_t tody_even(uint32_t word) { return __sxtb16((int8x4_t)word); }
 
-static inline int16x2_t tody_add_even(int16x2_t more, uint32_t word) { return __sxtab16(more, (int8x4_t)word); }
+static inline __attribute__((always_inline)) int16x2_t tody_add_even(int16x2_t more, uint32_t word) {
+    return __sxtab16(more, (int8x4_t)word);
+}
 
 // Bytes 1 and 3 likewise. There is no intrinsic of the form that rotates.
-static inline int16x2_t tody_odd(uint32_t word) {
+static inline __attribute__((always_inline)) int16x2_t tody_odd(uint32_t word) {
     int16x2_t y;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(y) : "r"(word));
     return y;
 }
 
-static inline int16x2_t tody_add_odd(int16x2_t more, uint32_t word) {
+static inline __attribute__((always_inline)) int16x2_t tody_add_odd(int16x2_t more, uint32_t word) {
     int16x2_t y;
     __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(y) : "r"(more), "r"(word));
     return y;
@@ -60,7 +62,6 @@ static inline int32_t tody_nearest(float p) {
 
 // What the results of a layer share, in registers.
 typedef struct tody_ends {
-    bool whole;  // the limits are those of int8; a constant where it matters
     int32_t lo, hi, zero, addend_zero;
     float addend_scale;
 } tody_ends;
@@ -69,10 +70,9 @@ static inline bool tody_is_whole(const tody_layer_s8 *q) {
     return (int32_t)q->finish.lo + q->finish.zero == INT8_MIN && (int32_t)q->finish.hi + q->finish.zero == INT8_MAX;
 }
 
-static inline tody_ends tody_ends_of(const tody_layer_s8 *q, bool whole) {
+static inline tody_ends tody_ends_of(const tody_layer_s8 *q) {
     const int32_t zero = q->finish.zero;
-    return (tody_ends){whole,          (int32_t)q->finish.lo + zero, (int32_t)q->finish.hi + zero, zero, q->addend_zero,
-                       q->addend_scale};
+    return (tody_ends){(int32_t)q->finish.lo + zero, (int32_t)q->finish.hi + zero, zero, q->addend_zero, q->addend_scale};
 }
 
 // a + b within int8. ACLE's intrinsics of the two warn of conversions.
@@ -90,21 +90,11 @@ static inline float tody_addend(int8_t addend, const tody_ends *q) {
 // The result of a product of sum and scale.
 static inline int32_t tody_end(float p, const tody_ends *q) {
     int32_t y = tody_shifted(tody_nearest(p), q->zero);
-    if (q->whole) return y;
     y = y < q->lo ? q->lo : y;
     return y > q->hi ? q->hi : y;
 }
 
-// Four of them, side by side in registers: the conversion of one goes on while another begins.
-static inline void tody_store_four(float p0, float p1, float p2, float p3, const tody_ends *q, int8_t *c, size_t stride) {
-    const int32_t y0 = tody_end(p0, q), y1 = tody_end(p1, q), y2 = tody_end(p2, q), y3 = tody_end(p3, q);
-    c[0] = (int8_t)y0;
-    c[stride] = (int8_t)y1;
-    c[2 * stride] = (int8_t)y2;
-    c[3 * stride] = (int8_t)y3;
-}
-
-static inline uint32_t tody_word(const int8_t *p) {
+static inline __attribute__((always_inline)) uint32_t tody_word(const int8_t *p) {
     uint32_t word;
     memcpy(&word, p, sizeof word);
     return word;

@@ -1,27 +1,40 @@
-// dwconv_s8.c - depthwise convolution of int8: four channels in registers, pixel by pixel.
+// dwconv_s8.c - depthwise convolution of int8: four channels of some pixels at a time.
 // SPDX-License-Identifier: Apache-2.0
 #include "cortexm.h"
 
 #if defined(TODY_HAS_DSP)
 #include "dsp.h"
+#include "finish.h"
+#include "windows.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-// A number for each of four channels.
-typedef struct sums {
-    int32_t a, b, c, d;
-} sums;
+enum {
+    CHANNELS = 4,
+    PIXELS = 16,
+    COLUMNS = 16,  // pairs
+};
 
 typedef struct pair {
     int16x2_t a, b, c, d;
 } pair;
 
 // The filters of four channels, in the order of the pointers to a window: of pairs of taps, and of the last one of an odd
-// number, of which channels are in pairs. They take tody_dwconv_work bytes.
+// number, of which channels are in pairs.
 typedef struct filters {
     int16x2_t last[4];  // two of them are used
     pair pair[];
 } filters;
+
+// What the kernel works with, tody_dwconv_work bytes: behind the sums are columns of 3x3, or filters of other windows.
+typedef struct room {
+    int32_t sums[PIXELS][CHANNELS];
+    tody_columns_dsp columns[CHANNELS][COLUMNS];
+} room;
+
+static inline filters *filters_of(room *r) { return (filters *)(void *)r->columns; }
+
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 // Two taps of four channels as pairs, plus `more`.
 INLINE pair widen(uint32_t a, uint32_t b, int16x2_t more) {
@@ -34,79 +47,129 @@ static uint32_t weights(const tody_dwconv_s8 *d, uint32_t k, uint32_t t) {
     return tody_word(d->w + (size_t)(t % d->height * d->width + t / d->height) * d->channels + k);
 }
 
-static void take_filters(const tody_dwconv_s8 *d, uint32_t k, uint32_t taps, filters *f) {
+static void take_filters(const tody_dwconv_s8 *d, uint32_t k, filters *f) {
+    const uint32_t taps = d->width * d->height;
     for (uint32_t t = 0; t + 2 <= taps; t += 2) f->pair[t / 2] = widen(weights(d, k, t), weights(d, k, t + 1), tody_both(0));
     const uint32_t word = weights(d, k, taps - 1), even = (uint32_t)tody_even(word), odd = (uint32_t)tody_odd(word);
     f->last[0] = (int16x2_t)tody_low_halves(even, odd);
     f->last[1] = (int16x2_t)tody_high_halves(even, odd);
 }
 
-INLINE sums add_pair(const int8_t *const *x, uint32_t k, const pair *w, int16x2_t less, sums s) {
+INLINE void add_pair(const int8_t *const *x, uint32_t k, const pair *w, int16x2_t less, int32_t s[CHANNELS]) {
     const pair of = widen(tody_word(x[0] + k), tody_word(x[1] + k), less);
-    return (sums){__smlad(of.a, w->a, s.a), __smlad(of.b, w->b, s.b), __smlad(of.c, w->c, s.c), __smlad(of.d, w->d, s.d)};
+    s[0] = __smlad(of.a, w->a, s[0]);
+    s[1] = __smlad(of.b, w->b, s[1]);
+    s[2] = __smlad(of.c, w->c, s[2]);
+    s[3] = __smlad(of.d, w->d, s[3]);
 }
 
-INLINE sums add_last(const int8_t *x, const int16x2_t *w, int16x2_t less, sums s) {
+INLINE void add_last(const int8_t *x, const int16x2_t *w, int16x2_t less, int32_t s[CHANNELS]) {
     const uint32_t word = tody_word(x);
     const int16x2_t even = tody_add_even(less, word), odd = tody_add_odd(less, word);
-    return (sums){__smlabb(even, w[0], s.a), __smlabt(odd, w[0], s.b), __smlatb(even, w[1], s.c), __smlatt(odd, w[1], s.d)};
+    s[0] = __smlabb(even, w[0], s[0]);
+    s[1] = __smlabt(odd, w[0], s[1]);
+    s[2] = __smlatb(even, w[1], s[2]);
+    s[3] = __smlatt(odd, w[1], s[3]);
 }
 
-INLINE sums window(const int8_t *const *x, uint32_t k, uint32_t taps, const filters *f, int16x2_t less, sums s) {
-    for (uint32_t t = 0; t + 2 <= taps; t += 2) s = add_pair(x + t, k, &f->pair[t / 2], less, s);
-    return taps % 2 ? add_last(x[taps - 1] + k, f->last, less, s) : s;
-}
+static int32_t start_of(const tody_dwconv_s8 *d, uint32_t k) { return d->bias ? d->bias[k] : 0; }
 
-// 3x3, by far the most frequent one, without a loop.
-INLINE sums window_3x3(const int8_t *const *x, uint32_t k, const filters *f, int16x2_t less, sums s) {
-    s = add_pair(x, k, &f->pair[0], less, s);
-    s = add_pair(x + 2, k, &f->pair[1], less, s);
-    s = add_pair(x + 4, k, &f->pair[2], less, s);
-    s = add_pair(x + 6, k, &f->pair[3], less, s);
-    return add_last(x[8] + k, f->last, less, s);
-}
-
-INLINE sums start_of(const tody_dwconv_s8 *d, uint32_t k) {
-    const int32_t *bias = d->bias + k;
-    return d->bias ? (sums){bias[0], bias[1], bias[2], bias[3]} : (sums){0, 0, 0, 0};
-}
-
-// Four channels of all pixels.
-static void any(const tody_dwconv_s8 *d, uint32_t k, const filters *f) {
+// The sums of `count` pixels, of windows of any size.
+static void add_any(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r) {
     const int16x2_t less = tody_both(-d->layer.x_zero);
-    const tody_ends ends = tody_ends_of(&d->layer, false);
-    const float *scale = d->scale + k;
-    const int8_t *const *x = d->a, *addend = d->addend ? d->addend + k : NULL;
-    int8_t *c = d->c + k;
-    for (uint32_t pixels = d->pixels; pixels > 0; pixels--, x += (size_t)d->step * d->height, c += d->c_stride) {
-        const sums s = window(x, k, d->width * d->height, f, less, start_of(d, k));
-        const int32_t of[4] = {s.a, s.b, s.c, s.d};
-        for (uint32_t j = 0; j < 4; j++) {
-            float p = (float)of[j] * scale[j];
-            if (addend) p = p + tody_addend(addend[j], &ends);
-            c[j] = (int8_t)tody_end(p, &ends);
-        }
-        if (addend) addend += d->addend_stride;
+    const uint32_t taps = d->width * d->height;
+    for (uint32_t p = 0; p < count; p++, x += (size_t)d->step * d->height) {
+        int32_t s[CHANNELS] = {start_of(d, k), start_of(d, k + 1), start_of(d, k + 2), start_of(d, k + 3)};
+        for (uint32_t t = 0; t + 2 <= taps; t += 2) add_pair(x + t, k, &filters_of(r)->pair[t / 2], less, s);
+        if (taps % 2) add_last(x[taps - 1] + k, filters_of(r)->last, less, s);
+        for (uint32_t j = 0; j < CHANNELS; j++) r->sums[p][j] = s[j];
     }
 }
 
-// The same of 3x3 without an addend, within all of int8.
-static void plain_3x3(const tody_dwconv_s8 *d, uint32_t k, const filters *f) {
+// Filters of 3x3.
+static void take_columns_of_filters(const tody_dwconv_s8 *d, uint32_t k, tody_filter_dsp f[CHANNELS]) {
+    static const uint8_t taps[5][2] = {{0, 3}, {1, 4}, {2, 5}, {6, 7}, {7, 8}};  // counted by lines
+    const int8_t *from = d->w + k;
+    for (uint32_t i = 0; i < 5; i++) {
+        const pair w =
+            widen(tody_word(from + taps[i][0] * d->channels), tody_word(from + taps[i][1] * d->channels), tody_both(0));
+        int16x2_t *to = f[0].column + i;
+        const size_t next = sizeof *f / sizeof *to;
+        to[0] = w.a, to[next] = w.b, to[2 * next] = w.c, to[3 * next] = w.d;
+    }
+    for (uint32_t j = 0; j < CHANNELS; j++) f[j].start = start_of(d, k + j);
+}
+
+// So many columns of three lines. One that has no other is a pair with itself.
+static void take_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r) {
     const int16x2_t less = tody_both(-d->layer.x_zero);
-    const tody_ends ends = tody_ends_of(&d->layer, true);
-    const float s0 = d->scale[k], s1 = d->scale[k + 1], s2 = d->scale[k + 2], s3 = d->scale[k + 3];
-    const size_t step = (size_t)d->step * 3, stride = d->c_stride;
-    const int8_t *const *x = d->a;
-    int8_t *c = d->c + k;
-    for (uint32_t pixels = d->pixels; pixels > 0; pixels--, x += step, c += stride) {
-        const sums s = window_3x3(x, k, f, less, start_of(d, k));
-        tody_store_four((float)s.a * s0, (float)s.b * s1, (float)s.c * s2, (float)s.d * s3, &ends, c, 1);
+    tody_columns_dsp *to = r->columns[0];
+    for (uint32_t left = count; (int32_t)left > 0; left -= 2, x += 6, to++) {
+        const int8_t *const *y = left > 1 ? x + 3 : x;
+        const uint32_t x2 = tody_word(x[2] + k), y2 = tody_word(y[2] + k);
+        const pair first = widen(tody_word(x[0] + k), tody_word(x[1] + k), less);
+        to[0].first = first.a, to[COLUMNS].first = first.b, to[2 * COLUMNS].first = first.c, to[3 * COLUMNS].first = first.d;
+        const pair second = widen(tody_word(y[0] + k), tody_word(y[1] + k), less);
+        to[0].second = second.a, to[COLUMNS].second = second.b, to[2 * COLUMNS].second = second.c,
+        to[3 * COLUMNS].second = second.d;
+        const pair last = widen(x2, y2, less);
+        to[0].last = last.a, to[COLUMNS].last = last.b, to[2 * COLUMNS].last = last.c, to[3 * COLUMNS].last = last.d;
+    }
+}
+
+// The sums of `count` pixels, of windows of 3x3.
+static void add_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, const tody_filter_dsp *f,
+                        room *r) {
+    take_columns(d, k, x, (count - 1) * d->step + 3, r);
+    for (uint32_t j = 0; j < CHANNELS; j++) {
+        if (d->step == 1)
+            tody_add_windows_dsp(r->columns[j], f + j, r->sums[0] + j, r->sums[count] + j);
+        else
+            tody_add_windows_apart_dsp(r->columns[j], f + j, r->sums[0] + j, r->sums[count] + j);
+    }
+}
+
+// The results of `count` pixels from p on.
+static void finish(const tody_dwconv_s8 *d, uint32_t k, uint32_t p, uint32_t count, const room *r) {
+    const tody_finish_dsp args = {
+        .rows = count,
+        .cols = CHANNELS,
+        .sums = r->sums[0],
+        .by_rows = true,
+        .scale = d->scale + k,
+        .addend = d->addend ? d->addend + p * d->addend_stride + k : NULL,
+        .addend_stride = d->addend_stride,
+        .c = d->c + p * d->c_stride + k,
+        .c_stride = d->c_stride,
+        .layer = &d->layer,
+    };
+    tody_finish_sums_dsp(&args);
+}
+
+// Four channels of all pixels.
+static void four(const tody_dwconv_s8 *d, uint32_t k) {
+    const bool small = d->width == 3 && d->height == 3 && d->step <= 2;
+    const uint32_t most = small && d->step == 2 ? COLUMNS - 1 : PIXELS;
+    room *r = d->work;
+    tody_filter_dsp f[CHANNELS];
+    if (small)
+        take_columns_of_filters(d, k, f);
+    else
+        take_filters(d, k, filters_of(r));
+    for (uint32_t p = 0, count; p < d->pixels; p += count) {
+        const int8_t *const *x = d->a + (size_t)p * d->step * d->height;
+        count = least(d->pixels - p, most);
+        if (small)
+            add_columns(d, k, x, count, f, r);
+        else
+            add_any(d, k, x, count, r);
+        finish(d, k, p, count, r);
     }
 }
 
 // One channel of one pixel.
 static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
-    uint32_t sum = d->bias ? (uint32_t)d->bias[k] : 0;
+    uint32_t sum = (uint32_t)start_of(d, k);
     const int8_t *const *column = d->a + (size_t)p * d->step * d->height;
     for (uint32_t x = 0; x < d->width; x++, column += d->height) {
         for (uint32_t y = 0; y < d->height; y++) {
@@ -118,18 +181,8 @@ static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
 }
 
 void tody_dwconv_s8_dsp(const tody_dwconv_s8 *d) {
-    const size_t taps = (size_t)d->width * d->height;
     const uint32_t whole = d->channels & ~3u;
-    const bool plain = d->width == 3 && d->height == 3 && !d->addend && tody_is_whole(&d->layer);
-    filters *f = d->work;
-    for (uint32_t k = 0; k < whole; k += 4) {
-        take_filters(d, k, (uint32_t)taps, f);
-        if (plain) {
-            plain_3x3(d, k, f);
-        } else {
-            any(d, k, f);
-        }
-    }
+    for (uint32_t k = 0; k < whole; k += CHANNELS) four(d, k);
     for (uint32_t p = 0; p < d->pixels; p++) {
         for (uint32_t k = whole; k < d->channels; k++) one(d, p, k);
     }

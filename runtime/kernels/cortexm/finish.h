@@ -1,15 +1,18 @@
-// finish.h - the end of int8 products: sums[column][row] become results.
+// finish.h - the end of int8 products: sums become results.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_KERNELS_CORTEXM_FINISH_H
 #define TODY_KERNELS_CORTEXM_FINISH_H
 
 #include "core/kernels.h"
 
-// For i < rows, j < cols: c[i][j] is tody_result_s8 of sums[j * sum_stride + i], scale[j] and addend[i][j].
+enum { TODY_FINISH_STEP = 4 };
+
+// For i < rows, j < cols: c[i][j] is tody_result_s8 of its sum, scale[j] and addend[i][j]. The sum is sums[j * 4 + i], or, by
+// rows, sums[i * 4 + j].
 typedef struct tody_finish_dsp {
     uint32_t rows, cols;
     const int32_t *sums;
-    size_t sum_stride;  // at least rows
+    bool by_rows;
     const float *scale;
     const int8_t *addend;  // or NULL; may be c
     size_t addend_stride;

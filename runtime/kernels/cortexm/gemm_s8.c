@@ -19,27 +19,34 @@ enum { ROWS = TODY_TILE_ROWS, PANELS = 2, COLS = PANELS * TODY_PANEL_F32, WORDS 
 typedef struct strip {
     uint32_t first, there;
     uint32_t tap, k, words;  // of the next word of depth; words, or taps of depth one, in the buffer
-    int16x2_t *end;          // of what `x` holds
-    int16x2_t x[(WORDS * 2 + 1) * ROWS];
-    int32_t sums[COLS * ROWS];
+    int16x2_t *x, *end;      // what the buffer holds
+    int32_t *sums;
 } strip;
 
-_Static_assert(sizeof(strip) <= TODY_GEMM_WORK, "work");
+enum { VALUES = WORDS * 2 * ROWS + 2 };  // of the buffer, with its end
+_Static_assert(4 * (VALUES + COLS * ROWS) <= TODY_GEMM_WORK, "buffer and sums are what the kernel works with");
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
-// What is left of a row, 1 to 3 values; x_zero stands for those behind.
-static inline uint32_t rest(const int8_t *a, uint32_t left, int32_t zero) {
-    const uint32_t filler = (uint32_t)(uint8_t)zero * 0x01010101u, first = (uint8_t)a[0];
-    if (left == 1) return filler << 8 | first;
-    const uint32_t two = first | (uint32_t)(uint8_t)a[1] << 8;
-    return left == 2 ? filler << 16 | two : filler << 24 | (uint32_t)(uint8_t)a[2] << 16 | two;
-}
 
 // A word of each row, whose values are those behind the pointers.
 INLINE void put(int16x2_t *to, uint32_t rows, uint32_t i, uint32_t word, int16x2_t less) {
     to[i] = tody_add_even(less, word);
     to[rows + i] = tody_add_odd(less, word);
+}
+
+// What is left of each row, 1 to 3 values; x_zero stands for those behind.
+INLINE void put_rest(const int8_t *const *tap, strip *s, uint32_t rows, uint32_t left, int32_t zero) {
+    const int16x2_t less = tody_both(-zero);
+    const uint32_t k = s->k, last = s->there - 1;
+    int16x2_t *to = s->end;
+    for (uint32_t i = 0; i < rows; i++, to++) {
+        const int8_t *a = *tap + k;
+        const int32_t second = left > 1 ? a[1] : zero, third = left > 2 ? a[2] : zero;
+        to[0] = __sadd16((int16x2_t)tody_low_halves((uint32_t)a[0], (uint32_t)third), less);
+        to[rows] = (int16x2_t)(uint32_t)(uint16_t)(second - zero);
+        if (i < last) tap++;
+    }
+    s->end = to + rows;
 }
 
 INLINE void widen_words(const int8_t *const *tap, const strip *s, int16x2_t *to, const int16x2_t *end, int16x2_t less,
@@ -67,17 +74,18 @@ static void widen_tap(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
     if (rows == ROWS) widen_words(tap, s, to, s->end, less, ROWS);
     s->k += whole * 4;
     if (after == 0) return;
-    for (uint32_t i = 0; i < rows; i++) {
-        put(s->end, rows, i, rest(tap[least(i, s->there - 1)] + s->k, after, g->layer.x_zero), less);
-    }
-    s->end += 2 * rows;
+    put_rest(tap, s, rows, after, g->layer.x_zero);
     s->k += after;
 }
 
-// A buffer full of words; how many there are.
+// A buffer full of words; how many there are. Pictures have a depth of three.
 static uint32_t widen(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
+    const int16x2_t *const full = s->x + (size_t)WORDS * 2 * rows;
     s->end = s->x;
-    while (s->tap < g->taps && s->end < s->x + (size_t)WORDS * 2 * rows) {
+    for (; g->depth == 3 && s->tap < g->taps && s->end < full; s->tap++) {
+        put_rest(g->a + (size_t)s->tap * g->rows + s->first, s, rows, 3, g->layer.x_zero);
+    }
+    while (s->tap < g->taps && s->end < full) {
         widen_tap(g, s, rows);
         if (s->k < g->depth) break;
         s->k = 0;
@@ -113,27 +121,10 @@ static void add_last(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uin
     }
 }
 
-// One row, four columns at a time: what is left of four is added to sums that nobody asks for.
-static void add_single(const strip *s, const int8_t *w, uint32_t cols, int32_t *sums) {
-    for (uint32_t j = 0; j < cols; j += 4, sums += 4, w += 4 * 4) {
-        int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
-        const int8_t *at = w;
-        for (const int16x2_t *x = s->x; x < s->end; x += 2, at += 4 * TODY_PANEL_F32) {
-            const int16x2_t even = x[0], odd = x[1];
-            const uint32_t w0 = tody_word(at), w1 = tody_word(at + 4), w2 = tody_word(at + 8), w3 = tody_word(at + 12);
-            a = __smlad(odd, tody_odd(w0), __smlad(even, tody_even(w0), a));
-            b = __smlad(odd, tody_odd(w1), __smlad(even, tody_even(w1), b));
-            c = __smlad(odd, tody_odd(w2), __smlad(even, tody_even(w2), c));
-            d = __smlad(odd, tody_odd(w3), __smlad(even, tody_even(w3), d));
-        }
-        sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
-    }
-}
-
 // What is in the buffer times columns of a panel.
 static void add_panel(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uint32_t cols, int32_t *sums, uint32_t rows) {
     if (rows == 1) {
-        add_single(s, w, cols, sums);
+        tody_add_row_dsp(s->x, s->end, w, cols, sums);
     } else if (g->depth > 1) {
         tody_add_tiles_dsp(s->x, w, sums, (cols + 1) / 2);
     } else {
@@ -144,12 +135,11 @@ static void add_panel(const tody_gemm_s8 *g, const strip *s, const int8_t *w, ui
 
 // What the sums of `cols` columns begin with.
 static void begin(const tody_gemm_s8 *g, strip *s, const int32_t *bias, uint32_t cols, uint32_t rows) {
+    static const int32_t none = 0;
+    const int32_t *from = bias ? bias : &none;
+    const size_t step = bias ? 1 : 0;
     int32_t *sum = s->sums, *const end = sum + (size_t)(cols + 3) / 4 * 4 * rows;
-    for (; sum < end; sum += rows) {
-        const int32_t start = bias ? *bias++ : 0;
-        sum[0] = start;
-        if (rows > 1) sum[1] = start, sum[2] = start, sum[3] = start;
-    }
+    for (; sum < end; sum += rows, from += step) sum[0] = sum[1] = sum[2] = sum[3] = *from;  // of one row, what follows is next
     for (uint32_t i = 0; g->layer.w_zero && i < rows; i++) {
         const uint32_t more = (uint32_t)tody_row_start_s8(g, s->first + least(i, s->there - 1));
         for (sum = s->sums + i; sum < end; sum += rows) *sum = (int32_t)((uint32_t)*sum + more);
@@ -162,7 +152,7 @@ static void finish(const tody_gemm_s8 *g, const strip *s, const int32_t *sums, u
         .rows = s->there,
         .cols = cols,
         .sums = sums,
-        .sum_stride = rows,
+        .by_rows = rows == 1,
         .scale = g->scale + col / TODY_PANEL_F32 * g->scale_stride,
         .addend = g->addend ? g->addend + s->first * g->addend_stride + col : NULL,
         .addend_stride = g->addend_stride,
@@ -201,13 +191,13 @@ static void run(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
 // Three rows take as long as four, and so does one of depth one; else one or two are faster by themselves.
 void tody_gemm_s8_dsp(const tody_gemm_s8 *g) {
     const uint32_t fewest = g->depth > 1 ? ROWS - 1 : 1;
-    strip *s = g->work;
-    for (s->first = 0; g->rows - s->first >= fewest; s->first += s->there) {
-        s->there = least(g->rows - s->first, ROWS);
-        run(g, s, ROWS);
+    strip s = {.x = g->work, .sums = (int32_t *)g->work + VALUES};
+    for (; g->rows - s.first >= fewest; s.first += s.there) {
+        s.there = least(g->rows - s.first, ROWS);
+        run(g, &s, ROWS);
     }
-    s->there = 1;
-    for (; s->first < g->rows; s->first++) run(g, s, 1);
+    s.there = 1;
+    for (; s.first < g->rows; s.first++) run(g, &s, 1);
 }
 
 #endif

@@ -38,7 +38,7 @@ static void channel(const tody_sparse_s8 *g, uint32_t j, int32_t sums[ROWS]) {
 void tody_sparse_s8_dsp(const tody_sparse_s8 *g) {
     for (uint32_t j = 0; j < g->cols; j++) channel(g, j, g->sums + (size_t)j * ROWS);
     if (!g->c) return;
-    const tody_finish_dsp finish = {g->rows,   g->cols,          g->sums, ROWS,        g->scale,
+    const tody_finish_dsp finish = {g->rows,   g->cols,          g->sums, false,       g->scale,
                                     g->addend, g->addend_stride, g->c,    g->c_stride, &g->layer};
     tody_finish_sums_dsp(&finish);
 }

@@ -22,4 +22,7 @@ void tody_add_tiles_dsp(const int16x2_t *x, const int8_t *w, int32_t *sums, uint
 // The same of a depth of one: x holds values of two taps of each row, and weights of the taps lie 64 bytes apart.
 void tody_add_thin_tiles_dsp(const int16x2_t *x, const int8_t *w, int32_t *sums, uint32_t tiles);
 
+// The same of one row, up to `end`, and of each column: those that fill up the last four are added to sums nobody asks for.
+void tody_add_row_dsp(const int16x2_t *row, const int16x2_t *end, const int8_t *w, uint32_t cols, int32_t *sums);
+
 #endif

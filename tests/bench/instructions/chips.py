@@ -1,8 +1,8 @@
 """Instructions, and estimated cycles, of one inference on an emulated board: chips.py BOARD MODEL..; needs QEMU and llvm-mca.
 
-QEMU tells how often each block of instructions ran; llvm-mca tells how many cycles a block would take if it were run over and
-over on the board's CPU, with all memory as near as its first cache. The sum of both is an estimate and not a measurement.
-MODEL is a .tody file, or one that `tody convert` takes.
+QEMU tells how often each block of instructions ran; how many cycles it takes is what llvm-mca says of it run over and over, and
+for the Cortex-M4 what the tables of its manual say (cortexm4.py): in both, with all memory as near as a first cache. The sum is
+an estimate and not a measurement. MODEL is a .tody file, or one that `tody convert` takes, with inputs and outputs in int8.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -20,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "firmware")]
+import cortexm4  # noqa: E402
 from emulate import built, command, connect, free_port  # noqa: E402
 
 from tody.convert import convert  # noqa: E402
@@ -77,6 +78,11 @@ def cycles(texts: list[str], cpu: str) -> float | None:
     return int(found[1]) / 100 if found else None
 
 
+def taken(spent: dict[int, tuple[int, float]], end: int, times: float) -> float:
+    """How often a block does not go on with what follows it in memory, as far as that is begun by nothing else."""
+    return 1 - min(spent.get(end, (0, 0.0))[1] / times, 1.0)
+
+
 def report(board: Board, before: Counts, after: Counts) -> None:
     spent = {a: (n, (times - before.get(a, (0, 0))[1]) / RUNS) for a, (n, times) in after.items()}
     table, text = symbols(board.build / "tody.elf"), instructions(board.build / "tody.elf", board.cpu)
@@ -85,7 +91,7 @@ def report(board: Board, before: Counts, after: Counts) -> None:
     for address, (n, times) in spent.items():
         by_name[table[bisect.bisect_right(starts, address) - 1][1]] += n * times
     total = sum(by_name.values())
-    known = estimated = 0.0
+    known = estimated = manual = 0.0
     for address, (n, times) in sorted(spent.items(), key=lambda item: -item[1][0] * item[1][1]):
         if known > SHARE * total:
             break
@@ -94,9 +100,13 @@ def report(board: Board, before: Counts, after: Counts) -> None:
             texts.append(text[at])
             at = next((at + step for step in (2, 4) if at + step in text), -1)
         found = cycles(texts, board.cpu)
-        if found is not None:
-            known, estimated = known + n * times, estimated + found * times
-    print(f"  {total / 1e6:.2f} M instructions, about {estimated / known * total / 1e6:.2f} M cycles")
+        if found is None:
+            continue
+        known, estimated = known + n * times, estimated + found * times
+        manual += cortexm4.cycles(texts, taken(spent, at, times)) * times
+    print(f"  {total / 1e6:.2f} M instructions, about {estimated / known * total / 1e6:.2f} M cycles by llvm-mca")
+    if board.cpu == "cortex-m4":
+        print(f"  about {manual / known * total / 1e6:.2f} M cycles by its manual")
     for name, count in by_name.most_common(8):
         print(f"    {count / 1e6:8.3f} M  {100 * count / total:4.1f} %  {name}")
 
@@ -114,7 +124,7 @@ def main() -> None:
         for source in args.models:
             model = source if source.suffix == ".tody" else folder / f"{source.stem}.tody"
             if model is not source:
-                convert(source, model)
+                convert(source, model, io="int8")
             print(f"{source.stem} on {board.name} ({board.cpu})", flush=True)
             report(board, run(board, model, plugin, 0, folder), run(board, model, plugin, RUNS, folder))
 

@@ -1,0 +1,67 @@
+"""Cycles of a straight run of instructions on a Cortex-M4, by the tables of its manual.
+
+Source: Arm Cortex-M4 Processor Technical Reference Manual, revision r0p1 (100166_0001): 3.3.1 (cycles of instructions), 3.3.3
+(how loads and stores follow each other) and 7.2.3 (floats). The core issues one instruction at a time and in order, so that
+their sum is all there is, but for the memory: no wait states, no flash, no unaligned access.
+"""
+
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+
+REFILL = 2  # cycles of a taken branch beyond its own: 1 to 3 by where it leads
+_SINGLE = re.compile(r"(ldr(s?[bh])?|vldr)$")  # loads that the next one may follow without a gap
+_MULTIPLE = re.compile(r"(ldm|stm|ldrd|strd|push|pop|vldm|vstm|vpush|vpop)")
+_STORE = re.compile(r"(str[bh]?|vstr)$")
+_FLOAT = re.compile(r"v(add|sub|mul|cvt|neg|abs|fma|mla|mls|nmul|div|sqrt)")
+_LONG = {"vdiv": 14, "vsqrt": 14, "vfma": 3, "vfms": 3, "vmla": 3, "vmls": 3, "sdiv": 7, "udiv": 7}  # division: 2 to 12
+
+
+def _registers(operands: str) -> int:
+    """How many words a list of registers stands for: {r4-r7, lr} has five; without a list, a pair."""
+    found = re.search(r"\{(.*)\}", operands)
+    if not found:
+        return 2
+    parts = [re.findall(r"([sdr]?)(\d+)", part) for part in found[1].split(",")]
+    count = sum(int(p[1][1]) - int(p[0][1]) + 1 if len(p) == 2 else 1 for p in parts)
+    return count * (2 if found[1].strip().startswith("d") else 1)
+
+
+def _writes(operands: str) -> str:
+    return re.split(r"[,\s]", operands.strip())[0]
+
+
+def _reads(operands: str, register: str) -> bool:
+    """Whether an operand behind the first one is, or has in it, the register."""
+    return re.search(rf"\b{register}\b", operands.partition(",")[2]) is not None
+
+
+def _of_one(name: str, operands: str, before: tuple[str, str]) -> int:
+    last, last_operands = before
+    result = _writes(last_operands)
+    address = re.search(r"\[.*", operands)
+    late = 0  # an address that the instruction before computes
+    if address and re.search(rf"\b{result}\b", address[0]) and not _STORE.match(last):
+        late = 1
+    if _SINGLE.match(name):
+        return 1 if _SINGLE.match(last) and not late else 2 + (late and not _SINGLE.match(last))
+    if _STORE.match(name):
+        by_register = re.search(r"\[\w+, \w+", operands) is not None
+        return late + (2 if by_register and not _SINGLE.match(last) else 1)
+    if _MULTIPLE.match(name):
+        return late + 1 + _registers(operands)
+    wait = int(bool(_FLOAT.match(last)) and _reads(f"x,{operands}" if name.startswith("vst") else operands, result))
+    return _LONG.get(name.split(".")[0], 1) + wait
+
+
+def cycles(texts: list[str], taken: float) -> float:
+    """Of a run of instructions, in the assembler's words, that ends in a branch which is taken so often (0 to 1)."""
+    total, before = 0.0, ("", "")
+    for text in texts:
+        name, _, operands = text.partition("\t") if "\t" in text else text.partition(" ")
+        name = name.removesuffix(".w")
+        base = name.split(".")[0]
+        total += _of_one(base, operands, before)
+        before = (base, operands)
+    return total + taken * REFILL
