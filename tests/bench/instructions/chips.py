@@ -93,7 +93,7 @@ def report(board: Board, before: Counts, after: Counts) -> None:
     total = sum(by_name.values())
     known = estimated = manual = 0.0
     for address, (n, times) in sorted(spent.items(), key=lambda item: -item[1][0] * item[1][1]):
-        if known > SHARE * total:
+        if known > SHARE * total or not times:
             break
         texts, at = [], address
         while len(texts) < n and at in text:
