@@ -226,7 +226,7 @@ def observe(
         samples: at least one.
         weights: value -> how much each channel matters (`Spread.weights`), for those that have such weights.
         progress: called after each sample.
-        every: look at each so-manieth sample only.
+        every: only each sample whose number is a multiple of this is looked at.
         counted: histograms as well, not only the ends.
 
     Raises:
