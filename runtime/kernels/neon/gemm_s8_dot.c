@@ -23,14 +23,7 @@ typedef struct fours_s8 {
     int8x16_t x0, x1, x2, x3;
 } fours_s8;
 
-static sums look(columns *c) {
-    const int8x16_t one = vdupq_n_s8(1);
-    sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
-#pragma GCC unroll 4
-    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64)
-        s = (sums){vdotq_s32(s.low, vld1q_s8(w), one), vdotq_s32(s.high, vld1q_s8(w + 16), one)};
-    return s;
-}
+static sums look(columns *c) { return sum_weights(c->w, c->groups); }
 
 INLINE line add(line s, int8x16_t x, const int8x16x4_t *w, const uint32_t halves, const int lane) {
     s.low.low = dot_lane_s8(s.low.low, w->val[0], x, lane);

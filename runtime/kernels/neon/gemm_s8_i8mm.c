@@ -23,14 +23,7 @@ typedef struct lines {
     int8x16_t near, far;
 } lines;
 
-static sums look(columns *c) {
-    const int8x16_t one = vdupq_n_s8(1);
-    sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
-#pragma GCC unroll 4
-    for (const int8_t *w = c->w, *end = w + c->groups * 64; w < end; w += 64)
-        s = (sums){vdotq_s32(s.low, vld1q_s8(w), one), vdotq_s32(s.high, vld1q_s8(w + 16), one)};
-    return s;
-}
+static sums look(columns *c) { return sum_weights(c->w, c->groups); }
 
 INLINE int8x16_t zip_low(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s32(vzip1q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));

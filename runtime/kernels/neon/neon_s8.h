@@ -45,6 +45,20 @@ INLINE factors load_factors(const float *scale) { return (factors){vld1q_f32(sca
 
 INLINE sums add_sums(sums a, sums b) { return (sums){vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)}; }
 
+#if defined(__ARM_FEATURE_DOTPROD)
+
+// Of each of eight columns the sum of its weights, of which four stand side by side in each of `groups` groups of 64 bytes.
+INLINE sums sum_weights(const int8_t *w, size_t groups) {
+    const int8x16_t one = vdupq_n_s8(1);
+    sums s = {vdupq_n_s32(0), vdupq_n_s32(0)};
+#pragma GCC unroll 4
+    for (const int8_t *end = w + groups * 64; w < end; w += 64)
+        s = (sums){vdotq_s32(s.low, vld1q_s8(w), one), vdotq_s32(s.high, vld1q_s8(w + 16), one)};
+    return s;
+}
+
+#endif
+
 // Rounded half to even.
 #if defined(__aarch64__)
 
