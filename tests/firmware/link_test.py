@@ -30,8 +30,8 @@ import tody
 from tody import format
 from tody.convert import convert
 from tody.errors import AccuracyError, DeviceError, TrustError
-from tody.flash import frame, pace
-from tody.flash.client import READ, TODY, Late, Refused
+from tody.flash import cbor, frame, pace
+from tody.flash.client import IMAGE, OS, READ, TODY, WRITE, Late, Refused
 from tody.flash.device import Device
 
 
@@ -136,6 +136,21 @@ def test_unplugged_and_plugged_in_again(host: str, large: Path) -> None:
     with connect(host) as device:
         report = device.flash(str(large), verify=True)
         assert report.state == "confirmed" and report.resumed > 0
+
+
+@pytest.mark.parametrize("name", ["mps2-an386", "riscv-virt"])
+def test_a_line_faster_than_the_board(name: str, kws: Path, tmp_path: Path) -> None:
+    """Questions come while the board works on one that takes long: none is lost, because the line holds them back."""
+    data, texts = kws.read_bytes(), [f"{i}" + "x" * 100 for i in range(8)]
+    with machine(built(name), tmp_path / "flash.img") as address, connect(address) as device:
+        device.flash(str(kws))
+        again = {"off": 0, "len": len(data), "sha": hashlib.sha256(data).digest(), "data": b""}
+        device.line.send(device.client._question(IMAGE, WRITE, 1, cbor.encode(again))[0])  # it hashes the file that it has
+        for text in texts:
+            device.line.send(device.client._question(OS, WRITE, 0, cbor.encode({"d": text}))[0])
+        answers = [device.line.receive(10.0) for _ in range(9)]
+        said = [cbor.decode(a[8:]) if isinstance(a, bytes) else a for a in answers]
+        assert said[0]["off"] == len(data) and said[1:] == [{"r": text} for text in texts]
 
 
 @pytest.mark.parametrize("how", ["drop", "repeat", "flip"])

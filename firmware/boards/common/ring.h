@@ -3,6 +3,7 @@
 #ifndef TODY_RING_H
 #define TODY_RING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RING_BYTES 128u  // a power of two; they fill while a packet is worked on, which the host awaits the answer of
@@ -12,9 +13,11 @@ typedef struct ring {
     volatile uint8_t bytes[RING_BYTES];
 } ring;
 
-// A byte for which there is no room is lost; the link's checksum notices.
+static inline bool ring_full(const ring *r) { return r->written - r->read == RING_BYTES; }
+
+// There is room: a byte for which there is none is left in the UART, since a line that is faster than this CPU (USB, an
+// emulator's) holds the next one back until it is taken.
 static inline void ring_put(ring *r, uint8_t byte) {
-    if (r->written - r->read == RING_BYTES) return;
     r->bytes[r->written % RING_BYTES] = byte;
     r->written++;
 }

@@ -74,13 +74,18 @@ static void start_uart(void) {
 
 void riscv_interrupt(void) {
     const uint32_t source = *plic_claim;
-    while (uart->status & DATA_READY) ring_put(&received, uart->data);
+    while (!ring_full(&received) && uart->status & DATA_READY) ring_put(&received, uart->data);
+    if (ring_full(&received)) uart->interrupts = 0;
     *plic_claim = source;
 }
 
 bool riscv_awake(void) { return received.written != received.read; }
 
-uint32_t tody_board_read(uint8_t *to, uint32_t room) { return ring_get(&received, to, room); }
+uint32_t tody_board_read(uint8_t *to, uint32_t room) {
+    const uint32_t count = ring_get(&received, to, room);
+    if (count) uart->interrupts = DATA_READY;
+    return count;
+}
 
 void tody_board_write(const uint8_t *data, uint32_t bytes) {
     for (uint32_t i = 0; i < bytes; i++) {

@@ -145,12 +145,17 @@ static void start_uart(void) {
 }
 
 void cortexm_interrupt(void) {
-    while (!(uart->flags & RX_EMPTY)) ring_put(&received, (uint8_t)uart->data);
+    while (!ring_full(&received) && !(uart->flags & RX_EMPTY)) ring_put(&received, (uint8_t)uart->data);
+    if (ring_full(&received)) uart->mask = 0;
 }
 
 bool cortexm_awake(void) { return received.written != received.read; }
 
-uint32_t tody_board_read(uint8_t *to, uint32_t room) { return ring_get(&received, to, room); }
+uint32_t tody_board_read(uint8_t *to, uint32_t room) {
+    const uint32_t count = ring_get(&received, to, room);
+    if (count) uart->mask = RX_INTERRUPTS;
+    return count;
+}
 
 void tody_board_write(const uint8_t *data, uint32_t bytes) {
     for (uint32_t i = 0; i < bytes; i++) {

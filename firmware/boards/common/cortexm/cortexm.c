@@ -19,6 +19,7 @@ typedef struct systick {
 
 static volatile systick *const clock = (systick *)0xE000E010u;
 static volatile uint32_t *const irq_enable = (uint32_t *)0xE000E100u;
+static volatile uint32_t *const irq_trigger = (uint32_t *)0xE000E200u;
 static volatile uint32_t *const coprocessors = (uint32_t *)0xE000ED88u;
 static volatile uint32_t *const reset_control = (uint32_t *)0xE000ED0Cu;
 
@@ -31,7 +32,7 @@ int main(void);
 void cortexm_reset(void);
 
 static volatile uint32_t ticks;
-static uint32_t ticks_per_us, ticks_per_turn;
+static uint32_t ticks_per_us, ticks_per_turn, board_irq;
 
 void cortexm_reset(void) {
     if (FPU) *coprocessors |= 0xFu << 20;
@@ -71,8 +72,11 @@ void cortexm_start(uint32_t hz, uint32_t irq) {
     clock->reload = ticks_per_turn - 1;
     clock->value = 0;
     clock->control = 7;  // of the CPU's clock, with interrupt
+    board_irq = irq;
     irq_enable[irq / 32] = 1u << irq % 32;
 }
+
+void cortexm_interrupt_again(void) { irq_trigger[board_irq / 32] = 1u << board_irq % 32; }
 
 uint32_t tody_board_time_us(void) {
     uint32_t turns, left;

@@ -12,6 +12,9 @@ extern uint8_t cortexm_arena_start[], cortexm_arena_end[];
 // Supplied by the board: takes bytes from the UART. All interrupts come here.
 void cortexm_interrupt(void);
 
+// Have the board's interrupt come once more.
+void cortexm_interrupt_again(void);
+
 // Supplied by the board: whether bytes wait to be read. Called with interrupts off.
 bool cortexm_awake(void);
 

@@ -26,12 +26,17 @@ void mps2_start(uint32_t hz, uintptr_t address, uint32_t irq) {
 
 void cortexm_interrupt(void) {
     uart->interrupt = RX_PENDING;
-    while (uart->state & RX_FULL) ring_put(&received, (uint8_t)uart->data);
+    while (!ring_full(&received) && uart->state & RX_FULL) ring_put(&received, (uint8_t)uart->data);
 }
 
 bool cortexm_awake(void) { return received.written != received.read; }
 
-uint32_t tody_board_read(uint8_t *to, uint32_t room) { return ring_get(&received, to, room); }
+// There is room again: what the interrupt left in the UART, which reports a byte but once, it fetches now.
+uint32_t tody_board_read(uint8_t *to, uint32_t room) {
+    const uint32_t count = ring_get(&received, to, room);
+    if (count) cortexm_interrupt_again();
+    return count;
+}
 
 void tody_board_write(const uint8_t *data, uint32_t bytes) {
     for (uint32_t i = 0; i < bytes; i++) {
