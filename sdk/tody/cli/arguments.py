@@ -188,6 +188,12 @@ def open_device(args: argparse.Namespace, model: Model) -> Device:
     return device
 
 
+def on_device(model: Model, device: Device) -> str:
+    """One line: name, precision, and what computes it there."""
+    info = device.info
+    return f"{model.name}, {model.precision}, on {info.board}, {info.cpu}, {info.kernels} kernels"
+
+
 def open_model(args: argparse.Namespace, verify: bool = False) -> Model:
     """The model that the arguments of `add_model` and `add_runtime` name."""
     from ..models import find

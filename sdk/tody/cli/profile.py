@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import add_model, add_on, add_runtime, count, open_device, open_model
+from .arguments import add_model, add_on, add_runtime, count, on_device, open_device, open_model
 from .output import Output, table
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     model = open_model(args)
-    out.line(model.describe())
     if args.on:
         return _on_device(args, model, out)
+    out.line(model.describe())
     for port in model.inputs:
         model.input(port.name)[...] = 0
     rows = model.profile(args.runs)
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _on_device(args: argparse.Namespace, model: Model, out: Output) -> int:
     with open_device(args, model) as device:
+        out.line(on_device(model, device))
         board, layers = device.info.board, device.profile()
     total = max(1, sum(layer.us for layer in layers))
     rows = list(enumerate(layers))

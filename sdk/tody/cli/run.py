@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import add_model, add_on, add_runtime, open_device, open_model
+from .arguments import add_model, add_on, add_runtime, on_device, open_device, open_model
 from .output import Output, table
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ def _inputs(model: Model, given: list[str]) -> dict[str, Any]:
     return arrays
 
 
-def _run(model: Model, args: argparse.Namespace) -> tuple[Any, float]:
+def _run(model: Model, args: argparse.Namespace, out: Output) -> tuple[Any, float]:
     """What the model gives, here or on a device, and the milliseconds that it took there."""
     inputs = _inputs(model, args.input)
     if args.on:
         with open_device(args, model) as device:
+            out.line(on_device(model, device))
             return device.run(model, inputs), device.last_run_us / 1e3
+    out.line(model.describe())
     start = time.perf_counter()
     result = model(inputs)
     return result, (time.perf_counter() - start) * 1e3
@@ -68,8 +70,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     import numpy as np
 
     model = open_model(args)
-    out.line(model.describe())
-    result, ms = _run(model, args)
+    result, ms = _run(model, args, out)
     outputs: dict[str, Any] = result if isinstance(result, dict) else {model.outputs[0].name: result}
     if args.output:
         folder = Path(args.output)

@@ -110,7 +110,7 @@ def _check(done: subprocess.CompletedProcess[bytes], target: Target, path: str) 
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     why = said[-1] if said else f"exit code {done.returncode}"
     if done.returncode == _NO_CONNECTION:
-        raise DeviceError(f"{target.host} cannot be reached by ssh", why, f"try: ssh -p {target.port} {target.host}")
+        raise DeviceError(f"{target.host} cannot be reached by ssh", why, f"ssh -p {target.port} {target.host}")
     if done.returncode == _DAMAGED:
         raise TrustError("other bytes arrived than were sent", f"SHA-256 of {path}.new differs", "flash once more")
     if done.returncode == _FAILED:

@@ -96,6 +96,8 @@ def test_run_profile_bench_there(flashed: Path, capsys: Capture) -> None:
     assert profile["board"] == "board" and len(profile["operators"]) == 2  # type: ignore[arg-type]
     assert told("bench", str(flashed), "--on", "fake://board", "--seconds", "0.01")["runs"] >= 1  # type: ignore[operator]
     assert main(["profile", str(flashed), "--on", "fake://board"]) == 0 and "on board" in capsys.readouterr().out
+    assert main(["run", str(flashed), "--on", "fake://board"]) == 0
+    assert re.match(r".*, int8, on board, .* kernels\n", capsys.readouterr().out)
     assert main(["bench", str(flashed), "--on", "fake://board", "--seconds", "0.01"]) == 0
     assert main(["logs", "fake://board", "--seconds", "0.01"]) == 0
 
@@ -131,3 +133,13 @@ def test_programming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for program, error in (("", UsageError), ("no-such-tool {elf}", UsageError), ("false", DeviceError)):
         with pytest.raises(error):
             firmware.program(board(program))
+
+
+def test_ctrl_c_says_what_happens_to_the_upload(kws: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object, stage: str, done: int, total: int) -> None:
+        if stage == "upload":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tody.cli.output.Stages.__call__", interrupted)
+    assert main(["flash", str(kws), "fake://board"]) == 130
+    assert "goes on where this one was cut off" in capsys.readouterr().err
