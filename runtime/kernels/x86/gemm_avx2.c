@@ -1,6 +1,8 @@
 // gemm_avx2.c - matrix product on panels of 16 columns: 6 rows by 2 vectors of 8 in registers.
 // SPDX-License-Identifier: Apache-2.0
-enum { ROWS = 6 };
+#include "x86.h"
+
+enum { ROWS = GEMM_F32_ROWS_AVX2 };
 
 #include "gemm.h"
 

@@ -1,6 +1,8 @@
 // gemm_avx512.c - matrix product on panels of 16 columns, two panels at a time: 14 rows by 2 vectors of 16 in registers.
 // SPDX-License-Identifier: Apache-2.0
-enum { ROWS = 14 };
+#include "x86.h"
+
+enum { ROWS = GEMM_F32_ROWS_AVX512 };
 
 #include "gemm.h"
 

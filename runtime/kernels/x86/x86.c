@@ -5,7 +5,7 @@
 const tody_kernels tody_kernels_avx2 = {
     .name = "avx2",
     .needs = TODY_CPU_AVX2,
-    .gemm_f32_rows = 6,
+    .gemm_f32_rows = GEMM_F32_ROWS_AVX2,
     .gemm_f32_panels = 1,
     .gemm_f32 = tody_gemm_f32_avx2,
     .dwconv_f32_strip = 8,
@@ -47,7 +47,7 @@ const tody_kernels tody_kernels_avx2 = {
 const tody_kernels tody_kernels_avx512 = {
     .name = "avx512",
     .needs = TODY_CPU_AVX512,
-    .gemm_f32_rows = 12,
+    .gemm_f32_rows = GEMM_F32_ROWS_AVX512,
     .gemm_f32_panels = 2,
     .gemm_f32 = tody_gemm_f32_avx512,
     .dwconv_f32_strip = 8,

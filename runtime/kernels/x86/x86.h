@@ -5,6 +5,9 @@
 
 #include "core/kernels.h"
 
+// Rows of float32 that a full tile has, where the kernel and its set find them.
+enum { GEMM_F32_ROWS_AVX2 = 6, GEMM_F32_ROWS_AVX512 = 14 };
+
 void tody_gemm_f32_avx2(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx2(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_avx2(const tody_winograd_in *args);
