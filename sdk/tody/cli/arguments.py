@@ -75,6 +75,18 @@ def bind(text: str) -> tuple[str, Any]:
     return name, array
 
 
+def decoder(text: str) -> str | dict[str, Any] | None:
+    """A decoder's name, "auto", None for none, or the parameters of one as a JSON object."""
+    import json
+
+    if not text.startswith("{"):
+        return None if text == "none" else text
+    try:
+        return dict(json.loads(text))
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {e}") from None
+
+
 def _scalars(text: str) -> Any:
     """A number, or a list where there is a comma; true and false count as numbers."""
     words = [{"true": "1", "false": "0"}.get(w.lower(), w) for w in text.split(",")]

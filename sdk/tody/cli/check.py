@@ -28,7 +28,7 @@ def _check_source(args: argparse.Namespace, out: Output) -> int:
     from ..convert import check
     from ..errors import UnsupportedError
 
-    report = check(args.model, shapes=shapes(args), constants=dict(args.bind))
+    report = check(args.model, shapes=shapes(args), end=args.end, constants=dict(args.bind))
     out.data(report.as_dict())
     out.line(str(report))
     if not report.supported:

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_ram, bind, numbers, shape, size, threshold
+from .arguments import add_ram, bind, decoder, numbers, shape, size, threshold
 from .output import Output
 
 NAME = "convert"
@@ -16,7 +16,7 @@ HELP = "turn an ONNX or TFLite model into a .tody file, and check that it comput
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """What fixes the shapes of a source model."""
+    """What fixes the shapes and the end of a source model."""
     parser.add_argument(
         "--shape", action="append", default=[], type=shape, metavar="[NAME=]1x3x320x320", help="fix the shape of an input"
     )
@@ -29,12 +29,19 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="make an input a constant: 3, 1,2,3 or FILE.npy",
     )
+    parser.add_argument(
+        "--end", action="append", default=[], metavar="TENSOR", help="end the model at this tensor; given again: at several"
+    )
 
 
 def add_facts(parser: argparse.ArgumentParser) -> None:
     """What a model file says besides its numbers: how pictures go in and what its outputs mean."""
     parser.add_argument(
-        "--decoder", default="auto", metavar="NAME", help="how boxes are read from the outputs: auto, none or a name"
+        "--decoder",
+        default="auto",
+        type=decoder,
+        metavar="NAME",
+        help="how boxes are read from the outputs: auto, none, a name, or its parameters as JSON (docs/format.md, `decoder`)",
     )
     parser.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
     parser.add_argument("--fit", choices=("letterbox", "stretch", "crop", "top_left"), help="how a frame is fitted to the size")
@@ -99,8 +106,9 @@ def facts(args: argparse.Namespace) -> dict[str, Any]:
     keys = ("fit", "pad", "pixels", "mean", "std")
     return {
         "shapes": shapes(args),
+        "end": args.end,
         "constants": dict(args.bind),
-        "decoder": None if args.decoder == "none" else args.decoder,
+        "decoder": args.decoder,
         "labels": args.labels,
         "preprocess": {k: getattr(args, k) for k in keys if getattr(args, k) is not None} or "auto",
         "score": args.score,

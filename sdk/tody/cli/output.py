@@ -12,6 +12,8 @@ from typing import Any
 
 from ..errors import TodyError, UnsupportedError
 
+MOST_NODES = 20  # of a model that cannot be converted, a line each
+
 # What is said of an error that does not say itself why it came or what to try.
 _USUAL = {
     "error": ("no more is known", "TODY_DEBUG=1 shows where it comes from"),
@@ -55,11 +57,14 @@ class Output:
             return
         print(_visible(f"error: {error.what}\n  why: {facts['why']}\n  try: {facts['try']}"), file=sys.stderr)
         if isinstance(error, UnsupportedError):
-            for node in error.nodes:
+            hints = {node.get("hint") for node in error.nodes}
+            for node in error.nodes[:MOST_NODES]:
                 operator = f"{node.get('operator')} of {node.get('domain') or 'ai.onnx'} {node.get('opset')}"
                 place = f"{node.get('name') or '(no name)'}: {operator}"
-                parts = (str(part) for part in (place, node.get("why"), node.get("hint")) if part)
+                parts = (str(part) for part in (place, node.get("why"), len(hints) > 1 and node.get("hint")) if part)
                 print(_visible("  " + "; ".join(parts)), file=sys.stderr)
+            if len(error.nodes) > MOST_NODES:
+                print(f"  and {len(error.nodes) - MOST_NODES} more, which --json lists", file=sys.stderr)
 
     def progress(self, what: str, total: int = 0) -> Progress:
         return Progress(what, total, quiet=self.as_json)

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     from ..compress.sensitivity import sensitivity
 
-    told = {key: value for key, value in facts(args).items() if key in ("shapes", "constants", "decoder", "preprocess")}
+    told = {key: value for key, value in facts(args).items() if key in ("shapes", "end", "constants", "decoder", "preprocess")}
     with out.stages() as stages:
         found = sensitivity(
             args.model,

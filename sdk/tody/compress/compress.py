@@ -57,6 +57,7 @@ def compress(
     ram: int | None = None,
     like: str | os.PathLike[str] | Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    end: Sequence[str] = (),
     constants: Mapping[str, np.typing.NDArray[Any]] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
     labels: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -100,7 +101,7 @@ def compress(
         ram: bytes of RAM that arena and scratch may take on a chip, as for `tody.convert`.
         like: an earlier model of the same structure, in float as `model` is: its ranges, factors, steps and rounding are used
             again, so that devices which have it, compressed with the same data and arguments, need few bytes for this one.
-        shapes, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
+        shapes, end, constants, decoder, labels, preprocess, score, iou, name, licence: as for `tody.convert`.
         progress: called with what is being done, how much of it, and of how much.
 
     Raises:
@@ -116,10 +117,10 @@ def compress(
     )
     wanted.check(widths, metric, max_drop)
     target = target_path(output, model)
-    source = read_source(model)
+    source = read_source(model, end)
     fixed = {k: tuple(v) for k, v in (shapes or {}).items()}
     graph = source.graph(fixed, constants)
-    earlier = None if like is None else read_source(like).graph(fixed, constants)
+    earlier = None if like is None else read_source(like, end).graph(fixed, constants)
     told: dict[str, Any] = {"labels": labels, "preprocess": preprocess, "score": score, "iou": iou}
     facts = describe(source, graph, decoder=decoder, name=name, licence=licence, **told)
     job = prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))

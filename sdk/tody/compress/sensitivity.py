@@ -78,6 +78,7 @@ def sensitivity(
     bits: Sequence[int] = BITS,
     samples: int = SAMPLES,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    end: Sequence[str] = (),
     constants: Mapping[str, Array] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
     preprocess: Mapping[str, Any] | str | None = "auto",
@@ -90,7 +91,7 @@ def sensitivity(
         data: as `tody.compress` takes it.
         bits: of the weights, 2 to 8 each.
         samples: to run on.
-        shapes, constants, decoder, preprocess: as `tody.convert` takes them.
+        shapes, end, constants, decoder, preprocess: as `tody.convert` takes them.
         progress: called with layers done and in all.
 
     Raises:
@@ -99,7 +100,7 @@ def sensitivity(
     """
     if not bits or not all(2 <= b <= 8 for b in bits):
         raise UsageError(f"weights cannot have {', '.join(map(str, bits)) or 'no'} bits", "", "2 to 8")
-    source = read_source(model)
+    source = read_source(model, end)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     facts = describe(source, graph, decoder=decoder, preprocess=preprocess)
     found = read_data(data, facts["inputs"], facts.get("preprocess"), samples=samples, measure=1)

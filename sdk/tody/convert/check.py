@@ -80,20 +80,21 @@ def check(
     model: str | os.PathLike[str] | Any,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    end: Sequence[str] = (),
     constants: Mapping[str, Array] | None = None,
 ) -> CheckReport:
     """What converting a model would give.
 
     Args:
         model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto.
-        shapes, constants: as for `convert`.
+        shapes, end, constants: as for `convert`.
 
     Raises:
         UsageError: there is no such file, or a shape is missing.
         ModelError: the source is damaged.
         UnsupportedError: its opset is not one that tody reads.
     """
-    source = read_source(model)
+    source = read_source(model, end)
     sizes = {k: tuple(v) for k, v in (shapes or {}).items()}
     try:
         graph = source.graph(sizes, constants)

@@ -37,6 +37,7 @@ def convert(
     output: str | os.PathLike[str] | None = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    end: Sequence[str] = (),
     constants: Mapping[str, Array] | None = None,
     decoder: str | Mapping[str, Any] | None = "auto",
     labels: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -58,6 +59,7 @@ def convert(
         model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto.
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
         shapes: input name -> shape, for inputs whose size the model leaves open.
+        end: names of tensors inside of the model that become its outputs; what only the others need is left out.
         constants: input name -> value, for inputs that shall not be inputs any more.
         decoder: name of the decoder, its parameters (docs/format.md, key `decoder`), "auto" to find it by the outputs' shapes,
             or None.
@@ -86,7 +88,7 @@ def convert(
     """
     if io not in ("float32", "int8"):
         raise UsageError(f"there is no io {io!r}", "known are float32, int8")
-    source = read_source(model)
+    source = read_source(model, end)
     target = target_path(output, model)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     facts = describe(

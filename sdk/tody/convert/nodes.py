@@ -12,9 +12,9 @@ import numpy as np
 from ..errors import ModelError
 from .operand import ELEMENTS, Array, Call, Operand, Refusal
 
-_CUT = "cut the model before it (onnx.utils.extract_model)"
+_CUT = "end the model before it (--end)"
 _HINTS = {
-    "NonMaxSuppression": "export the detector without it: tody's decoders do it after the model",
+    "NonMaxSuppression": f"export the detector without it, or {_CUT}: tody's decoders do it after the model",
     "NonZero": f"its result has no fixed size: use a mask with Where, or TopK, or {_CUT} if it picks boxes",
     "RoiAlign": f"detectors of two stages are not supported; {_CUT} for the first alone",
     "Compress": "its result has no fixed size: use a mask with Where, or TopK",
@@ -78,7 +78,7 @@ def schedule(nodes: list[Any], outputs: Collection[str]) -> list[Any]:
     while stack:
         i = stack.pop()
         if i not in needs:
-            needs[i] = {maker[name] for name in _taken(nodes[i]) if name in maker}
+            needs[i] = {maker[name] for name in taken(nodes[i]) if name in maker}
             stack += needs[i]
     return [nodes[i] for i in _ordered(needs)]
 
@@ -105,16 +105,16 @@ def _ordered(needs: Mapping[int, set[int]]) -> list[int]:
     return order
 
 
-def _taken(node: Any) -> set[str]:
-    """The names a node takes, those that its subgraphs take from outside included."""
-    names = {name for name in node.input if name}
+def taken(node: Any) -> list[str]:
+    """The names a node takes, each once, those that its subgraphs take from outside included."""
+    names = dict.fromkeys(name for name in node.input if name)
     for attribute in node.attribute:
         for graph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
             inside = {name for inner in graph.node for name in inner.output}
             inside |= {x.name for x in (*graph.input, *graph.initializer)}
-            names |= {name for inner in graph.node for name in _taken(inner)} - inside
-            names |= {o.name for o in graph.output} - inside
-    return names
+            within = (*(name for inner in graph.node for name in taken(inner)), *(o.name for o in graph.output))
+            names |= dict.fromkeys(name for name in within if name not in inside)
+    return list(names)
 
 
 def bind(node: Any, given: Mapping[str, Any], absent: Collection[str]) -> Any:

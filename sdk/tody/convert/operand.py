@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ..errors import UnsupportedError
 
 Array = NDArray[Any]
+
+MAX_ENDS = 6  # that a message names
 
 # dtype in the source model -> dtype it is computed in. Others exist only as constants that fold away.
 COMPUTE = {
@@ -97,11 +100,21 @@ class Refusal(Exception):
         self.why, self.hint, self.needs = why, hint, needs
 
 
-def unsupported(refused: list[dict[str, object]]) -> UnsupportedError:
-    """The error that lists every refused node; the rows have the keys of `UnsupportedError.nodes`."""
+def unsupported(refused: list[dict[str, object]], ends: list[str]) -> UnsupportedError:
+    """The error that lists every refused node.
+
+    Args:
+        refused: rows with the keys of `UnsupportedError.nodes`.
+        ends: tensors at which the model could end instead.
+    """
     count = f"{len(refused)} node{'s' if len(refused) > 1 else ''}"
-    lines = [f"{r['operator']} ({r['name']}, {r['domain']} {r['opset']}): {r['why']}" for r in refused]
+    kinds: dict[str, list[str]] = {}
+    for r in refused:
+        kinds.setdefault(f"{r['operator']} of {r['domain']} {r['opset']}: {r['why']}", []).append(str(r["name"]))
+    lines = [f"{kind} ({names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)})" for kind, names in kinds.items()]
     hints = list(dict.fromkeys(str(r["hint"]) for r in refused if r["hint"]))
+    if 0 < len(ends) <= MAX_ENDS:
+        hints.append("here " + " ".join(f"--end {shlex.quote(name)}" for name in ends))
     return UnsupportedError(f"{count} cannot be converted", "; ".join(lines), "; ".join(hints), refused)
 
 

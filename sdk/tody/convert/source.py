@@ -7,10 +7,11 @@ import ast
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .ending import end_onnx
 from .graph import Graph
 from .noise import nudged_model
 from .onnx import import_onnx, load_onnx
@@ -94,6 +95,14 @@ class Source(ABC):
         """What the source itself computes, and who computed it, as `verify.reference`, with the same errors."""
 
     @abstractmethod
+    def ended(self, ends: Sequence[str]) -> Source:
+        """The model with other tensors of its own as outputs.
+
+        Raises:
+            UsageError: it computes no such tensor.
+        """
+
+    @abstractmethod
     def nudged(self, seed: int) -> Source:
         """The same model with its weights off by rounding, for `noise.noise`."""
 
@@ -161,6 +170,9 @@ class OnnxSource(Source):
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
         return reference(self.model, arrays, outputs)
 
+    def ended(self, ends: Sequence[str]) -> Source:
+        return OnnxSource(end_onnx(self.model, ends), self.name, self.file, self.sha256)
+
     def nudged(self, seed: int) -> Source:
         return OnnxSource(nudged_model(self.model, seed), self.name, self.file, self.sha256)
 
@@ -168,14 +180,22 @@ class OnnxSource(Source):
         return outline(self.model, shapes)
 
 
-def read_source(model: str | os.PathLike[str] | Any) -> Source:
+def read_source(model: str | os.PathLike[str] | Any, end: Sequence[str] = ()) -> Source:
     """A source from a path, an onnx.ModelProto, or the bytes of a TFLite file.
 
+    Args:
+        end: tensors that become the outputs, in place of the model's own.
+
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or the model computes no such tensor.
         ModelError: it is of another kind, damaged, or too large.
         MissingExtraError: what reads it is not installed.
     """
+    source = _read(model)
+    return source.ended(end) if end else source
+
+
+def _read(model: str | os.PathLike[str] | Any) -> Source:
     from .tflite.source import MAGIC, read_tflite_source
 
     if isinstance(model, bytes):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ModelError
 from .builder import Builder
+from .ending import ends_before, steps_of
 from .fold import fold
 from .importers import IMPORTERS
 from .nodes import bind, body_of, domain_of, no_such_operator, read_attribute, schedule, schema_of, tensor_array
@@ -233,7 +234,8 @@ class Walk:
             UnsupportedError: nodes were refused, or an output has a dtype that no device has.
         """
         if self.refused:
-            raise unsupported(self.refused)
+            inputs, refused = [info.name for info in self.model.graph.input], [str(row["name"]) for row in self.refused]
+            raise unsupported(self.refused, ends_before(steps_of(self.model), inputs, names, refused))
         for x, name in zip(results, names, strict=True):
             assert x is not None
             if x.dtype == "float64":

@@ -151,6 +151,7 @@ def test_all_offending_nodes_are_listed() -> None:
     mystery = ("Mystery", "com.example", 2)
     assert found == [("first", "NonZero", "ai.onnx", 17), ("second", *mystery), ("third", *mystery)]
     assert all(n["why"] and n["hint"] for n in caught.value.nodes) and caught.value.exit_code == 4
+    assert "(second and 1 more)" in caught.value.why and caught.value.why.count("Mystery") == 1
 
 
 def test_nodes_after_a_refused_one_are_looked_at() -> None:

@@ -9,7 +9,8 @@ import math
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module, metadata
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from ... import format as fmt
 from ..._runtime import Runtime
 from ...errors import AccuracyError
+from ..ending import check_ends
 from ..graph import Graph, Node
 from ..integers import fold_weights
 from ..lower import lower
@@ -112,7 +114,9 @@ class TfliteSource(Source):
         return graph
 
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-        """By LiteRT, or tflite-runtime; where neither is installed by our own runtime, operator by operator in float32."""
+        """By LiteRT, or tflite-runtime; where neither is installed, or the model ends before what they cannot do, by our own
+        runtime, operator by operator in float32."""
+        reason = "ai-edge-litert is not installed"
         for module, package in _RUNTIMES:
             try:
                 interpreter = import_module(module).Interpreter
@@ -121,10 +125,19 @@ class TfliteSource(Source):
             try:
                 results = _interpret(interpreter, self.model, arrays)
             except (RuntimeError, ValueError) as e:
+                if self.model.real:
+                    reason = f"{package} cannot run the source"
+                    break
                 what = "the conversion cannot be checked: the source model does not run"
                 raise AccuracyError(what, " ".join(str(e).split()), "--no-verify converts it unchecked") from e
             return [results[name] for name in outputs], f"{package} {metadata.version(package)}"
-        return _own(self, arrays, outputs), "tody, not optimised (ai-edge-litert is not installed)"
+        return _own(self, arrays, outputs), f"tody, not optimised ({reason})"
+
+    def ended(self, ends: Sequence[str]) -> Source:
+        made = {self.model.tensors[i].name: i for operator in self.model.operators for i in operator.outputs}
+        check_ends(ends, made)
+        outputs = tuple(dict.fromkeys(made[name] for name in ends))
+        return TfliteSource(replace(self.model, outputs=outputs, real=frozenset(outputs)), self.name, self.file, self.sha256)
 
     def nudged(self, seed: int) -> Source:
         """Of quantised weights the integers stay, so only float models move."""

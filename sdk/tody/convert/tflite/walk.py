@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import ModelError, UnsupportedError
 from .. import casts, ports
 from ..builder import Builder
+from ..ending import Step, ends_before
 from ..graph import Graph
 from ..operand import COMPUTE, Array, Operand, Refusal, unsupported
 from ..outlet import outlet, settle_names
@@ -164,6 +165,16 @@ class _Walk:
         self._integers[index] = b.quantise(x, quant)
         return b.dequantise(self._integers[index])
 
+    def _ends(self) -> list[str]:
+        """Where the model could end instead, without the operators that were refused."""
+        model = self._model
+        names = [tensor.name for tensor in model.tensors]
+        takes = ([names[i] for i in o.inputs if i >= 0] for o in model.operators)
+        makes = ([names[i] for i in o.outputs] for o in model.operators)
+        steps = [Step(b[0] if b else "", a, b) for a, b in zip(takes, makes, strict=True)]
+        refused = [str(row["name"]) for row in self._refused]
+        return ends_before(steps, [names[i] for i in model.inputs], [names[i] for i in model.outputs], refused)
+
     def _refuse(self, call: TfliteCall, operator: Operator, refusal: Refusal) -> None:
         row = {"name": call.name, "operator": operator.op or "CUSTOM", "domain": "custom" if operator.is_custom else "tflite"}
         self._refused.append({**row, "opset": operator.version, "why": refusal.why, "hint": refusal.hint, "inputs": []})
@@ -186,7 +197,7 @@ class _Walk:
             UnsupportedError: operators were refused, or an output has a dtype that no device has.
         """
         if self._refused:
-            raise unsupported(self._refused)
+            raise unsupported(self._refused, self._ends())
         names = [self._model.tensors[i].name for i in self._model.outputs]
         for i, name in zip(self._model.outputs, names, strict=True):
             outlet(self._b, self._border(i), name)
