@@ -283,19 +283,30 @@ static void grid_line(const tody_slide *s, const uint8_t *line, int32_t x, uint3
     for (uint32_t i = end; i < columns; i++) a[i] = s->outside;
 }
 
+// The columns of windows that share none.
+static void grid_windows(const tody_slide *s, const uint8_t *image, int32_t y, int32_t x, uint32_t columns, const void **a) {
+    const tody_window *w = &s->window;
+    for (const void **end = a + columns; a < end; x += (int32_t)w->stride[1]) {
+        int32_t tap = x;
+        for (uint32_t i = 0; i < w->kernel[1]; i++, tap += (int32_t)w->dilation[1]) *a++ = pixel_at(s, image, y, tap);
+    }
+}
+
 void tody_slide_grid(const tody_slide *s, uint32_t row, uint32_t rows, uint32_t x, uint32_t pixels, size_t a_stride,
                      const void **a) {
     const tody_window *w = &s->window;
     const spot p = {row / s->out_height, row % s->out_height, x};
     const place at = place_of(s, &p);
     const uint32_t lines = tody_grid_span(w, 0, rows), columns = tody_grid_span(w, 1, pixels);
-    const bool neighbours = shares(w, 1);
     for (uint32_t i = 0; i < lines; i++, a += a_stride) {
         const int32_t y = at.top + grid_at(w, 0, i);
-        if (neighbours && within(y, s->height)) {
-            grid_line(s, at.image + (size_t)y * s->width * s->pixel_bytes, at.left, columns, a);
+        const uint8_t *line = within(y, s->height) ? at.image + (size_t)y * s->width * s->pixel_bytes : NULL;
+        if (!line) {
+            for (uint32_t j = 0; j < columns; j++) a[j] = s->outside;
+        } else if (shares(w, 1)) {
+            grid_line(s, line, at.left, columns, a);
         } else {
-            for (uint32_t j = 0; j < columns; j++) a[j] = pixel_at(s, at.image, y, at.left + grid_at(w, 1, j));
+            grid_windows(s, at.image, y, at.left, columns, a);
         }
     }
 }

@@ -13,6 +13,7 @@ from ..errors import MemoryLimitError
 from .graph import Graph
 from .lower import Choice, lower
 from .margins import add_margins
+from .narrow import widen
 from .plan import Peak, Plan, peaks
 from .schedule import schedule
 from .sparse import sparse_weights
@@ -25,7 +26,7 @@ _INT8 = 4  # int8 takes a quarter of float32
 
 
 def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
-    """As `lower`, with margins; or of a model whose arena and scratch take at most `ram` bytes on a chip (memory.py).
+    """As `lower`, with margins and wide products; or of a model whose arena and scratch take at most `ram` bytes on a chip.
 
     Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, a little time for strips
     of few rows, and the content of inputs after a run.
@@ -34,6 +35,7 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
         MemoryLimitError: it needs more.
     """
     if ram is None:
+        widen(graph)
         add_margins(graph)
         return lower(graph)
     choices = [True, False] if sparse_weights(graph) else [True]
