@@ -191,7 +191,8 @@ typedef struct tody_gemm_s8 {
     uint32_t taps, depth;  // at least 1
     uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
     const int8_t *const *a;  // taps * rows pointers to depth values each; sets with pack_s8 have these instead:
-    int8_t *packed;          // rows as tody_pack_s8 left them; taps is 1, depth a multiple of 4, and cols are any number
+    int8_t *packed;  // rows as tody_pack_s8 left them, or plain ones, which are not written; taps is 1, depth a multiple of 4,
+                     // and cols are any number
     // Part l < lines of packed row r * width + i has depth / lines values, from packed[r * width_stride + l * line_stride +
     // i * packed_stride] on: windows over lines of an image share what they have in common. rows is a multiple of width, depth
     // of 4 * lines; line_stride is at least depth / lines. Behind the last row's end are gemm_s8_bytes - 1 times as many bytes
@@ -328,11 +329,12 @@ typedef struct tody_sparse_s8 {
     tody_layer_s8 layer;
 } tody_sparse_s8;
 
-// Whether any set of this build packs float32: those that do are of ARM's application processors. Others go without the code.
+// Whether any set of this build packs float32, and takes plain rows of int8: those that do are of ARM's application processors.
+// Others go without the code.
 #if defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH_PROFILE != 'M')
-enum { TODY_PACKS_F32 = 1 };
+enum { TODY_PACKS_F32 = 1, TODY_PLAIN_S8 = 1 };
 #else
-enum { TODY_PACKS_F32 = 0 };
+enum { TODY_PACKS_F32 = 0, TODY_PLAIN_S8 = 0 };
 #endif
 
 // The same of int8: chips go without the code.
@@ -376,11 +378,12 @@ typedef struct tody_kernels {
     void (*column_moments_f32)(const tody_columns_f32 *args);
     void (*norm_f32)(const tody_norm_f32 *args);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these eight belong together
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these nine belong together
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
     uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
     int32_t gemm_s8_shift;                  // which packing adds to each value
+    bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
     void (*dwconv_s8)(const tody_dwconv_s8 *args);

@@ -64,11 +64,6 @@ static void gather(const void *slide, uint32_t first, uint32_t rows, const void 
 }
 
 // 1x1, stride 1, no padding: the output's pixels are the input's.
-static void gather_same(const void *slide, uint32_t first, uint32_t rows, const void **a) {
-    const tody_slide *s = slide;
-    for (uint32_t i = 0; i < rows; i++) a[i] = s->x + (first + i) * s->pixel_bytes;
-}
-
 static bool same_pixels(const tody_window *w) {
     return tody_taps(w) == 1 && w->stride[0] == 1 && w->stride[1] == 1 && !(w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]);
 }
@@ -86,7 +81,7 @@ static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const t
         .cols = w->shape[1],
         .taps = w->shape[2],
         .depth = w->shape[3],
-        .gather = same_pixels(&p->window) ? gather_same : gather,
+        .gather = same_pixels(&p->window) ? tody_gather_pixels : gather,
         .w = w->data,
         .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
         .bias = tody_in_data(call, TODY_LAYER_BIAS),

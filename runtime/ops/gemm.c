@@ -14,6 +14,7 @@ enum {
     MAX_TILES = 66,            // of a block: no kernel of float32 or int16 takes fewer than three rows
     BLOCK_BYTES = 1 << 18,     // of packed A in a block: a quarter of a MiB stays in the second-level cache
     BLOCK_BYTES_S8 = 5 << 16,  // the same of int8: 64 windows of 3x3 over 512 channels
+    PLAIN_BYTES = 16,          // that kernels load at once of rows which are not packed
     BLOCK_POINTERS = 1024,     // to A in a block: fewer rows where a filter is large
     TASK_PRODUCTS = 200000,    // multiplications below which another thread costs more than it saves
     TASKS_PER_THREAD = 4,      // so that a slow core does not keep the others waiting
@@ -99,6 +100,11 @@ void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const
     for (uint32_t i = 0; i < rows; i++) a[i] = (const uint8_t *)m->data + (first + i) * m->stride_bytes;
 }
 
+void tody_gather_pixels(const void *slide, uint32_t first, uint32_t rows, const void **a) {
+    const tody_slide *s = slide;
+    for (uint32_t i = 0; i < rows; i++) a[i] = s->x + (first + i) * s->pixel_bytes;
+}
+
 // Blocks of rows. The same number for each thread where there is work for all: each then has the same rows of an image in one
 // operator after the other, and its cache holds them. Where all rows fit one block, weights that are much larger than the
 // images are rather dealt out by columns, so that every core reads its own ones only.
@@ -180,6 +186,19 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
     return count;
 }
 
+// Whether rows need no packing; then `all` is where they are.
+static bool are_plain(const job *job, uint32_t first, uint32_t rows, tody_packed_s8 *all) {
+    const tody_gemm *g = job->gemm;
+    const bool even = g->gather == tody_gather_matrix || g->gather == tody_gather_pixels;
+    const bool inside = g->depth % PLAIN_BYTES == 0 || (g->rows - first - rows) * g->depth >= PLAIN_BYTES;
+    if (!TODY_PLAIN_S8 || !job->kernels->gemm_s8_plain || !even || g->depth % TODY_GROUP_S8 != 0 || !inside) return false;
+    const void *a[2];
+    g->gather(g->source, first, tody_min_u32(rows, 2), a);
+    const size_t stride = rows > 1 ? (size_t)((uintptr_t)a[1] - (uintptr_t)a[0]) : 0;
+    *all = (tody_packed_s8){.count = rows, .packed = (int8_t *)(uintptr_t)a[0], .stride = stride, .width = rows, .lines = 1};
+    return true;
+}
+
 // `rows` rows from `first` on, packed once, in all panels from `panel` to `end`.
 static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end, const void **a) {
     const tody_gemm *g = job->gemm;
@@ -190,10 +209,9 @@ static void run_packed(const job *job, uint32_t first, uint32_t rows, uint32_t p
         tody_lines_run(job->kernels, g, &job->lines, first, rows, panel, end, packed);
         return;
     }
-    tody_gemm_pack(job->kernels, g, first, rows, pointers, a, packed);
     const size_t stride = tody_packed_stride(g->taps, g->depth);
-    const tody_packed_s8 all = {
-        .count = rows, .packed = packed, .stride = stride, .width = rows, .lines = 1, .line_stride = stride};
+    tody_packed_s8 all = {.count = rows, .packed = packed, .stride = stride, .width = rows, .lines = 1, .line_stride = stride};
+    if (!are_plain(job, first, rows, &all)) tody_gemm_pack(job->kernels, g, first, rows, pointers, a, packed);
     tody_gemm_packed_s8(job->kernels, g, panel, end, first, &all);
 }
 

@@ -38,7 +38,9 @@ typedef struct tody_matrix {
     size_t stride_bytes;
 } tody_matrix;
 
+// Where rows are equally far from each other: those of a matrix, or the pixels of a slide.
 void tody_gather_matrix(const void *matrix, uint32_t first, uint32_t rows, const void **a);
+void tody_gather_pixels(const void *slide, uint32_t first, uint32_t rows, const void **a);
 
 // Bytes of scratch for the pointers of all threads; a multiple of TODY_ALIGN.
 size_t tody_gemm_scratch(const tody_call *call, tody_dtype dtype, uint32_t taps, uint32_t depth);

@@ -48,6 +48,15 @@ void narrow_some(dice *r, int8_t *w, uint32_t panels, size_t stride) {
     }
 }
 
+// Rows that stand closer, and right in front of the fence but for what may be read behind them.
+static void lay_plain(dice *r, tody_gemm_s8 *g) {
+    const size_t stride = g->depth + random_below(r, 3) * 4;
+    int8_t *plain = memory_take((g->rows - 1) * stride + g->depth + (g->depth % 16 ? 12 : 0));
+    for (uint32_t i = 0; i < g->rows; i++) memcpy(plain + i * stride, g->packed + i * g->packed_stride, g->depth);
+    g->packed = plain;
+    g->packed_stride = stride;
+}
+
 // A few rows at a time: lines of windows where taps are neighbours, else taps.
 static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
@@ -76,13 +85,14 @@ static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     g->a = NULL;
     g->depth = g->taps * groups * 4;
     g->taps = 1;
+    if (set->gemm_s8_plain && random_below(r, 2)) lay_plain(r, g);
 }
 
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
-    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->pack_s8 ? TODY_BLOCK_ROWS : set->gemm_s8_rows), .taps = 1};
+    tody_gemm_s8 g = {.rows = 1 + random_below(&r, set->pack_s8 ? set->gemm_s8_block : set->gemm_s8_rows), .taps = 1};
     const uint32_t panels = 1 + random_below(&r, set->pack_s8 ? 5 : set->gemm_s8_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, random_below(&r, 4) ? 10 : 150);

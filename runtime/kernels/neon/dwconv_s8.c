@@ -81,7 +81,7 @@ INLINE wide add_narrow(wide s, int16x8_t low, int16x8_t high) {
 
 // 16 values at a, or 8 there and 8 at b.
 INLINE int8x16_t load_lanes(const int8_t *a, const int8_t *b, const bool pairs) {
-    return pairs ? vcombine_s8(vld1_s8(a), vld1_s8(b)) : vld1q_s8(a);
+    return pairs ? load_two_s8(a, b) : vld1q_s8(a);
 }
 
 // bias - x_zero * (sum of the weights), of four channels

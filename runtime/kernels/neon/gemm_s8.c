@@ -133,14 +133,18 @@ static sums look(columns *c) {
     const uint8x16_t none = vdupq_n_u8(0);
     const int8_t *w = c->w;
     const size_t blocks = c->groups / TOGETHER;
+    uint8_t all = blocks <= KNOWN;
     seen s = {{vdupq_n_s32(0), vdupq_n_s32(0)}, none, none, none};
     for (size_t b = 0; b < blocks; b++) {
         s.low = s.high = none;
         for (uint32_t i = 0; i < TOGETHER; i++, w += 64) s = look_at(s, load_weights(w));
-        if (b < KNOWN) c->gentle[b] = largest(vmaxq_u8(s.low, s.high)) < 255;
+        const uint8_t gentle = largest(vmaxq_u8(s.low, s.high)) < 255;
+        if (b < KNOWN) c->gentle[b] = gentle;
+        all &= gentle;
     }
     for (size_t i = blocks * TOGETHER; i < c->groups; i++, w += 64) s = look_at(s, load_weights(w));
     c->narrow = largest(s.most) < 128;
+    c->all_gentle = all;
     return s.all;
 }
 
@@ -191,39 +195,81 @@ INLINE lines add_group(lines s, const int8_t **a, const int8_t *w, const uint32_
 
 enum { BLOCK = TOGETHER * 64 };  // bytes from one block of weights to the next
 
-INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, const uint32_t rows, const bool narrow,
-                    sums *to) {
+// What a w_zero adds, to the sums of even pairs.
+INLINE lines add_starts(lines s, const tody_gemm_s8 *g, const int8_t *a, const uint32_t rows) {
+    int32_t starts[4] = {0};
+    row_starts(g, a, rows, starts);
+    halves *const all[] = {&s.s0, &s.s1, &s.s2, &s.s3};
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < rows; i++) {
+        const int32x4_t start = spread(vdup_n_s32(starts[i]));
+        all[i]->v0 = vaddq_s32(all[i]->v0, start);
+        all[i]->v1 = vaddq_s32(all[i]->v1, start);
+        all[i]->v2 = vaddq_s32(all[i]->v2, start);
+        all[i]->v3 = vaddq_s32(all[i]->v3, start);
+    }
+    return s;
+}
+
+// What is known of the weights: nothing, that they are narrow, that all blocks are gentle.
+typedef enum kind { WILD, MIXED, GENTLE } kind;
+
+INLINE lines products(const tody_gemm_s8 *g, const columns *c, const int8_t *x, const uint32_t rows, const kind k) {
     const sums start = c->start;
     const halves first = {spread(vget_low_s32(start.low)), spread(vget_high_s32(start.low)), spread(vget_low_s32(start.high)),
                           spread(vget_high_s32(start.high))};
     lines s = {first, first, first, first};
+    if (g->layer.w_zero) s = add_starts(s, g, x, rows);
     const int8_t *a[4] = {x, x + g->packed_stride, x + 2 * g->packed_stride, x + 3 * g->packed_stride};
     const int8_t *w = c->w, *end = w + c->groups * 64, *whole = w + c->groups / TOGETHER * BLOCK;
     const int8_t *known = c->groups / TOGETHER < KNOWN ? whole : w + KNOWN * BLOCK;
-    for (const uint8_t *gentle = c->gentle; narrow && w < known; gentle++, w += BLOCK) s = add_block(s, a, w, rows, *gentle);
-    for (; narrow && w < whole; w += BLOCK) s = add_block(s, a, w, rows, false);
+    for (; k == GENTLE && w < whole; w += BLOCK) s = add_block(s, a, w, rows, true);
+    for (const uint8_t *gentle = c->gentle; k == MIXED && w < known; gentle++, w += BLOCK)
+        s = add_block(s, a, w, rows, *gentle);
+    for (; k == MIXED && w < whole; w += BLOCK) s = add_block(s, a, w, rows, false);
     for (; w < end; w += 64) s = add_group(s, a, w, rows);
-    const halves all[] = {s.s0, s.s1, s.s2, s.s3};
-    for (uint32_t i = 0; i < rows; i++) to[i] = (sums){join(all[i].v0, all[i].v1), join(all[i].v2, all[i].v3)};
+    return s;
 }
 
-INLINE void tile_narrow(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, const bool narrow, sums *s) {
+INLINE sums sums_of(halves h) { return (sums){join(h.v0, h.v1), join(h.v2, h.v3)}; }
+
+INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, uint32_t count, places to,
+                     const kind k) {
+    const results r = results_of(g, c, 1);
+    for (; count > 0; count--, a += rows * g->packed_stride) {
+        const lines s = products(g, c, a, rows, k);
+        const uint32_t some = rows > 1 ? 2 : 1, rest = rows - some;
+        if (to.addend) {
+            finish_half(&to, sums_of(s.s0), sums_of(s.s1), some, &r, true);
+            if (rest) finish_half(&to, sums_of(s.s2), sums_of(s.s3), rest, &r, true);
+        } else {
+            finish_half(&to, sums_of(s.s0), sums_of(s.s1), some, &r, false);
+            if (rest) finish_half(&to, sums_of(s.s2), sums_of(s.s3), rest, &r, false);
+        }
+    }
+}
+
+INLINE void tiles_kind(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, uint32_t count, places to,
+                       const kind k) {
     if (rows == 1)
-        tile_of(g, c, a, 1, narrow, s);
+        tiles_of(g, c, a, 1, count, to, k);
     else if (rows == 2)
-        tile_of(g, c, a, 2, narrow, s);
+        tiles_of(g, c, a, 2, count, to, k);
     else if (rows < TILE)  // three, where a tile has four
-        tile_of(g, c, a, 3, narrow, s);
+        tiles_of(g, c, a, 3, count, to, k);
     else
-        tile_of(g, c, a, TILE, narrow, s);
+        tiles_of(g, c, a, TILE, count, to, k);
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, sums *s) {
+static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
+                  places to) {
     (void)halves;
-    if (c->narrow)
-        tile_narrow(g, c, a, rows, true, s);
+    if (!c->narrow)
+        tiles_kind(g, c, a, rows, count, to, WILD);
+    else if (c->all_gentle && TOGETHER > 2)
+        tiles_kind(g, c, a, rows, count, to, GENTLE);
     else
-        tile_narrow(g, c, a, rows, false, s);
+        tiles_kind(g, c, a, rows, count, to, MIXED);
 }
 
 void tody_gemm_s8_neon(const tody_gemm_s8 *args) { run_block(args); }

@@ -58,10 +58,24 @@ INLINE fours_s8 load_rows(const int8_t **a, const uint32_t rows) {
     return x;
 }
 
-INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *first, const uint32_t rows,
-                    sums *s) {
+// What a w_zero adds.
+INLINE block add_starts(block b, const tody_gemm_s8 *g, const int8_t *a, const uint32_t rows) {
+    int32_t starts[TILE] = {0};
+    row_starts(g, a, rows, starts);
+    const int32x4_t x0 = vdupq_n_s32(starts[0]), x1 = vdupq_n_s32(starts[1]);
+    const int32x4_t x2 = vdupq_n_s32(starts[2]), x3 = vdupq_n_s32(starts[3]);
+    const sums s0 = {x0, x0}, s1 = {x1, x1}, s2 = {x2, x2}, s3 = {x3, x3};
+    return (block){{add_sums(b.s0.low, s0), add_sums(b.s0.high, s0)},
+                   {add_sums(b.s1.low, s1), add_sums(b.s1.high, s1)},
+                   {add_sums(b.s2.low, s2), add_sums(b.s2.high, s2)},
+                   {add_sums(b.s3.low, s3), add_sums(b.s3.high, s3)}};
+}
+
+INLINE block products(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *first,
+                      const uint32_t rows) {
     const line start = {c->start, halves > 1 ? c[1].start : c->start};
     block b = {start, start, start, start};
+    if (g->layer.w_zero) b = add_starts(b, g, first, rows);
     const int8_t *a[TILE], *w = c->w;
 #pragma GCC unroll 4
     for (uint32_t i = 0; i < rows; i++) a[i] = first + i * g->packed_stride;
@@ -79,28 +93,46 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const uint32_t halv
         if (left > 1) b = add_lane(b, x, &w, halves, rows, 1);
         if (left > 2) b = add_lane(b, x, &w, halves, rows, 2);
     }
-    const line all[] = {b.s0, b.s1, b.s2, b.s3};
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < rows; i++) {
-        s[i] = all[i].low;
-        if (halves > 1) s[TODY_BLOCK_ROWS + i] = all[i].high;
+    return b;
+}
+
+INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, const uint32_t rows,
+                     uint32_t count, places to, const bool added) {
+    const results r = results_of(g, c, halves);
+    for (; count > 0; count--, a += rows * g->packed_stride) {
+        const block b = products(g, c, halves, a, rows);
+        if (halves > 1) {
+            finish_row(&to, b.s0.low, b.s0.high, &r, added);
+            if (rows > 1) finish_row(&to, b.s1.low, b.s1.high, &r, added);
+            if (rows > 2) finish_row(&to, b.s2.low, b.s2.high, &r, added);
+            if (rows > 3) finish_row(&to, b.s3.low, b.s3.high, &r, added);
+        } else {
+            finish_half(&to, b.s0.low, b.s1.low, rows > 1 ? 2 : 1, &r, added);
+            if (rows > 2) finish_half(&to, b.s2.low, b.s3.low, rows - 2, &r, added);
+        }
     }
 }
 
-INLINE void tile_rows(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, uint32_t rows, sums *s) {
+INLINE void tiles_added(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, uint32_t rows,
+                        uint32_t count, places to, const bool added) {
     switch (rows) {
-        case 1: tile_of(g, c, halves, a, 1, s); break;
-        case 2: tile_of(g, c, halves, a, 2, s); break;
-        case 3: tile_of(g, c, halves, a, 3, s); break;
-        default: tile_of(g, c, halves, a, TILE, s); break;
+        case 1: tiles_of(g, c, halves, a, 1, count, to, added); break;
+        case 2: tiles_of(g, c, halves, a, 2, count, to, added); break;
+        case 3: tiles_of(g, c, halves, a, 3, count, to, added); break;
+        default: tiles_of(g, c, halves, a, TILE, count, to, added); break;
     }
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, sums *s) {
-    if (halves > 1)
-        tile_rows(g, c, HALVES, a, rows, s);
+static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
+                  places to) {
+    if (halves > 1 && to.addend)
+        tiles_added(g, c, HALVES, a, rows, count, to, true);
+    else if (halves > 1)
+        tiles_added(g, c, HALVES, a, rows, count, to, false);
+    else if (to.addend)
+        tiles_added(g, c, 1, a, rows, count, to, true);
     else
-        tile_rows(g, c, 1, a, rows, s);
+        tiles_added(g, c, 1, a, rows, count, to, false);
 }
 
 static void run(const tody_gemm_s8 *args) { run_block(args); }
@@ -111,7 +143,8 @@ const tody_kernels tody_kernels_neon_dot = {
     .gemm_s8_rows = TILE,
     .gemm_s8_panels = 1,
     .gemm_s8_bytes = 1,
-    .gemm_s8_block = TODY_BLOCK_ROWS,
+    .gemm_s8_block = 2 * TODY_BLOCK_ROWS,
+    .gemm_s8_plain = true,
     .gemm_s8 = run,
     .pack_s8 = tody_pack_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon_dot,

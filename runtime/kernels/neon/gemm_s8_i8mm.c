@@ -69,16 +69,28 @@ INLINE pair add(pair p, int8x16_t x, weights w) {
 INLINE int32x4_t join_first(int32x4_t a, int32x4_t b) { return vcombine_s32(vget_low_s32(a), vget_low_s32(b)); }
 INLINE int32x4_t join_second(int32x4_t a, int32x4_t b) { return vcombine_s32(vget_high_s32(a), vget_high_s32(b)); }
 
+// What a w_zero adds.
+static pair add_starts(pair p, const int32_t *starts) {
+    const int32x2_t two = vld1_s32(starts);
+    const int32x4_t both = vzip1q_s32(vcombine_s32(two, two), vcombine_s32(two, two));
+    return (pair){vaddq_s32(p.v0, both), vaddq_s32(p.v1, both), vaddq_s32(p.v2, both), vaddq_s32(p.v3, both)};
+}
+
 // Of an odd number of rows the last one is its own partner.
-INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, uint32_t rows, const uint32_t pairs, sums *s) {
+INLINE void products(const tody_gemm_s8 *g, const columns *c, const int8_t *x, uint32_t rows, const uint32_t pairs, pair *p) {
     const int32x4_t low = c->start.low, high = c->start.high;
     const pair begin = {join_first(low, low), join_second(low, low), join_first(high, high), join_second(high, high)};
-    pair p[TILE / 2];
     const int8_t *a[TILE], *w = c->w;
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < 2 * pairs; i++) a[i] = x + (i < rows ? i : rows - 1) * g->packed_stride;
 #pragma GCC unroll 4
     for (uint32_t i = 0; i < pairs; i++) p[i] = begin;
+    if (g->layer.w_zero) {
+        int32_t starts[TILE] = {0};
+        row_starts(g, x, rows, starts);
+#pragma GCC unroll 4
+        for (uint32_t i = 0; i < pairs; i++) p[i] = add_starts(p[i], starts + 2 * i);
+    }
     size_t at = 0, left = c->groups;
     for (; left >= 4; left -= 4, at += 16, w += 256) {
         const weights near = load_two(w);
@@ -99,21 +111,43 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *x, ui
 #pragma GCC unroll 4
         for (uint32_t i = 0; i < pairs; i++) p[i] = add(p[i], load_group(a[2 * i] + at, a[2 * i + 1] + at), one);
     }
+}
+
+INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, const uint32_t pairs,
+                     uint32_t count, places to, const bool added) {
+    const results r = results_of(g, c, 1);
+    for (; count > 0; count--, a += rows * g->packed_stride) {
+        pair p[TILE / 2];
+        products(g, c, a, rows, pairs, p);
 #pragma GCC unroll 4
-    for (uint32_t i = 0; i < pairs; i++) {
-        s[2 * i] = (sums){join_first(p[i].v0, p[i].v1), join_first(p[i].v2, p[i].v3)};
-        s[2 * i + 1] = (sums){join_second(p[i].v0, p[i].v1), join_second(p[i].v2, p[i].v3)};
+        for (uint32_t i = 0; i < pairs; i++) {
+            const sums s = {join_first(p[i].v0, p[i].v1), join_first(p[i].v2, p[i].v3)};
+            const sums t = {join_second(p[i].v0, p[i].v1), join_second(p[i].v2, p[i].v3)};
+            if (2 * i + 1 < rows)
+                finish_half(&to, s, t, 2, &r, added);
+            else
+                finish_half(&to, s, t, 1, &r, added);
+        }
     }
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, sums *s) {
-    (void)halves;
+INLINE void tiles_added(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, uint32_t count, places to,
+                        const bool added) {
     switch ((rows + 1) / 2) {
-        case 1: tile_of(g, c, a, rows, 1, s); break;
-        case 2: tile_of(g, c, a, rows, 2, s); break;
-        case 3: tile_of(g, c, a, rows, 3, s); break;
-        default: tile_of(g, c, a, rows, 4, s); break;
+        case 1: tiles_of(g, c, a, rows, 1, count, to, added); break;
+        case 2: tiles_of(g, c, a, rows, 2, count, to, added); break;
+        case 3: tiles_of(g, c, a, rows, 3, count, to, added); break;
+        default: tiles_of(g, c, a, rows, 4, count, to, added); break;
     }
+}
+
+static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
+                  places to) {
+    (void)halves;
+    if (to.addend)
+        tiles_added(g, c, a, rows, count, to, true);
+    else
+        tiles_added(g, c, a, rows, count, to, false);
 }
 
 static void run(const tody_gemm_s8 *args) { run_block(args); }
@@ -124,7 +158,8 @@ const tody_kernels tody_kernels_neon_i8mm = {
     .gemm_s8_rows = TILE,
     .gemm_s8_panels = 1,
     .gemm_s8_bytes = 1,
-    .gemm_s8_block = TODY_BLOCK_ROWS,
+    .gemm_s8_block = 2 * TODY_BLOCK_ROWS,
+    .gemm_s8_plain = true,
     .gemm_s8 = run,
     .pack_s8 = tody_pack_s8_neon,
 };

@@ -102,6 +102,9 @@ INLINE int8x16_t results_s8(int16x8_t a, int16x8_t b, const ending *e) {
     return vminq_s8(vmaxq_s8(narrow_s16(a, b), e->lo), e->hi);
 }
 
+// 8 values at a, then 8 at b.
+INLINE int8x16_t load_two_s8(const int8_t *a, const int8_t *b) { return vcombine_s8(vld1_s8(a), vld1_s8(b)); }
+
 // The first `count` of 8 values, at most 8.
 INLINE int8x8_t load_part_s8(const int8_t *x, size_t count) {
     int8_t part[8] = {0};
