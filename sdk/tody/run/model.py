@@ -237,7 +237,9 @@ class Model:
 
     def fill(self, inputs: Inputs) -> None:
         """Write arrays into the memory of the inputs, as a call does, without running."""
-        if isinstance(inputs, Mapping):
+        if isinstance(inputs, np.ndarray) and len(self._in) == 1:  # first, and without the looks below: small models are quick
+            _put(self._in[0], self.inputs[0], inputs)
+        elif isinstance(inputs, Mapping):
             self._fill_by_name(inputs)
         elif len(self._in) == 1:
             _put(self._in[0], self.inputs[0], _only(inputs, self.inputs[0].shape))
@@ -294,7 +296,7 @@ def _put(target: Array, port: Port, value: Any) -> None:
         raise UsageError(what, "shapes are fixed when a model is converted", "change the array, or convert again with --shape")
     if array.dtype != target.dtype:
         _check_cast(array, target.dtype, port)
-    np.copyto(target, array, casting="same_kind")
+    target[...] = array
 
 
 def _check_cast(array: Array, dtype: np.dtype[Any], port: Port) -> None:
