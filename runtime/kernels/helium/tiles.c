@@ -1,0 +1,124 @@
+// tiles.c - products of int8 rows and columns of a panel, the inner loops: three rows by two columns in registers.
+// SPDX-License-Identifier: Apache-2.0
+#include "helium.h"
+
+#if defined(TODY_HAS_HELIUM)
+#include "tiles.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"  // they are in r0 to r3
+
+// The sums, three of each column: vmladava wants even registers.
+#define SUMS "{r0, r2, r4, r6, r8, r10}\n"
+
+// r12: the tile, r1, r3, r5: its rows, r7: their depth, r9: sums, r11: pairs. q6 has where the words of a column are, 256 bytes
+// before because gathering goes ahead first, and q7 those of a vector.
+__attribute__((naked)) void tody_add_tile_helium(const tody_tile_helium *tile) {
+    __asm__(
+        "push {r4-r11, lr}           \n"
+        "vpush {d12-d15}             \n"
+        "mov r12, r0                 \n"
+        "ldr r7, [r12, #12]          \n"
+        "ldr r3, [r12, #16]          \n"
+        "ldr r11, [r12, #20]         \n"
+        "ldr r9, [r12, #24]          \n"
+        "movs r0, #0                 \n"
+        "vidup.u32 q6, r0, #8        \n"
+        "vshl.i32 q6, q6, #3         \n"
+        "sub r3, #256                \n"
+        "vadd.i32 q6, q6, r3         \n"
+        "1:                          \n"
+        "ldm r12, {r1, r3, r5}       \n"
+        "ldm r9, " SUMS
+        "vmov q7, q6                 \n"
+        "dlstp.8 lr, r7              \n"
+        "2:                          \n"
+        "vldrw.u32 q1, [q7, #260]    \n"
+        "vldrw.u32 q0, [q7, #256]!   \n"
+        "vldrb.u8 q2, [r1], #16      \n"
+        "vmladava.s8 r0, q2, q0      \n"
+        "vmladava.s8 r6, q2, q1      \n"
+        "vldrb.u8 q3, [r3], #16      \n"
+        "vmladava.s8 r2, q3, q0      \n"
+        "vmladava.s8 r8, q3, q1      \n"
+        "vldrb.u8 q2, [r5], #16      \n"
+        "vmladava.s8 r4, q2, q0      \n"
+        "vmladava.s8 r10, q2, q1     \n"
+        "letp lr, 2b                 \n"
+        "stm r9!, " SUMS
+        "movs r0, #8                 \n"
+        "vadd.i32 q6, q6, r0         \n"
+        "subs r11, #1                \n"
+        "bne 1b                      \n"
+        "vpop {d12-d15}              \n"
+        "pop {r4-r11, pc}            \n");
+}
+
+// Rows stay in q0 to q2; q5 has where the words of a pair are. Words that a row does not have are read as its last one is, and
+// meet zeros.
+__attribute__((naked)) void tody_add_thin_tile_helium(const tody_tile_helium *tile) {
+    __asm__(
+        "push {r4-r11, lr}           \n"
+        "vpush {d8-d11}              \n"
+        "ldm r0, {r1, r3, r5}        \n"
+        "ldr r7, [r0, #12]           \n"
+        "vctp.8 r7                   \n"
+        "vpsttt                      \n"
+        "vldrbt.u8 q0, [r1]          \n"
+        "vldrbt.u8 q1, [r3]          \n"
+        "vldrbt.u8 q2, [r5]          \n"
+        "subs r7, #1                 \n"
+        "lsrs r7, #2                 \n"
+        "vdup.32 q3, r7              \n"
+        "ldr r3, [r0, #16]           \n"
+        "ldr r11, [r0, #20]          \n"
+        "ldr r9, [r0, #24]           \n"
+        "movs r0, #0                 \n"
+        "vidup.u32 q5, r0, #1        \n"
+        "vmin.u32 q5, q5, q3         \n"
+        "vshl.i32 q5, q5, #6         \n"
+        "subs r3, #8                 \n"
+        "vadd.i32 q5, q5, r3         \n"
+        "dls lr, r11                 \n"
+        "1:                          \n"
+        "vldrw.u32 q4, [q5, #12]     \n"
+        "vldrw.u32 q3, [q5, #8]!     \n"
+        "ldm r9, " SUMS
+        "vmladava.s8 r0, q0, q3      \n"
+        "vmladava.s8 r2, q1, q3      \n"
+        "vmladava.s8 r4, q2, q3      \n"
+        "vmladava.s8 r6, q0, q4      \n"
+        "vmladava.s8 r8, q1, q4      \n"
+        "vmladava.s8 r10, q2, q4     \n"
+        "stm r9!, " SUMS
+        "le lr, 1b                   \n"
+        "vpop {d8-d11}               \n"
+        "pop {r4-r11, pc}            \n");
+}
+
+__attribute__((naked)) void tody_add_weights_helium(const int8_t *w, uint32_t depth, uint32_t pairs, int32_t *sums) {
+    __asm__(
+        "push {r4-r6, lr}            \n"
+        "movs r4, #0                 \n"
+        "vidup.u32 q0, r4, #8        \n"
+        "vshl.i32 q0, q0, #3         \n"
+        "sub r0, #256                \n"
+        "vadd.i32 q0, q0, r0         \n"
+        "movs r0, #8                 \n"
+        "1:                          \n"
+        "ldrd r4, r6, [r3]           \n"
+        "vmov q1, q0                 \n"
+        "dlstp.8 lr, r1              \n"
+        "2:                          \n"
+        "vldrw.u32 q3, [q1, #260]    \n"
+        "vldrw.u32 q2, [q1, #256]!   \n"
+        "vaddva.s8 r6, q3            \n"
+        "vaddva.s8 r4, q2            \n"
+        "letp lr, 2b                 \n"
+        "strd r4, r6, [r3], #8       \n"
+        "vadd.i32 q0, q0, r0         \n"
+        "subs r2, #1                 \n"
+        "bne 1b                      \n"
+        "pop {r4-r6, pc}             \n");
+}
+
+#endif
