@@ -3,8 +3,10 @@
 #include "helium.h"
 
 #if defined(TODY_HAS_HELIUM)
+#include "windows.h"
 
-enum { CHANNELS = 8 };
+enum { CHANNELS = TODY_WINDOW_CHANNELS, BLOCKS = 4, TAPS = TODY_WINDOW_TAPS };
+_Static_assert(BLOCKS * sizeof(tody_filter_helium) <= 1024, "filters are put into what the kernel works with");
 
 // Of eight channels: those with an even number, and those with an odd one.
 typedef struct both {
@@ -57,9 +59,55 @@ static void pixel(const tody_dwconv_s8 *d, const block *b, uint32_t p, const tod
     vstrbq_p_s16(d->c + p * d->c_stride + b->k, vmovntq_s32(y, tody_end_helium(odd, ends)), b->there);
 }
 
+// The filters of 3x3 of eight channels, by columns as the pointers are. What x_zero adds to sums is taken off once for all.
+static void take_filter(const tody_dwconv_s8 *d, uint32_t k, tody_filter_helium *f) {
+    const size_t line = (size_t)3 * d->channels;
+    int16_t *to = f->w[0];
+    int16x8_t sum = vdupq_n_s16(0);
+    for (uint32_t x = 0; x < 3; x++) {
+        const int8_t *w = d->w + (size_t)x * d->channels + k;
+        for (uint32_t y = 0; y < 3; y++, w += line, to += CHANNELS) {
+            const int16x8_t tap = vldrbq_s16(w);
+            vstrhq_s16(to, tap);
+            sum = vaddq_s16(sum, tap);
+        }
+    }
+    int32x4x2_t start = {{vdupq_n_s32(0), vdupq_n_s32(0)}};
+    if (d->bias) start = vld2q_s32(d->bias + k);
+    const float32x4x2_t scale = vld2q_f32(d->scale + k);
+    vstrwq_s32(f->start[0], vmlaq_n_s32(start.val[0], vmovlbq_s16(sum), -d->layer.x_zero));
+    vstrwq_s32(f->start[1], vmlaq_n_s32(start.val[1], vmovltq_s16(sum), -d->layer.x_zero));
+    vstrwq_f32(f->scale[0], scale.val[0]);
+    vstrwq_f32(f->scale[1], scale.val[1]);
+}
+
+// Windows of 3x3, of channels before `end`.
+static void run_windows(const tody_dwconv_s8 *d, const tody_ends_helium *ends, uint32_t end) {
+    tody_filter_helium *filters = d->work;
+    for (uint32_t k = 0, blocks; k < end; k += blocks * CHANNELS) {
+        blocks = (end - k) / CHANNELS < BLOCKS ? (end - k) / CHANNELS : BLOCKS;
+        for (uint32_t i = 0; i < blocks; i++) take_filter(d, k + i * CHANNELS, filters + i);
+        tody_windows_helium windows = {.x = d->a,
+                                       .x_step = d->step * 3 * (uint32_t)sizeof *d->a,
+                                       .k = k,
+                                       .filters = filters,
+                                       .blocks = blocks,
+                                       .c = d->c + k,
+                                       .c_stride = (uint32_t)d->c_stride,
+                                       .pixels = d->pixels,
+                                       .zero = ends->zero,
+                                       .lo = ends->lo,
+                                       .hi = ends->hi};
+        tody_add_windows_helium(&windows);
+    }
+}
+
 void tody_dwconv_s8_helium(const tody_dwconv_s8 *d) {
     const tody_ends_helium ends = tody_ends_of_helium(&d->layer);
-    for (uint32_t k = 0; k < d->channels; k += CHANNELS) {
+    const bool small = d->width == 3 && d->height == 3 && !d->addend;
+    const uint32_t first = small ? d->channels / CHANNELS * CHANNELS : 0;
+    run_windows(d, &ends, first);
+    for (uint32_t k = first; k < d->channels; k += CHANNELS) {
         const block b = block_of(d, k);
         for (uint32_t p = 0; p < d->pixels; p++) pixel(d, &b, p, &ends);
     }

@@ -10,6 +10,9 @@ const tody_kernels tody_kernels_helium = {
     .gemm_s8_panels = 8,
     .gemm_s8 = tody_gemm_s8_helium,
     .dwconv_s8 = tody_dwconv_s8_helium,
+    .sparse_s8_rows = TODY_SPARSE_ROWS_HELIUM,
+    .words_s8 = tody_words_s8_helium,
+    .sparse_s8 = tody_sparse_s8_helium,
 };
 
 #endif

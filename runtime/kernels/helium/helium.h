@@ -33,7 +33,11 @@ static inline float32x4_t tody_addend_helium(int32x4_t addend, const tody_ends_h
 }
 #endif
 
+enum { TODY_SPARSE_ROWS_HELIUM = 6 };
+
 void tody_gemm_s8_helium(const tody_gemm_s8 *args);
 void tody_dwconv_s8_helium(const tody_dwconv_s8 *args);
+void tody_words_s8_helium(const tody_words_s8 *args);
+void tody_sparse_s8_helium(const tody_sparse_s8 *args);
 
 #endif

@@ -1,0 +1,85 @@
+// windows.c - depthwise windows of 3x3, the inner loop: eight channels in a vector.
+// SPDX-License-Identifier: Apache-2.0
+#include "helium.h"
+
+#if defined(TODY_HAS_HELIUM)
+#include "windows.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"  // they are in r0
+
+// The sums in q0, of even channels, and q1 += the products of a tap.
+#define TAP(x)                        \
+    "vldrb.s16 q2, [" x               \
+    "], #8    \n"                     \
+    "vldrh.u16 q3, [r10], #16     \n" \
+    "vmullb.s16 q4, q2, q3        \n" \
+    "vmullt.s16 q5, q2, q3        \n" \
+    "vadd.i32 q0, q0, q4          \n" \
+    "vadd.i32 q1, q1, q5          \n"
+
+// The same for a pointer in a register that a widening load does not take.
+#define HIGH_TAP(x) "mov r7, " x "\n" TAP("r7") "add " x ", #8\n"
+
+// r12: the arguments, and among blocks the zero point; r0 to r6, r8, r9: where the taps of a pixel are, r10: the filter, r11:
+// c; q6 and q7: limits.
+__attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows) {
+    __asm__("push {r0, r4-r11, lr}        \n"
+            "vpush {d8-d15}               \n"
+            "mov r12, r0                  \n"
+            "ldrd r1, r2, [r12, #36]      \n"
+            "vdup.16 q6, r1               \n"
+            "vdup.16 q7, r2               \n"
+            "1:                           \n"
+            "ldr r7, [r12]                \n"
+            "ldm r7!, {r0-r6}             \n"
+            "ldrd r8, r9, [r7]            \n"
+            "ldrd r7, r10, [r12, #8]      \n"
+            "add r0, r7                   \n"
+            "add r1, r7                   \n"
+            "add r2, r7                   \n"
+            "add r3, r7                   \n"
+            "add r4, r7                   \n"
+            "add r5, r7                   \n"
+            "add r6, r7                   \n"
+            "add r8, r7                   \n"
+            "add r9, r7                   \n"
+            "ldrd r7, r11, [r12, #16]     \n"
+            "dls lr, r7                   \n"
+            "ldr r12, [r12, #32]          \n"
+            "2:                           \n"
+            "vldrw.u32 q0, [r10], #16     \n"
+            "vldrw.u32 q1, [r10], #16     \n"  //
+            TAP("r0") TAP("r1") TAP("r2") TAP("r3") TAP("r4") TAP("r5") TAP("r6") HIGH_TAP("r8") HIGH_TAP("r9")
+            "vldrw.u32 q2, [r10], #16     \n"
+            "vcvt.f32.s32 q0, q0          \n"
+            "vldrw.u32 q3, [r10], #16     \n"
+            "vcvt.f32.s32 q1, q1          \n"
+            "vmul.f32 q0, q0, q2          \n"
+            "vmul.f32 q1, q1, q3          \n"
+            "vcvtn.s32.f32 q0, q0         \n"
+            "vcvtn.s32.f32 q1, q1         \n"
+            "vqmovnb.s32 q2, q0           \n"
+            "vqmovnt.s32 q2, q1           \n"
+            "mov r7, r11                  \n"
+            "vqadd.s16 q2, q2, r12        \n"
+            "vmax.s16 q2, q2, q6          \n"
+            "vmin.s16 q2, q2, q7          \n"
+            "vstrb.16 q2, [r7]            \n"
+            "add r11, #8                  \n"
+            "le lr, 2b                    \n"
+            "ldr r12, [sp, #64]           \n"
+            "ldrd r0, r1, [r12]           \n"
+            "ldrd r2, r3, [r12, #20]      \n"
+            "ldr r4, [r12, #28]           \n"
+            "add r0, r1                   \n"
+            "add r2, r3                   \n"
+            "subs r4, #1                  \n"
+            "str r0, [r12]                \n"
+            "str r2, [r12, #20]           \n"
+            "str r4, [r12, #28]           \n"
+            "bne 1b                       \n"
+            "vpop {d8-d15}                \n"
+            "pop {r0, r4-r11, pc}         \n");
+}
+
+#endif
