@@ -21,7 +21,7 @@ CHIPS = {
     "cortex-m7": (["-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16", DSP], "mps2-an500", 0x60000000, "dsp: 3"),
     "without FPU": (["-mcpu=cortex-m4", "-mfloat-abi=soft", DSP], "mps2-an386", 0x21000000, "dsp: 3"),
     "cortex-m55, DSP": ([*M55, DSP], "mps3-an547", 0x60000000, "dsp: 3"),
-    "cortex-m55": ([*M55, "-DSET=tody_kernels_helium"], "mps3-an547", 0x60000000, "helium: 3"),
+    "cortex-m55": ([*M55, "-DSET=tody_kernels_helium"], "mps3-an547", 0x60000000, "helium: 6"),
 }
 
 

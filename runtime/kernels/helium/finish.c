@@ -38,7 +38,7 @@ static void three(const tody_finish_helium *f, uint32_t first, const tody_ends_h
                      ROW("#8", "%2") ROW("#4", "%1") ROW("#0", "%0")
                      "vadd.i32 %q4, %q4, %9    \n"
                      "letp lr, 1b              \n"
-                     : "+r"(a), "+r"(b), "+r"(c), "+r"(scale), "+w"(at)
+                     : "+l"(a), "+l"(b), "+l"(c), "+r"(scale), "+w"(at)
                      : "w"(vdupq_n_s32(ends->lo)), "w"(vdupq_n_s32(ends->hi)), "r"(ends->zero), "r"(f->cols), "r"(f->step * 16)
                      : "q0", "q1", "lr", "memory");
 }
