@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import format as fmt
-from . import branches, filters, views
+from . import branches, filters, joins, views
 from .channels import is_inactive, scale_and_shift
 from .graph import Graph, Node
 from .rewrite import (
@@ -35,8 +35,9 @@ _ACTIVATIONS = (
 
 
 def fuse(graph: Graph) -> None:
-    """Apply the rules of this file and of `simplify` until nothing changes."""
+    """Apply the rules of this file, of those that it lists, and of `simplify` until nothing changes."""
     simplify(graph)
+    sweep(graph, joins.GROUPS)
     while sweep(graph, RULES):
         simplify(graph)
 
@@ -224,6 +225,7 @@ RULES: list[Rule] = [
     fold_scale,
     fold_activation,
     *branches.RULES,
+    *joins.RULES,
     fold_addend,
     swap_in_matmul,
     split_by_channels,
