@@ -131,7 +131,7 @@ def agent(store: Path, *options: str, **more: str) -> Iterator[subprocess.Popen[
             yield process
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(60)
 
 
 def runs(store: Path, model: str | None, trial: bool = False) -> bool:

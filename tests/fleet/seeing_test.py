@@ -166,7 +166,7 @@ def test_dashboard_says_where_the_page_is(fleet: Laptop) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == f"http://127.0.0.1:{port}/\n"
         process.terminate()
-        assert process.wait(10) == 143
+        assert process.wait(60) == 143
     finally:
         process.kill()
         process.communicate()

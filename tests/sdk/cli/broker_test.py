@@ -78,7 +78,7 @@ def command(port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_device_joins_and_is_thrown_out(home: Path, capsys: Capture) -> None:
@@ -229,4 +229,4 @@ def test_an_open_door_has_its_exit_code(home: Path, capsys: Capture, monkeypatch
         assert "BAD        write into the repository" in capsys.readouterr().out
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
