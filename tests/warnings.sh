@@ -18,7 +18,7 @@ case $cc in clang*) ;; *) exit 0 ;; esac
 # The kernels of ARM, as far as its C headers are there: wheels for it are made by a compiler of this family.
 if [ -d /usr/aarch64-linux-gnu/include ]; then
     for file in runtime/kernels/neon/*.c; do
-        case $file in *_dot.c) cpu=generic+dotprod ;; *) cpu=generic ;; esac
+        case $file in *_dot.c) cpu=generic+dotprod ;; *_fp16.c) cpu=generic+fp16 ;; *) cpu=generic ;; esac
         "$cc" --target=aarch64-linux-gnu -mcpu=$cpu -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only \
             -Iruntime -Iruntime/core -Iruntime/include "$file" || exit 1
     done

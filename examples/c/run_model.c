@@ -1,12 +1,14 @@
-// run_model.c - run a model from C: run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS]
+// run_model.c - run a model from C: run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS [float16]]
 // SPDX-License-Identifier: Apache-2.0
 //
 // INPUTS.bin holds the input tensors one after the other, as they lie in memory; OUTPUTS.bin will hold the outputs.
+// float16: products of float32 in float16 arithmetic, if this CPU has it.
 #define _DEFAULT_SOURCE
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,16 +63,17 @@ static int write_outputs(const tody_model *model, FILE *file) {
 }
 
 int main(int count, char **arguments) {
-    if (count < 4 || count > 5) return fail("usage", "run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS]");
+    if (count < 4 || count > 6 || (count == 6 && strcmp(arguments[5], "float16")))
+        return fail("usage", "run_model MODEL.tody INPUTS.bin OUTPUTS.bin [THREADS [float16]]");
     size_t bytes;
     const void *data = map_file(arguments[1], &bytes);
     if (data == MAP_FAILED) return fail(arguments[1], "cannot be read");
 
-    tody_pool *pool = tody_pool_new(count == 5 ? (uint32_t)strtoul(arguments[4], NULL, 10) : 1);
+    tody_pool *pool = tody_pool_new(count > 4 ? (uint32_t)strtoul(arguments[4], NULL, 10) : 1);
     if (!pool) return fail("threads", "the system gives none, or not so many");
     const tody_parallel parallel = tody_pool_parallel(pool);
     const tody_kernels kernels = tody_kernels_pick(tody_cpu_features(), NULL);
-    const tody_setup setup = {.kernels = &kernels, .parallel = &parallel, .prepare = true};
+    const tody_setup setup = {.kernels = &kernels, .parallel = &parallel, .prepare = true, .f16 = count == 6};
 
     tody_model model;
     tody_status status = tody_open(&model, data, bytes, &setup);
@@ -91,8 +94,8 @@ int main(int count, char **arguments) {
     tody_run(&model);
     if (!output || write_outputs(&model, output)) return fail(arguments[3], "cannot be written");
     const tody_need need = model.need;
-    fprintf(stderr, "kernels %s, arena %zu bytes, scratch %zu bytes, prepared %zu bytes\n", kernels.name, need.arena_bytes,
-            need.scratch_bytes, need.prepared_bytes);
+    fprintf(stderr, "kernels %s, %s, arena %zu bytes, scratch %zu bytes, prepared %zu bytes\n", kernels.name,
+            setup.f16 && kernels.f16 ? "float16" : "float32", need.arena_bytes, need.scratch_bytes, need.prepared_bytes);
     fclose(input);
     free(arena);
     free(scratch);

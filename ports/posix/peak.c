@@ -46,6 +46,23 @@ static void multiply_f32(const tody_kernels *k, operands *o) {
     for (int i = 0; i < CALLS; i++) k->gemm_f32(&args);
 }
 
+// float16 arithmetic, of rows and weights that are float16.
+static void multiply_f16(const tody_kernels *k, operands *o) {
+    const tody_gemm_f32 args = {.rows = k->gemm_f32_rows,
+                                .cols = TODY_PANEL_F32,
+                                .taps = 1,
+                                .depth = DEPTH,
+                                .a = (const float *const *)o->rows,
+                                .packed = o->a,
+                                .w = o->w,
+                                .scale = o->scale,
+                                .c = o->c,
+                                .c_stride = TODY_PANEL_F32,
+                                .lo = -1.0f,
+                                .hi = 1.0f};
+    for (int i = 0; i < CALLS; i++) k->f16->gemm(&args);
+}
+
 static void multiply_s8(const tody_kernels *k, operands *o) {
     const uint32_t cols = k->gemm_s8_panels * TODY_PANEL_F32;
     const tody_gemm_s8 args = {.rows = k->gemm_s8_rows,
@@ -71,13 +88,14 @@ static void multiply_s8(const tody_kernels *k, operands *o) {
 
 double tody_peak(const tody_kernels *kernels, tody_dtype dtype) {
     operands o = {.rows = {NULL}};
+    const bool f16 = TODY_HAS_F16 && dtype == TODY_F16 && kernels->f16;
     const uint32_t rows = dtype == TODY_S8 ? kernels->gemm_s8_rows : kernels->gemm_f32_rows;
-    const uint32_t panels = dtype == TODY_S8 ? kernels->gemm_s8_panels : kernels->gemm_f32_panels;
+    const uint32_t panels = dtype == TODY_S8 ? kernels->gemm_s8_panels : f16 ? 1 : kernels->gemm_f32_panels;
     for (uint32_t i = 0; i < rows; i++) o.rows[i] = (const uint8_t *)o.a + i * (sizeof o.a / TODY_MAX_ROWS);
     double best = 1e30;
     for (int i = 0; i < TRIES; i++) {
         const double start = now();
-        (dtype == TODY_S8 ? multiply_s8 : multiply_f32)(kernels, &o);
+        (dtype == TODY_S8 ? multiply_s8 : f16 ? multiply_f16 : multiply_f32)(kernels, &o);
         const double seconds = now() - start;
         if (seconds < best) best = seconds;
     }

@@ -35,13 +35,20 @@ typedef struct tody_gemm_f32 {
     uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set; w and bias are readable for whole panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
-    const float *packed;    // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
-    const float *w;         // panels of taps * depth * 16
-    size_t w_stride;        // from one panel to the next
-    const float *next;      // wanted soon: may be fetched into the cache; never NULL
-    size_t next_step;       // how far it goes on with each step in depth: at most 16
-    const float *bias;      // 16 values for each panel, or NULL
-    const float *addend;    // or NULL
+    union {                 // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
+        const float *packed;
+        const uint16_t *packed_f16;
+    };
+    union {  // panels of taps * depth * 16
+        const float *w;
+        const uint16_t *w_f16;
+    };
+    const float *scale;   // tody_kernels_f16 alone
+    size_t w_stride;      // from one panel to the next
+    const float *next;    // wanted soon: may be fetched into the cache; never NULL
+    size_t next_step;     // how far it goes on with each step in depth: at most 16
+    const float *bias;    // 16 values for each panel, or NULL
+    const float *addend;  // or NULL
     size_t addend_stride;
     float *c;
     size_t c_stride;
@@ -54,8 +61,27 @@ typedef struct tody_gemm_f32 {
 typedef struct tody_pack_f32 {
     uint32_t rows, taps, depth;  // at least 1; rows at most gemm_f32_rows
     const float *const *a;
-    float *packed;
+    union {
+        float *packed;
+        uint16_t *packed_f16;
+    };
 } tody_pack_f32;
+
+// float32 products in float16 arithmetic, for callers that ask (tody_setup.f16). Tensors stay float32: rows are rounded as they
+// are packed, weights once, when a model is prepared.
+#define TODY_F16_FOURS 16u        // fours of depth that are summed in float16
+#define TODY_F16_LARGEST 0.0625f  // no weight is larger than it: 64 products of values up to 16,000 stay finite
+typedef struct tody_kernels_f16 {
+    // As gemm_f32 and pack_f32 of the same set, with the same rows in a tile, but one panel and float16 in w and packed, behind
+    // which four values may be read. A tap's depth goes by in fours, the last of which may lack some. 16 fours, if need be of
+    // more than one tap, are summed from 0 on, each step rounded once to float16; each such sum is converted, multiplied by
+    // scale[j], a power of two, and added in float32 to the bias and the ones before. If rows is 1 there are four sums, of
+    // which sum p takes each k = p modulo 4 of a tap: they are added, in turn, after every 64 fours.
+    void (*gemm)(const tody_gemm_f32 *args);
+    void (*pack)(const tody_pack_f32 *args);
+    // y[i] = x[i], rounded to the nearest, for i < count: a multiple of 8.
+    void (*round)(const float *x, uint16_t *y, size_t count);
+} tody_kernels_f16;
 
 // For r < rows, p < pixels, k < channels: c[r * c_row + p * c_stride + k] = clamp(bias[k] + addend[..][k] +
 // sum over y < height, x < width of a[(r * down + y) * a_stride + p * step + x][k] * w[(y * width + x) * w_stride + k], lo, hi)
@@ -351,6 +377,7 @@ typedef struct tody_kernels {
     uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; they belong to gemm_f32
     void (*gemm_f32)(const tody_gemm_f32 *args);
     void (*pack_f32)(const tody_pack_f32 *args);  // or NULL: gemm_f32 takes rows as they are; belongs to it
+    const tody_kernels_f16 *f16;                  // or NULL; only of CPUs whose gemm_f32 is NEON's
     uint32_t dwconv_f32_strip;                    // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     // Weights: u[position * u_stride + j] for j < 16 is G w G' of the filter w[(y * 3 + x) * w_stride + j].
@@ -419,6 +446,13 @@ enum tody_cpu_feature {
 };
 
 extern const tody_kernels tody_kernels_portable;
+
+// Whether any set of this build has float16 arithmetic.
+#if defined(__aarch64__)
+enum { TODY_HAS_F16 = 1 };
+#else
+enum { TODY_HAS_F16 = 0 };
+#endif
 
 static inline bool tody_packs_f32(const tody_kernels *k) { return TODY_PACKS_F32 && k->pack_f32; }
 

@@ -28,6 +28,7 @@ typedef struct tody_call {
     uint32_t pointer_bytes;         // of the machine that scratch is counted for
     uint8_t *scratch;               // what `scratch` asked for, aligned to TODY_ALIGN; shared by all threads
     bool prepare;                   // there may be prepared memory: ask for it, and for the scratch to go with it
+    bool f16;                       // products in float16, if the kernel set has it and the weights are prepared
     uint8_t *prepared;              // what `prepare` filled, aligned to TODY_ALIGN; NULL: run without
     uint8_t *windows;               // of the chain that is being run: where tensors in strips lie; else NULL
     const tody_op *const *ops;      // of the build, for tody_member_of

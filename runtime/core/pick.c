@@ -8,6 +8,7 @@
 // Where the parts of a set begin, and where the last one ends. A part is replaced as a whole by a set that has any of it.
 static const uint16_t parts[] = {
     offsetof(tody_kernels, gemm_f32_rows),
+    offsetof(tody_kernels, f16),
     offsetof(tody_kernels, dwconv_f32_strip),
     offsetof(tody_kernels, winograd_weights_f32),
     offsetof(tody_kernels, winograd_bytes),

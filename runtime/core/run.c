@@ -1,5 +1,6 @@
 // run.c - run an opened model, and show its tensors.
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels.h"
 #include "model.h"
 
 static const tody_parallel one_thread = {0};
@@ -27,6 +28,7 @@ tody_call tody_call_of(const tody_model *model, const tody_op_record *record) {
         .pointer_bytes = model->setup.pointer_bytes ? model->setup.pointer_bytes : (uint32_t)sizeof(void *),
         .scratch = model->scratch,
         .prepare = model->setup.prepare,
+        .f16 = TODY_HAS_F16 && model->setup.f16 && model->setup.prepare && model->setup.kernels->f16,
         .ops = model->setup.ops,
     };
 }

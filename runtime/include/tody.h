@@ -99,6 +99,7 @@ typedef struct tody_setup {
     const tody_parallel *parallel;  // NULL: one thread
     uint32_t pointer_bytes;         // 0: this machine's. Another one's, 4 or 8: `need` is what it needs, for tody_open alone
     bool prepare;  // `need` counts what tody_prepare makes, and what it takes to run with it; else it makes nothing
+    bool f16;      // with `prepare`: products of float32 in float16 arithmetic, if the kernel set has it; else nothing changes
 } tody_setup;
 
 // Memory a model needs, in bytes.

@@ -13,9 +13,9 @@ const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable,
                                                 &tody_kernels_amx,
                                                 NULL};
 #elif defined(__aarch64__)
-extern const tody_kernels tody_kernels_neon, tody_kernels_neon_dot, tody_kernels_neon_i8mm;
-const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, &tody_kernels_neon_dot,
-                                                &tody_kernels_neon_i8mm, NULL};
+extern const tody_kernels tody_kernels_neon, tody_kernels_neon_fp16, tody_kernels_neon_dot, tody_kernels_neon_i8mm;
+const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon,      &tody_kernels_neon_fp16,
+                                                &tody_kernels_neon_dot, &tody_kernels_neon_i8mm, NULL};
 #elif defined(__arm__) && __ARM_ARCH >= 6 && __ARM_ARCH_PROFILE != 'M'
 extern const tody_kernels tody_kernels_neon;
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &tody_kernels_neon, NULL};

@@ -1,5 +1,6 @@
 // conv.c - convolution of any kernel, stride, dilation and group: a matrix product over gathered pixels, without im2col.
 // SPDX-License-Identifier: Apache-2.0
+#include "f16.h"
 #include "gemm.h"
 #include "layer.h"
 #include "sparse.h"
@@ -16,6 +17,9 @@ typedef struct job {
 
 // Of the tiles that the file wants computed by Winograd's way, or 0.
 static uint32_t tile_of(const tody_call *call) { return TODY_FLOAT ? call->records[call->in[W]].tile : 0; }
+
+// The same, where there is prepared memory for it: not in a chain.
+static uint32_t prepared_tile_of(const tody_call *call) { return call->prepare ? tile_of(call) : 0; }
 
 // 3x3, without stride and dilation.
 static bool can_tile(const tody_window *w) {
@@ -36,12 +40,16 @@ static tody_status conv_check(const tody_call *call) {
 
 static size_t conv_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    return tile_of(call) ? tody_winograd_prepared(&w, tile_of(call)) : 0;
+    if (prepared_tile_of(call)) return tody_winograd_prepared(call, &w, tile_of(call));
+    return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : 0;
 }
 
 static void conv_prepare(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    if (tile_of(call)) tody_winograd_prepare(call, &w, tile_of(call));
+    if (prepared_tile_of(call))
+        tody_winograd_prepare(call, &w, tile_of(call));
+    else if (tody_f16_wanted(call, &w))
+        tody_f16_prepare(call, &w);
 }
 
 // What all threads work with: pointers to pixels, or transformed tiles.
@@ -49,7 +57,7 @@ static size_t work_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
     const size_t direct = tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
-    const size_t tiled = call->prepare && tile_of(call) ? tody_winograd_scratch(call, &w, &y, tile_of(call)) : 0;
+    const size_t tiled = prepared_tile_of(call) ? tody_winograd_scratch(call, &w, &y, tile_of(call)) : 0;
     return tiled > direct ? tiled : direct;
 }
 
@@ -146,6 +154,7 @@ static __attribute__((noinline)) void make_job(const tody_call *call, job *job) 
     job->gemm.source = &job->slide;
     job->gemm.outside = zeros;
     job->gemm.slide = has_lines(p) ? &job->slide : NULL;
+    if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &job->gemm);
     job->slide = tody_slide_over(&x, &y, &p->window, zeros);
 }
 
@@ -153,7 +162,7 @@ static void conv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     job job;
     make_job(call, &job);
-    if (call->prepared && tile_of(call)) {
+    if (call->prepared && prepared_tile_of(call)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
     } else if (p->groups > 1) {
         run_groups(&job, p->groups);

@@ -1,5 +1,6 @@
 // dense.c - fully connected: the rows of x times constant weights.
 // SPDX-License-Identifier: Apache-2.0
+#include "f16.h"
 #include "gemm.h"
 #include "layer.h"
 #include "sparse.h"
@@ -25,12 +26,22 @@ static size_t dense_scratch(const tody_call *call) {
     return tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
 }
 
+static size_t dense_prepared(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W);
+    return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : 0;
+}
+
+static void dense_prepare(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W);
+    if (tody_f16_wanted(call, &w)) tody_f16_prepare(call, &w);
+}
+
 static void dense_run(const tody_call *call) {
     const tody_dense_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     const uint32_t cols = w.shape[1], depth = w.shape[3];
     const tody_matrix rows = {x.data, depth * tody_dtype_bytes(x.dtype)};
-    const tody_gemm gemm = {
+    tody_gemm gemm = {
         .dtype = x.dtype,
         .rows = tody_extent(&y, 0, y.rank - 1),
         .cols = cols,
@@ -51,6 +62,7 @@ static void dense_run(const tody_call *call) {
         .layer = tody_layer_of(call, 1, &p->activation),
         .pointers = (const void **)(void *)call->scratch,
     };
+    if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &gemm);
     if (w.pack == TODY_BLOCKS)
         tody_sparse_run(call, &gemm);
     else
@@ -68,5 +80,7 @@ const tody_op tody_op_dense = {
     .required_inputs = 2,
     .check = dense_check,
     .scratch = dense_scratch,
+    .prepared = TODY_HAS_F16 ? dense_prepared : NULL,
+    .prepare = TODY_HAS_F16 ? dense_prepare : NULL,
     .run = dense_run,
 };

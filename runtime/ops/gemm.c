@@ -303,7 +303,9 @@ tody_gemm tody_gemm_group(const tody_gemm *gemm, uint32_t g, uint32_t taps) {
     tody_gemm group = *gemm;
     const size_t panels = g * tody_panels_length(gemm->cols);
     const size_t columns_bytes = (size_t)g * gemm->cols * tody_dtype_bytes(gemm->dtype);
-    group.w = forward(gemm->w, g * tody_panels_bytes(gemm->dtype, gemm->cols, taps, gemm->depth));
+    const size_t panels_bytes = tody_gemm_is_f16(gemm) ? panels / TODY_PANEL * gemm->w_stride_bytes
+                                                       : g * tody_panels_bytes(gemm->dtype, gemm->cols, taps, gemm->depth);
+    group.w = forward(gemm->w, panels_bytes);
     group.c = (uint8_t *)gemm->c + columns_bytes;
     group.addend = forward(gemm->addend, columns_bytes);
     group.bias = forward(gemm->bias, panels * sizeof(float));  // or int32

@@ -19,6 +19,7 @@ typedef struct tody_gemm {
     const tody_slide *slide;           // where rows are windows of which taps of a line are neighbours, or NULL
     const void *outside;               // the row of zeros that gather gives for padding, or NULL
     const void *w;                     // panels of 16 columns; sparse.h: blocks
+    bool f16;                          // float32: w is as f16.h has it
     size_t w_stride_bytes;             // from one panel to the next: tody_panel_bytes where the panels are whole
     const void *bias;                  // panels of float32 or int32, or NULL
     const void *addend;                // or NULL; may be c
@@ -31,6 +32,9 @@ typedef struct tody_gemm {
     tody_layer_s8 layer;
     const void **pointers;  // scratch of tody_gemm_scratch(call, dtype, taps, depth) bytes, aligned to TODY_ALIGN
 } tody_gemm;
+
+// Whether a product is made in float16 arithmetic.
+static inline bool tody_gemm_is_f16(const tody_gemm *gemm) { return TODY_HAS_F16 && gemm->f16; }
 
 // A matrix in rows, for tody_gather_matrix.
 typedef struct tody_matrix {

@@ -12,6 +12,7 @@
 // A strip that ends at row b of the last output needs rows up to rate * b + lead of another one.
 #include <string.h>
 
+#include "core/kernels.h"
 #include "shape.h"
 
 enum {
@@ -215,6 +216,29 @@ static tody_call call_of(const tody_call *strips, const tody_member *m) {
     return call;
 }
 
+// Where in the prepared memory of the chain that of its first `end` operators ends: they prepare what f16.h has, each for all.
+static size_t prepared_until(const tody_call *call, uint32_t end) {
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; call->f16 && k < end; k++) {
+        const tody_member m = tody_member_of(call, k);
+        const tody_call one = call_of(call, &m);
+        if (m.op->prepared) bytes += tody_scratch_bytes(m.op->prepared(&one));
+    }
+    return tody_scratch_bytes(bytes);
+}
+
+static size_t strips_prepared(const tody_call *call) { return prepared_until(call, count_of(call)); }
+
+static void strips_prepare(const tody_call *call) {
+    for (uint32_t k = 0; k < count_of(call); k++) {
+        const tody_member m = tody_member_of(call, k);
+        tody_call one = call_of(call, &m);
+        one.prepared = call->prepared + prepared_until(call, k);
+        one.parallel = call->parallel;
+        if (call->f16 && m.op->prepare) m.op->prepare(&one);
+    }
+}
+
 // Part, links and their runs, which come first in the scratch of a thread.
 static size_t chain_bytes(const tody_call *call) {
     return tody_scratch_bytes(sizeof(part) + (uint64_t)count_of(call) * link_bytes(call->pointer_bytes));
@@ -332,6 +356,7 @@ static void run_rows(chain *c, uint32_t k, span rows) {
     call.records = records;
     call.windows = c->windows;
     call.scratch = c->scratch;
+    if (TODY_HAS_F16 && c->call->prepared) call.prepared = c->call->prepared + prepared_until(c->call, k);
     m->op->run(&call);
 }
 
@@ -411,5 +436,7 @@ const tody_op tody_op_strips = {
     .required_inputs = 0,
     .check = strips_check,
     .scratch = strips_scratch,
+    .prepared = TODY_HAS_F16 ? strips_prepared : NULL,
+    .prepare = TODY_HAS_F16 ? strips_prepare : NULL,
     .run = strips_run,
 };

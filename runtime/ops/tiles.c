@@ -5,6 +5,7 @@
 // depth, a few panels of it, and all rows of the block, tile by tile.
 #include "tiles.h"
 
+#include "f16.h"
 #include "shape.h"
 
 enum {
@@ -45,10 +46,23 @@ static slice next_slice(const tody_gemm *g, const slice *last) {
     return (slice){tap, tap < g->taps, from, tody_min_u32(tody_div_up(g->depth, parts), g->depth - from)};
 }
 
+// Of a weight.
+static size_t weight_bytes(const tody_gemm *g) { return tody_gemm_is_f16(g) ? sizeof(uint16_t) : sizeof(float); }
+
 // The weights of a slice in a panel.
-static const float *weights_at(const tody_gemm *g, uint32_t panel, const slice *s) {
+static const void *weights_at(const tody_gemm *g, uint32_t panel, const slice *s) {
     const size_t step = (size_t)s->tap * g->depth + s->from;
-    return (const float *)(const void *)((const uint8_t *)g->w + panel * g->w_stride_bytes) + step * TODY_PANEL;
+    return (const uint8_t *)g->w + panel * g->w_stride_bytes + step * TODY_PANEL * weight_bytes(g);
+}
+
+// Multiplies a tile.
+static void multiply(const tody_kernels *kernels, const tody_gemm *g, tody_gemm_f32 *args, uint32_t panel) {
+    if (!tody_gemm_is_f16(g)) {
+        kernels->gemm_f32(args);
+        return;
+    }
+    args->scale = tody_f16_scale((const uint8_t *)g->w + panel * g->w_stride_bytes);
+    kernels->f16->gemm(args);
 }
 
 // What the tiles of a pass shall have fetched: those of a first pass the rows of the next tile, where these follow in memory;
@@ -62,7 +76,7 @@ typedef struct wanted {
 
 static wanted wanted_by(const tody_gemm *g, const pass *pass, const struct pass *next, uint32_t count) {
     const slice *s = &next->slice;
-    if (pass->first || s->taps == 0) return (wanted){.w = NULL, .step = TODY_PANEL};
+    if (pass->first || s->taps == 0 || tody_gemm_is_f16(g)) return (wanted){.w = NULL, .step = TODY_PANEL};
     const uint32_t each = tody_max_u32(count / (next->end - next->panel), 1), step = tody_div_up(TODY_PANEL, each);
     return (wanted){weights_at(g, next->panel, s), each, step, (size_t)s->taps * s->depth * step};
 }
@@ -94,7 +108,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
     tody_gemm_f32 args = {
         .cols = tody_min_u32(g->cols, pass->end * TODY_PANEL) - column,
         .w = weights_at(g, pass->panel, s),
-        .w_stride = g->w_stride_bytes / sizeof(float),
+        .w_stride = g->w_stride_bytes / weight_bytes(g),
         .next_step = soon.step,
         .bias = g->bias && head ? (const float *)g->bias + column : NULL,
         .addend_stride = addend_stride,
@@ -113,16 +127,18 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         args.next = wanted_at(&soon, args.w_stride, tiles, i, count);
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = addend ? addend + t->first * addend_stride + column : NULL;
-        kernels->gemm_f32(&args);
+        multiply(kernels, g, &args, pass->panel);
     }
 }
 
 // The rows of a slice in the kernel set's form.
-static void pack_slice(const tody_kernels *kernels, const slice *s, const tody_tile *tiles, uint32_t count) {
+static void pack_slice(const tody_kernels *kernels, const tody_gemm *g, const slice *s, const tody_tile *tiles,
+                       uint32_t count) {
+    void (*pack_rows)(const tody_pack_f32 *args) = tody_gemm_is_f16(g) ? kernels->f16->pack : kernels->pack_f32;
     for (const tody_tile *t = tiles; t < tiles + count; t++) {
         const float *const *a = (const float *const *)t->a + (size_t)s->tap * t->rows;
-        const tody_pack_f32 pack = {t->rows, s->taps / t->joined, s->depth * t->joined, a, t->work};
-        kernels->pack_f32(&pack);
+        const tody_pack_f32 pack = {t->rows, s->taps / t->joined, s->depth * t->joined, a, {t->work}};
+        pack_rows(&pack);
     }
 }
 
@@ -144,15 +160,15 @@ static pass next_pass(const tody_kernels *kernels, const tody_gemm *g, const pas
 
 // A lone row meets its weights once, and is not packed: all panels, and nothing to fetch for others.
 static void run_row(const tody_kernels *kernels, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *row) {
-    const size_t w_stride = g->w_stride_bytes / sizeof(float), from = (size_t)panel * TODY_PANEL;
+    const size_t from = (size_t)panel * TODY_PANEL;
+    const slice all = {0, g->taps, 0, g->depth};
     const uint32_t together = kernels->gemm_f32_panels;
     tody_gemm_f32 args = {
         .rows = 1,
         .taps = g->taps / row->joined,
         .depth = g->depth * row->joined,
         .a = (const float *const *)row->a,
-        .w = (const float *)g->w + panel * w_stride,
-        .w_stride = w_stride,
+        .w_stride = g->w_stride_bytes / weight_bytes(g),
         .next = row->a[0],
         .bias = g->bias ? (const float *)g->bias + from : NULL,
         .addend = g->addend ? (const float *)g->addend + row->first * g->addend_stride + from : NULL,
@@ -162,8 +178,8 @@ static void run_row(const tody_kernels *kernels, const tody_gemm *g, uint32_t pa
     };
     for (uint32_t p = panel; p < end; p += together) {
         args.cols = tody_min_u32(g->cols, tody_min_u32(p + together, end) * TODY_PANEL) - p * TODY_PANEL;
-        kernels->gemm_f32(&args);
-        args.w += together * w_stride;
+        args.w = weights_at(g, p, &all);
+        multiply(kernels, g, &args, p);
         args.c += together * TODY_PANEL;
         if (args.bias) args.bias += together * TODY_PANEL;
         if (args.addend) args.addend += together * TODY_PANEL;
@@ -180,7 +196,7 @@ void tody_gemm_tiles(const tody_kernels *kernels, const tody_gemm *g, uint32_t p
     pass p = next_pass(kernels, g, &none, panel, end);
     while (p.slice.taps) {
         const pass next = next_pass(kernels, g, &p, panel, end);
-        if (p.first && TODY_PACKS_F32 && tiles->work) pack_slice(kernels, &p.slice, tiles, count);
+        if (p.first && TODY_PACKS_F32 && tiles->work) pack_slice(kernels, g, &p.slice, tiles, count);
         run_pass(kernels, g, &p, &next, tiles, count);
         if (p.end == end && p.slice.depth < g->depth) advance(tiles, count, p.slice.tap, p.slice.depth);
         p = next;

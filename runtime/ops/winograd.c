@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
+#include "f16.h"
+
 enum {
     SKEW = TODY_PANEL,  // elements between positions, so that these do not all fall into the same sets of a cache
     FEWEST = 2,         // tiles in a block if there are more: a product of one row is summed in another order
@@ -62,8 +64,14 @@ size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const 
     return tody_scratch_bytes(tody_scratch_bytes(thread_bytes(&g)) * (uint64_t)tody_threads(call));
 }
 
-size_t tody_winograd_prepared(const tody_tensor *w, uint32_t tile) {
-    return tody_scratch_bytes((uint64_t)positions_of(tile) * w->shape[3] * tody_panels_length(w->shape[1]) * sizeof(float));
+// Bytes of a panel of transformed weights, of one position.
+static size_t position_bytes(bool f16, uint32_t depth) {
+    return f16 ? tody_f16_panel_bytes(depth) : tody_panel_bytes(TODY_F32, 1, depth);
+}
+
+size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, uint32_t tile) {
+    const uint64_t panels = tody_panels_length(w->shape[1]) / TODY_PANEL;
+    return tody_scratch_bytes(panels * positions_of(tile) * position_bytes(tody_f16_wanted(call, w), w->shape[3]));
 }
 
 typedef struct preparation {
@@ -84,9 +92,40 @@ static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
         p->kernels->winograd_weights_f32(p->tile, w, stride, u, stride);
 }
 
+// The transformed weights of step k of a panel.
+static void transform_step(const preparation *p, uint32_t panel, uint32_t k, float *u) {
+    const size_t stride = (size_t)p->depth * TODY_PANEL;
+    p->kernels->winograd_weights_f32(p->tile, p->w + panel * stride * 9 + (size_t)k * TODY_PANEL, stride, u, TODY_PANEL);
+}
+
+// The same rounded to float16: columns of each position are scaled by themselves. Transformed twice, because nobody has memory
+// for all of it in float32.
+static void prepare_panel_f16(void *context, uint32_t panel, uint32_t thread) {
+    (void)thread;
+    const preparation *p = context;
+    const uint32_t positions = positions_of(p->tile), count = positions * TODY_PANEL;
+    const size_t bytes = tody_f16_panel_bytes(p->depth);
+    uint8_t *to = (uint8_t *)p->u + panel * positions * bytes;
+    float u[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL];
+    float factor[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL] = {0};
+    for (uint32_t k = 0; k < p->depth; k++) {
+        transform_step(p, panel, k, u);
+        for (uint32_t i = 0; i < count; i++) factor[i] = __builtin_fabsf(u[i]) > factor[i] ? __builtin_fabsf(u[i]) : factor[i];
+    }
+    for (uint32_t i = 0; i < positions; i++) tody_f16_factors(factor + i * TODY_PANEL, (float *)(void *)(to + i * bytes));
+    for (uint32_t k = 0; k < p->depth; k++) {
+        transform_step(p, panel, k, u);
+        for (uint32_t i = 0; i < count; i++) u[i] *= factor[i];
+        for (uint32_t i = 0; i < positions; i++) {
+            uint16_t *values = (uint16_t *)(void *)(to + i * bytes + TODY_PANEL * sizeof(float));
+            p->kernels->f16->round(u + i * TODY_PANEL, values + (size_t)k * TODY_PANEL, TODY_PANEL);
+        }
+    }
+}
+
 void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile) {
     preparation p = {w->data, (float *)(void *)call->prepared, call->kernels, tile, w->shape[3]};
-    tody_for(call, tody_div_up(w->shape[1], TODY_PANEL), prepare_panel, &p);
+    tody_for(call, tody_div_up(w->shape[1], TODY_PANEL), tody_f16_wanted(call, w) ? prepare_panel_f16 : prepare_panel, &p);
 }
 
 static place place_of(const job *job, uint32_t t) {
@@ -128,6 +167,16 @@ static void transform_image(const job *job, uint32_t first, uint32_t count, floa
     }
 }
 
+static bool is_f16(const job *job) { return tody_gemm_is_f16(job->gemm); }
+
+// Rows to float16, each position in its place. A lone one is rounded by the product.
+static void round_image(const job *job, float *v, uint32_t count) {
+    const grid *g = &job->grid;
+    const size_t values = ((size_t)count * g->depth + 7) / 8 * 8;
+    for (uint32_t p = 0; p < g->positions; p++, v += g->v_stride)
+        job->call->kernels->f16->round(v, (uint16_t *)(void *)v, values);
+}
+
 // A product of `count` rows v and the weights at args->w, in tiles of nearly the same size; those have `next` fetched.
 static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, float *m,
                               uint32_t count) {
@@ -139,30 +188,36 @@ static void multiply_position(const job *job, tody_gemm_f32 *args, const float *
         args->rows = tody_share(count, i + 1, parts) - first;
         for (uint32_t r = 0; r < args->rows; r++) rows[r] = v + (size_t)(first + r) * job->grid.depth;
         args->a = rows;
-        args->packed = rows[0];
+        if (is_f16(job))
+            args->packed_f16 = (const uint16_t *)(const void *)v + (size_t)first * job->grid.depth;
+        else
+            args->packed = rows[0];
         args->c = m + first * args->c_stride;
         args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
-        k->gemm_f32(args);
+        (is_f16(job) ? k->f16->gemm : k->gemm_f32)(args);
     }
 }
 
 // The products of all positions with panels [panel, panel + panels).
 static void multiply(const job *job, uint32_t panel, uint32_t panels, const float *v, float *m, uint32_t count) {
     const grid *g = &job->grid;
-    const size_t stride = (size_t)job->gemm->depth * TODY_PANEL;
+    const size_t bytes = position_bytes(is_f16(job), job->gemm->depth), values = is_f16(job) ? TODY_PANEL * sizeof(float) : 0;
+    const uint8_t *w = job->call->prepared + panel * g->positions * bytes + values;
     tody_gemm_f32 args = {
         .cols = panels * TODY_PANEL,
         .taps = 1,
         .depth = job->gemm->depth,
-        .w = (const float *)(const void *)job->call->prepared + panel * stride * g->positions,
-        .w_stride = stride * g->positions,
+        .w_stride = g->positions * bytes / sizeof(float),
         .next_step = TODY_PANEL,
         .c_stride = panels * TODY_PANEL,
         .lo = -__builtin_inff(),
         .hi = __builtin_inff(),
     };
-    for (uint32_t p = 0; p < g->positions; p++, args.w += stride, v += g->v_stride, m += g->m_stride)
-        multiply_position(job, &args, p + 1 < g->positions ? args.w + stride : args.w, v, m, count);
+    for (uint32_t p = 0; p < g->positions; p++, w += bytes, v += g->v_stride, m += g->m_stride) {
+        args.w = (const float *)(const void *)w;
+        args.scale = is_f16(job) ? tody_f16_scale(w) : NULL;
+        multiply_position(job, &args, (const float *)(const void *)(p + 1 < g->positions ? w + bytes : w), v, m, count);
+    }
 }
 
 static void transform_result(const job *job, uint32_t panel, uint32_t panels, const float *m, uint32_t first, uint32_t count) {
@@ -213,6 +268,7 @@ static void run_block(void *context, uint32_t block, uint32_t thread) {
     float *v = (float *)(void *)(job->scratch + thread * tody_scratch_bytes(thread_bytes(g)));
     float *m = v + g->v_stride * g->positions;
     transform_image(job, first, count, v);
+    if (is_f16(job) && count > 1) round_image(job, v, count);
     for (uint32_t panel = 0; panel < all; panel += g->panels) {
         const uint32_t panels = tody_min_u32(g->panels, all - panel);
         multiply(job, panel, panels, v, m, count);

@@ -7,7 +7,7 @@
 #include "window.h"
 
 // Bytes of the prepared weights, for tiles of 2 or 4 pixels square and plain panels w.
-size_t tody_winograd_prepared(const tody_tensor *w, uint32_t tile);
+size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, uint32_t tile);
 
 // Fills call->prepared, on all threads.
 void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile);

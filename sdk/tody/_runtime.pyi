@@ -25,6 +25,7 @@ class Runtime:
         kernels: name of the best kernel set to use; None: the best this CPU has.
         verify: also compare the checksums of weights and metadata.
         prepare: keep weights in memory a second time, in the form that is fastest, where the file says that this pays.
+        f16: with `prepare`, make products of float32 in float16 arithmetic if the kernel set has it; else nothing changes.
 
     Raises:
         ModelError: the file is not sound; the message says which record.
@@ -34,6 +35,7 @@ class Runtime:
 
     kernels: str
     threads: int
+    f16: bool  # whether products of float32 are made in float16 arithmetic
     arena_bytes: int
     scratch_bytes: int
     prepared_bytes: int  # shared with clones
@@ -41,7 +43,13 @@ class Runtime:
     outputs: tuple[Tensor, ...]
     op_names: tuple[str, ...]
     def __init__(
-        self, file: Buffer, threads: int = 1, kernels: str | None = None, verify: bool = False, prepare: bool = True
+        self,
+        file: Buffer,
+        threads: int = 1,
+        kernels: str | None = None,
+        verify: bool = False,
+        prepare: bool = True,
+        f16: bool = False,
     ) -> None: ...
     def run(self) -> None:
         """Run on what the inputs hold. Raises UsageError while another thread runs this object."""
@@ -55,7 +63,7 @@ class Runtime:
         Measured anew by each call, in a few hundredths of a second.
 
         Args:
-            dtype: "int8"; anything else is float32.
+            dtype: "int8", or "float16" (arithmetic, where the kernels have it); anything else is float32.
         """
 
     def step(self, index: int) -> None:

@@ -19,7 +19,7 @@ cdef extern from "tody.h" nogil:
         TODY_OK, TODY_ERR_TRUNCATED, TODY_ERR_VERSION, TODY_ERR_CHECKSUM, TODY_ERR_TENSOR, TODY_ERR_OP
         TODY_ERR_OP_RECORD, TODY_ERR_SHAPE, TODY_ERR_PARAM, TODY_ERR_DTYPE
     ctypedef enum tody_dtype:
-        TODY_F32, TODY_S8
+        TODY_F32, TODY_S8, TODY_F16
     ctypedef struct tody_tensor:
         void *data
         const uint32_t *shape
@@ -33,11 +33,13 @@ cdef extern from "tody.h" nogil:
     ctypedef struct tody_kernels:
         const char *name
         uint32_t needs
+        const void *f16
     ctypedef struct tody_setup:
         const tody_kernels *kernels
         const tody_parallel *parallel
         uint32_t pointer_bytes
         bint prepare
+        bint f16
     ctypedef struct tody_need:
         size_t arena_bytes
         size_t scratch_bytes
@@ -121,7 +123,7 @@ cdef class _Shared:
     cdef tody_setup setup
     cdef _Block prepared  # weights as operators like them
 
-    def __cinit__(self, file, uint32_t threads, kernels, bint prepare):
+    def __cinit__(self, file, uint32_t threads, kernels, bint prepare, bint f16):
         cdef bytes limit = _kernel_set(kernels)
         PyObject_GetBuffer(file, &self.view, PyBUF_SIMPLE)
         self.viewed = True
@@ -133,6 +135,7 @@ cdef class _Shared:
         self.kernels = tody_kernels_pick(tody_cpu_features(), <const char *>limit if limit is not None else NULL)
         self.setup.kernels = &self.kernels
         self.setup.prepare = prepare
+        self.setup.f16 = f16 and prepare and self.kernels.f16 is not NULL
         if threads > 1:
             self.pool = tody_pool_new(threads)
             if self.pool is NULL:
@@ -213,10 +216,10 @@ cdef class Runtime:
     cdef bint busy
     cdef readonly tuple inputs, outputs, op_names
 
-    def __init__(self, file, threads=1, kernels=None, verify=False, prepare=True):
+    def __init__(self, file, threads=1, kernels=None, verify=False, prepare=True, f16=False):
         if not 1 <= threads <= 256:
             raise UsageError(f"threads is {threads}", "it must be between 1 and 256")
-        self.shared = _Shared(file, threads, kernels, prepare)
+        self.shared = _Shared(file, threads, kernels, prepare, f16)
         cdef tody_status status = tody_open(&self.model, self.shared.file, self.shared.file_bytes, &self.shared.setup)
         if status == TODY_OK and verify:
             with nogil:
@@ -274,8 +277,8 @@ cdef class Runtime:
         return times
 
     def peak(self, dtype):
-        """Multiply-adds per second that its kernels reach at most in float32 or int8, on all its threads."""
-        cdef tody_dtype which = TODY_S8 if dtype == "int8" else TODY_F32
+        """Multiply-adds per second that its kernels reach at most in float32, float16 or int8, on all its threads."""
+        cdef tody_dtype which = TODY_S8 if dtype == "int8" else TODY_F16 if dtype == "float16" else TODY_F32
         cdef double products
         with nogil:
             products = tody_peak(&self.shared.kernels, which)
@@ -308,6 +311,10 @@ cdef class Runtime:
         return self.shared.kernels.name.decode()
 
     @property
+    def f16(self):
+        return bool(self.shared.setup.f16)
+
+    @property
     def threads(self):
         return max(1, self.shared.parallel.threads)
 
@@ -328,7 +335,7 @@ def need(file, pointer_bytes):
     """Bytes of arena and of scratch on a machine with pointers of 4 or 8 bytes, one thread and the portable kernels."""
     if pointer_bytes not in (4, 8):
         raise UsageError(f"pointer_bytes is {pointer_bytes}", "pointers have 4 or 8 bytes")
-    cdef _Shared shared = _Shared(file, 1, "portable", False)
+    cdef _Shared shared = _Shared(file, 1, "portable", False, False)
     cdef tody_model model
     shared.setup.pointer_bytes = pointer_bytes
     cdef tody_status status = tody_open(&model, shared.file, shared.file_bytes, &shared.setup)

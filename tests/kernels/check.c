@@ -124,6 +124,7 @@ int main(int count, char **arguments) {
     int checked = 0, failures = walk(&o, product_slots, features, &checked) + walk(&o, pointwise_slots, features, &checked);
     failures += walk(&o, integer_slots, features, &checked) + walk(&o, sparse_slots, features, &checked);
     failures += walk(&o, line_slots, features, &checked) + walk(&o, wide_slots, features, &checked);
+    failures += walk(&o, half_slots, features, &checked);
     if (o.expect && strcmp(o.expect, picked.name)) {
         printf("FAIL this CPU (features %#x) got the kernel set %s, expected %s\n", features, picked.name, o.expect);
         failures++;

@@ -61,7 +61,7 @@ static void gemm_portable(tody_gemm_f32 g) {
 static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
     if (!set->pack_f32 || g->rows == 1) return;
     float *packed = memory_floats(r, (size_t)g->taps * g->rows * ((g->depth + 3) / 4 * 4));
-    const tody_pack_f32 pack = {g->rows, g->taps, g->depth, g->a, packed};
+    const tody_pack_f32 pack = {g->rows, g->taps, g->depth, g->a, {packed}};
     set->pack_f32(&pack);
     g->packed = packed;
 }
@@ -297,7 +297,7 @@ static void pack_gemm_tiles(const tody_kernels *set, dice *r, tody_gemm_f32 *g) 
     if (!set->pack_f32 || g->rows == 1) return;
     float *packed = memory_floats(r, (size_t)g->rows * g->depth);
     for (uint32_t row = 0; row < g->rows; row += set->gemm_f32_rows) {
-        const tody_pack_f32 pack = {set->gemm_f32_rows, 1, g->depth, g->a + row, packed + row * g->depth};
+        const tody_pack_f32 pack = {set->gemm_f32_rows, 1, g->depth, g->a + row, {packed + row * g->depth}};
         set->pack_f32(&pack);
     }
     g->packed = packed;

@@ -28,6 +28,7 @@ import seeds
 from tody.convert.exact import exact_outputs
 
 BOUND = 1e-5  # of the range of an output
+F16_BOUND = 0.01  # the same in float16 arithmetic, of models with a few layers
 OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a76", "cortex-a7")]
 
 
@@ -44,8 +45,8 @@ def random_input(tensor: tf.Tensor, rng: np.random.Generator) -> NDArray[Any]:
     return rng.integers(0, 2, tensor.shape).astype(np.bool_ if tensor.dtype == "bool" else tensor.dtype)
 
 
-def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path, *threads: int) -> list[NDArray[Any]]:
-    done = target.run("run_model", model, inputs, outputs, *threads)
+def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path, *how: object) -> list[NDArray[Any]]:
+    done = target.run("run_model", model, inputs, outputs, *how)
     assert done.returncode == 0, done.stderr
     assert f"kernels {target.kernels}," in done.stderr
     data, arrays, at = outputs.read_bytes(), [], 0
@@ -59,7 +60,7 @@ def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path,
     return arrays
 
 
-def assert_same(got: NDArray[Any], want: NDArray[Any], exact: bool, what: str) -> None:
+def assert_same(got: NDArray[Any], want: NDArray[Any], exact: bool, what: str, bound: float = BOUND) -> None:
     if exact or want.dtype.kind != "f":
         np.testing.assert_array_equal(got, want, what)
         return
@@ -69,7 +70,7 @@ def assert_same(got: NDArray[Any], want: NDArray[Any], exact: bool, what: str) -
     reach = float(values.max() - values.min()) if values.size else 0.0
     reach = max(reach, float(np.abs(values).max(initial=0.0)), 1e-6)
     worst = float(np.abs(got[finite] - values).max(initial=0.0)) / reach
-    assert worst <= BOUND, f"{what}: differs by {worst:.2e} of the range"
+    assert worst <= bound, f"{what}: differs by {worst:.2e} of the range"
 
 
 def compare(model: Path, targets: list[Target], folder: Path) -> None:
@@ -91,6 +92,28 @@ def test_every_operator(target: Target, tmp_path: Path) -> None:
         model = tmp_path / f"{name}.tody"
         model.write_bytes(data)
         compare(model, [target], tmp_path)
+
+
+def test_float16_arithmetic(tmp_path: Path) -> None:
+    """Whole models in float16 where the CPU has it: near float32, the same on any number of threads; elsewhere float32."""
+    has, lacks = (next(t for t in EMULATED if t.name == name) for name in ("cortex-a76", "cortex-a53"))
+    different = 0
+    for name, data in seeds.models().items():
+        model, inputs = tmp_path / f"{name}.tody", tmp_path / "inputs.bin"
+        model.write_bytes(data)
+        file = tf.read(data)
+        rng = np.random.default_rng(7)
+        inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+        out = tmp_path / "out.bin"
+        plain, half = run(has, model, file, inputs, out), run(has, model, file, inputs, out, 1, "float16")
+        others = run(has, model, file, inputs, out, 3, "float16"), run(lacks, model, file, inputs, out, 1, "float16")
+        for i, arrays in enumerate(zip(plain, half, *others, exact_outputs(file), strict=True)):
+            want, got, threaded, without, exact = arrays
+            assert_same(got, want, exact, f"{name} output {i}", F16_BOUND)
+            np.testing.assert_array_equal(threaded, got, f"{name} output {i} on three threads")
+            assert_same(without, want, exact, f"{name} output {i} without float16")
+            different += not np.array_equal(got, want, equal_nan=want.dtype.kind == "f")
+    assert different > 0
 
 
 @pytest.mark.parametrize("target", [HOST, *OTHERS], ids=lambda target: target.name)

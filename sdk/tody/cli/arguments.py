@@ -173,6 +173,13 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     """How to run: threads and kernels."""
     parser.add_argument("--threads", type=count, metavar="N", help="threads (default: as many as there are CPUs, at most 4)")
     parser.add_argument("--kernels", metavar="NAME", help="kernel set, as tody doctor lists them (default: the best here)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "auto"),
+        default="float32",
+        help="of float32 layers: float16 arithmetic, of ARMv8.2 CPUs, at half the instructions and with errors of some "
+        "thousandths; auto: where this CPU has it (default float32)",
+    )
 
 
 def add_on(parser: argparse.ArgumentParser) -> None:
@@ -211,4 +218,5 @@ def open_model(args: argparse.Namespace, verify: bool = False) -> Model:
     from ..models import find
     from ..run.model import load
 
-    return load(find(args.model), getattr(args, "threads", None), getattr(args, "kernels", None), verify)
+    given = {key: value for key in ("threads", "kernels", "precision") if (value := getattr(args, key, None)) is not None}
+    return load(find(args.model), verify=verify, **given)

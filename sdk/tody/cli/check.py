@@ -54,6 +54,10 @@ def _check_model(args: argparse.Namespace, out: Output) -> int:
             errors[kernels] = self_test(tested)
             alike.setdefault(b"".join(tested.output(port.name).tobytes() for port in tested.outputs), []).append(kernels)
             out.line(f"golden outputs with {kernels} kernels: largest error {errors[kernels]:.2g}")
+        half = load(find(args.model), precision="auto")
+        if half.precision == "float16":
+            errors["float16"] = self_test(half)
+            out.line(f"golden outputs in float16 arithmetic: largest error {errors['float16']:.2g}")
         sets = list(alike.values())
         same = "the same bytes with all of them" if len(sets) == 1 else f"different bytes: {' | '.join(map(', '.join, sets))}"
         out.line(same)

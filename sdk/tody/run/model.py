@@ -47,8 +47,15 @@ class Port(NamedTuple):
         return f"{self.name} {self.dtype} {list(self.shape)}"
 
 
+PRECISIONS = ("float32", "float16", "auto")
+
+
 def load(
-    source: str | os.PathLike[str] | bytes, threads: int | None = None, kernels: str | None = None, verify: bool = False
+    source: str | os.PathLike[str] | bytes,
+    threads: int | None = None,
+    kernels: str | None = None,
+    verify: bool = False,
+    precision: str = "float32",
 ) -> Model:
     """Open a `.tody` file.
 
@@ -59,22 +66,34 @@ def load(
         kernels: name of the best kernel set to use ("portable", "avx2", "avx512", ..); None: the best that this CPU has.
         verify: also compare the checksums of weights and metadata, which reads the whole file. Decoding compares the
             weights anyway.
+        precision: of float32 layers. "float16": their products in float16 arithmetic, of ARMv8.2 and later CPUs, which takes
+            half the instructions and changes results by some thousandths (docs/arm.md); tensors stay float32. "auto": float16
+            where this CPU has it; `Model.precision` tells. Integers stay what they are.
 
     Raises:
-        UsageError: there is no such file, kernel set, or number of threads.
+        UsageError: there is no such file, kernel set, precision, or number of threads, or no float16 arithmetic here.
         ModelError: the file is not a sound model for this version of tody.
     """
     name, stored = ("model", source) if isinstance(source, bytes) else _map(os.fspath(source))
     try:
         _refuse_others(name, bytes(stored[:4]))
         data = container.plain(stored)
-        runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify)
+        runtime = Runtime(data, _default_threads() if threads is None else threads, kernels, verify, f16=_wants_f16(precision))
         meta, blob = container.read_meta(memoryview(data))
     except ModelError as e:
         if isinstance(source, bytes):
             raise
         raise ModelError(f"{os.fspath(source)}: {e.what}", e.why, e.hint) from e
+    if precision == "float16" and not runtime.f16:
+        why = f"{runtime.kernels} kernels on this CPU have no float16 arithmetic, which came with ARMv8.2"
+        raise UsageError("this machine cannot compute in float16", why, 'precision "auto" takes float32 here')
     return Model(runtime, meta, blob, data, name, len(stored))
+
+
+def _wants_f16(precision: str) -> bool:
+    if precision not in PRECISIONS:
+        raise UsageError(f"there is no precision {precision!r}", "there are " + ", ".join(PRECISIONS))
+    return precision != "float32"
 
 
 def _map(path: str) -> tuple[str, mmap.mmap | bytes]:
@@ -206,9 +225,9 @@ class Model:
 
     @cached_property
     def precision(self) -> str:
-        """The widest integers that any operator computes in, int16 or int8, else float32."""
+        """The widest integers that any operator computes in, int16 or int8, else float16 or float32."""
         made = {self.runtime.op_output(i).dtype for i in range(len(self.runtime.op_names))}
-        return next((name for name in ("int16", "int8") if name in made), "float32")
+        return next((name for name in ("int16", "int8") if name in made), "float16" if self.runtime.f16 else "float32")
 
     @property
     def decoded_bytes(self) -> int:

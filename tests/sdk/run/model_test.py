@@ -409,6 +409,22 @@ def test_kernel_sets(path: Path) -> None:
         tody.load(path, kernels="z80")
 
 
+def test_precision_is_float32_unless_asked(path: Path) -> None:
+    """float16 arithmetic where it is demanded and there, refused where it is not; "auto" takes what there is."""
+    has = "neon-fp16" in cpu_features()
+    assert tody.load(path).precision == "float32"
+    half = tody.load(path, precision="auto")
+    assert half.precision == ("float16" if has else "float32") and half.precision in half.describe()
+    assert half.self_test() < 0.25
+    with pytest.raises(UsageError, match="float99.*float32, float16, auto"):
+        tody.load(path, precision="float99")
+    if has:
+        assert tody.load(path, precision="float16").runtime.f16
+        return
+    with pytest.raises(UsageError, match="cannot compute in float16"):
+        tody.load(path, precision="float16")
+
+
 def test_imports_are_quick() -> None:
     """`import tody` in a new process against a bare interpreter; the best of five, since others use this machine too."""
 
