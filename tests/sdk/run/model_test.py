@@ -416,7 +416,7 @@ def test_precision_is_float32_unless_asked(path: Path) -> None:
     half = tody.load(path, precision="auto")
     assert half.precision == ("float16" if has else "float32") and half.precision in half.describe()
     assert half.self_test() < 0.25
-    with pytest.raises(UsageError, match="float99.*float32, float16, auto"):
+    with pytest.raises(UsageError, match="float32, float16, auto"):
         tody.load(path, precision="float99")
     if has:
         assert tody.load(path, precision="float16").runtime.f16
