@@ -3,6 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/portable/portable.h"
 
+// Of one operator each, which asks for it (Makefile): NULL in a build without.
+#pragma weak tody_portable_binary_s8
+#pragma weak tody_portable_lut_s8
+
 const tody_kernels tody_kernels_portable = {
     .name = "portable",
     .dwconv_f32_strip = 1,  // read before a model is refused

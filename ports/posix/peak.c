@@ -69,7 +69,6 @@ static void multiply_s8(const tody_kernels *k, operands *o) {
                                .cols = cols,
                                .taps = 1,
                                .depth = DEPTH,
-                               .run = 1,
                                .a = (const int8_t *const *)o->rows,
                                .packed = (int8_t *)o->a,
                                .packed_stride = sizeof o->a / TODY_MAX_ROWS,

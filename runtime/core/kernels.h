@@ -19,7 +19,7 @@
 #define TODY_MAX_LINES 16u        // no gemm_s8 is given rows of more
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
-#define TODY_GEMM_WORK 1088u      // bytes that gemm_s8 of a set without pack_s8 may work with
+#define TODY_GEMM_WORK 1088u      // bytes that gemm_s8 of a set without pack_s8 may work with, whatever the depth
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
 // For i < rows, j < cols:
@@ -214,8 +214,7 @@ typedef struct tody_gemm_s8 {
     uint32_t rows;  // 1 .. gemm_s8_rows of the set; of packed rows any number
     uint32_t
         cols;  // 1 .. 16 * gemm_s8_panels of the set; w, bias and scale are readable for whole panels, addend and c for cols
-    uint32_t taps, depth;  // at least 1
-    uint32_t run;  // so many taps, from each run-th on, lie one after the other for all rows: first layers; 1: nothing known
+    uint32_t taps, depth;    // at least 1
     const int8_t *const *a;  // taps * rows pointers to depth values each; sets with pack_s8 have these instead:
     int8_t *packed;  // rows as tody_pack_s8 left them, or plain ones, which are not written; taps is 1, depth a multiple of 4,
                      // and cols are any number
@@ -225,7 +224,7 @@ typedef struct tody_gemm_s8 {
     // to use, and another row to read.
     uint32_t width, lines;
     size_t packed_stride, width_stride, line_stride;  // in bytes
-    void *work;            // of sets without pack_s8: TODY_GEMM_WORK bytes, aligned to 8, of any content
+    void *work;            // of sets without pack_s8: tody_gemm_work(taps, depth) bytes, aligned to 8, of any content
     const int8_t *w;       // panels of taps * G * 64
     size_t w_stride;       // from one panel to the next
     const int32_t *bias;   // 16 values for each panel, or NULL
@@ -237,6 +236,12 @@ typedef struct tody_gemm_s8 {
     size_t c_stride;
     tody_layer_s8 layer;
 } tody_gemm_s8;
+
+// What gemm_s8 of a set without pack_s8 may work with: three rows, widened, and sums; TODY_GEMM_WORK at least.
+static inline uint64_t tody_gemm_work(uint32_t taps, uint32_t depth) {
+    const uint64_t bytes = 320 + (uint64_t)taps * (((uint64_t)depth + 3) / 4) * 24;
+    return bytes > TODY_GEMM_WORK ? bytes : TODY_GEMM_WORK;
+}
 
 // Puts rows into the form that gemm_s8 of the same set likes, once for all columns. For i < rows: line l of row i is `run` taps
 // of depth values, one after the other from a[l * rows + i] on. A packed tap takes whole groups of four values, the last of
@@ -250,12 +255,14 @@ typedef struct tody_pack_s8 {
 } tody_pack_s8;
 
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
-// sum over y < height, x < width of (a[(p * step + x) * height + y][k] - x_zero) * w[(y * width + x) * channels + k].
+// sum over y < height, x < width of (a[(p * step + x) * lines + y][k] - x_zero) * w[(y * width + x) * channels + k].
+// Rows follow each other: pixel r * pixels + p is that of pixel p with a[r * down].
 typedef struct tody_dwconv_s8 {
-    uint32_t pixels, channels;     // at least 1, as the next three
+    uint32_t pixels, channels;     // of a row; at least 1, as the next five
     uint32_t height, width, step;  // of a window; columns from one pixel's window to the next
-    const int8_t *const *a;
-    void *work;  // tody_dwconv_work(height * width) bytes, aligned to 8, of any content
+    uint32_t rows, down, lines;    // at most dwconv_s8_rows; lines from one row's window to the next; of a column
+    const int8_t *const *a;        // (pixels - 1) * step + width columns
+    void *work;                    // tody_dwconv_work(height * width) bytes, aligned to 8, of any content
     const int8_t *w;
     const int32_t *bias;   // or NULL
     const float *scale;    // one multiplier per channel
@@ -266,8 +273,8 @@ typedef struct tody_dwconv_s8 {
     tody_layer_s8 layer;
 } tody_dwconv_s8;
 
-// What dwconv_s8 may work with: of four channels, sums of 16 pixels, and 32 columns of three lines or a filter, widened.
-static inline uint64_t tody_dwconv_work(uint32_t taps) { return 256 + (taps < 96 ? 768 : ((uint64_t)taps / 2 + 1) * 16); }
+// What dwconv_s8 may work with: of four channels, sums of 24 pixels, and 32 columns of three lines or a filter, widened.
+static inline uint64_t tody_dwconv_work(uint32_t taps) { return 384 + (taps < 96 ? 768 : ((uint64_t)taps / 2 + 1) * 16); }
 
 // int16: as int8, without zero points; w, bias and scale are those of int8 but for the width of w. Sums are modulo 2^32 too:
 // that they stay below is up to who chose the weights.
@@ -413,6 +420,7 @@ typedef struct tody_kernels {
     bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
+    uint32_t dwconv_s8_rows;                    // at a time, of windows of 3x3 with a step of 1 or 2; else, or if it is 0: one
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
     // z[i] = fn2(x[i], y[i]); z may be x or y.
     void (*binary_s8)(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);

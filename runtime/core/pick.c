@@ -23,7 +23,7 @@ static const uint16_t parts[] = {
     offsetof(tody_kernels, column_moments_f32),
     offsetof(tody_kernels, norm_f32),
     offsetof(tody_kernels, gemm_s8_rows),
-    offsetof(tody_kernels, dwconv_s8),
+    offsetof(tody_kernels, dwconv_s8_rows),
     offsetof(tody_kernels, binary_s8),
     offsetof(tody_kernels, lut_s8),
     offsetof(tody_kernels, sum_s8),

@@ -8,6 +8,7 @@ enum {
     BLOCK_ROWS = 8,        // per kernel call: their pointers and, of a few channels, their values stay in the first-level cache
     BLOCK_PIXELS = 32,     // of a row
     BLOCK_POINTERS = 512,  // at most, unless the filter is larger
+    ROWS_POINTERS = 160,   // the same of rows of int8 at a time: chips have little memory
     PART_CHANNELS = 64,    // a multiple of it; if a layer has too few pixels for all threads
     TASKS_PER_THREAD = 4,
 };
@@ -57,7 +58,15 @@ static uint32_t part_pixels(const tody_window *w, uint32_t strip) {
     return pixels;
 }
 
-// Integers have a row at a time, and only whole pixels.
+// How many rows of integers: one, but where the kernel takes more of a narrow image.
+static uint32_t rows_int(const tody_call *call, const tody_window *w, uint32_t columns) {
+    const bool small = w->kernel[0] == 3 && w->kernel[1] == 3 && tody_grid_step(w, 0) < 3 && tody_slide_step(w) < 3;
+    uint32_t rows = 1;
+    while (small && rows < call->kernels->dwconv_s8_rows && tody_grid_span(w, 0, rows + 1) * columns <= ROWS_POINTERS) rows++;
+    return rows;
+}
+
+// Integers have only whole pixels.
 static cut cut_layer(const tody_call *call) {
     const tody_window *w = &((const tody_conv_params *)call->params)->window;
     const tody_tensor y = tody_out(call, 0);
@@ -69,6 +78,7 @@ static cut cut_layer(const tody_call *call) {
     if (tody_is_f32(y.dtype)) {
         while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
     }
+    if (y.dtype == TODY_S8 && c.pixels == y.shape[TODY_WIDTH]) c.rows = rows_int(call, w, c.columns);
     c.pointers = (uint64_t)tody_grid_span(w, 0, tody_min_u32(c.rows, height)) * c.columns;  // no fewer for a higher image
     if (y.dtype == TODY_S8) c.work_bytes = tody_scratch_bytes(tody_dwconv_work(tody_taps(w)));
     c.row_parts = tody_div_up(height, c.rows);
@@ -160,7 +170,9 @@ static void run_s8(void *context, uint32_t task, uint32_t thread) {
     tody_dwconv_s8 args = job->s8;
     const uint32_t first = part.row * job->slide.out_width + part.pixel;
     const void **a = pointers_of(job, thread);
-    tody_slide_columns(&job->slide, first, part.pixels, a);
+    args.rows = part.rows;
+    args.lines = (part.rows - 1) * args.down + args.height;
+    tody_slide_columns(&job->slide, first, part.pixels, args.lines, a);
     args.pixels = part.pixels;
     args.a = (const int8_t *const *)a;
     args.work = (uint8_t *)a + pointers_bytes(&job->cut, sizeof *a);
@@ -175,7 +187,7 @@ static void run_s16(void *context, uint32_t task, uint32_t thread) {
     tody_dwconv_s16 args = job->s16;
     const uint32_t first = part.row * job->slide.out_width + part.pixel;
     const void **a = pointers_of(job, thread);
-    tody_slide_columns(&job->slide, first, part.pixels, a);
+    tody_slide_columns(&job->slide, first, part.pixels, args.height, a);
     args.pixels = part.pixels;
     args.a = (const int16_t *const *)a;
     args.c += (size_t)first * args.c_stride;
@@ -214,6 +226,7 @@ static tody_dwconv_s8 make_s8(const tody_call *call) {
                             .height = p->window.kernel[0],
                             .width = p->window.kernel[1],
                             .step = tody_slide_step(&p->window),
+                            .down = tody_grid_step(&p->window, 0),
                             .w = tody_in(call, W).data,
                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
                             .scale = tody_layer_scale(call, 1),

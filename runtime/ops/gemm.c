@@ -84,7 +84,7 @@ static size_t thread_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t tap
         const uint64_t all = (uint64_t)BLOCK_ROWS * tody_slice_values(taps, depth) * sizeof(float);
         return tody_scratch_bytes(pointers + (all < BLOCK_BYTES ? all : BLOCK_BYTES));
     }
-    if (!packs(k, dtype)) return tody_scratch_bytes(pointers + (is_s8(dtype) ? TODY_GEMM_WORK : 0));
+    if (!packs(k, dtype)) return tody_scratch_bytes(pointers + (is_s8(dtype) ? tody_gemm_work(taps, depth) : 0));
     const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * k->gemm_s8_block;
     const uint64_t block = most < BLOCK_BYTES_S8 ? most : BLOCK_BYTES_S8;
     return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least) * k->gemm_s8_bytes);
@@ -159,15 +159,14 @@ static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, u
     const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
     if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a))
-        return (tody_tile){a, first, rows, g->slide->window.kernel[1], 1, NULL};
+        return (tody_tile){a, first, rows, g->slide->window.kernel[1], NULL};
     g->gather(g->source, first, rows, a);
-    if (lines || whole) return (tody_tile){a, first, rows, 1, 1, NULL};
+    if (lines || whole || g->depth % tody_group(g->dtype) != 0) return (tody_tile){a, first, rows, 1, NULL};
     const uint32_t run = find_run(g, a, rows);
-    if (g->depth % tody_group(g->dtype) != 0) return (tody_tile){a, first, rows, 1, run, NULL};
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
-    return (tody_tile){a, first, rows, run, 1, NULL};
+    return (tody_tile){a, first, rows, run, NULL};
 }
 
 // Packed tiles come behind the pointers; a product of one row needs none.
@@ -245,14 +244,14 @@ static __attribute__((noinline)) void run_s16(const job *job, uint32_t first, ui
     tody_gemm_tiles_s16(job->kernels, job->gemm, panel, end, tiles, count);
 }
 
-// Where block `block` begins: packed rows are dealt out by whole tiles, those of float32 if none can be left alone.
+// Where block `block` begins: rows of int8 are dealt out by whole tiles, packed ones of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
     const uint32_t tile = most_rows(job->kernels, g->dtype);
     if (job->lines.lines)
         return tody_lines_begin(&job->lines, g, tody_share(tody_lines_units(&job->lines, g), block, job->cut.blocks));
     const bool enough = packs_f32(job->kernels, g->dtype) && g->rows / 2 / tile >= job->cut.blocks;
-    const uint32_t unit = enough || packs(job->kernels, g->dtype) ? tile : 1;
+    const uint32_t unit = enough || is_s8(g->dtype) ? tile : 1;
     return tody_min_u32(tody_share(tody_div_up(g->rows, unit), block, job->cut.blocks) * unit, g->rows);
 }
 

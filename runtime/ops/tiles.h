@@ -10,7 +10,6 @@ typedef struct tody_tile {
     const void **a;
     uint32_t first, rows;
     uint32_t joined;  // taps of the operator in a tap of the kernel
-    uint32_t run;     // taps that are neighbours in memory, but were not joined
     void *work;       // where a slice of it goes, if the kernel set packs float32; of int8: what gemm_s8 works with
 } tody_tile;
 

@@ -28,7 +28,6 @@ void tody_gemm_tile_s8(const tody_kernels *kernels, const tody_gemm *g, uint32_t
         args.rows = t->rows;
         args.taps = g->taps / t->joined;
         args.depth = g->depth * t->joined;
-        args.run = t->run;
         args.a = (const int8_t *const *)t->a;
         args.work = t->work;
         kernels->gemm_s8(&args);

@@ -231,9 +231,10 @@ static bool shares_columns(const tody_window *w) { return w->dilation[1] == 1 &&
 
 uint32_t tody_slide_step(const tody_window *w) { return shares_columns(w) ? w->stride[1] : w->kernel[1]; }
 
-// `count` columns of one line of the windows, from x on.
-static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int32_t x, uint32_t count, const void **a) {
-    const uint32_t height = s->window.kernel[0], step = s->window.dilation[1];
+// `count` columns of one line of the windows, from x on, to pointers `height` apart.
+static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int32_t x, uint32_t count, uint32_t height,
+                        const void **a) {
+    const uint32_t step = s->window.dilation[1];
     const int32_t y = at->top + (int32_t)(ky * s->window.dilation[0]);
     const uint32_t width = within(y, s->height) ? s->width : 0;
     const uint8_t *line = at->image + (width ? (size_t)y * width * s->pixel_bytes : 0);
@@ -248,15 +249,15 @@ static void gather_line(const tody_slide *s, const place *at, uint32_t ky, int32
     for (; a < end; a += height) *a = s->outside;
 }
 
-void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, const void **a) {
+void tody_slide_columns(const tody_slide *s, uint32_t first, uint32_t count, uint32_t lines, const void **a) {
     const tody_window *w = &s->window;
     const spot p = spot_of(s, first);
     const place at = place_of(s, &p);
     const bool shared = shares_columns(w);
     const uint32_t together = shared ? (count - 1) * w->stride[1] + w->kernel[1] : w->kernel[1];
-    for (uint32_t i = 0; i < (shared ? 1 : count); i++, a += (size_t)together * w->kernel[0]) {
-        for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
-            gather_line(s, &at, ky, at.left + (int32_t)(i * w->stride[1]), together, a + ky);
+    for (uint32_t i = 0; i < (shared ? 1 : count); i++, a += (size_t)together * lines) {
+        for (uint32_t ky = 0; ky < lines; ky++) {
+            gather_line(s, &at, ky, at.left + (int32_t)(i * w->stride[1]), together, lines, a + ky);
         }
     }
 }

@@ -36,8 +36,9 @@ bool tody_slide_lines(const tody_slide *slide, uint32_t first, uint32_t count, s
 uint32_t tody_slide_step(const tody_window *window);
 
 // Columns of pixels under the windows of output pixels [first, first + count), which are in one line: pointer y of column x of
-// pixel first + i goes to a[(i * step + x) * kernel[0] + y], with the step of tody_slide_step.
-void tody_slide_columns(const tody_slide *slide, uint32_t first, uint32_t count, const void **a);
+// pixel first + i goes to a[(i * step + x) * lines + y], with the step of tody_slide_step. More lines than kernel[0] are those
+// that follow, of windows without dilation.
+void tody_slide_columns(const tody_slide *slide, uint32_t first, uint32_t count, uint32_t lines, const void **a);
 
 // Columns (d = 1) or rows (d = 0) from one window to the next in a grid of pointers.
 uint32_t tody_grid_step(const tody_window *window, uint32_t d);

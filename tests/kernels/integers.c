@@ -57,8 +57,8 @@ static void lay_plain(dice *r, tody_gemm_s8 *g) {
     g->packed_stride = stride;
 }
 
-// A few rows at a time: lines of windows where taps are neighbours, else taps.
-static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
+// A few rows at a time: lines of windows, of which `run` taps are neighbours, or taps.
+static void pack(const tody_kernels *set, dice *r, uint32_t run, tody_gemm_s8 *g) {
     const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
     g->packed_stride = (g->taps * groups * 4 + 63) / 64 * 64 + random_below(r, 2) * 64;
     int8_t *packed = memory_take(tiles * set->gemm_s8_rows * g->packed_stride * set->gemm_s8_bytes + 128);
@@ -68,7 +68,7 @@ static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     tody_pack_s8 p = {.depth = g->depth, .x_zero = g->layer.x_zero, .stride = g->packed_stride};
     for (uint32_t at = 0; at < g->rows; at += p.rows) {
         p.rows = 1 + random_below(r, g->rows - at);
-        p.run = random_below(r, 4) ? g->run : 1;
+        p.run = random_below(r, 4) ? run : 1;
         p.lines = g->taps / p.run;
         p.packed = packed + at * p.stride;
         const int8_t **a = end - (size_t)p.lines * p.rows;
@@ -88,6 +88,15 @@ static void pack(const tody_kernels *set, dice *r, tody_gemm_s8 *g) {
     if (set->gemm_s8_plain && random_below(r, 2)) lay_plain(r, g);
 }
 
+// Row by row.
+static void run_rows(const tody_dwconv_s8 *all) {
+    tody_dwconv_s8 d = *all;
+    for (d.rows = 1; d.a < all->a + (size_t)all->rows * all->down; d.a += d.down, d.c += d.pixels * d.c_stride) {
+        tody_kernels_portable.dwconv_s8(&d);
+        if (d.addend) d.addend += d.pixels * d.addend_stride;
+    }
+}
+
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
@@ -103,8 +112,8 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     describe("rows %u cols %u taps %u depth %u addend %u gap %u zeros %d %d %d", g.rows, g.cols, g.taps, g.depth, addend, gap,
              g.layer.x_zero, g.layer.w_zero, g.layer.finish.zero);
     g.a = rows_take(&r, (size_t)g.taps * g.rows, g.depth, extreme);
-    g.run = make_runs(&r, &g);
-    if (!set->pack_s8) g.work = memory_take(TODY_GEMM_WORK);
+    const uint32_t run = make_runs(&r, &g);
+    if (!set->pack_s8) g.work = memory_take((size_t)tody_gemm_work(g.taps, g.depth));
     g.w_stride = (size_t)g.taps * ((g.depth + 3) / 4) * 64;
     int8_t *w = bytes_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
     if (random_below(&r, 2)) narrow_some(&r, w, panels, g.w_stride);
@@ -120,7 +129,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     run_panels_s8(&g);
     if (addend == 2) g.addend = b.got;
     g.c = b.got;
-    if (set->pack_s8) pack(set, &r, &g);
+    if (set->pack_s8) pack(set, &r, run, &g);
     set->gemm_s8(&g);
     return result_same(&b);
 }
@@ -134,19 +143,24 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     d.width = w.width;
     d.step = w.step;
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20), taps = w.height * w.width;
-    describe("pixels %u channels %u window %u %u step %u addend %u gap %u zeros %d %d", d.pixels, d.channels, d.height, d.width,
-             d.step, addend, gap, d.layer.x_zero, d.layer.finish.zero);
-    d.a = rows_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels, extreme);
+    const bool several = set->dwconv_s8_rows && d.height == 3 && d.width == 3 && d.step <= 2;
+    d.rows = several ? 1 + random_below(&r, set->dwconv_s8_rows) : 1;
+    describe("rows %u pixels %u channels %u window %u %u step %u addend %u gap %u zeros %d %d", d.rows, d.pixels, d.channels,
+             d.height, d.width, d.step, addend, gap, d.layer.x_zero, d.layer.finish.zero);
+    d.down = 1 + random_below(&r, 2);
+    d.lines = (d.rows - 1) * d.down + d.height;
+    d.a = rows_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.lines, d.channels, extreme);
     d.work = memory_take((size_t)tody_dwconv_work(taps));
     d.w = bytes_take(&r, (size_t)taps * d.channels, extreme);
     if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
     d.scale = scales_take(&r, d.channels, (double)taps * (extreme ? 100 : 20));
     d.addend_stride = d.c_stride = d.channels + gap;
-    const bytes b = result_take(&r, d.pixels, d.channels, d.c_stride);
-    if (addend == 1) d.addend = bytes_take(&r, (d.pixels - 1) * d.addend_stride + d.channels, false);
+    const uint32_t pixels = d.rows * d.pixels;
+    const bytes b = result_take(&r, pixels, d.channels, d.c_stride);
+    if (addend == 1) d.addend = bytes_take(&r, (pixels - 1) * d.addend_stride + d.channels, false);
     if (addend == 2) d.addend = b.want;
     d.c = b.want;
-    tody_kernels_portable.dwconv_s8(&d);
+    run_rows(&d);
     if (addend == 2) d.addend = b.got;
     d.c = b.got;
     set->dwconv_s8(&d);
@@ -256,8 +270,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         timed t = {.kernels = kernels, .gemm = {.rows = rows, .cols = cols, .taps = taps, .depth = depth, .c_stride = cols}};
         memory_reset();
         t.gemm.a = rows_take(&r, (size_t)taps * rows, depth + 64, false);  // off the fence: masked loads across it are slow
-        t.gemm.work = memory_take(TODY_GEMM_WORK);
-        t.gemm.run = 1;
+        t.gemm.work = memory_take((size_t)tody_gemm_work(taps, depth));
         t.gemm.packed_stride = ((taps * (depth + 3) / 4 * 4 + 63) / 64 | 1) * 64;
         t.z = bytes_take(&r, 64 * t.gemm.packed_stride * kernels->gemm_s8_bytes + 64, false);
         t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
@@ -282,7 +295,8 @@ static void bench_dwconv(const tody_kernels *kernels) {
         dice r = random_from(i);
         const uint32_t size = shapes[i][0], step = shapes[i][1], taps = size * size;
         timed t = {.kernels = kernels, .dwconv = {.pixels = 32, .channels = shapes[i][2]}};
-        t.dwconv.height = t.dwconv.width = size;
+        t.dwconv.height = t.dwconv.width = t.dwconv.lines = size;
+        t.dwconv.rows = 1;
         t.dwconv.step = step;
         memory_reset();
         t.dwconv.a = rows_take(&r, (size_t)(31 * step + size) * size, t.dwconv.channels, false);

@@ -67,7 +67,7 @@ static bool check_lines(const tody_kernels *set, uint64_t seed) {
     if (!set->gemm_s8_lines) return true;
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
-    tody_gemm_s8 g = {.run = 1, .layer = random_layer(&r), .scale_stride = 16};
+    tody_gemm_s8 g = {.layer = random_layer(&r), .scale_stride = 16};
     windows w = random_windows(set, &r, &g.depth);
     const uint32_t panels = 1 + random_below(&r, 3);
     g.cols = panels * 16 - random_below(&r, 16);

@@ -9,6 +9,7 @@ const tody_kernels tody_kernels_cortexm = {
     .gemm_s8_rows = 12,
     .gemm_s8_panels = 8,
     .gemm_s8 = tody_gemm_s8_dsp,
+    .dwconv_s8_rows = 8,
     .dwconv_s8 = tody_dwconv_s8_dsp,
     .sparse_s8_rows = 4,
     .words_s8 = tody_words_s8_dsp,

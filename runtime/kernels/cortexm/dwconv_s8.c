@@ -11,8 +11,7 @@
 
 enum {
     CHANNELS = 4,
-    PIXELS = 16,
-    COLUMNS = 16,  // pairs
+    PIXELS = 24,
 };
 
 typedef struct pair {
@@ -29,7 +28,7 @@ typedef struct filters {
 // What the kernel works with, tody_dwconv_work bytes: behind the sums are columns of 3x3, or filters of other windows.
 typedef struct room {
     int32_t sums[PIXELS][CHANNELS];
-    tody_columns_dsp columns[CHANNELS][COLUMNS];
+    tody_columns_dsp columns[CHANNELS][TODY_PAIRS_DSP];
 } room;
 
 static inline filters *filters_of(room *r) { return (filters *)(void *)r->columns; }
@@ -75,14 +74,15 @@ INLINE void add_last(const int8_t *x, const int16x2_t *w, int16x2_t less, int32_
 static int32_t start_of(const tody_dwconv_s8 *d, uint32_t k) { return d->bias ? d->bias[k] : 0; }
 
 // The sums of `count` pixels, of windows of any size.
-static void add_any(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r) {
+static void add_any(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r,
+                    int32_t sums[][CHANNELS]) {
     const int16x2_t less = tody_both(-d->layer.x_zero);
     const uint32_t taps = d->width * d->height;
     for (uint32_t p = 0; p < count; p++, x += (size_t)d->step * d->height) {
         int32_t s[CHANNELS] = {start_of(d, k), start_of(d, k + 1), start_of(d, k + 2), start_of(d, k + 3)};
         for (uint32_t t = 0; t + 2 <= taps; t += 2) add_pair(x + t, k, &filters_of(r)->pair[t / 2], less, s);
         if (taps % 2) add_last(x[taps - 1] + k, filters_of(r)->last, less, s);
-        for (uint32_t j = 0; j < CHANNELS; j++) r->sums[p][j] = s[j];
+        for (uint32_t j = 0; j < CHANNELS; j++) sums[p][j] = s[j];
     }
 }
 
@@ -103,30 +103,19 @@ static void take_columns_of_filters(const tody_dwconv_s8 *d, uint32_t k, tody_fi
 // So many columns of three lines. One that has no other is a pair with itself.
 static void take_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r) {
     const int16x2_t less = tody_both(-d->layer.x_zero);
-    tody_columns_dsp *to = r->columns[0];
-    for (uint32_t left = count; (int32_t)left > 0; left -= 2, x += 6, to++) {
-        const int8_t *const *y = left > 1 ? x + 3 : x;
-        const uint32_t x2 = tody_word(x[2] + k), y2 = tody_word(y[2] + k);
-        const pair first = widen(tody_word(x[0] + k), tody_word(x[1] + k), less);
-        to[0].first = first.a, to[COLUMNS].first = first.b, to[2 * COLUMNS].first = first.c, to[3 * COLUMNS].first = first.d;
-        const pair second = widen(tody_word(y[0] + k), tody_word(y[1] + k), less);
-        to[0].second = second.a, to[COLUMNS].second = second.b, to[2 * COLUMNS].second = second.c,
-        to[3 * COLUMNS].second = second.d;
-        const pair last = widen(x2, y2, less);
-        to[0].last = last.a, to[COLUMNS].last = last.b, to[2 * COLUMNS].last = last.c, to[3 * COLUMNS].last = last.d;
-    }
+    const uint32_t pairs = count / 2;
+    if (pairs > 0) tody_take_columns_dsp(r->columns[0], x, k, pairs, less, d->lines * sizeof *x);
+    if (count % 2) tody_take_columns_dsp(r->columns[0] + pairs, x + (size_t)2 * pairs * d->lines, k, 1, less, 0);
 }
 
 // The sums of `count` pixels, of windows of 3x3.
 static void add_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, const tody_filter_dsp *f,
-                        room *r) {
+                        room *r, int32_t sums[][CHANNELS]) {
     take_columns(d, k, x, (count - 1) * d->step + 3, r);
-    for (uint32_t j = 0; j < CHANNELS; j++) {
-        if (d->step == 1)
-            tody_add_windows_dsp(r->columns[j], f + j, r->sums[0] + j, r->sums[count] + j);
-        else
-            tody_add_windows_apart_dsp(r->columns[j], f + j, r->sums[0] + j, r->sums[count] + j);
-    }
+    if (d->step == 1)
+        tody_add_windows_dsp(r->columns[0], f, sums[0], sums[count]);
+    else
+        tody_add_windows_apart_dsp(r->columns[0], f, sums[0], sums[count]);
 }
 
 // The results of `count` pixels from p on.
@@ -146,32 +135,40 @@ static void finish(const tody_dwconv_s8 *d, uint32_t k, uint32_t p, uint32_t cou
     tody_finish_sums_dsp(&args);
 }
 
-// Four channels of all pixels.
+// Four channels of all pixels. Sums of several short rows become results together.
 static void four(const tody_dwconv_s8 *d, uint32_t k) {
     const bool small = d->width == 3 && d->height == 3 && d->step <= 2;
-    const uint32_t most = small && d->step == 2 ? COLUMNS - 1 : PIXELS;
+    const uint32_t most = small && d->step == 2 ? TODY_PAIRS_DSP - 1 : 16;
     room *r = d->work;
     tody_filter_dsp f[CHANNELS];
     if (small)
         take_columns_of_filters(d, k, f);
     else
         take_filters(d, k, filters_of(r));
-    for (uint32_t p = 0, count; p < d->pixels; p += count) {
-        const int8_t *const *x = d->a + (size_t)p * d->step * d->height;
-        count = least(d->pixels - p, most);
-        if (small)
-            add_columns(d, k, x, count, f, r);
-        else
-            add_any(d, k, x, count, r);
-        finish(d, k, p, count, r);
+    uint32_t done = 0, here = 0;
+    for (uint32_t row = 0; row < d->rows; row++) {
+        for (uint32_t p = 0, count; p < d->pixels; p += count, here += count) {
+            const int8_t *const *x = d->a + (size_t)row * d->down + (size_t)p * d->step * d->lines;
+            count = least(d->pixels - p, most);
+            if (here + count + count % 2 > PIXELS) {
+                finish(d, k, done, here, r);
+                done += here;
+                here = 0;
+            }
+            if (small)
+                add_columns(d, k, x, count, f, r, r->sums + here);
+            else
+                add_any(d, k, x, count, r, r->sums + here);
+        }
     }
+    finish(d, k, done, here, r);
 }
 
-// One channel of one pixel.
+// One channel of one pixel, the p-th of all.
 static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
     uint32_t sum = (uint32_t)start_of(d, k);
-    const int8_t *const *column = d->a + (size_t)p * d->step * d->height;
-    for (uint32_t x = 0; x < d->width; x++, column += d->height) {
+    const int8_t *const *column = d->a + (size_t)(p / d->pixels) * d->down + (size_t)(p % d->pixels) * d->step * d->lines;
+    for (uint32_t x = 0; x < d->width; x++, column += d->lines) {
         for (uint32_t y = 0; y < d->height; y++) {
             sum += (uint32_t)((column[y][k] - d->layer.x_zero) * d->w[(size_t)(y * d->width + x) * d->channels + k]);
         }
@@ -183,7 +180,7 @@ static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
 void tody_dwconv_s8_dsp(const tody_dwconv_s8 *d) {
     const uint32_t whole = d->channels & ~3u;
     for (uint32_t k = 0; k < whole; k += CHANNELS) four(d, k);
-    for (uint32_t p = 0; p < d->pixels; p++) {
+    for (uint32_t p = 0; p < d->rows * d->pixels; p++) {
         for (uint32_t k = whole; k < d->channels; k++) one(d, p, k);
     }
 }

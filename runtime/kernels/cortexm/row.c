@@ -6,9 +6,10 @@
 #include "dsp.h"
 #include "tiles.h"
 
-void tody_add_row_dsp(const int16x2_t *row, const int16x2_t *end, const int8_t *w, uint32_t cols, int32_t *sums) {
-    for (uint32_t j = 0; j < cols; j += 4, sums += 4, w += 4 * 4) {
-        int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+void tody_add_row_dsp(const int16x2_t *row, const int16x2_t *end, const int8_t *w, const int32_t *start, uint32_t cols,
+                      int32_t *sums) {
+    for (uint32_t j = 0; j < cols; j += 4, start += 4, sums += 4, w += 4 * 4) {
+        int32_t a = start[0], b = start[1], c = start[2], d = start[3];
         const int8_t *at = w;
         for (const int16x2_t *x = row; x < end; x += 2, at += 4 * TODY_PANEL_F32) {
             const int16x2_t even = x[0], odd = x[1];

@@ -20,11 +20,18 @@ typedef struct tody_filter_dsp {
     int32_t start;
 } tody_filter_dsp;
 
-// Sums of windows whose first columns are neighbours, 16 bytes apart, by twos: an odd number is made even. One pair of columns
-// more than there are pairs of windows.
-void tody_add_windows_dsp(const tody_columns_dsp *x, const tody_filter_dsp *w, int32_t *sums, const int32_t *end);
+enum { TODY_PAIRS_DSP = 16 };  // of columns, from those of one channel to those of the next
+
+// Columns of four channels from k on: each has three pointers, and begins `stride` bytes behind the one before. `less` is added
+// to their values.
+void tody_take_columns_dsp(tody_columns_dsp *to, const int8_t *const *x, size_t k, uint32_t pairs, int16x2_t less,
+                           size_t stride);
+
+// Sums of four channels, side by side, of windows whose first columns are neighbours, by twos: an odd number is made even. One
+// pair of columns more than there are pairs of windows.
+void tody_add_windows_dsp(const tody_columns_dsp *x, const tody_filter_dsp w[4], int32_t *sums, const int32_t *end);
 
 // The same of windows two columns apart. One pair of columns more than there are windows.
-void tody_add_windows_apart_dsp(const tody_columns_dsp *x, const tody_filter_dsp *w, int32_t *sums, const int32_t *end);
+void tody_add_windows_apart_dsp(const tody_columns_dsp *x, const tody_filter_dsp w[4], int32_t *sums, const int32_t *end);
 
 #endif

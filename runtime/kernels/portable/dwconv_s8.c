@@ -10,7 +10,7 @@ static inline __attribute__((always_inline)) void channels(const tody_dwconv_s8 
     const int8_t *w = d->w + k;
     for (uint32_t y = 0; y < d->height; y++) {
         for (uint32_t x = 0; x < d->width; x++, w += d->channels) {
-            const int8_t *a = d->a[((size_t)p * d->step + x) * d->height + y] + k;
+            const int8_t *a = d->a[((size_t)p * d->step + x) * d->lines + y] + k;
             for (uint32_t j = 0; j < lanes; j++) sum[j] += (uint32_t)((a[j] - d->layer.x_zero) * w[j]);
         }
     }
