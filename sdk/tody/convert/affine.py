@@ -1,17 +1,37 @@
-"""A scale and a shift per channel between casts, such as a BatchNormalization left over: a depthwise convolution."""
+"""A scale and a shift per channel that no weights can take, such as a BatchNormalization left over: a depthwise convolution."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from .channels import Channels, per_channel
 from .graph import Node, Quant
-from .rewrite import Index, add_constant, add_value, first_input, first_output, insert_after, insert_before
+from .rewrite import Index, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before
 
 _LARGE = np.arange(127, 63, -1)
+
+
+def join_affine(index: Index, node: Node) -> bool:
+    """Let the product and the sum of a float32 image and one number per channel each be a depthwise convolution of one tap."""
+    graph, x = index.graph, node.inputs[0] if node.op == "binary" else None
+    user = None if x is None or len(graph.values[x].shape) != 4 else index.only_user(first_output(node))
+    factors = None if x is None or user is None or index.maker(x, "cast") else _numbers(index, node, "mul", x)
+    numbers = None if factors is None or user is None else _numbers(index, user, "add", first_output(node))
+    if x is None or user is None or factors is None or numbers is None or _is_quantised(index, user):
+        return False
+    weights = [add_constant(graph, f"{x}:scale", factors.reshape(1, -1)), add_constant(graph, f"{x}:shift", numbers)]
+    node.op, node.inputs, node.attrs = "dwconv", [x, *weights], _attributes(len(numbers), user)
+    return absorb(index, node, user)
+
+
+def _attributes(channels: int, last: Node) -> dict[str, Any]:
+    """Of a window of one pixel, with the activation of the last node that it stands for."""
+    window = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": channels}
+    return {**window, "activation": last.attrs.get("activation", ("none", 0.0, 0.0))}
 
 
 def affine_to_dwconv(index: Index, node: Node) -> bool:
@@ -35,9 +55,7 @@ def affine_to_dwconv(index: Index, node: Node) -> bool:
     factors = np.ones(shape[-1], np.float32) if factors is None else factors
     inputs: list[str | None] = [x, _weights(index, node, quant, factors, numbers)]
     inputs += [] if numbers is None else [add_constant(graph, f"{y}:shift", numbers)]
-    attrs = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": shape[-1]}
-    attrs["activation"] = last.attrs.get("activation", ("none", 0.0, 0.0))
-    node.op, node.inputs, node.outputs, node.attrs = "dwconv", inputs, [y], attrs
+    node.op, node.inputs, node.outputs, node.attrs = "dwconv", inputs, [y], _attributes(shape[-1], last)
     return True
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from . import patterns
+from .affine import join_affine
 from .fuse import fuse
 from .graph import Graph
 from .layout import settle_layout
@@ -24,5 +25,7 @@ def optimise(graph: Graph) -> None:
     settle_layout(graph)
     fuse(graph)
     while sweep(graph, patterns.RULES):
+        fuse(graph)
+    if sweep(graph, [join_affine]):  # when no weights are left that could take them
         fuse(graph)
     share_constants(graph)
