@@ -192,22 +192,26 @@ def tensor_bytes(dtype: str, shape: tuple[int, ...], pack: str = "plain") -> int
 
 def pack_panels(data: NDArray[Any]) -> bytes:
     """Lay weights [G, N, T, K] or a bias [G, N] out in panels of 16 output channels; what the last one lacks is zero."""
-    groups, columns = data.shape[:2]
-    width = [(0, 0), (0, align(columns, PANEL) - columns)] + [(0, 0)] * (data.ndim - 2)
+    whole = _fill_up(data, 1, PANEL)
     if data.ndim == 2:
-        return np.pad(data, width).tobytes()
-    taps, depth = data.shape[2:]
-    panels = np.pad(data, width).reshape(groups, -1, PANEL, taps, depth)
+        return whole.tobytes()
+    groups, taps, depth = whole.shape[0], *whole.shape[2:]
     group = GROUPS.get(data.dtype.name, 1)
-    panels = np.pad(panels, [(0, 0)] * 4 + [(0, align(depth, group) - depth)])
+    panels = _fill_up(whole.reshape(groups, -1, PANEL, taps, depth), 4, group)
     panels = panels.reshape(*panels.shape[:4], -1, group)
     return bytes(panels.transpose(0, 1, 3, 4, 2, 5).tobytes())
 
 
+def _fill_up(data: NDArray[Any], axis: int, multiple: int) -> NDArray[Any]:
+    """The array, with zeros behind it along one axis up to a multiple: itself where there are none to add."""
+    lacks = align(data.shape[axis], multiple) - data.shape[axis]
+    return np.pad(data, [(0, lacks if d == axis else 0) for d in range(data.ndim)]) if lacks else data
+
+
 def pack_blocks(data: NDArray[Any]) -> bytes:
     """Lay int8 weights [1, N, T, K] out as the blocks of four input channels that are not zero."""
-    columns, _, depth = data.shape[1:]
-    blocks = np.pad(data[0], [(0, 0), (0, 0), (0, align(depth, GROUP_S8) - depth)]).reshape(columns, -1, GROUP_S8)
+    columns = data.shape[1]
+    blocks = _fill_up(data[0], 2, GROUP_S8).reshape(columns, -1, GROUP_S8)
     kept: NDArray[np.bool_] = np.any(blocks != 0, axis=-1)
     chunks = [slice(at, at + CHUNK) for at in range(0, kept.shape[1], CHUNK)]
     counts = np.concatenate([kept[:, chunk].sum(1) for chunk in chunks])
