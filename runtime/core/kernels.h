@@ -20,6 +20,7 @@
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
 #define TODY_GEMM_WORK 1088u      // bytes that gemm_s8 of a set without pack_s8 may work with, whatever the depth
+#define TODY_MAX_DWCONV_ROWS 8u   // no set has a larger dwconv_s8_rows
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
 // For i < rows, j < cols:

@@ -58,11 +58,11 @@ static uint32_t part_pixels(const tody_window *w, uint32_t strip) {
     return pixels;
 }
 
-// How many rows of integers: one, but where the kernel takes more of a narrow image.
-static uint32_t rows_int(const tody_call *call, const tody_window *w, uint32_t columns) {
+// How many rows of int8 there is room for, whatever the kernels, so that all chips need the same memory.
+static uint32_t rows_s8(const tody_window *w, uint32_t columns) {
     const bool small = w->kernel[0] == 3 && w->kernel[1] == 3 && tody_grid_step(w, 0) < 3 && tody_slide_step(w) < 3;
     uint32_t rows = 1;
-    while (small && rows < call->kernels->dwconv_s8_rows && tody_grid_span(w, 0, rows + 1) * columns <= ROWS_POINTERS) rows++;
+    while (small && rows < TODY_MAX_DWCONV_ROWS && tody_grid_span(w, 0, rows + 1) * columns <= ROWS_POINTERS) rows++;
     return rows;
 }
 
@@ -78,8 +78,9 @@ static cut cut_layer(const tody_call *call) {
     if (tody_is_f32(y.dtype)) {
         while (c.rows < BLOCK_ROWS && tody_grid_span(w, 0, c.rows + 1) <= BLOCK_POINTERS / c.columns) c.rows++;
     }
-    if (y.dtype == TODY_S8 && c.pixels == y.shape[TODY_WIDTH]) c.rows = rows_int(call, w, c.columns);
+    if (y.dtype == TODY_S8 && c.pixels == y.shape[TODY_WIDTH]) c.rows = rows_s8(w, c.columns);
     c.pointers = (uint64_t)tody_grid_span(w, 0, tody_min_u32(c.rows, height)) * c.columns;  // no fewer for a higher image
+    if (y.dtype == TODY_S8) c.rows = tody_min_u32(c.rows, tody_max_u32(call->kernels->dwconv_s8_rows, 1));
     if (y.dtype == TODY_S8) c.work_bytes = tody_scratch_bytes(tody_dwconv_work(tody_taps(w)));
     c.row_parts = tody_div_up(height, c.rows);
     c.rows = tody_div_up(height, c.row_parts);

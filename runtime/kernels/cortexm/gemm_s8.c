@@ -104,8 +104,7 @@ static void add_rest(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uin
         const int32_t x = s->thin && g->taps % 2 ? g->a[(size_t)tap * g->rows + s->first + i][0] - g->layer.x_zero : 0;
         int32_t *sum = s->room->sums + i;
         for (uint32_t j = 0; j < cols; j++, sum += step) {
-            *sum = (int32_t)((uint32_t)*sum + more);
-            if (x) *sum += x * w[4 * j];
+            *sum = (int32_t)((uint32_t)*sum + more + (x ? (uint32_t)(x * w[4 * j]) : 0));
         }
     }
 }
