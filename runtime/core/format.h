@@ -10,17 +10,18 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 6u
-#define TODY_TILES_MINOR 3u    // the first that knows tody_tensor_record.tile
-#define TODY_S16_MINOR 5u      // the first that knows TODY_S16
-#define TODY_NONE 0xFFFFFFFFu  // an optional input or output that is absent
-#define TODY_WEIGHT_ALIGN 64u  // of the weights section in the file, and of each tensor in it
-#define TODY_ARENA_ALIGN 16u   // of each tensor in the arena
-#define TODY_PANEL 16u         // output channels in a panel of packed weights
-#define TODY_CHUNK 128u        // words in a chunk of weights in blocks
-#define TODY_GROUP_S8 4u       // int8 panels: input channels that lie side by side
-#define TODY_GROUP_S16 2u      // the same of int16
-#define TODY_MAX_CHAIN 16u     // operators that one `strips` runs
+#define TODY_FORMAT_MINOR 8u
+#define TODY_TILES_MINOR 3u     // the first that knows tody_tensor_record.tile
+#define TODY_S16_MINOR 5u       // the first that knows TODY_S16
+#define TODY_FLEETING_MINOR 7u  // the first that knows TODY_TILE_FLEETING
+#define TODY_NONE 0xFFFFFFFFu   // an optional input or output that is absent
+#define TODY_WEIGHT_ALIGN 64u   // of the weights section in the file, and of each tensor in it
+#define TODY_ARENA_ALIGN 16u    // of each tensor in the arena
+#define TODY_PANEL 16u          // output channels in a panel of packed weights
+#define TODY_CHUNK 128u         // words in a chunk of weights in blocks
+#define TODY_GROUP_S8 4u        // int8 panels: input channels that lie side by side
+#define TODY_GROUP_S16 2u       // the same of int16
+#define TODY_MAX_CHAIN 16u      // operators that one `strips` runs
 
 typedef struct tody_header {
     uint8_t magic[4];
@@ -46,6 +47,7 @@ enum { TODY_CODED = 1 };  // tody_header.flags: blocks follow the header, and de
 // tody_tensor_record.place. TODY_IN_STRIPS: between the operators of a chain; some of its rows at a time lie in the chain's
 // windows.
 enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1, TODY_IN_STRIPS = 2 };
+enum { TODY_TILE_FLEETING = 256 };                          // weights are transformed whenever they are needed, and not kept
 enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_record.pack
 
 // TODY_PANELS, float32: a tensor [G, N, T, K] (groups, output channels, taps, input channels) is stored as
@@ -65,8 +67,9 @@ typedef struct tody_tensor_record {
     uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
-    uint32_t tile;         // weights of a 3x3 convolution: edge of the tiles that Winograd's way should use, 2 or 4; 0: none
-    uint32_t rows;         // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
+    uint32_t tile;  // weights of a 3x3 convolution: edge of the tiles that Winograd's way should use, 2 or 4, and perhaps
+                    // TODY_TILE_FLEETING; 0: none
+    uint32_t rows;  // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
     uint32_t reserved[2];  // zero
 } tody_tensor_record;
 

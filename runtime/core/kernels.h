@@ -109,9 +109,20 @@ typedef struct tody_dwconv_f32 {
 // chosen for small errors as in Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", 2020;
 // they and their squares are exact. Row i of V, G and Y below is what point i gives: the columns of a square are transformed
 // first, then its rows. Positions, (tile + 2)^2 of them, are counted along rows. AVX2, AVX-512 and NEON give the same bits.
+// How the factors of a point are dealt out among V, G and Y is the affair of kernels/winograd.h.
 #define TODY_WINOGRAD_A 0.625
 #define TODY_WINOGRAD_B 1.5
 #define TODY_MAX_WINOGRAD_EDGE 6u  // tile + 2
+
+// The weights: u[position * u_stride + k * 16 + j] for k < depth, j < 16 is G w G' of the filter
+// w[(y * 3 + x) * w_stride + k * 16 + j].
+typedef struct tody_winograd_weights {
+    uint32_t tile, depth;  // 2 or 4; at least 1
+    const float *w;
+    size_t w_stride;
+    float *u;
+    size_t u_stride;
+} tody_winograd_weights;
 
 // The image: v[position * v_stride + k / 4 * 4 * v_step + k % 4] for k < channels is V d V' of the square
 // d[y][x] = a[y * (tile + 2) + x][k]. A step of 1 gives rows; one of as many rows as a tile has gives these packed (pack_f32),
@@ -388,9 +399,9 @@ typedef struct tody_kernels {
     const tody_kernels_f16 *f16;                  // or NULL; only of CPUs whose gemm_f32 is NEON's
     uint32_t dwconv_f32_strip;                    // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
-    // Weights: u[position * u_stride + j] for j < 16 is G w G' of the filter w[(y * 3 + x) * w_stride + j].
-    void (*winograd_weights_f32)(uint32_t tile, const float *w, size_t w_stride, float *u, size_t u_stride);
-    size_t winograd_bytes;  // of tiles that stay in the cache while all weights go by; belongs to the next two
+    void (*winograd_weights_f32)(const tody_winograd_weights *args);
+    size_t winograd_bytes;       // of tiles that stay in the cache while all weights go by; these four belong together
+    uint32_t winograd_fleeting;  // tiles below which it does not pay to transform weights in each run
     void (*winograd_in_f32)(const tody_winograd_in *args);
     void (*winograd_out_f32)(const tody_winograd_out *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);

@@ -154,7 +154,8 @@ static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
 // Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove.
 static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
     if (t->tile == 0) return true;
-    if (h->minor < TODY_TILES_MINOR || (t->tile != 2 && t->tile != 4)) return false;
+    const uint32_t edge = t->tile & ~(uint32_t)TODY_TILE_FLEETING;
+    if (h->minor < (edge == t->tile ? TODY_TILES_MINOR : TODY_FLEETING_MINOR) || (edge != 2 && edge != 4)) return false;
     return t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1 && t->shape[2] == 9;
 }
 

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), vector, all(x), add, sub, mul, add_product(x, y,
-// sum) = x * y + sum; mask, first(count), load_part and store_part(.., whole, mask); and finish(c, count, sum, addend, lo, hi),
-// which stores the first `count` elements of clamp(sum + addend).
+// sum) = x * y + sum; mask, first(count), load_part and store_part(.., whole, mask); load_next(&p, step) and
+// store_next(&p, step, x), which move p on by `step` elements; and finish(c, count, sum, addend, lo, hi), which stores the
+// first `count` elements of clamp(sum + addend).
 #ifndef TODY_KERNELS_WINOGRAD_H
 #define TODY_KERNELS_WINOGRAD_H
 
@@ -11,12 +12,19 @@
 
 enum { EDGE = TODY_MAX_WINOGRAD_EDGE };
 
-static const float a1 = (float)TODY_WINOGRAD_A, b1 = (float)TODY_WINOGRAD_B;
-static const float a2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A), b2 = (float)(TODY_WINOGRAD_B * TODY_WINOGRAD_B);
-static const float a3 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A * TODY_WINOGRAD_A);
-static const float b3 = (float)(TODY_WINOGRAD_B * TODY_WINOGRAD_B * TODY_WINOGRAD_B);
-static const float a2b2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A * TODY_WINOGRAD_B * TODY_WINOGRAD_B);
-static const float sum_a2b2 = (float)(TODY_WINOGRAD_A * TODY_WINOGRAD_A + TODY_WINOGRAD_B * TODY_WINOGRAD_B);
+#define A TODY_WINOGRAD_A
+#define B TODY_WINOGRAD_B
+
+static const float a1 = (float)A, b1 = (float)B, a2 = (float)(A * A), b2 = (float)(B * B);
+static const float a2b2 = (float)(A * A * B * B), sum_a2b2 = (float)(A * A + B * B);
+
+// The image at zero comes divided by a2b2, and what filters are to be divided by at other points is left to the result: so a
+// filter takes the fewest steps. near and far: what the products of points A and -A, B and -B count.
+static const float zero_2 = (float)(-(A * A + B * B) / (A * A * B * B)), zero_4 = (float)(1 / (A * A * B * B));
+static const float near_0 = (float)(1 / (2 * A * A * (A * A - B * B))), far_0 = (float)(1 / (2 * B * B * (B * B - A * A)));
+static const float near_1 = (float)(1 / (2 * A * (A * A - B * B))), far_1 = (float)(1 / (2 * B * (B * B - A * A)));
+static const float near_2 = (float)(1 / (2 * (A * A - B * B))), far_2 = (float)(1 / (2 * (B * B - A * A)));
+static const float near_3 = (float)(A / (2 * (A * A - B * B))), far_3 = (float)(B / (2 * (B * B - A * A)));
 
 // What a line d of the image is at each point; `edge`, tile + 2, is a constant after inlining. Points of either sign share the
 // even and the odd powers.
@@ -30,7 +38,7 @@ INLINE void points_of_image(const uint32_t edge, const vector *d, vector *v) {
     }
     const vector even_a = add_product(all(-b2), d[2], d[4]), odd_a = add_product(all(-b2), d[1], d[3]);
     const vector even_b = add_product(all(-a2), d[2], d[4]), odd_b = add_product(all(-a2), d[1], d[3]);
-    v[0] = add_product(all(a2b2), d[0], add_product(all(-sum_a2b2), d[2], d[4]));
+    v[0] = add_product(all(zero_4), d[4], add_product(all(zero_2), d[2], d[0]));
     v[1] = add_product(all(a1), odd_a, even_a);
     v[2] = add_product(all(-a1), odd_a, even_a);
     v[3] = add_product(all(b1), odd_b, even_b);
@@ -47,10 +55,56 @@ INLINE void outputs_of_points(const uint32_t edge, const vector *m, vector *y) {
         return;
     }
     const vector sum_b = add(m[3], m[4]), difference_b = sub(m[3], m[4]);
-    y[0] = add(add(m[0], sum_a), sum_b);
-    y[1] = add_product(all(b1), difference_b, mul(all(a1), difference_a));
-    y[2] = add_product(all(b2), sum_b, mul(all(a2), sum_a));
-    y[3] = add_product(all(b3), difference_b, add_product(all(a3), difference_a, m[5]));
+    y[0] = add_product(all(far_0), sum_b, add_product(all(near_0), sum_a, m[0]));
+    y[1] = add_product(all(far_1), difference_b, mul(all(near_1), difference_a));
+    y[2] = add_product(all(far_2), sum_b, mul(all(near_2), sum_a));
+    y[3] = add_product(all(far_3), difference_b, add_product(all(near_3), difference_a, m[5]));
+}
+
+// What three taps g of a filter are at each point.
+INLINE void points_of_filter(const uint32_t edge, const vector *g, vector *u) {
+    u[0] = g[0];
+    u[edge - 1] = g[2];
+    if (edge == 4) {
+        const vector outer = mul(all(0.5f), add(g[0], g[2]));
+        u[1] = add_product(all(0.5f), g[1], outer);
+        u[2] = add_product(all(-0.5f), g[1], outer);
+        return;
+    }
+    const vector outer_a = add_product(all(a2), g[2], g[0]), outer_b = add_product(all(b2), g[2], g[0]);
+    u[1] = add_product(all(a1), g[1], outer_a);
+    u[2] = add_product(all(-a1), g[1], outer_a);
+    u[3] = add_product(all(b1), g[1], outer_b);
+    u[4] = add_product(all(-b1), g[1], outer_b);
+}
+
+// A vector of filters, whose taps are at i.
+INLINE void filter_of(const uint32_t edge, const float *const *taps, size_t i, float *u, const size_t u_stride) {
+    vector half[EDGE][3];
+#pragma GCC unroll UNROLL
+    for (uint32_t x = 0; x < 3; x++) {
+        vector line[3], points[EDGE];
+#pragma GCC unroll UNROLL
+        for (uint32_t y = 0; y < 3; y++) line[y] = load_part(taps[y * 3 + x] + i, true, first(WIDTH));
+        points_of_filter(edge, line, points);
+#pragma GCC unroll UNROLL
+        for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
+    }
+#pragma GCC unroll UNROLL
+    for (uint32_t y = 0; y < edge; y++) {
+        vector points[EDGE];
+        points_of_filter(edge, half[y], points);
+#pragma GCC unroll UNROLL
+        for (uint32_t x = 0; x < edge; x++) store_next(&u, u_stride, points[x]);
+    }
+}
+
+INLINE void filters(const tody_winograd_weights *f, const uint32_t edge) {
+    const float *taps[9];
+    for (size_t t = 0; t < 9; t++) taps[t] = f->w + t * f->w_stride;
+    float *u = f->u;
+    const size_t count = f->depth * TODY_PANEL_F32, u_stride = f->u_stride;
+    for (size_t i = 0; i < count; i += WIDTH) filter_of(edge, taps, i, u + i, u_stride);
 }
 
 // A vector of channels from k on.
@@ -66,12 +120,20 @@ INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, 
         for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
     }
     float *v = in->v + k * in->v_step;
+    const size_t v_stride = in->v_stride;
 #pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge; y++) {
         vector points[EDGE];
         points_of_image(edge, half[y], points);
 #pragma GCC unroll UNROLL
-        for (uint32_t x = 0; x < edge; x++, v += in->v_stride) store_part(v, whole, m, points[x]);
+        for (uint32_t x = 0; x < edge; x++) {
+            if (whole) {
+                store_next(&v, v_stride, points[x]);
+            } else {
+                store_part(v, whole, m, points[x]);
+                v += v_stride;
+            }
+        }
     }
 }
 
@@ -87,9 +149,9 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
 #pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
         vector line[EDGE], outputs[EDGE - 2];
+        const float *m = out->m + x * out->m_stride + k;
 #pragma GCC unroll UNROLL
-        for (uint32_t y = 0; y < edge; y++)
-            line[y] = load_part(out->m + (y * edge + x) * out->m_stride + k, true, first(WIDTH));
+        for (uint32_t y = 0; y < edge; y++) line[y] = load_next(&m, edge * out->m_stride);
         outputs_of_points(edge, line, outputs);
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge - 2; y++) half[y][x] = outputs[y];
@@ -136,6 +198,13 @@ INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
         result_of(&to, edge, k, k < whole ? out->c + k : part);
         if (k >= whole) store_inside(out, k, part);
     }
+}
+
+static inline void winograd_weights(const tody_winograd_weights *weights) {
+    if (weights->tile == 2)
+        filters(weights, 4);
+    else
+        filters(weights, 6);
 }
 
 static inline void winograd_in(const tody_winograd_in *in) {

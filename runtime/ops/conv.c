@@ -15,11 +15,18 @@ typedef struct job {
     tody_slide slide;
 } job;
 
-// Of the tiles that the file wants computed by Winograd's way, or 0.
+// What the file says of tiles for Winograd's way.
 static uint32_t tile_of(const tody_call *call) { return TODY_FLOAT ? call->records[call->in[W]].tile : 0; }
 
-// The same, where there is prepared memory for it: not in a chain.
-static uint32_t prepared_tile_of(const tody_call *call) { return call->prepare ? tile_of(call) : 0; }
+// What becomes of it here: nothing where no memory may be used for speed, as in a chain. There are no fleeting weights of
+// float16.
+static tody_tiling tiling_of(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    const tody_tiling none = {0};
+    if (!call->prepare || !tile_of(call)) return none;
+    const tody_tiling tiling = tody_winograd_tiling(call->kernels, &y, tile_of(call));
+    return tiling.fleeting && tody_f16_wanted(call, &w) ? none : tiling;
+}
 
 // 3x3, without stride and dilation.
 static bool can_tile(const tody_window *w) {
@@ -40,14 +47,16 @@ static tody_status conv_check(const tody_call *call) {
 
 static size_t conv_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    if (prepared_tile_of(call)) return tody_winograd_prepared(call, &w, tile_of(call));
+    const tody_tiling tiling = tiling_of(call);
+    if (tiling.tile) return tody_winograd_prepared(call, &w, tiling);
     return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : 0;
 }
 
 static void conv_prepare(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    if (prepared_tile_of(call))
-        tody_winograd_prepare(call, &w, tile_of(call));
+    const tody_tiling tiling = tiling_of(call);
+    if (tiling.tile && !tiling.fleeting)
+        tody_winograd_prepare(call, &w, tiling.tile);
     else if (tody_f16_wanted(call, &w))
         tody_f16_prepare(call, &w);
 }
@@ -57,7 +66,8 @@ static size_t work_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
     const size_t direct = tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
-    const size_t tiled = prepared_tile_of(call) ? tody_winograd_scratch(call, &w, &y, tile_of(call)) : 0;
+    const tody_tiling tiling = tiling_of(call);
+    const size_t tiled = tiling.tile ? tody_winograd_scratch(call, &w, &y, tiling) : 0;
     return tiled > direct ? tiled : direct;
 }
 
@@ -162,8 +172,9 @@ static void conv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     job job;
     make_job(call, &job);
-    if (call->prepared && prepared_tile_of(call)) {
-        tody_winograd_run(call, &job.gemm, &job.slide, tile_of(call), call->scratch);
+    const tody_tiling tiling = tiling_of(call);
+    if (tiling.tile && (tiling.fleeting || call->prepared)) {
+        tody_winograd_run(call, &job.gemm, &job.slide, tiling, call->scratch);
     } else if (p->groups > 1) {
         run_groups(&job, p->groups);
     } else {

@@ -1,5 +1,6 @@
 // winograd.c - 3x3 convolution with fewer multiplications: blocks of transformed tiles that stay in cache, a matrix product for
-// each position of a tile, and back.
+// each position of a tile, and back. Weights are transformed when a model is opened, or, fleetingly, as they are met: then all
+// tiles are one block, and threads share out the output channels.
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
@@ -8,6 +9,7 @@
 enum {
     SKEW = TODY_PANEL,  // elements between positions, so that these do not all fall into the same sets of a cache
     FEWEST = 2,         // tiles in a block if there are more: a product of one row is summed in another order
+    SLICE = 128,        // of depth whose fleeting weights are transformed together; sets give the same bits
 };
 
 // How an output is cut into tiles, and these into blocks.
@@ -16,8 +18,10 @@ typedef struct grid {
     uint32_t down, across, tiles;  // tiles of an image, and of the batch
     uint32_t blocks, block_tiles;  // most tiles in a block
     uint32_t panels;               // of output channels that are multiplied together
+    uint32_t parts;                // of all panels: tasks of a block
     uint32_t depth;                // values that a transformed row takes
-    size_t v_stride, m_stride;     // from one position to the next, in elements: transformed image, products
+    size_t v_stride, m_stride;     // from one position to the next, in elements: transformed image, products,
+    size_t u_stride;               // fleeting weights; 0: they are prepared
 } grid;
 
 typedef struct job {
@@ -45,33 +49,55 @@ static void cut_blocks(grid *g, const tody_kernels *k, uint32_t depth, uint32_t 
     g->block_tiles = tody_div_up(g->tiles, g->blocks);
 }
 
-static grid make_grid(const tody_call *call, const uint32_t *y_shape, uint32_t depth, uint32_t tile) {
-    grid g = {.tile = tile, .positions = positions_of(tile), .panels = call->kernels->gemm_f32_panels};
-    g.down = tody_div_up(y_shape[TODY_HEIGHT], tile);
-    g.across = tody_div_up(y_shape[TODY_WIDTH], tile);
-    g.tiles = y_shape[TODY_BATCH] * g.down * g.across;
-    cut_blocks(&g, call->kernels, depth, tody_threads(call));
+// Tiles of a batch.
+static uint32_t count_tiles(const tody_tensor *y, uint32_t tile) {
+    return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], tile) * tody_div_up(y->shape[TODY_WIDTH], tile);
+}
+
+tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_tensor *y, uint32_t tile) {
+    const tody_tiling tiling = {tile & ~(uint32_t)TODY_TILE_FLEETING, tile & TODY_TILE_FLEETING};
+    const bool pays = !tiling.fleeting || count_tiles(y, tiling.tile) >= kernels->winograd_fleeting;
+    return pays ? tiling : (tody_tiling){0};
+}
+
+static grid make_grid(const tody_call *call, const tody_tensor *y, uint32_t depth, tody_tiling tiling) {
+    const uint32_t tile = tiling.tile, threads = tody_threads(call);
+    grid g = {.tile = tile, .positions = positions_of(tile), .panels = call->kernels->gemm_f32_panels, .parts = 1};
+    g.down = tody_div_up(y->shape[TODY_HEIGHT], tile);
+    g.across = tody_div_up(y->shape[TODY_WIDTH], tile);
+    g.tiles = count_tiles(y, tile);
+    if (tiling.fleeting) {
+        g.blocks = 1;
+        g.block_tiles = g.tiles;
+        g.parts = tody_min_u32(tody_div_up(y->shape[TODY_CHANNELS], g.panels * TODY_PANEL), threads);
+        g.u_stride = SLICE * TODY_PANEL + SKEW;
+    } else {
+        cut_blocks(&g, call->kernels, depth, threads);
+    }
     g.depth = tody_packs_f32(call->kernels) ? tody_div_up(depth, 4) * 4 : depth;
     g.v_stride = (size_t)g.block_tiles * g.depth + SKEW;
     g.m_stride = (size_t)g.block_tiles * g.panels * TODY_PANEL + SKEW;
     return g;
 }
 
-static uint64_t thread_bytes(const grid *g) { return ((uint64_t)g->v_stride + g->m_stride) * g->positions * sizeof(float); }
+static uint64_t thread_bytes(const grid *g) {
+    return ((uint64_t)g->v_stride + g->m_stride + g->panels * g->u_stride) * g->positions * sizeof(float);
+}
 
-size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint32_t tile) {
-    const grid g = make_grid(call, y->shape, w->shape[3], tile);
+size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling) {
+    const grid g = make_grid(call, y, w->shape[3], tiling);
     return tody_scratch_bytes(tody_scratch_bytes(thread_bytes(&g)) * (uint64_t)tody_threads(call));
 }
 
-// Bytes of a panel of transformed weights, of one position.
-static size_t position_bytes(bool f16, uint32_t depth) {
-    return f16 ? tody_f16_panel_bytes(depth) : tody_panel_bytes(TODY_F32, 1, depth);
+// Floats from one panel of transformed weights of a position to the next.
+static size_t position_stride(bool f16, uint32_t depth) {
+    return (f16 ? tody_f16_panel_bytes(depth) : tody_panel_bytes(TODY_F32, 1, depth)) / sizeof(float);
 }
 
-size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, uint32_t tile) {
-    const uint64_t panels = tody_panels_length(w->shape[1]) / TODY_PANEL;
-    return tody_scratch_bytes(panels * positions_of(tile) * position_bytes(tody_f16_wanted(call, w), w->shape[3]));
+size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, tody_tiling tiling) {
+    if (tiling.fleeting) return 0;
+    const uint64_t panels = tody_panels_length(w->shape[1]) / TODY_PANEL, positions = positions_of(tiling.tile);
+    return tody_scratch_bytes(panels * positions * position_stride(tody_f16_wanted(call, w), w->shape[3]) * sizeof(float));
 }
 
 typedef struct preparation {
@@ -81,21 +107,30 @@ typedef struct preparation {
     uint32_t tile, depth;
 } preparation;
 
+// The transformed weights of a panel from step k on.
+static tody_winograd_weights weights_from(const preparation *p, uint32_t panel, uint32_t k) {
+    const size_t stride = (size_t)p->depth * TODY_PANEL;
+    const float *w = p->w + panel * stride * 9 + (size_t)k * TODY_PANEL;
+    return (tody_winograd_weights){.tile = p->tile, .depth = p->depth - k, .w = w, .w_stride = stride};
+}
+
 // A panel of transformed weights has the positions one after the other, each of depth * 16.
 static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
     (void)thread;
     const preparation *p = context;
-    const size_t stride = (size_t)p->depth * TODY_PANEL;
-    const float *w = p->w + panel * stride * 9;
-    float *u = p->u + panel * stride * positions_of(p->tile);
-    for (uint32_t k = 0; k < p->depth; k++, w += TODY_PANEL, u += TODY_PANEL)
-        p->kernels->winograd_weights_f32(p->tile, w, stride, u, stride);
+    tody_winograd_weights weights = weights_from(p, panel, 0);
+    weights.u_stride = weights.w_stride;
+    weights.u = p->u + panel * weights.u_stride * positions_of(p->tile);
+    p->kernels->winograd_weights_f32(&weights);
 }
 
 // The transformed weights of step k of a panel.
 static void transform_step(const preparation *p, uint32_t panel, uint32_t k, float *u) {
-    const size_t stride = (size_t)p->depth * TODY_PANEL;
-    p->kernels->winograd_weights_f32(p->tile, p->w + panel * stride * 9 + (size_t)k * TODY_PANEL, stride, u, TODY_PANEL);
+    tody_winograd_weights weights = weights_from(p, panel, k);
+    weights.depth = 1;
+    weights.u = u;
+    weights.u_stride = TODY_PANEL;
+    p->kernels->winograd_weights_f32(&weights);
 }
 
 // The same rounded to float16: columns of each position are scaled by themselves. Transformed twice, because nobody has memory
@@ -177,46 +212,86 @@ static void round_image(const job *job, float *v, uint32_t count) {
         job->call->kernels->f16->round(v, (uint16_t *)(void *)v, values);
 }
 
-// A product of `count` rows v and the weights at args->w, in tiles of nearly the same size; those have `next` fetched.
-static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, float *m,
+// Transformed weights of some panels and a part of the depth.
+typedef struct slice {
+    const float *u;
+    size_t stride, panel_stride;  // from one position to the next, and from one panel
+    uint32_t from, depth;
+} slice;
+
+// A product of `count` rows v and the weights at args->w, in tiles of nearly the same size; those have `next` fetched. Of the
+// rows the values from `from` on are taken, which is 0 for float16.
+static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, uint32_t from, float *m,
                               uint32_t count) {
     const tody_kernels *k = job->call->kernels;
-    const uint32_t parts = tody_div_up(count, k->gemm_f32_rows);
+    const uint32_t parts = tody_div_up(count, k->gemm_f32_rows), depth = job->grid.depth;
     const float *rows[TODY_MAX_ROWS];
     for (uint32_t i = 0; i < parts; i++) {
         const uint32_t first = tody_share(count, i, parts);
         args->rows = tody_share(count, i + 1, parts) - first;
-        for (uint32_t r = 0; r < args->rows; r++) rows[r] = v + (size_t)(first + r) * job->grid.depth;
+        const float *row = v + (size_t)first * depth + (size_t)from * (tody_packs_f32(k) ? args->rows : 1);
+        for (uint32_t r = 0; r < args->rows; r++) rows[r] = row + (size_t)r * depth;
         args->a = rows;
         if (is_f16(job))
-            args->packed_f16 = (const uint16_t *)(const void *)v + (size_t)first * job->grid.depth;
+            args->packed_f16 = (const uint16_t *)(const void *)v + (size_t)first * depth;
         else
-            args->packed = rows[0];
+            args->packed = row;
         args->c = m + first * args->c_stride;
+        args->addend = from ? args->c : NULL;
         args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
         (is_f16(job) ? k->f16->gemm : k->gemm_f32)(args);
     }
 }
 
-// The products of all positions with panels [panel, panel + panels).
-static void multiply(const job *job, uint32_t panel, uint32_t panels, const float *v, float *m, uint32_t count) {
+// The products of all positions with a slice of so many panels, which are added to those of the slices before it.
+static void multiply(const job *job, const slice *s, uint32_t panels, const float *v, float *m, uint32_t count) {
     const grid *g = &job->grid;
-    const size_t bytes = position_bytes(is_f16(job), job->gemm->depth), values = is_f16(job) ? TODY_PANEL * sizeof(float) : 0;
-    const uint8_t *w = job->call->prepared + panel * g->positions * bytes + values;
     tody_gemm_f32 args = {
         .cols = panels * TODY_PANEL,
         .taps = 1,
-        .depth = job->gemm->depth,
-        .w_stride = g->positions * bytes / sizeof(float),
+        .depth = s->depth,
+        .w = s->u,
+        .w_stride = s->panel_stride,
         .next_step = TODY_PANEL,
+        .addend_stride = panels * TODY_PANEL,
         .c_stride = panels * TODY_PANEL,
         .lo = -__builtin_inff(),
         .hi = __builtin_inff(),
     };
-    for (uint32_t p = 0; p < g->positions; p++, w += bytes, v += g->v_stride, m += g->m_stride) {
-        args.w = (const float *)(const void *)w;
-        args.scale = is_f16(job) ? tody_f16_scale(w) : NULL;
-        multiply_position(job, &args, (const float *)(const void *)(p + 1 < g->positions ? w + bytes : w), v, m, count);
+    for (uint32_t p = 0; p < g->positions; p++, args.w += s->stride, v += g->v_stride, m += g->m_stride) {
+        args.scale = is_f16(job) ? tody_f16_scale(args.w) : NULL;
+        multiply_position(job, &args, p + 1 < g->positions ? args.w + s->stride : args.w, v, s->from, m, count);
+    }
+}
+
+static void multiply_prepared(const job *job, uint32_t panel, uint32_t panels, const float *v, float *m, uint32_t count) {
+    const size_t stride = position_stride(is_f16(job), job->gemm->depth), panel_stride = stride * job->grid.positions;
+    const float *u = (const float *)(const void *)job->call->prepared + panel * panel_stride + (is_f16(job) ? TODY_PANEL : 0);
+    const slice whole = {u, stride, panel_stride, 0, job->gemm->depth};
+    multiply(job, &whole, panels, v, m, count);
+}
+
+// Each slice of the weights is transformed to u, and met by all tiles at once.
+static void multiply_fleeting(const job *job, uint32_t panel, uint32_t panels, const float *v, float *u, float *m,
+                              uint32_t count) {
+    const grid *g = &job->grid;
+    const uint32_t depth = job->gemm->depth;
+    const size_t stride = (size_t)depth * TODY_PANEL;
+    slice s = {.u = u, .stride = g->u_stride, .panel_stride = g->u_stride * g->positions};
+    for (; s.from < depth; s.from += SLICE) {
+        s.depth = tody_min_u32(depth - s.from, SLICE);
+        for (uint32_t i = 0; i < panels; i++) {
+            const tody_winograd_weights weights = {
+                .tile = g->tile,
+                .depth = s.depth,
+                .w = (const float *)job->gemm->w + (panel + i) * stride * 9 + (size_t)s.from * TODY_PANEL,
+                .w_stride = stride,
+                .u = u + i * s.panel_stride,
+                .u_stride = s.stride,
+            };
+            job->call->kernels->winograd_weights_f32(&weights);
+        }
+        multiply(job, &s, panels, v, m, count);
     }
 }
 
@@ -245,40 +320,51 @@ static void transform_result(const job *job, uint32_t panel, uint32_t panels, co
     }
 }
 
-// Tiles that are neighbours in a line are done together.
-static void activate(const job *job, uint32_t first, uint32_t count) {
+// Channels [column, column + cols): tiles that are neighbours in a line, and pixels that are neighbours, are done together.
+static void activate(const job *job, uint32_t first, uint32_t count, uint32_t column, uint32_t cols) {
     const tody_activation *f = &job->gemm->activation;
     if (!tody_needs_unary(f)) return;
     const grid *g = &job->grid;
+    const size_t stride = job->gemm->c_stride;
     for (uint32_t t = first, some; t < first + count; t += some) {
         some = tody_min_u32(first + count - t, g->across - t % g->across);
         const place at = place_of(job, t);
-        const uint32_t pixels = tody_min_u32(some * g->tile, job->slide->out_width - at.x);
-        float *c = (float *)job->gemm->c + output_at(job, &at);
-        for (uint32_t y = 0; y < at.rows; y++, c += job->slide->out_width * job->gemm->c_stride)
-            job->call->kernels->unary_f32(f->fn, f->a, f->b, c, c, pixels * job->gemm->c_stride);
+        const uint32_t pixels = tody_min_u32(some * g->tile, job->slide->out_width - at.x), runs = cols == stride ? 1 : pixels;
+        float *c = (float *)job->gemm->c + output_at(job, &at) + column;
+        for (uint32_t y = 0; y < at.rows; y++, c += job->slide->out_width * stride) {
+            for (uint32_t i = 0; i < runs; i++)
+                job->call->kernels->unary_f32(f->fn, f->a, f->b, c + i * stride, c + i * stride, (size_t)pixels / runs * cols);
+        }
     }
 }
 
-static void run_block(void *context, uint32_t block, uint32_t thread) {
+static void run_task(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const grid *g = &job->grid;
-    const uint32_t first = tody_share(g->tiles, block, g->blocks), count = tody_share(g->tiles, block + 1, g->blocks) - first;
-    const uint32_t all = tody_div_up(job->gemm->cols, TODY_PANEL);
+    const uint32_t block = task / g->parts, part = task % g->parts, first = tody_share(g->tiles, block, g->blocks);
+    const uint32_t count = tody_share(g->tiles, block + 1, g->blocks) - first;
+    const uint32_t all = tody_div_up(job->gemm->cols, TODY_PANEL), groups = tody_div_up(all, g->panels);
+    const uint32_t begin = tody_share(groups, part, g->parts) * g->panels;
+    const uint32_t end = tody_min_u32(tody_share(groups, part + 1, g->parts) * g->panels, all);
     float *v = (float *)(void *)(job->scratch + thread * tody_scratch_bytes(thread_bytes(g)));
-    float *m = v + g->v_stride * g->positions;
+    float *m = v + g->v_stride * g->positions, *u = m + g->m_stride * g->positions;
     transform_image(job, first, count, v);
     if (is_f16(job) && count > 1) round_image(job, v, count);
-    for (uint32_t panel = 0; panel < all; panel += g->panels) {
-        const uint32_t panels = tody_min_u32(g->panels, all - panel);
-        multiply(job, panel, panels, v, m, count);
+    for (uint32_t panel = begin; panel < end; panel += g->panels) {
+        const uint32_t panels = tody_min_u32(g->panels, end - panel);
+        if (g->u_stride)
+            multiply_fleeting(job, panel, panels, v, u, m, count);
+        else
+            multiply_prepared(job, panel, panels, v, m, count);
         transform_result(job, panel, panels, m, first, count);
     }
-    activate(job, first, count);
+    const uint32_t column = begin * TODY_PANEL;
+    activate(job, first, count, column, tody_min_u32(job->gemm->cols, end * TODY_PANEL) - column);
 }
 
-void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint32_t tile, uint8_t *scratch) {
+void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, tody_tiling tiling,
+                       uint8_t *scratch) {
     const tody_tensor y = tody_out(call, 0);
-    job job = {call, gemm, slide, scratch, make_grid(call, y.shape, gemm->depth, tile)};
-    tody_for(call, job.grid.blocks, run_block, &job);
+    job job = {call, gemm, slide, scratch, make_grid(call, &y, gemm->depth, tiling)};
+    tody_for(call, job.grid.blocks * job.grid.parts, run_task, &job);
 }

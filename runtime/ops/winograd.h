@@ -1,4 +1,4 @@
-// winograd.h - convolution of 3x3, stride 1 and one group by Winograd's way, with weights that were prepared for it.
+// winograd.h - convolution of 3x3, stride 1 and one group by Winograd's way, with weights that were prepared for it or not.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_OPS_WINOGRAD_H
 #define TODY_OPS_WINOGRAD_H
@@ -6,17 +6,28 @@
 #include "gemm.h"
 #include "window.h"
 
-// Bytes of the prepared weights, for tiles of 2 or 4 pixels square and plain panels w.
-size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, uint32_t tile);
+// How the file wants a convolution tiled.
+typedef struct tody_tiling {
+    uint32_t tile;  // 2 or 4 pixels square; 0: not at all
+    bool fleeting;  // weights are transformed in each run, a few at a time
+} tody_tiling;
 
-// Fills call->prepared, on all threads.
+// What a kernel set makes of a record's `tile`, which is not 0, for the result y: not at all if there are too few fleeting
+// tiles.
+tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_tensor *y, uint32_t tile);
+
+// Bytes of the prepared weights, for plain panels w.
+size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, tody_tiling tiling);
+
+// Fills call->prepared, on all threads. Not of what is fleeting.
 void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile);
 
 // Bytes of scratch for all threads; a multiple of TODY_ALIGN.
-size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint32_t tile);
+size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling);
 
-// The whole convolution, with call->prepared, on all threads. `gemm` is the product of the direct way, of one group; `slide` is
-// over the image; `scratch` has the bytes that tody_winograd_scratch says.
-void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint32_t tile, uint8_t *scratch);
+// The whole convolution, with call->prepared unless it is fleeting, on all threads. `gemm` is the product of the direct way, of
+// one group; `slide` is over the image; `scratch` has the bytes that tody_winograd_scratch says.
+void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, tody_tiling tiling,
+                       uint8_t *scratch);
 
 #endif

@@ -32,6 +32,8 @@ PLAIN_MINOR = 0  # of a plain file that older readers take; a coded file has one
 BLOCKS_MINOR = 1  # of one with weights in blocks
 TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output, or operators run by strips
 INT16_MINOR = 5  # of one with int16
+FLEETING_MINOR = 7  # of one in which such weights are transformed in each run
+FLEETING = 256  # in Tensor.tile
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
@@ -145,7 +147,7 @@ class Tensor:
     scales_at: int = 0
     zero_point: int = 0
     stored: int = 0  # bytes of weights in blocks, which depend on their content
-    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square; 0: without
+    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square, | FLEETING; 0: without
     rows: int = 0
 
     @property
@@ -318,6 +320,8 @@ def _write_plain(file: File) -> bytes:
 
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
+    if any(t.tile & FLEETING for t in file.tensors):
+        return FLEETING_MINOR
     if any(t.dtype == "int16" for t in file.tensors):
         return INT16_MINOR
     if any(t.tile for t in file.tensors) or any(r.op == "strips" for r in file.records):

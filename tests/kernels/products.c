@@ -152,6 +152,23 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
 // rounded.
 static double bound_winograd(double magnitudes) { return 100 * bound_of(magnitudes, 36); }
 
+static bool check_winograd_weights(const tody_kernels *set, uint64_t seed) {
+    dice r = random_from(seed);
+    tody_winograd_weights w = {.tile = random_below(&r, 2) ? 2 : 4, .depth = 1 + random_below(&r, 6)};
+    const uint32_t positions = (w.tile + 2) * (w.tile + 2), length = w.depth * 16;
+    w.w_stride = length + random_below(&r, 20);
+    w.u_stride = length + random_below(&r, 20);
+    describe("tile %u depth %u strides %zu %zu", w.tile, w.depth, w.w_stride, w.u_stride);
+    w.w = memory_floats(&r, 8 * w.w_stride + length);
+    const output o = output_take(&r, positions, length, w.u_stride);
+    for (size_t i = 0; i < positions * length; i++) bounds[i] = bound_winograd(1);
+    w.u = o.want;
+    tody_kernels_portable.winograd_weights_f32(&w);
+    w.u = o.got;
+    set->winograd_weights_f32(&w);
+    return output_same(&o, bounds);
+}
+
 // A row among packed ones as a row of its own.
 static void unpack_image(const tody_winograd_in *in, const float *packed, size_t stride, float *v) {
     for (size_t p = 0; p < (size_t)(in->tile + 2) * (in->tile + 2); p++) {
@@ -273,6 +290,7 @@ typedef struct timed {
     const tody_kernels *kernels;
     tody_gemm_f32 gemm;
     tody_dwconv_f32 dwconv;
+    tody_winograd_weights winograd_weights;
     tody_winograd_in winograd_in;
     tody_winograd_out winograd_out;
     tody_pool_f32 pool;
@@ -348,6 +366,23 @@ static void bench_dwconv(const tody_kernels *kernels) {
         d->hi = INFINITY;
         const double products = (double)d->rows * d->pixels * d->channels * taps;
         printf("  %ux%u/%u %u channels %.1f GMAC/s", size, size, step, d->channels, products / time_of(run_dwconv, &t) * 1e-9);
+    }
+}
+
+static void run_winograd_weights(void *context) {
+    const timed *t = context;
+    t->kernels->winograd_weights_f32(&t->winograd_weights);
+}
+
+static void bench_winograd_weights(const tody_kernels *kernels) {
+    for (uint32_t tile = 2; tile <= 4; tile += 2) {
+        dice r = random_from(tile);
+        timed t = {.kernels = kernels, .winograd_weights = {.tile = tile, .depth = 64, .w_stride = 64 * 16}};
+        memory_reset();
+        t.winograd_weights.w = memory_floats(&r, 9 * t.winograd_weights.w_stride);
+        t.winograd_weights.u_stride = 65 * 16;
+        t.winograd_weights.u = memory_floats(&r, 36 * t.winograd_weights.u_stride);
+        printf("  tile %u 64 x 16 filters %.0f ns", tile, time_of(run_winograd_weights, &t) * 1e9);
     }
 }
 
@@ -427,6 +462,7 @@ static void bench_blend(const tody_kernels *kernels) {
 const slot product_slots[] = {
     {"gemm_f32", offsetof(tody_kernels, gemm_f32), check_gemm, bench_gemm},
     {"dwconv_f32", offsetof(tody_kernels, dwconv_f32), check_dwconv, bench_dwconv},
+    {"winograd_weights", offsetof(tody_kernels, winograd_weights_f32), check_winograd_weights, bench_winograd_weights},
     {"winograd_in", offsetof(tody_kernels, winograd_in_f32), check_winograd_in, bench_winograd_in},
     {"winograd_out", offsetof(tody_kernels, winograd_out_f32), check_winograd_out, bench_winograd_out},
     {"max_pool_f32", offsetof(tody_kernels, max_pool_f32), check_max_pool, bench_max_pool},

@@ -20,6 +20,17 @@ static inline __attribute__((always_inline)) float32x4_t load_f32(const float *p
     return v;
 }
 
+// Four floats at *p, which then moves on by `step` of them.
+static inline __attribute__((always_inline)) float32x4_t load_next_f32(const float **p, size_t step) {
+    float32x4_t v;
+    __asm__ volatile("ld1 {%0.4s}, [%1], %2" : "=w"(v), "+r"(*p) : "r"(step * sizeof(float)) : "memory");
+    return v;
+}
+
+static inline __attribute__((always_inline)) void store_next_f32(float **p, size_t step, float32x4_t v) {
+    __asm__ volatile("st1 {%1.4s}, [%0], %2" : "+r"(*p) : "w"(v), "r"(step * sizeof(float)) : "memory");
+}
+
 // Eight floats at p + `at` bytes, a constant multiple of 16 from -1024 to 1008.
 static inline __attribute__((always_inline)) void load_pair_f32(const float *p, const int at, float32x4_t *low,
                                                                 float32x4_t *high) {
@@ -144,6 +155,17 @@ static inline int8x16_t load_group_s8(const int8_t **p) {
 static inline void load_pair_s8(const int8_t *p, const int at, int8x16_t *low, int8x16_t *high) {
     *low = vld1q_s8(p + at);
     *high = vld1q_s8(p + at + 16);
+}
+
+static inline float32x4_t load_next_f32(const float **p, size_t step) {
+    const float32x4_t v = vld1q_f32(*p);
+    *p += step;
+    return v;
+}
+
+static inline void store_next_f32(float **p, size_t step, float32x4_t v) {
+    vst1q_f32(*p, v);
+    *p += step;
 }
 
 static inline void load_pair_f32(const float *p, const int at, float32x4_t *low, float32x4_t *high) {

@@ -4,6 +4,7 @@
 #define TODY_NEON_VECTOR_H
 
 #include "neon.h"
+#include "schedule.h"
 
 enum { WIDTH = 4 };
 
@@ -26,6 +27,10 @@ static inline void store_some(float *y, mask m, vector v) {
     store(part, v);
     for (size_t i = 0; i < m && i < WIDTH; i++) y[i] = part[i];
 }
+
+// These also move p on by `step` elements.
+static inline vector load_next(const float **p, size_t step) { return load_next_f32(p, step); }
+static inline void store_next(float **p, size_t step, vector v) { store_next_f32(p, step, v); }
 
 static inline vector all(float x) { return vdupq_n_f32(x); }
 static inline vector mul(vector x, vector y) { return vmulq_f32(x, y); }

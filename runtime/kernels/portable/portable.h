@@ -7,7 +7,7 @@
 
 void tody_portable_gemm_f32(const tody_gemm_f32 *args);
 void tody_portable_dwconv_f32(const tody_dwconv_f32 *args);
-void tody_portable_winograd_weights_f32(uint32_t tile, const float *w, size_t w_stride, float *u, size_t u_stride);
+void tody_portable_winograd_weights_f32(const tody_winograd_weights *args);
 void tody_portable_winograd_in_f32(const tody_winograd_in *args);
 void tody_portable_winograd_out_f32(const tody_winograd_out *args);
 void tody_portable_max_pool_f32(const tody_pool_f32 *args);

@@ -25,6 +25,18 @@ static inline vector load_some(const float *x, mask m) { return _mm256_maskload_
 static inline void store(float *y, vector v) { _mm256_storeu_ps(y, v); }
 static inline void store_some(float *y, mask m, vector v) { _mm256_maskstore_ps(y, m, v); }
 
+// These also move p on by `step` elements.
+static inline vector load_next(const float **p, size_t step) {
+    const vector v = load(*p);
+    *p += step;
+    return v;
+}
+
+static inline void store_next(float **p, size_t step, vector v) {
+    store(*p, v);
+    *p += step;
+}
+
 static inline vector all(float x) { return _mm256_set1_ps(x); }
 static inline vector mul(vector x, vector y) { return _mm256_mul_ps(x, y); }
 static inline vector add(vector x, vector y) { return _mm256_add_ps(x, y); }

@@ -22,6 +22,18 @@ static inline vector load_some(const float *x, mask m) { return _mm512_maskz_loa
 static inline void store(float *y, vector v) { _mm512_storeu_ps(y, v); }
 static inline void store_some(float *y, mask m, vector v) { _mm512_mask_storeu_ps(y, m, v); }
 
+// These also move p on by `step` elements.
+static inline vector load_next(const float **p, size_t step) {
+    const vector v = load(*p);
+    *p += step;
+    return v;
+}
+
+static inline void store_next(float **p, size_t step, vector v) {
+    store(*p, v);
+    *p += step;
+}
+
 static inline vector all(float x) { return _mm512_set1_ps(x); }
 static inline vector mul(vector x, vector y) { return _mm512_mul_ps(x, y); }
 static inline vector add(vector x, vector y) { return _mm512_add_ps(x, y); }

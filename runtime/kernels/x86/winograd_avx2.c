@@ -7,5 +7,6 @@ enum { UNROLL = 6 };
 // behind the vectors that it is written in
 #include "kernels/winograd.h"
 
+void tody_winograd_weights_f32_avx2(const tody_winograd_weights *args) { winograd_weights(args); }
 void tody_winograd_in_f32_avx2(const tody_winograd_in *args) { winograd_in(args); }
 void tody_winograd_out_f32_avx2(const tody_winograd_out *args) { winograd_out(args); }

@@ -10,6 +10,7 @@ enum { GEMM_F32_ROWS_AVX2 = 6, GEMM_F32_ROWS_AVX512 = 14, DWCONV_F32_STRIP = 7 }
 
 void tody_gemm_f32_avx2(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx2(const tody_dwconv_f32 *args);
+void tody_winograd_weights_f32_avx2(const tody_winograd_weights *args);
 void tody_winograd_in_f32_avx2(const tody_winograd_in *args);
 void tody_winograd_out_f32_avx2(const tody_winograd_out *args);
 void tody_max_pool_f32_avx2(const tody_pool_f32 *args);

@@ -2,7 +2,8 @@
 
 An output tile of t x t takes (t + 2)^2 products instead of 9 t^2, but its weights grow from 9 to (t + 2)^2, and image and
 result have to be transformed. The cost of either is counted in multiply-adds. Transformed weights take memory while a model is
-loaded; where that is limited, it goes to the layers in which it saves most.
+loaded; where that is limited, it goes to the layers in which it saves most. Or they are fleeting: transformed in each run, a
+few at a time, which costs no memory, and pays where few pixels meet many weights: these come from memory as they are, 9 for 36.
 
 Error, root mean square, relative to that of the result, of 64 random channels in float32: direct 3.8e-7, tiles of 2 2.5e-7,
 tiles of 4 7.3e-7; of a single element at most 1.3e-6 and 7.1e-6. Tiles of 6 have 3e-6, which is too much, and are not used.
@@ -13,14 +14,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..format import PANEL, align
+from ..format import FLEETING, PANEL, align
 from .graph import Graph, Node
 from .rewrite import first_output
 
-MACS_PER_BYTE = 3  # that a core does while it streams a byte of weights from memory or an outer cache
-GAIN = 1.25  # what a layer must cost directly over what it costs in tiles: prepared weights take memory
+MACS_PER_BYTE = 3  # that a core does while it streams a byte of weights from memory or an outer cache,
+NEAR_MACS_PER_BYTE = 1  # or of so few that these are likely to be in a nearer one:
+NEAR_BYTES = 1 << 20
+GAIN = 1.25  # what a layer must cost directly over what it costs in tiles: prepared weights take memory,
+FLEETING_GAIN = 1.15  # and what any other way must cost over fleeting ones, which suit some processors less than others
 TILE_MACS = 3000  # for finding the pixels of a tile
 CHANNEL_MACS = {2: (70, 60), 4: (220, 180)}  # for transforming a channel of a tile's image, and of its result
+WEIGHT_MACS = {2: 100, 4: 190}  # for transforming the weights of a channel of the image and one of the result
+IMAGE_BYTES = 1 << 20  # of a transformed image that fleeting weights may meet: it must stay in a cache
 LEAST_LIMIT = 1 << 20  # bytes of transformed weights that every model may have
 
 
@@ -29,9 +35,9 @@ class Way:
     """How a convolution may be computed.
 
     Attributes:
-        tile: 2 or 4; 0: directly.
-        cost: in multiply-adds.
-        bytes: of its transformed weights.
+        tile: 2 or 4, and FLEETING where weights are transformed in each run; 0: directly.
+        cost: in multiply-adds; of fleeting ones with what these must gain.
+        bytes: of its transformed weights that are kept.
     """
 
     tile: int
@@ -40,7 +46,7 @@ class Way:
 
 
 def winograd_tiles(graph: Graph, arena_bytes: int) -> dict[str, int]:
-    """Names of the weights that pay, with their tile, 2 or 4, in every convolution that takes them.
+    """Names of the weights that pay, with their tile, 2 or 4, perhaps | FLEETING, in every convolution that takes them.
 
     Transformed weights take at most as much memory as all weights and a third of the arena.
     """
@@ -52,11 +58,11 @@ def winograd_tiles(graph: Graph, arena_bytes: int) -> dict[str, int]:
 
 def gaining(graph: Graph) -> set[str]:
     """Names of the weights that would pay if memory had no limit."""
-    return {name for name, ways in _layers(graph).items() if len(ways) > 1}
+    return {name for name, ways in _layers(graph).items() if len(ways) > 1 or ways[0].tile}
 
 
 def _layers(graph: Graph) -> dict[str, list[Way]]:
-    """The ways of each convolution whose weights nothing else takes, the direct one first."""
+    """The ways of each convolution whose weights nothing else takes, the best of those that keep no memory first."""
     users: dict[str, list[tuple[Node, int]]] = {}
     for node in graph.nodes:
         for i, name in enumerate(node.inputs):
@@ -95,13 +101,33 @@ def _ways(graph: Graph, node: Node) -> list[Way]:
     _, columns, _, depth = graph.values[node.inputs[1] or ""].shape
     batch, height, width, _ = graph.values[first_output(node)].shape
     columns = align(columns, PANEL)
-    direct = Way(0, 9 * columns * depth * (batch * height * width + 4 * MACS_PER_BYTE), 0)
-    tiled = [_tiled(tile, batch * -(-height // tile) * -(-width // tile), columns, depth) for tile in CHANNEL_MACS]
-    return [direct, *(way for way in tiled if GAIN * way.cost < direct.cost)]
+    direct = Way(0, 9 * columns * depth * batch * height * width + _streaming(9 * columns * depth), 0)
+    tiles = {tile: batch * -(-height // tile) * -(-width // tile) for tile in CHANNEL_MACS}
+    kept = [_kept(tile, count, columns, depth) for tile, count in tiles.items()]
+    fleeting = [_fleeting(tile, count, columns, depth) for tile, count in tiles.items() if _is_small(tile, count, depth)]
+    return [min([direct, *fleeting], key=lambda way: way.cost), *(way for way in kept if GAIN * way.cost < direct.cost)]
 
 
-def _tiled(tile: int, tiles: int, columns: int, depth: int) -> Way:
+def _streaming(weights: int) -> int:
+    return 4 * weights * (NEAR_MACS_PER_BYTE if 4 * weights <= NEAR_BYTES else MACS_PER_BYTE)
+
+
+def _products(tile: int, tiles: int, columns: int, depth: int) -> int:
+    """What tiles cost without their weights."""
     image, result = CHANNEL_MACS[tile]
-    products = (tile + 2) ** 2 * columns * depth
     transforms = TILE_MACS + image * align(depth, PANEL) + result * columns
-    return Way(tile, tiles * (products + transforms) + 4 * MACS_PER_BYTE * products, 4 * products)
+    return tiles * ((tile + 2) ** 2 * columns * depth + transforms)
+
+
+def _kept(tile: int, tiles: int, columns: int, depth: int) -> Way:
+    weights = (tile + 2) ** 2 * columns * depth
+    return Way(tile, _products(tile, tiles, columns, depth) + _streaming(weights), 4 * weights)
+
+
+def _fleeting(tile: int, tiles: int, columns: int, depth: int) -> Way:
+    weights = WEIGHT_MACS[tile] * columns * depth + _streaming(9 * columns * depth)
+    return Way(tile | FLEETING, round(FLEETING_GAIN * (_products(tile, tiles, columns, depth) + weights)), 0)
+
+
+def _is_small(tile: int, tiles: int, depth: int) -> bool:
+    return 4 * (tile + 2) ** 2 * tiles * depth <= IMAGE_BYTES
