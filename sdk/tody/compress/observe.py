@@ -25,8 +25,7 @@ Visit = Callable[[str, Array], None]
 Progress = Callable[[int], None]  # samples done
 
 HALF_BINS = 2048  # bins of a histogram on each side of zero
-FAINT = 5e-6  # strength of a sample beside that of the strongest: 70 dB below, nothing is meant any more
-POWER = 0.75  # that the mean square is raised to for the strength: 0 would let large samples decide, 1 cuts them off
+FAINT = 1e-7  # mean square of a sample beside that of the strongest: 70 dB below, nothing is meant any more
 SMALL = 1e-6  # a channel that is always zero is as good as this
 _MOST = 1 << 17  # elements of a value that one sample adds to its histogram
 
@@ -111,9 +110,9 @@ class Spread:
             move it.
         counts: [2 * HALF_BINS] weight of the elements in each bin of the given width; zero is between the two in the
             middle. Elements that are exactly zero are left out, because every quantisation keeps them. Each sample weighs the
-            more the weaker it is (its mean square to the power of `POWER`): an error counts by how large it is beside the
-            sample's own values, or nearly so, that one sample with huge ones does not decide about all. A faint sample counts
-            as the strongest does, so that neither does one with next to nothing in it.
+            more the weaker it is (its mean square): an error counts by how large it is beside the sample's own values, that one
+            sample with huge ones does not decide about all. A faint sample counts as the strongest does, so that neither does
+            one with next to nothing in it.
         width: of a bin, a power of two.
         weights: how much an error of each channel matters to what consumes the value; None: all alike.
     """
@@ -175,7 +174,7 @@ class Spread:
 
     def _weight(self, array: Array) -> float:
         """What the elements of one more sample count. Those before it count less at once if it shows that they are faint."""
-        strength = float(np.mean(np.square(array, dtype=np.float64))) ** POWER
+        strength = float(np.mean(np.square(array, dtype=np.float64)))
         if strength > self._strongest:
             self._strongest = strength
             before = (self._samples - 1) / strength

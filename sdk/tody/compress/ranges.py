@@ -17,6 +17,7 @@ Function = Callable[[Floats], Floats]
 
 METHODS = ("auto", "minmax", "percentile", "mse", "kl")
 STEPS = 255
+CLIPPED = 4.0  # times what rounding counts: errors of clipping have one sign, and gather where those of rounding cancel
 SMALLEST, LARGEST = 2.0**-60, 2.0**60  # of a scale: products and quotients of them stay normal numbers
 _TAIL = 1e-4  # of the elements that "percentile" leaves outside, on each side
 _PERCENTILES = (1e-3, 1e-4, 1e-5)  # that "auto" considers
@@ -71,9 +72,10 @@ def choose(spread: Spread, method: str = "auto", functions: Sequence[Function | 
     """The range of one value, or of several merged.
 
     "minmax" keeps everything; "percentile" all but one element of 10,000 on each side; "kl" loses the least information about
-    the distribution (Migacz 2017); "mse" makes the smallest squared error. "auto" considers all of them, and keeps what has the
-    smallest error where the value is used: each element counts as its channel's weights say (`Spread.weights`), and behind a
-    function of one value it is the error of the function's result: what a sigmoid or hard-swish flattens costs no steps.
+    the distribution (Migacz 2017); "mse" makes the smallest squared error, in which clipping counts `CLIPPED` times. "auto"
+    considers all of them, and keeps what has the smallest error where the value is used: each element counts as its channel's
+    weights say (`Spread.weights`), and behind a function of one value it is the error of the function's result: what a sigmoid
+    or hard-swish flattens costs no steps.
 
     Args:
         spread: of the value.
@@ -96,7 +98,7 @@ def choose(spread: Spread, method: str = "auto", functions: Sequence[Function | 
 
 
 class _Error:
-    """Expected squared error of ranges, where the value is used."""
+    """Expected squared error of ranges, where the value is used; that of clipping counts `CLIPPED` times."""
 
     def __init__(self, spread: Spread, functions: Sequence[Function | None]) -> None:
         used = np.flatnonzero(spread.counts)
@@ -107,7 +109,7 @@ class _Error:
         self._clip = np.clip(self._x, spread.low, spread.high)
 
     def __call__(self, low: Floats, high: Floats) -> Floats:
-        """The error of each of the ranges: of rounding inside (a twelfth of the squared step) and of the clipping outside."""
+        """The error of each of the ranges: of rounding inside (a twelfth of the squared step) and of clipping outside."""
         errors: Floats = np.sum([self._of(f, low[:, None], high[:, None]) for f in self._functions], axis=0)
         return errors
 
@@ -120,7 +122,7 @@ class _Error:
         else:
             slope = (f(self._clip + self._step) - f(self._clip - self._step)) / (2 * self._step)
             rounding, clipping = np.square(slope * scale) / 12, np.square(f(self._clip) - f(kept))
-        errors: Floats = np.where(x == kept, rounding, clipping) @ self._n
+        errors: Floats = np.where(x == kept, rounding, CLIPPED * clipping) @ self._n
         return errors
 
 
