@@ -266,6 +266,37 @@ typedef struct tody_pack_s8 {
     size_t stride;   // in bytes, from one row to the next
 } tody_pack_s8;
 
+// Convolution of 3x3 with stride 1 by Winograd's way in integers, for sets on which a product of int8 costs much: tiles of 4x4
+// results, from 36 products of int16 for each channel. Points 0, 1, -1, 2, -2 and infinity; with weights times 24 (of
+// infinity: times 6, and its products times 4), the sums of products are 576 = 9 * 64 times those of the direct way, modulo
+// 2^32. To multiply by the inverse of 9 and to shift by 6 gives these exactly if they are within [-2^25, 2^25). That, and that
+// w_zero is 0, the caller has to prove.
+//
+// Result i < 16 of tile t goes to c[at[t * 16 + i]], cols values of tody_result_s8 with addend[at[t * 16 + i]], or nowhere if
+// that is TODY_NOWHERE. u[((j / 8 * 36 + p) * D + k) * 8 + j % 8], D being the channels up to a multiple of 8, is position p of
+// the transformed weights of channel k and column j; zero for channels and columns that are not there.
+#define TODY_WINOGRAD_TILES 16u
+#define TODY_NOWHERE SIZE_MAX
+typedef struct tody_winograd_s8 {
+    uint32_t tiles;           // 1 .. TODY_WINOGRAD_TILES
+    uint32_t channels, cols;  // at least 1; bias and scale are readable for whole panels
+    const int8_t *const *a;   // 36 pointers for each tile, along its lines, to `channels` values
+    void *work;               // tody_winograd_work(channels) bytes, aligned to 16, of any content
+    const int16_t *u;
+    const int32_t *bias;  // or NULL
+    const float *scale;
+    size_t scale_stride;   // as of tody_gemm_s8
+    const int8_t *addend;  // or NULL; may be c
+    int8_t *c;
+    const size_t *at;
+    tody_layer_s8 layer;
+} tody_winograd_s8;
+
+// Transformed tiles of int16, and products of 8 columns.
+static inline uint64_t tody_winograd_work(uint32_t channels) {
+    return (uint64_t)36 * TODY_WINOGRAD_TILES * (((uint64_t)channels + 7) / 8 * 16 + 32);
+}
+
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of (a[(p * step + x) * lines + y][k] - x_zero) * w[(y * width + x) * channels + k].
 // Rows follow each other: pixel r * pixels + p is that of pixel p with a[r * down].
@@ -374,12 +405,12 @@ typedef struct tody_sparse_s8 {
     tody_layer_s8 layer;
 } tody_sparse_s8;
 
-// Whether any set of this build packs float32, and takes plain rows of int8: those that do are of ARM's application processors.
-// Others go without the code.
+// Whether any set of this build packs float32, takes plain rows of int8, or has Winograd's way of int8: those that do are of
+// ARM's application processors. Others go without the code.
 #if defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH_PROFILE != 'M')
-enum { TODY_PACKS_F32 = 1, TODY_PLAIN_S8 = 1 };
+enum { TODY_PACKS_F32 = 1, TODY_PLAIN_S8 = 1, TODY_WINOGRAD_S8 = 1 };
 #else
-enum { TODY_PACKS_F32 = 0, TODY_PLAIN_S8 = 0 };
+enum { TODY_PACKS_F32 = 0, TODY_PLAIN_S8 = 0, TODY_WINOGRAD_S8 = 0 };
 #endif
 
 // The same of int8: chips go without the code.
@@ -424,15 +455,16 @@ typedef struct tody_kernels {
     void (*column_moments_f32)(const tody_columns_f32 *args);
     void (*norm_f32)(const tody_norm_f32 *args);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these nine belong together
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these ten belong together
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
     uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
     int32_t gemm_s8_shift;                  // which packing adds to each value
     bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
-    void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
-    uint32_t dwconv_s8_rows;                    // at a time, of windows of 3x3 with a step of 1 or 2; else, or if it is 0: one
+    void (*pack_s8)(const tody_pack_s8 *args);          // or NULL: gemm_s8 takes rows as they are
+    void (*winograd_s8)(const tody_winograd_s8 *args);  // or NULL: gemm_s8 is faster; on ARM only
+    uint32_t dwconv_s8_rows;  // at a time, of windows of 3x3 with a step of 1 or 2; else, or if it is 0: one
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
     // z[i] = fn2(x[i], y[i]); z may be x or y.
     void (*binary_s8)(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);

@@ -45,11 +45,19 @@ static tody_status conv_check(const tody_call *call) {
     return tile_of(call) && !can_tile(&p->window) ? TODY_ERR_PARAM : TODY_OK;
 }
 
+// Of int8 in tiles, or 0.
+static size_t prepared_s8(const tody_call *call) {
+    if (!TODY_WINOGRAD_S8 || !call->prepare) return 0;
+    const tody_conv_params *p = call->params;
+    const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    return p->groups == 1 && can_tile(&p->window) ? tody_winograd_s8_prepared(call, &w, &y) : 0;
+}
+
 static size_t conv_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile) return tody_winograd_prepared(call, &w, tiling);
-    return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : 0;
+    return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : prepared_s8(call);
 }
 
 static void conv_prepare(const tody_call *call) {
@@ -59,15 +67,24 @@ static void conv_prepare(const tody_call *call) {
         tody_winograd_prepare(call, &w, tiling.tile);
     else if (tody_f16_wanted(call, &w))
         tody_f16_prepare(call, &w);
+    else if (prepared_s8(call))
+        tody_winograd_s8_prepare(call, &w);
+}
+
+// What tiles take.
+static size_t tiled_bytes(const tody_call *call) {
+    const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    const tody_tiling tiling = tiling_of(call);
+    if (tiling.tile) return tody_winograd_scratch(call, &w, &y, tiling);
+    return prepared_s8(call) ? tody_winograd_s8_scratch(call, &w) : 0;
 }
 
 // What all threads work with: pointers to pixels, or transformed tiles.
 static size_t work_bytes(const tody_call *call) {
-    const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    const tody_tensor w = tody_in(call, W);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], w.shape[2]);
     const size_t direct = tody_gemm_scratch(call, w.dtype, w.shape[2], w.shape[3]);
-    const tody_tiling tiling = tiling_of(call);
-    const size_t tiled = tiling.tile ? tody_winograd_scratch(call, &w, &y, tiling) : 0;
+    const size_t tiled = tiled_bytes(call);
     return tiled > direct ? tiled : direct;
 }
 
@@ -173,6 +190,8 @@ static void conv_run(const tody_call *call) {
     job job;
     make_job(call, &job);
     const tody_tiling tiling = tiling_of(call);
+    const bool s8 = call->prepared && prepared_s8(call);
+    if (s8 && tody_winograd_s8_run(call, &job.gemm, &job.slide, call->scratch)) return;
     if (tiling.tile && (tiling.fleeting || call->prepared)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tiling, call->scratch);
     } else if (p->groups > 1) {

@@ -30,4 +30,15 @@ size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const 
 void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, tody_tiling tiling,
                        uint8_t *scratch);
 
+// Bytes of the prepared weights of a convolution of int8 with 3x3, stride 1 and one group, in tiles of 4; 0 where it is not to
+// be tiled. That depends on the kernel set, so it is not for the file to say.
+size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, const tody_tensor *y);
+
+// The same as above, for tiles of 4 in int8.
+void tody_winograd_s8_prepare(const tody_call *call, const tody_tensor *w);
+size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w);
+
+// False if the weights do not allow it: `gemm` has to be computed directly then.
+bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint8_t *scratch);
+
 #endif

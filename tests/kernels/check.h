@@ -23,7 +23,8 @@ typedef struct slot {
 } slot;
 
 // End with a NULL name.
-extern const slot product_slots[], pointwise_slots[], integer_slots[], line_slots[], wide_slots[], sparse_slots[], half_slots[];
+extern const slot product_slots[], pointwise_slots[], integer_slots[], line_slots[], wide_slots[], sparse_slots[], half_slots[],
+    winograd_slots[];
 
 // memory.c: repeatable random values.
 typedef struct dice {

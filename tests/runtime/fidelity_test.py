@@ -130,6 +130,29 @@ def test_a_coded_file_gives_what_its_plain_one_gives(target: Target, tmp_path: P
         np.testing.assert_array_equal(mine, plain)
 
 
+def int8_conv(weights: NDArray[np.int8], height: int, width: int) -> bytes:
+    """A convolution of 3x3 on two images, with an addend; weights as the file has them, [1, N, 9, K]."""
+    _, cols, _, depth = weights.shape
+    x, added = seeds.quantised(2, height, width, depth, zero=-128), seeds.quantised(2, height, width, cols)
+    scales = seeds.multipliers(1, cols, pack="panels", near=0.1 / depth**0.5 / 50)
+    inputs = [x, seeds.Weights(weights, "panels", 1), seeds.int32_bias(1, cols), added, scales, seeds.multipliers(1, near=0.5)]
+    window = seeds.window(3, pad=1)
+    return seeds.Builder().build(seeds.one("conv", inputs, [seeds.quantised(2, height, width, cols)], groups=1, **window))
+
+
+@pytest.mark.parametrize("height, width, cols, depth", [(13, 18, 40, 37), (5, 50, 20, 64), (41, 8, 9, 300)])
+def test_tiles_of_int8_on_arm(height: int, width: int, cols: int, depth: int, tmp_path: Path) -> None:
+    """Winograd's way gives the bytes of the direct one, and leaves weights alone with which its sums could overflow."""
+    small = next(target for target in EMULATED if target.name == "cortex-a53")
+    small.build()
+    rng, model = np.random.default_rng(11), tmp_path / "model.tody"
+    for weights in (rng.integers(-128, 128, (1, cols, 9, depth), np.int8), np.full((1, cols, 9, depth), -128, np.int8)):
+        model.write_bytes(int8_conv(weights, height, width))
+        compare(model, [small], tmp_path)
+        done = small.run("run_model", model, tmp_path / "inputs.bin", tmp_path / "outputs.bin")
+        assert "prepared 0 bytes" not in done.stderr
+
+
 INTEGER = ["mobilenet_v3_small", "shufflenet", "squeezenet_1_1", "efficientnet_lite0"]  # of which every output is exact
 
 

@@ -13,6 +13,7 @@ const tody_kernels tody_kernels_neon = {
     .gemm_s8_plain = true,
     .gemm_s8 = tody_gemm_s8_neon,
     .pack_s8 = tody_pack_s8_neon,
+    .winograd_s8 = tody_winograd_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon,
     .gemm_s16_rows = GEMM_S16_ROWS,
     .gemm_s16_panels = 1,

@@ -20,6 +20,7 @@ void tody_softmax_f32_neon(const float *x, float *y, size_t count);  // AArch64 
 void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[2]);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);
+void tody_winograd_s8_neon(const tody_winograd_s8 *args);  // AArch64 only
 void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
 void tody_gemm_s16_neon(const tody_gemm_s16 *args);
 void tody_dwconv_s16_neon(const tody_dwconv_s16 *args);

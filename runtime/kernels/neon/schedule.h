@@ -134,6 +134,18 @@ static inline __attribute__((always_inline)) int8x16_t load_group_s8(const int8_
     return v;
 }
 
+// s + x[lane] * w of four of the eight values of w: the first ones, or the last.
+static inline __attribute__((always_inline)) int32x4_t add_low_lane_s16(int32x4_t s, int16x8_t w, int16x8_t x, const int lane) {
+    __asm__("smlal %0.4s, %1.4h, %2.h[%c3]" : "+w"(s) : "w"(w), "x"(x), "i"(lane));
+    return s;
+}
+
+static inline __attribute__((always_inline)) int32x4_t add_high_lane_s16(int32x4_t s, int16x8_t w, int16x8_t x,
+                                                                         const int lane) {
+    __asm__("smlal2 %0.4s, %1.8h, %2.h[%c3]" : "+w"(s) : "w"(w), "x"(x), "i"(lane));
+    return s;
+}
+
 #if defined(__ARM_FEATURE_DOTPROD)
 
 // s + four products of w with those of x that stand in a lane of 32 bits.
