@@ -26,11 +26,11 @@ INLINE uint32x4_t columns_at(const tody_finish_helium *f) { return vmulq_n_u32(v
     "vmin.s32 q0, q0, %q6          \n" \
     "vstrb.32 q0, [" c "], #4      \n"
 
-// Three rows from `first` on, without addends. Those that are not there are written where the last one then is.
-static void three(const tody_finish_helium *f, uint32_t first, const tody_ends_helium *ends) {
-    const uint32_t last = f->rows - 1, second = first < last ? first + 1 : last, third = second < last ? second + 1 : last;
-    uint32x4_t at = vaddq_n_u32(columns_at(f), (uint32_t)(uintptr_t)(f->sums + first));
-    int8_t *a = f->c + first * f->c_stride, *b = f->c + second * f->c_stride, *c = f->c + third * f->c_stride;
+// The `rows` of a tile, from `first` on, without addends. Those that are not there are written where the last one then is.
+static void three(const tody_finish_helium *f, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
+    const size_t next = f->c_stride, left = f->rows - first;
+    uint32x4_t at = vaddq_n_u32(columns_at(f), (uint32_t)(uintptr_t)sums);
+    int8_t *a = f->c + first * next, *b = left > 1 ? a + next : a, *c = left > 2 ? b + next : b;
     const float *scale = f->scale;
     __asm__ volatile("dlstp.32 lr, %8          \n"
                      "1:                       \n"
@@ -43,26 +43,27 @@ static void three(const tody_finish_helium *f, uint32_t first, const tody_ends_h
                      : "q0", "q1", "lr", "memory");
 }
 
-// Four columns with addends from j on, of which some may be missing, of all rows.
-static void four(const tody_finish_helium *f, uint32_t j, const tody_ends_helium *ends) {
+// Four columns from j on, of which some may be missing, of the rows of a tile, with addends.
+static void four(const tody_finish_helium *f, uint32_t j, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
     const uint32x4_t at = columns_at(f);
     const mve_pred16_t there = vctp32q(f->cols - j);
     const float32x4_t scale = vldrwq_z_f32(f->scale + j, there);
-    const int32_t *sum = f->sums + (size_t)j * f->step;
-    const int8_t *addend = f->addend + j;
-    const size_t stride = f->c_stride, addend_stride = f->addend_stride;
-    int8_t *c = f->c + j;
-    for (uint32_t rows = f->rows; rows > 0; rows--, sum++, c += stride, addend += addend_stride) {
+    const int32_t *sum = sums + (size_t)j * f->step;
+    for (uint32_t i = first; i < f->rows && i < first + TOGETHER; i++, sum++) {
+        const int8_t *addend = f->addend + i * f->addend_stride + j;
         const float32x4_t p = vmulq_f32(vcvtq_f32_s32(vldrwq_gather_offset_s32(sum, at)), scale);
         const float32x4_t more = tody_addend_helium(vldrbq_z_s32(addend, there), ends);
-        vstrbq_p_s32(c, tody_end_helium(vaddq_f32(p, more), ends), there);
+        vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(vaddq_f32(p, more), ends), there);
     }
 }
 
 void tody_finish_sums_helium(const tody_finish_helium *f) {
     const tody_ends_helium ends = tody_ends_of_helium(f->layer);
-    for (uint32_t i = 0; !f->addend && i < f->rows; i += TOGETHER) three(f, i, &ends);
-    for (uint32_t j = 0; f->addend && j < f->cols; j += 4) four(f, j, &ends);
+    const int32_t *sums = f->sums;
+    for (uint32_t i = 0; i < f->rows; i += TOGETHER, sums += f->tile_step) {
+        if (!f->addend) three(f, i, sums, &ends);
+        for (uint32_t j = 0; f->addend && j < f->cols; j += 4) four(f, j, i, sums, &ends);
+    }
 }
 
 #endif

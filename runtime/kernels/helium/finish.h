@@ -5,11 +5,12 @@
 
 #include "core/kernels.h"
 
-// For i < rows, j < cols: c[i][j] is tody_result_s8 of sums[j * step + i], scale[j] and addend[i][j].
+// For i < rows, j < cols: c[i][j] is tody_result_s8 of its sum, scale[j] and addend[i][j]. Rows are in tiles of three: the sum
+// is sums[i / 3 * tile_step + i % 3 + j * step].
 typedef struct tody_finish_helium {
     uint32_t rows, cols;
     const int32_t *sums;
-    uint32_t step;
+    uint32_t step, tile_step;
     const float *scale;
     const int8_t *addend;  // or NULL; may be c
     size_t addend_stride;

@@ -15,21 +15,26 @@
 enum {
     ROWS = TODY_TILE_ROWS_HELIUM,
     COLS = TODY_PANEL_F32,
+    MOST_TILES = TODY_GEMM_ROWS_HELIUM / ROWS,
     VECTOR = 16,
     ROOM = 22 * VECTOR,  // of a row whose taps are put together
     LONG = 64,           // taps of that many values are used where they are
 };
-_Static_assert(ROWS *ROOM + VECTOR <= TODY_GEMM_WORK, "rows are put together in what the kernel works with");
+_Static_assert(ROWS *ROOM <= TODY_GEMM_WORK, "rows are put together in what the kernel works with");
+_Static_assert(MOST_TILES *ROWS == TODY_GEMM_ROWS_HELIUM, "rows are whole tiles");
 
 // `cols` columns of a panel, at the result's column `col`.
 typedef struct panel {
     const int8_t *w;
-    uint32_t col, cols, taps, bytes;  // bytes of weights of a column that belong to a tap
-    bool apart;                       // taps are used where they are
-    int32_t *start, *sums;            // [COLS], [COLS][ROWS]
+    uint32_t col, cols, pairs, tiles;
+    uint32_t bytes;         // of weights of a column that belong to a tap
+    bool apart;             // taps are used where they are
+    int32_t *start, *sums;  // [COLS], [tiles][2 * pairs][ROWS]
 } panel;
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static size_t tile_sums(const panel *p) { return (size_t)p->pairs * 2 * ROWS; }
 
 // What the sums of columns begin with: bias, less what x_zero adds. Rows that are put together have x_zero behind their depth,
 // too, and so what the weights there are does not matter.
@@ -37,10 +42,10 @@ static void start_columns(const tody_gemm_s8 *g, panel *p) {
     const int32x4_t none = vdupq_n_s32(0);
     const int32_t zero = -g->layer.x_zero;
     const bool whole = !p->apart || g->depth % 4 == 0;
-    const uint32_t runs = whole ? 1 : p->taps, depth = whole ? p->taps * p->bytes : g->depth;
+    const uint32_t runs = whole ? 1 : g->taps, depth = whole ? g->taps * p->bytes : g->depth;
     for (uint32_t j = 0; j < COLS; j += 4) vstrwq_s32(p->start + j, none);
     for (uint32_t t = 0; zero && t < runs; t++) {
-        tody_add_weights_helium(p->w + (size_t)t * p->bytes * COLS, depth, (p->cols + 1) / 2, p->start);
+        tody_add_weights_helium(p->w + (size_t)t * p->bytes * COLS, depth, p->pairs, p->start);
     }
     for (uint32_t j = 0; j < COLS; j += 4) {
         const int32x4_t bias = g->bias ? vldrwq_s32(g->bias + p->col + j) : none;
@@ -48,71 +53,87 @@ static void start_columns(const tody_gemm_s8 *g, panel *p) {
     }
 }
 
-// What the sums of a tile begin with.
-static void start_tile(panel *p) {
-    const uint32x4_t at = vmulq_n_u32(vidupq_n_u32(0, 1), ROWS);
-    for (uint32_t j = 0; j < COLS; j += 4) {
-        const int32x4_t start = vldrwq_s32(p->start + j);
-        for (uint32_t i = 0; i < ROWS; i++) vstrwq_scatter_shifted_offset_s32(p->sums + j * ROWS + i, at, start);
-    }
-}
-
-// A vector of values, `zero` where there is none.
-INLINE int8x16_t filled(const int8_t *from, int8x16_t zero, mve_pred16_t there) {
-    return vpselq_s8(vldrbq_z_s8(from, there), zero, there);
-}
-
-// Taps of a row, `next` pointers apart, one behind the other.
-static void put(const int8_t *const *a, uint32_t next, uint32_t taps, uint32_t depth, uint32_t bytes, int8x16_t zero,
-                int8_t *to) {
-    if (depth <= VECTOR) {
-        const mve_pred16_t there = vctp8q(depth);
-        for (; taps > 0; taps--, a += next, to += bytes) vstrbq_s8(to, filled(*a, zero, there));
-    }
-    for (; taps > 0; taps--, a += next, to += bytes) {
-        for (uint32_t k = 0; k < depth; k += VECTOR) vstrbq_s8(to + k, filled(*a + k, zero, vctp8q(depth - k)));
-    }
-}
-
-static void add(const tody_tile_helium *tile) {
-    if (tile->depth <= TODY_THIN_HELIUM)
-        tody_add_thin_tile_helium(tile);
-    else
-        tody_add_tile_helium(tile);
-}
-
-// The products of rows, of which the last one stands for those that are not there, too.
-static void add_rows(const tody_gemm_s8 *g, panel *p, uint32_t first, uint32_t there) {
-    const uint32_t most = p->apart ? 1 : ROOM / p->bytes;
-    const int8x16_t zero = vdupq_n_s8((int8_t)g->layer.x_zero);
-    tody_tile_helium tile = {.pairs = (p->cols + 1) / 2, .sums = p->sums, .w = p->w};
-    for (uint32_t tap = 0, taps; tap < p->taps; tap += taps, tile.w += (size_t)taps * p->bytes * COLS) {
-        const int8_t *const *a = g->a + (size_t)tap * g->rows + first;
-        taps = least(p->taps - tap, most);
-        tile.depth = p->apart ? g->depth : taps * p->bytes;
-        for (uint32_t i = 0; i < ROWS; i++) {
-            const uint32_t row = least(i, there - 1);
-            tile.x[i] = p->apart ? a[row] : (int8_t *)g->work + row * ROOM;
-            if (!p->apart && i < there) put(a + i, g->rows, taps, g->depth, p->bytes, zero, (int8_t *)g->work + i * ROOM);
+// What the sums of tiles begin with. Where there are few columns, the next tile covers what is written beyond them.
+static void start_tiles(const panel *p) {
+    const uint32x4_t columns = vmulq_n_u32(vidupq_n_u32(0, 1), 4 * ROWS);
+    for (uint32_t t = 0; t < p->tiles; t++) {
+        uint32x4_t at = vaddq_n_u32(columns, (uint32_t)(uintptr_t)(p->sums + t * tile_sums(p)));
+        for (uint32_t j = 0; j < COLS; j += 4) {
+            const int32x4_t start = vldrwq_s32(p->start + j);
+            vstrwq_scatter_base_s32(at, 0, start);
+            vstrwq_scatter_base_s32(at, 4, start);
+            vstrwq_scatter_base_s32(at, 8, start);
+            at = vaddq_n_u32(at, 4 * 4 * ROWS);
         }
-        add(&tile);
-    }
-    for (uint32_t i = 0; g->layer.w_zero && i < there; i++) {
-        const uint32_t more = (uint32_t)tody_row_start_s8(g, first + i);
-        for (uint32_t j = 0; j < p->cols; j++) p->sums[j * ROWS + i] = (int32_t)((uint32_t)p->sums[j * ROWS + i] + more);
     }
 }
 
-static void finish(const tody_gemm_s8 *g, const panel *p, uint32_t first, uint32_t there) {
+static void add(const tody_tiles_helium *tiles) {
+    if (tiles->depth <= TODY_THIN_HELIUM)
+        tody_add_thin_tiles_helium(tiles);
+    else
+        tody_add_tiles_helium(tiles);
+}
+
+// The products of a tap of all rows. The last row stands for those that its tile lacks, too.
+static void add_tap(const tody_gemm_s8 *g, const panel *p, uint32_t tap) {
+    const int8_t *const *a = g->a + (size_t)tap * g->rows;
+    const uint32_t whole = g->rows / ROWS, rest = g->rows % ROWS;
+    const int8_t *w = p->w + (size_t)tap * p->bytes * COLS;
+    const tody_tiles_helium tiles = {a, whole, g->depth, w, p->pairs, p->sums};
+    if (whole) add(&tiles);
+    if (rest == 0) return;
+    a += whole * ROWS;
+    const int8_t *const last[ROWS] = {a[0], a[rest - 1], a[rest - 1]};
+    const tody_tiles_helium tile = {last, 1, g->depth, w, p->pairs, p->sums + whole * tile_sums(p)};
+    add(&tile);
+}
+
+// The products of a tile whose taps are put together, as many as there is room for.
+static void add_joined(const tody_gemm_s8 *g, const panel *p, uint32_t tile) {
+    const uint32_t first = tile * ROWS, there = least(g->rows - first, ROWS), most = ROOM / p->bytes;
+    int8_t *work = g->work;
+    const int8_t *const x[ROWS] = {work, work + least(1, there - 1) * ROOM, work + (there - 1) * ROOM};
+    tody_tiles_helium args = {x, 1, 0, p->w, p->pairs, p->sums + tile * tile_sums(p)};
+    for (uint32_t tap = 0, taps; tap < g->taps; tap += taps) {
+        const int8_t *const *a = g->a + (size_t)tap * g->rows + first;
+        taps = least(g->taps - tap, most);
+        args.depth = taps * p->bytes;
+        for (uint32_t i = 0; i < there; i++) {
+            tody_join_taps_helium(a + i, g->rows * (uint32_t)sizeof *a, taps, g->depth, p->bytes, work + i * ROOM);
+        }
+        add(&args);
+        args.w += (size_t)taps * p->bytes * COLS;
+    }
+}
+
+// What lies behind the depth of joined taps.
+static void fill_room(const tody_gemm_s8 *g) {
+    const int8x16_t zero = vdupq_n_s8((int8_t)g->layer.x_zero);
+    int8_t *to = g->work;
+    for (uint32_t i = 0; i < ROWS * ROOM / VECTOR; i++) vstrbq_s8(to + i * VECTOR, zero);
+}
+
+// What w_zero adds.
+static void add_row_starts(const tody_gemm_s8 *g, const panel *p) {
+    for (uint32_t i = 0; i < g->rows; i++) {
+        const uint32_t more = (uint32_t)tody_row_start_s8(g, i);
+        int32_t *sum = p->sums + i / ROWS * tile_sums(p) + i % ROWS;
+        for (uint32_t j = 0; j < p->cols; j++, sum += ROWS) *sum = (int32_t)((uint32_t)*sum + more);
+    }
+}
+
+static void finish(const tody_gemm_s8 *g, const panel *p) {
     const tody_finish_helium args = {
-        .rows = there,
+        .rows = g->rows,
         .cols = p->cols,
         .sums = p->sums,
         .step = ROWS,
+        .tile_step = (uint32_t)tile_sums(p),
         .scale = g->scale + p->col / COLS * g->scale_stride,
-        .addend = g->addend ? g->addend + first * g->addend_stride + p->col : NULL,
+        .addend = g->addend ? g->addend + p->col : NULL,
         .addend_stride = g->addend_stride,
-        .c = g->c + first * g->c_stride + p->col,
+        .c = g->c + p->col,
         .c_stride = g->c_stride,
         .layer = &g->layer,
     };
@@ -120,18 +141,20 @@ static void finish(const tody_gemm_s8 *g, const panel *p, uint32_t first, uint32
 }
 
 void tody_gemm_s8_helium(const tody_gemm_s8 *g) {
-    int32_t start[COLS], sums[COLS * ROWS];
-    panel p = {.start = start, .sums = sums, .w = g->w, .taps = g->taps, .bytes = (g->depth + 3) / 4 * 4};
+    int32_t start[COLS], sums[MOST_TILES * COLS * ROWS];
+    panel p = {.start = start, .sums = sums, .w = g->w, .bytes = (g->depth + 3) / 4 * 4};
+    p.tiles = (g->rows + ROWS - 1) / ROWS;
     p.apart = g->taps == 1 || g->depth >= LONG;
+    if (!p.apart && p.bytes > g->depth) fill_room(g);
     for (; p.col < g->cols; p.col += COLS, p.w += g->w_stride) {
         p.cols = least(g->cols - p.col, COLS);
+        p.pairs = (p.cols + 1) / 2;
         start_columns(g, &p);
-        for (uint32_t first = 0, there; first < g->rows; first += there) {
-            there = least(g->rows - first, ROWS);
-            start_tile(&p);
-            add_rows(g, &p, first, there);
-            finish(g, &p, first, there);
-        }
+        start_tiles(&p);
+        for (uint32_t t = 0; p.apart && t < g->taps; t++) add_tap(g, &p, t);
+        for (uint32_t t = 0; !p.apart && t < p.tiles; t++) add_joined(g, &p, t);
+        if (g->layer.w_zero) add_row_starts(g, &p);
+        finish(g, &p);
     }
 }
 

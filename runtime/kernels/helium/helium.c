@@ -6,7 +6,7 @@
 
 const tody_kernels tody_kernels_helium = {
     .name = "helium",
-    .gemm_s8_rows = 12,
+    .gemm_s8_rows = TODY_GEMM_ROWS_HELIUM,
     .gemm_s8_panels = 8,
     .gemm_s8 = tody_gemm_s8_helium,
     .dwconv_s8 = tody_dwconv_s8_helium,

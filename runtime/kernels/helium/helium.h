@@ -38,7 +38,7 @@ static inline float32x4_t tody_addend_helium(int32x4_t addend, const tody_ends_h
 }
 #endif
 
-enum { TODY_SPARSE_ROWS_HELIUM = 6 };
+enum { TODY_GEMM_ROWS_HELIUM = 12, TODY_SPARSE_ROWS_HELIUM = 6 };
 
 void tody_gemm_s8_helium(const tody_gemm_s8 *args);
 void tody_dwconv_s8_helium(const tody_dwconv_s8 *args);

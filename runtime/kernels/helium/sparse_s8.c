@@ -77,8 +77,19 @@ void tody_sparse_s8_helium(const tody_sparse_s8 *g) {
     if (!g->more) begin(g);
     add_blocks(&c);
     if (!g->c) return;
-    const tody_finish_helium finish = {g->rows,   g->cols,          g->sums, ROWS,        g->scale,
-                                       g->addend, g->addend_stride, g->c,    g->c_stride, &g->layer};
+    const tody_finish_helium finish = {
+        .rows = g->rows,
+        .cols = g->cols,
+        .sums = g->sums,
+        .step = ROWS,
+        .tile_step = 3,
+        .scale = g->scale,
+        .addend = g->addend,
+        .addend_stride = g->addend_stride,
+        .c = g->c,
+        .c_stride = g->c_stride,
+        .layer = &g->layer,
+    };
     tody_finish_sums_helium(&finish);
 }
 

@@ -10,21 +10,25 @@
 
 enum { TODY_TILE_ROWS_HELIUM = 3, TODY_THIN_HELIUM = 16 };
 
-typedef struct tody_tile_helium {
-    const int8_t *x[TODY_TILE_ROWS_HELIUM];
-    uint32_t depth;  // values of each row, at least 1
+typedef struct tody_tiles_helium {
+    const int8_t *const *x;  // of each tile three rows
+    uint32_t tiles;          // at least 1, as all of these
+    uint32_t depth;          // values of each row
     const int8_t *w;
-    uint32_t pairs;  // of columns, at least 1
-    int32_t *sums;   // [column][row]
-} tody_tile_helium;
+    uint32_t pairs;  // of columns
+    int32_t *sums;   // [tile][column][row]
+} tody_tiles_helium;
 
-// sums[column][row] += the products.
-void tody_add_tile_helium(const tody_tile_helium *tile);
+// sums += the products.
+void tody_add_tiles_helium(const tody_tiles_helium *tiles);
 
 // The same of a depth up to TODY_THIN_HELIUM.
-void tody_add_thin_tile_helium(const tody_tile_helium *tile);
+void tody_add_thin_tiles_helium(const tody_tiles_helium *tiles);
 
 // sums[column] += the weights of so many values of depth.
 void tody_add_weights_helium(const int8_t *w, uint32_t depth, uint32_t pairs, int32_t *sums);
+
+// Taps of a row, whose pointers lie `next` bytes apart, one behind the other, `bytes` apart. What is behind their depth stays.
+void tody_join_taps_helium(const int8_t *const *a, uint32_t next, uint32_t taps, uint32_t depth, uint32_t bytes, int8_t *to);
 
 #endif
