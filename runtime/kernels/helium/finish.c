@@ -13,34 +13,46 @@ enum { TOGETHER = 3 };
 // Where four neighbouring columns are.
 INLINE uint32x4_t columns_at(const tody_finish_helium *f) { return vmulq_n_u32(vidupq_n_u32(0, 1), f->step * 4); }
 
-// The results of a row: q0 becomes its products, whose sums are in memory at vector 4, then its bytes. q1: multipliers,
-// 7 zero point, 5 and 6 limits.
-#define ROW(sums, c)                   \
-    "vldrw.u32 q0, [%q4, " sums        \
-    "] \n"                             \
-    "vcvt.f32.s32 q0, q0           \n" \
-    "vmul.f32 q0, q0, q1           \n" \
-    "vcvtn.s32.f32 q0, q0          \n" \
-    "vqadd.s32 q0, q0, %7          \n" \
-    "vmax.s32 q0, q0, %q5          \n" \
-    "vmin.s32 q0, q0, %q6          \n" \
-    "vstrb.32 q0, [" c "], #4      \n"
-
-// The `rows` of a tile, from `first` on, without addends. Those that are not there are written where the last one then is.
+// The rows of a tile, from `first` on, without addends. Those that are not there are written where the last one then is. Of
+// the rows, in q0, q2 and q3, each does what the others leave free: loads, floats and integers have a unit each.
 static void three(const tody_finish_helium *f, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
     const size_t next = f->c_stride, left = f->rows - first;
     uint32x4_t at = vaddq_n_u32(columns_at(f), (uint32_t)(uintptr_t)sums);
     int8_t *a = f->c + first * next, *b = left > 1 ? a + next : a, *c = left > 2 ? b + next : b;
     const float *scale = f->scale;
-    __asm__ volatile("dlstp.32 lr, %8          \n"
-                     "1:                       \n"
-                     "vldrw.u32 q1, [%3], #16  \n"  //
-                     ROW("#8", "%2") ROW("#4", "%1") ROW("#0", "%0")
-                     "vadd.i32 %q4, %q4, %9    \n"
-                     "letp lr, 1b              \n"
-                     : "+l"(a), "+l"(b), "+l"(c), "+r"(scale), "+w"(at)
-                     : "w"(vdupq_n_s32(ends->lo)), "w"(vdupq_n_s32(ends->hi)), "r"(ends->zero), "r"(f->cols), "r"(f->step * 16)
-                     : "q0", "q1", "lr", "memory");
+    __asm__ volatile(
+        "dlstp.32 lr, %8           \n"
+        "1:                        \n"
+        "vldrw.u32 q2, [%q4, #4]   \n"
+        "vldrw.u32 q3, [%q4]       \n"
+        "vcvt.f32.s32 q2, q2       \n"
+        "vldrw.u32 q0, [%q4, #8]   \n"
+        "vcvt.f32.s32 q0, q0       \n"
+        "vldrw.u32 q1, [%3], #16   \n"
+        "vcvt.f32.s32 q3, q3       \n"
+        "vadd.i32 %q4, %q4, %9     \n"
+        "vmul.f32 q0, q0, q1       \n"
+        "vcvtn.s32.f32 q0, q0      \n"
+        "vmul.f32 q3, q3, q1       \n"
+        "vmul.f32 q2, q2, q1       \n"
+        "vqadd.s32 q0, q0, %7      \n"
+        "vcvtn.s32.f32 q3, q3      \n"
+        "vmax.s32 q0, q0, %q5      \n"
+        "vcvtn.s32.f32 q2, q2      \n"
+        "vqadd.s32 q3, q3, %7      \n"
+        "vmin.s32 q0, q0, %q6      \n"
+        "vqadd.s32 q2, q2, %7      \n"
+        "vmax.s32 q3, q3, %q5      \n"
+        "vmax.s32 q2, q2, %q5      \n"
+        "vstrb.32 q0, [%2], #4     \n"
+        "vmin.s32 q2, q2, %q6      \n"
+        "vmin.s32 q3, q3, %q6      \n"
+        "vstrb.32 q2, [%1], #4     \n"
+        "vstrb.32 q3, [%0], #4     \n"
+        "letp lr, 1b               \n"
+        : "+l"(a), "+l"(b), "+l"(c), "+r"(scale), "+w"(at)
+        : "w"(vdupq_n_s32(ends->lo)), "w"(vdupq_n_s32(ends->hi)), "r"(ends->zero), "r"(f->cols), "r"(f->step * 16)
+        : "q0", "q1", "q2", "q3", "lr", "memory");
 }
 
 // Four columns from j on, of which some may be missing, of the rows of a tile, with addends.

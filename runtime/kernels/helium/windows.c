@@ -7,21 +7,24 @@
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"  // they are in r0
 
-// The sums in q0, of even channels, and q1 += the products of a tap.
-#define TAP(x)                        \
-    "vldrb.s16 q2, [" x               \
-    "], #8    \n"                     \
-    "vldrh.u16 q3, [r10], #16     \n" \
-    "vmullb.s16 q4, q2, q3        \n" \
-    "vmullt.s16 q5, q2, q3        \n" \
-    "vadd.i32 q0, q0, q4          \n" \
-    "vadd.i32 q1, q1, q5          \n"
+// The values of a tap, and its weights, into two vectors.
+#define VALUES(x, value) "vldrb.s16 " value ", [" x "], #8\n"
+#define WEIGHTS(weight) "vldrh.u16 " weight ", [r10], #16\n"
 
 // The same for a pointer in a register that a widening load does not take.
-#define HIGH_TAP(x) "mov r7, " x "\n" TAP("r7") "add " x ", #8\n"
+#define HIGH_VALUES(x, value) "mov r7, " x "\n" VALUES("r7", value) "add " x ", #8\n"
+
+// The sums in q0, of even channels, and q1 += the products of a tap, while the next one is taken: loading, multiplying and
+// adding overlap.
+#define BOTTOM(value, weight) "vmullb.s16 q4, " value ", " weight "\n"
+#define TOP(value, weight) "vmullt.s16 q5, " value ", " weight "\n"
+#define TAP(value, weight, values, weights) \
+    BOTTOM(value, weight) values "vadd.i32 q0, q0, q4\n" TOP(value, weight) weights "vadd.i32 q1, q1, q5\n"
+#define EVEN(values) TAP("q2", "q3", values, WEIGHTS("q7"))
+#define ODD(values) TAP("q6", "q7", values, WEIGHTS("q3"))
 
 // r12: the arguments, and among blocks the zero point; r0 to r6, r8, r9: where the taps of a pixel are, r10: the filter, r11:
-// c; q6 and q7: limits.
+// c; on the stack, limits.
 __attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows) {
     __asm__("push {r0, r4-r11, lr}        \n"
             "vpush {d8-d15}               \n"
@@ -29,6 +32,7 @@ __attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows
             "ldrd r1, r2, [r12, #36]      \n"
             "vdup.16 q6, r1               \n"
             "vdup.16 q7, r2               \n"
+            "vpush {d12-d15}              \n"
             "1:                           \n"
             "ldr r7, [r12]                \n"
             "ldm r7!, {r0-r6}             \n"
@@ -49,7 +53,12 @@ __attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows
             "2:                           \n"
             "vldrw.u32 q0, [r10], #16     \n"
             "vldrw.u32 q1, [r10], #16     \n"  //
-            TAP("r0") TAP("r1") TAP("r2") TAP("r3") TAP("r4") TAP("r5") TAP("r6") HIGH_TAP("r8") HIGH_TAP("r9")
+            VALUES("r0", "q2") WEIGHTS("q3")                                      //
+            EVEN(VALUES("r1", "q6")) ODD(VALUES("r2", "q2"))                      //
+            EVEN(VALUES("r3", "q6")) ODD(VALUES("r4", "q2"))                      //
+            EVEN(VALUES("r5", "q6")) ODD(VALUES("r6", "q2"))                      //
+            EVEN(HIGH_VALUES("r8", "q6")) ODD(HIGH_VALUES("r9", "q2"))            //
+            TAP("q2", "q3", "", "")
             "vldrw.u32 q2, [r10], #16     \n"
             "vcvt.f32.s32 q0, q0          \n"
             "vldrw.u32 q3, [r10], #16     \n"
@@ -62,12 +71,14 @@ __attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows
             "vqmovnt.s32 q2, q1           \n"
             "mov r7, r11                  \n"
             "vqadd.s16 q2, q2, r12        \n"
-            "vmax.s16 q2, q2, q6          \n"
-            "vmin.s16 q2, q2, q7          \n"
+            "vldrh.u16 q0, [sp]           \n"
+            "vldrh.u16 q1, [sp, #16]      \n"
+            "vmax.s16 q2, q2, q0          \n"
+            "vmin.s16 q2, q2, q1          \n"
             "vstrb.16 q2, [r7]            \n"
             "add r11, #8                  \n"
             "le lr, 2b                    \n"
-            "ldr r12, [sp, #64]           \n"
+            "ldr r12, [sp, #96]           \n"
             "ldrd r0, r1, [r12]           \n"
             "ldrd r2, r3, [r12, #20]      \n"
             "ldr r4, [r12, #28]           \n"
@@ -78,6 +89,7 @@ __attribute__((naked)) void tody_add_windows_helium(tody_windows_helium *windows
             "str r2, [r12, #20]           \n"
             "str r4, [r12, #28]           \n"
             "bne 1b                       \n"
+            "vpop {d12-d15}               \n"
             "vpop {d8-d15}                \n"
             "pop {r0, r4-r11, pc}         \n");
 }
