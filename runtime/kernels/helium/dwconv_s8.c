@@ -32,12 +32,13 @@ static block block_of(const tody_dwconv_s8 *d, uint32_t k) {
     return (block){k, vctp16q(left), vld2q_s32(bias), vld2q_f32(scale)};
 }
 
+// The sums of a window, column by column.
 static inline both window(const tody_dwconv_s8 *d, const block *b, const int8_t *const *x) {
     both s = {b->bias.val[0], b->bias.val[1]};
-    for (uint32_t j = 0; j < d->width; j++) {
+    for (uint32_t j = 0; j < d->width; j++, x += d->lines) {
         const int8_t *w = d->w + (size_t)j * d->channels + b->k;
         for (uint32_t i = 0; i < d->height; i++, w += (size_t)d->width * d->channels) {
-            const int16x8_t value = vsubq_n_s16(vldrbq_z_s16(*x++ + b->k, b->there), (int16_t)d->layer.x_zero);
+            const int16x8_t value = vsubq_n_s16(vldrbq_z_s16(x[i] + b->k, b->there), (int16_t)d->layer.x_zero);
             const int16x8_t weight = vldrbq_z_s16(w, b->there);
             s.even = vaddq_s32(s.even, vmullbq_int_s16(value, weight));
             s.odd = vaddq_s32(s.odd, vmulltq_int_s16(value, weight));
@@ -46,8 +47,9 @@ static inline both window(const tody_dwconv_s8 *d, const block *b, const int8_t 
     return s;
 }
 
-static void pixel(const tody_dwconv_s8 *d, const block *b, uint32_t p, const tody_ends_helium *ends) {
-    const both s = window(d, b, d->a + (size_t)p * d->step * d->height);
+// Pixel p, whose window begins at x.
+static void pixel(const tody_dwconv_s8 *d, const block *b, const int8_t *const *x, uint32_t p, const tody_ends_helium *ends) {
+    const both s = window(d, b, x);
     float32x4_t even = vmulq_f32(vcvtq_f32_s32(s.even), b->scale.val[0]);
     float32x4_t odd = vmulq_f32(vcvtq_f32_s32(s.odd), b->scale.val[1]);
     if (d->addend) {
@@ -81,24 +83,33 @@ static void take_filter(const tody_dwconv_s8 *d, uint32_t k, tody_filter_helium 
     vstrwq_f32(f->scale[1], scale.val[1]);
 }
 
+// A row of windows of 3x3, of blocks of channels from k on.
+static void run_row(const tody_dwconv_s8 *d, const tody_ends_helium *ends, uint32_t row, uint32_t k, uint32_t blocks) {
+    const uint32_t column = d->lines * (uint32_t)sizeof *d->a;
+    tody_windows_helium windows = {
+        .x = d->a + (size_t)row * d->down,
+        .x_step = d->step * column,
+        .x_column = column,
+        .k = k,
+        .filters = d->work,
+        .blocks = blocks,
+        .c = d->c + (size_t)row * d->pixels * d->c_stride + k,
+        .c_stride = (uint32_t)d->c_stride,
+        .pixels = d->pixels,
+        .zero = ends->zero,
+        .lo = ends->lo,
+        .hi = ends->hi,
+    };
+    tody_add_windows_helium(&windows);
+}
+
 // Windows of 3x3, of channels before `end`.
 static void run_windows(const tody_dwconv_s8 *d, const tody_ends_helium *ends, uint32_t end) {
     tody_filter_helium *filters = d->work;
     for (uint32_t k = 0, blocks; k < end; k += blocks * CHANNELS) {
         blocks = (end - k) / CHANNELS < BLOCKS ? (end - k) / CHANNELS : BLOCKS;
         for (uint32_t i = 0; i < blocks; i++) take_filter(d, k + i * CHANNELS, filters + i);
-        tody_windows_helium windows = {.x = d->a,
-                                       .x_step = d->step * 3 * (uint32_t)sizeof *d->a,
-                                       .k = k,
-                                       .filters = filters,
-                                       .blocks = blocks,
-                                       .c = d->c + k,
-                                       .c_stride = (uint32_t)d->c_stride,
-                                       .pixels = d->pixels,
-                                       .zero = ends->zero,
-                                       .lo = ends->lo,
-                                       .hi = ends->hi};
-        tody_add_windows_helium(&windows);
+        for (uint32_t row = 0; row < d->rows; row++) run_row(d, ends, row, k, blocks);
     }
 }
 
@@ -109,7 +120,9 @@ void tody_dwconv_s8_helium(const tody_dwconv_s8 *d) {
     run_windows(d, &ends, first);
     for (uint32_t k = first; k < d->channels; k += CHANNELS) {
         const block b = block_of(d, k);
-        for (uint32_t p = 0; p < d->pixels; p++) pixel(d, &b, p, &ends);
+        for (uint32_t p = 0; p < d->rows * d->pixels; p++) {
+            pixel(d, &b, d->a + p / d->pixels * d->down + (size_t)(p % d->pixels) * d->step * d->lines, p, &ends);
+        }
     }
 }
 

@@ -6,12 +6,10 @@
 
 #if defined(TODY_HAS_HELIUM)
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { TOGETHER = 3 };
 
 // Where four neighbouring columns are.
-INLINE uint32x4_t columns_at(const tody_finish_helium *f) { return vmulq_n_u32(vidupq_n_u32(0, 1), f->step * 4); }
+static inline uint32x4_t columns_at(const tody_finish_helium *f) { return vmulq_n_u32(vidupq_n_u32(0, 1), f->step * 4); }
 
 // The rows of a tile, from `first` on, without addends. Those that are not there are written where the last one then is. Of
 // the rows, in q0, q2 and q3, each does what the others leave free: loads, floats and integers have a unit each.

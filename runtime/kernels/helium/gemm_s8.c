@@ -10,24 +10,21 @@
 #include "kernels/sums_s8.h"
 #include "tiles.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum {
     ROWS = TODY_TILE_ROWS_HELIUM,
     COLS = TODY_PANEL_F32,
     MOST_TILES = TODY_GEMM_ROWS_HELIUM / ROWS,
     VECTOR = 16,
-    ROOM = 22 * VECTOR,  // of a row whose taps are put together
-    LONG = 64,           // taps of that many values are used where they are
+    LONG = 64,  // taps of that many values are used where they are
 };
-_Static_assert(ROWS *ROOM <= TODY_GEMM_WORK, "rows are put together in what the kernel works with");
-_Static_assert(MOST_TILES *ROWS == TODY_GEMM_ROWS_HELIUM, "rows are whole tiles");
+_Static_assert(TODY_GEMM_ROWS_HELIUM % ROWS == 0, "rows are whole tiles");
 
 // `cols` columns of a panel, at the result's column `col`.
 typedef struct panel {
     const int8_t *w;
     uint32_t col, cols, pairs, tiles;
     uint32_t bytes;         // of weights of a column that belong to a tap
+    uint32_t room;          // bytes of a row whose taps are put together: three take half of tody_gemm_work or less
     bool apart;             // taps are used where they are
     int32_t *start, *sums;  // [COLS], [tiles][2 * pairs][ROWS]
 } panel;
@@ -89,29 +86,24 @@ static void add_tap(const tody_gemm_s8 *g, const panel *p, uint32_t tap) {
     add(&tile);
 }
 
-// The products of a tile whose taps are put together, as many as there is room for.
+// The products of a tile whose taps are put together.
 static void add_joined(const tody_gemm_s8 *g, const panel *p, uint32_t tile) {
-    const uint32_t first = tile * ROWS, there = least(g->rows - first, ROWS), most = ROOM / p->bytes;
+    const uint32_t first = tile * ROWS, there = least(g->rows - first, ROWS);
     int8_t *work = g->work;
-    const int8_t *const x[ROWS] = {work, work + least(1, there - 1) * ROOM, work + (there - 1) * ROOM};
-    tody_tiles_helium args = {x, 1, 0, p->w, p->pairs, p->sums + tile * tile_sums(p)};
-    for (uint32_t tap = 0, taps; tap < g->taps; tap += taps) {
-        const int8_t *const *a = g->a + (size_t)tap * g->rows + first;
-        taps = least(g->taps - tap, most);
-        args.depth = taps * p->bytes;
-        for (uint32_t i = 0; i < there; i++) {
-            tody_join_taps_helium(a + i, g->rows * (uint32_t)sizeof *a, taps, g->depth, p->bytes, work + i * ROOM);
-        }
-        add(&args);
-        args.w += (size_t)taps * p->bytes * COLS;
+    for (uint32_t i = 0; i < there; i++) {
+        tody_join_taps_helium(g->a + first + i, g->rows * (uint32_t)sizeof *g->a, g->taps, g->depth, p->bytes,
+                              work + i * p->room);
     }
+    const int8_t *const x[ROWS] = {work, work + least(1, there - 1) * p->room, work + (there - 1) * p->room};
+    const tody_tiles_helium args = {x, 1, g->taps * p->bytes, p->w, p->pairs, p->sums + tile * tile_sums(p)};
+    add(&args);
 }
 
 // What lies behind the depth of joined taps.
-static void fill_room(const tody_gemm_s8 *g) {
+static void fill_room(const tody_gemm_s8 *g, uint32_t bytes) {
     const int8x16_t zero = vdupq_n_s8((int8_t)g->layer.x_zero);
-    int8_t *to = g->work;
-    for (uint32_t i = 0; i < ROWS * ROOM / VECTOR; i++) vstrbq_s8(to + i * VECTOR, zero);
+    int8_t *const work = g->work;
+    for (uint32_t i = 0; i < bytes; i += VECTOR) vstrbq_s8(work + i, zero);
 }
 
 // What w_zero adds.
@@ -145,7 +137,8 @@ void tody_gemm_s8_helium(const tody_gemm_s8 *g) {
     panel p = {.start = start, .sums = sums, .w = g->w, .bytes = (g->depth + 3) / 4 * 4};
     p.tiles = (g->rows + ROWS - 1) / ROWS;
     p.apart = g->taps == 1 || g->depth >= LONG;
-    if (!p.apart && p.bytes > g->depth) fill_room(g);
+    p.room = (g->taps * p.bytes + VECTOR - 1) / VECTOR * VECTOR;
+    if (!p.apart && p.bytes > g->depth) fill_room(g, ROWS * p.room);
     for (; p.col < g->cols; p.col += COLS, p.w += g->w_stride) {
         p.cols = least(g->cols - p.col, COLS);
         p.pairs = (p.cols + 1) / 2;

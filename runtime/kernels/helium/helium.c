@@ -9,6 +9,7 @@ const tody_kernels tody_kernels_helium = {
     .gemm_s8_rows = TODY_GEMM_ROWS_HELIUM,
     .gemm_s8_panels = 8,
     .gemm_s8 = tody_gemm_s8_helium,
+    .dwconv_s8_rows = 8,
     .dwconv_s8 = tody_dwconv_s8_helium,
     .binary_s8 = tody_binary_s8_helium,
     .sum_s8 = tody_sum_s8_helium,

@@ -15,9 +15,9 @@ typedef struct tody_filter_helium {
 } tody_filter_helium;
 
 typedef struct tody_windows_helium {
-    const int8_t *const *x;  // of each pixel one pointer for each tap
-    uint32_t x_step;         // from the pointers of a pixel to those of the next, in bytes
-    uint32_t k;              // the first channel
+    const int8_t *const *x;     // of each pixel three columns of three pointers
+    uint32_t x_step, x_column;  // from the pointers of a pixel to those of the next, and of a column, in bytes
+    uint32_t k;                 // the first channel
     const tody_filter_helium *filters;
     uint32_t blocks;  // of eight channels, at least 1
     int8_t *c;        // of the first channel
