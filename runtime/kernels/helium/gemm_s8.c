@@ -65,6 +65,21 @@ static void start_tiles(const panel *p) {
     }
 }
 
+// All sums of a lone row, whose weights are added up while they meet it.
+static void add_lone_row(const tody_gemm_s8 *g, const panel *p) {
+    const uint32x4_t columns = vmulq_n_u32(vidupq_n_u32(0, 1), 4 * ROWS);
+    for (uint32_t j = 0; j < COLS * ROWS; j += 4) vstrwq_s32(p->sums + j, vdupq_n_s32(0));
+    for (uint32_t t = 0; t < g->taps; t++) {
+        tody_add_row_helium(g->a[t], g->depth, p->w + (size_t)t * p->bytes * COLS, p->pairs, p->sums);
+    }
+    for (uint32_t j = 0; j < p->cols; j += 4) {
+        int32_t *sums = p->sums + j * ROWS;
+        const int32x4_t start = g->bias ? vldrwq_s32(g->bias + p->col + j) : vdupq_n_s32(0);
+        const int32x4_t weights = vldrwq_gather_offset_s32(sums + 1, columns), all = vldrwq_gather_offset_s32(sums, columns);
+        vstrwq_scatter_offset_s32(sums, columns, vaddq_s32(all, vmlaq_n_s32(start, weights, -g->layer.x_zero)));
+    }
+}
+
 static void add(const tody_tiles_helium *tiles) {
     if (tiles->depth <= TODY_THIN_HELIUM)
         tody_add_thin_tiles_helium(tiles);
@@ -97,6 +112,14 @@ static void add_joined(const tody_gemm_s8 *g, const panel *p, uint32_t tile) {
     const int8_t *const x[ROWS] = {work, work + least(1, there - 1) * p->room, work + (there - 1) * p->room};
     const tody_tiles_helium args = {x, 1, g->taps * p->bytes, p->w, p->pairs, p->sums + tile * tile_sums(p)};
     add(&args);
+}
+
+// All sums of rows.
+static void add_rows(const tody_gemm_s8 *g, panel *p) {
+    start_columns(g, p);
+    start_tiles(p);
+    for (uint32_t t = 0; p->apart && t < g->taps; t++) add_tap(g, p, t);
+    for (uint32_t t = 0; !p->apart && t < p->tiles; t++) add_joined(g, p, t);
 }
 
 // What lies behind the depth of joined taps.
@@ -142,10 +165,10 @@ void tody_gemm_s8_helium(const tody_gemm_s8 *g) {
     for (; p.col < g->cols; p.col += COLS, p.w += g->w_stride) {
         p.cols = least(g->cols - p.col, COLS);
         p.pairs = (p.cols + 1) / 2;
-        start_columns(g, &p);
-        start_tiles(&p);
-        for (uint32_t t = 0; p.apart && t < g->taps; t++) add_tap(g, &p, t);
-        for (uint32_t t = 0; !p.apart && t < p.tiles; t++) add_joined(g, &p, t);
+        if (p.apart && g->rows == 1)
+            add_lone_row(g, &p);
+        else
+            add_rows(g, &p);
         if (g->layer.w_zero) add_row_starts(g, &p);
         finish(g, &p);
     }

@@ -134,6 +134,44 @@ __attribute__((naked)) void tody_add_weights_helium(const int8_t *w, uint32_t de
         "pop {r4-r6, pc}             \n");
 }
 
+// q0 and q1: where the words are, as above; r4, r6: products, r8, r10: weights.
+__attribute__((naked)) void tody_add_row_helium(const int8_t *x, uint32_t depth, const int8_t *w, uint32_t pairs,
+                                                int32_t *sums) {
+    __asm__(
+        "push {r4-r11, lr}           \n"
+        "vpush {d8-d9}               \n"
+        "ldr r9, [sp, #52]           \n"
+        "movs r4, #0                 \n"
+        "vidup.u32 q0, r4, #8        \n"
+        "vshl.i32 q0, q0, #3         \n"
+        "sub r2, #256                \n"
+        "vadd.i32 q0, q0, r2         \n"
+        "movs r2, #8                 \n"
+        "1:                          \n"
+        "ldrd r4, r8, [r9]           \n"
+        "ldrd r6, r10, [r9, #12]     \n"
+        "mov r5, r0                  \n"
+        "vmov q1, q0                 \n"
+        "dlstp.8 lr, r1              \n"
+        "2:                          \n"
+        "vldrw.u32 q3, [q1, #260]    \n"
+        "vldrw.u32 q2, [q1, #256]!   \n"
+        "vaddva.s8 r10, q3           \n"
+        "vldrb.u8 q4, [r5], #16      \n"
+        "vmladava.s8 r6, q4, q3      \n"
+        "vaddva.s8 r8, q2            \n"
+        "vmladava.s8 r4, q4, q2      \n"
+        "letp lr, 2b                 \n"
+        "strd r4, r8, [r9]           \n"
+        "strd r6, r10, [r9, #12]     \n"
+        "adds r9, #24                \n"
+        "vadd.i32 q0, q0, r2         \n"
+        "subs r3, #1                 \n"
+        "bne 1b                      \n"
+        "vpop {d8-d9}                \n"
+        "pop {r4-r11, pc}            \n");
+}
+
 // r4: a tap, r5: where it goes, r6: `bytes`, r7: where a long tap goes on.
 __attribute__((naked)) void tody_join_taps_helium(const int8_t *const *a, uint32_t next, uint32_t taps, uint32_t depth,
                                                   uint32_t bytes, int8_t *to) {

@@ -28,6 +28,9 @@ void tody_add_thin_tiles_helium(const tody_tiles_helium *tiles);
 // sums[column] += the weights of so many values of depth.
 void tody_add_weights_helium(const int8_t *w, uint32_t depth, uint32_t pairs, int32_t *sums);
 
+// Both for a lone row, sums being those of a tile: the products are added to row 0 of it, the weights to row 1.
+void tody_add_row_helium(const int8_t *x, uint32_t depth, const int8_t *w, uint32_t pairs, int32_t *sums);
+
 // Taps of a row, whose pointers lie `next` bytes apart, one behind the other, `bytes` apart. What is behind their depth stays.
 void tody_join_taps_helium(const int8_t *const *a, uint32_t next, uint32_t taps, uint32_t depth, uint32_t bytes, int8_t *to);
 
