@@ -18,6 +18,13 @@ static float float_of_exponent(uint32_t biased) {
     return f;
 }
 
+void tody_f16_find_largest(const float *x, float *largest, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const float magnitude = __builtin_fabsf(x[i]);
+        largest[i] = magnitude > largest[i] ? magnitude : largest[i];
+    }
+}
+
 void tody_f16_factors(float *largest, float *scale) {
     const uint32_t shift = 122;  // the exponent of TODY_F16_LARGEST, 2^-4, less one, with its bias
     for (uint32_t j = 0; j < TODY_PANEL; j++) {
@@ -44,15 +51,15 @@ static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
     float *scale = (float *)(void *)(p->to + panel * tody_f16_panel_bytes(p->steps));
     uint16_t *to = (uint16_t *)(void *)(scale + TODY_PANEL);
     float factor[TODY_PANEL] = {0}, scaled[STEPS * TODY_PANEL];
-    for (size_t i = 0; i < p->steps * TODY_PANEL; i++) {
-        const float magnitude = __builtin_fabsf(w[i]), largest = factor[i % TODY_PANEL];
-        factor[i % TODY_PANEL] = magnitude > largest ? magnitude : largest;
-    }
+    for (size_t step = 0; step < p->steps; step++) tody_f16_find_largest(w + step * TODY_PANEL, factor, TODY_PANEL);
     tody_f16_factors(factor, scale);
     for (size_t step = 0; step < p->steps; step += STEPS) {
-        const size_t from = step * TODY_PANEL, count = (p->steps - step < STEPS ? p->steps - step : STEPS) * TODY_PANEL;
-        for (size_t i = 0; i < count; i++) scaled[i] = w[from + i] * factor[i % TODY_PANEL];
-        p->kernels->f16->round(scaled, to + from, count);
+        const size_t from = step * TODY_PANEL, some = p->steps - step < STEPS ? p->steps - step : STEPS;
+        for (size_t i = 0; i < some; i++) {
+            const float *x = w + from + i * TODY_PANEL;
+            for (size_t j = 0; j < TODY_PANEL; j++) scaled[i * TODY_PANEL + j] = x[j] * factor[j];
+        }
+        p->kernels->f16->round(scaled, to + from, some * TODY_PANEL);
     }
 }
 

@@ -26,6 +26,9 @@ void tody_f16_prepare(const tody_call *call, const tody_tensor *w);
 // Let `gemm`, of group 0, take its weights from call->prepared.
 void tody_f16_use(const tody_call *call, tody_gemm *gemm);
 
+// largest[i] becomes |x[i]| where that is larger.
+void tody_f16_find_largest(const float *x, float *largest, size_t count);
+
 // The largest magnitudes of 16 columns become what these are multiplied by, powers of two, and scale[j] the inverse.
 void tody_f16_factors(float *largest, float *scale);
 

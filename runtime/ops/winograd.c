@@ -145,7 +145,7 @@ static void prepare_panel_f16(void *context, uint32_t panel, uint32_t thread) {
     float factor[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL] = {0};
     for (uint32_t k = 0; k < p->depth; k++) {
         transform_step(p, panel, k, u);
-        for (uint32_t i = 0; i < count; i++) factor[i] = __builtin_fabsf(u[i]) > factor[i] ? __builtin_fabsf(u[i]) : factor[i];
+        tody_f16_find_largest(u, factor, count);
     }
     for (uint32_t i = 0; i < positions; i++) tody_f16_factors(factor + i * TODY_PANEL, (float *)(void *)(to + i * bytes));
     for (uint32_t k = 0; k < p->depth; k++) {

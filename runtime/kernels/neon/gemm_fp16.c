@@ -1,6 +1,7 @@
 // gemm_fp16.c - float32 products in the float16 arithmetic of ARMv8.2: 8 rows by 16 columns in registers, rounded operands.
 // SPDX-License-Identifier: Apache-2.0
 #include "neon.h"
+#include "schedule.h"
 
 #if defined(__aarch64__)
 
@@ -54,16 +55,16 @@ INLINE sum add_row(sum s, sum w, float16x8_t x, const int lane) {
 }
 
 // Fours of two rows stand in a vector.
-typedef struct fours {
+typedef struct lanes {
     sum rows0123, rows4567;
-} fours;
+} lanes;
 
-INLINE fours load_fours(const uint16_t *a, const uint32_t count) {
+INLINE lanes load_fours(const uint16_t *a, const uint32_t count) {
     const sum first = load_lanes(a, 0, count > 2);
-    return (fours){first, count > 4 ? load_lanes(a, 32, count > 6) : first};
+    return (lanes){first, count > 4 ? load_lanes(a, 32, count > 6) : first};
 }
 
-INLINE block add_step(block b, fours x, sum w, const uint32_t count, const int lane) {
+INLINE block add_step(block b, lanes x, sum w, const uint32_t count, const int lane) {
     b.s0 = add_row(b.s0, w, x.rows0123.low, lane);
     if (count > 1) b.s1 = add_row(b.s1, w, x.rows0123.low, lane + 4);
     if (count > 2) b.s2 = add_row(b.s2, w, x.rows0123.high, lane);
@@ -76,7 +77,7 @@ INLINE block add_step(block b, fours x, sum w, const uint32_t count, const int l
 }
 
 INLINE block add_four(block b, const uint16_t *a, const uint16_t *w, const uint32_t count) {
-    const fours x = load_fours(a, count);
+    const lanes x = load_fours(a, count);
     const sum w0 = load_pair(w, 0), w1 = load_pair(w, 32), w2 = load_pair(w, 64), w3 = load_pair(w, 96);
     b = add_step(b, x, w0, count, 0);
     b = add_step(b, x, w1, count, 1);
@@ -86,7 +87,7 @@ INLINE block add_four(block b, const uint16_t *a, const uint16_t *w, const uint3
 
 // What is left of a tap: one to three steps.
 INLINE block add_rest(block b, const uint16_t *a, const uint16_t *w, const uint32_t steps, const uint32_t count) {
-    const fours x = load_fours(a, count);
+    const lanes x = load_fours(a, count);
     b = add_step(b, x, load_pair(w, 0), count, 0);
     if (steps > 1) b = add_step(b, x, load_pair(w, 32), count, 1);
     if (steps > 2) b = add_step(b, x, load_pair(w, 64), count, 2);
@@ -107,7 +108,13 @@ INLINE block sum_fours(walk *at, const size_t depth, const uint32_t count) {
     block b = {zero, zero, zero, zero, zero, zero, zero, zero};
     for (size_t room = FOURS; room > 0 && at->taps > 0;) {
         const size_t whole = at->left / 4 < room ? at->left / 4 : room;
-        for (size_t i = 0; i < whole; i++, at->a += count * 4, at->w += 64) b = add_four(b, at->a, at->w, count);
+        for (size_t i = whole / 2; i > 0; i--, at->a += count * 8, at->w += 128)
+            b = add_four(add_four(b, at->a, at->w, count), at->a + count * 4, at->w + 64, count);
+        if (whole & 1) {
+            b = add_four(b, at->a, at->w, count);
+            at->a += count * 4;
+            at->w += 64;
+        }
         room -= whole;
         at->left -= whole * 4;
         if (at->left >= 4 || (at->left > 0 && room == 0)) break;
@@ -123,13 +130,16 @@ INLINE block sum_fours(walk *at, const size_t depth, const uint32_t count) {
     return b;
 }
 
-INLINE wide load_wide(const float *p) { return (wide){vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}; }
+INLINE wide load_wide(const float *p) {
+    wide v;
+    load_pair_f32(p, 0, &v.v0, &v.v1);
+    load_pair_f32(p, 32, &v.v2, &v.v3);
+    return v;
+}
 
 INLINE void store_wide(float *p, wide v) {
-    vst1q_f32(p, v.v0);
-    vst1q_f32(p + 4, v.v1);
-    vst1q_f32(p + 8, v.v2);
-    vst1q_f32(p + 12, v.v3);
+    store_pair_f32(p, v.v0, v.v1);
+    store_pair_f32(p + 8, v.v2, v.v3);
 }
 
 INLINE wide add_wide(wide x, wide y) {
@@ -144,35 +154,51 @@ INLINE wide add_sum(wide total, sum s, const wide *scale) {
                   vfmaq_f32(total.v3, vcvt_high_f32_f16(s.high), scale->v3)};
 }
 
-// What the sums of a tile are added to and where they go: rows of 16.
-typedef struct turn {
-    const float *from;  // the bias, or what is there already
-    size_t from_stride;
-    float *to;
-    size_t to_stride;
-    const float *addend;  // or NULL: sums that are not the last
-    size_t addend_stride;
-    float lo, hi;
-} turn;
+// What the sums of a tile are added to: the bias, or what is there already.
+typedef struct start {
+    const float *rows;
+    size_t stride;
+} start;
 
-INLINE void settle_row(const turn *t, sum s, const wide *scale, const size_t row) {
-    wide v = add_sum(load_wide(t->from + row * t->from_stride), s, scale);
-    if (t->addend) v = add_wide(v, load_wide(t->addend + row * t->addend_stride));
-    const float32x4_t lo = vdupq_n_f32(t->lo), hi = vdupq_n_f32(t->hi);
-    store_wide(t->to + row * t->to_stride,
-               (wide){clamp(v.v0, lo, hi), clamp(v.v1, lo, hi), clamp(v.v2, lo, hi), clamp(v.v3, lo, hi)});
+INLINE wide row_of(const start *from, sum s, const wide *scale, const size_t row) {
+    return add_sum(load_wide(from->rows + row * from->stride), s, scale);
 }
 
-INLINE void settle(const turn *t, block b, const float *scales, const uint32_t count) {
+INLINE wide clamp_wide(wide v, float32x4_t lo, float32x4_t hi) {
+    return (wide){clamp(v.v0, lo, hi), clamp(v.v1, lo, hi), clamp(v.v2, lo, hi), clamp(v.v3, lo, hi)};
+}
+
+// The last sums of a row of all columns.
+INLINE void end_row(const tody_gemm_f32 *g, wide v, const bool bounded, const size_t row) {
+    if (g->addend) v = add_wide(v, load_wide(g->addend + row * g->addend_stride));
+    if (bounded) v = clamp_wide(v, vdupq_n_f32(g->lo), vdupq_n_f32(g->hi));
+    store_wide(g->c + row * g->c_stride, v);
+}
+
+// Sums to `rows`, of which there are `count`, 16 columns each.
+INLINE void settle(float *rows, const start *from, block b, const float *scales, const uint32_t count) {
     const wide scale = load_wide(scales);
-    settle_row(t, b.s0, &scale, 0);
-    if (count > 1) settle_row(t, b.s1, &scale, 1);
-    if (count > 2) settle_row(t, b.s2, &scale, 2);
-    if (count > 3) settle_row(t, b.s3, &scale, 3);
-    if (count > 4) settle_row(t, b.s4, &scale, 4);
-    if (count > 5) settle_row(t, b.s5, &scale, 5);
-    if (count > 6) settle_row(t, b.s6, &scale, 6);
-    if (count > 7) settle_row(t, b.s7, &scale, 7);
+    store_wide(rows, row_of(from, b.s0, &scale, 0));
+    if (count > 1) store_wide(rows + 1 * COLUMNS, row_of(from, b.s1, &scale, 1));
+    if (count > 2) store_wide(rows + 2 * COLUMNS, row_of(from, b.s2, &scale, 2));
+    if (count > 3) store_wide(rows + 3 * COLUMNS, row_of(from, b.s3, &scale, 3));
+    if (count > 4) store_wide(rows + 4 * COLUMNS, row_of(from, b.s4, &scale, 4));
+    if (count > 5) store_wide(rows + 5 * COLUMNS, row_of(from, b.s5, &scale, 5));
+    if (count > 6) store_wide(rows + 6 * COLUMNS, row_of(from, b.s6, &scale, 6));
+    if (count > 7) store_wide(rows + 7 * COLUMNS, row_of(from, b.s7, &scale, 7));
+}
+
+// The last sums, to where they belong.
+INLINE void end(const tody_gemm_f32 *g, const start *from, block b, const bool bounded, const uint32_t count) {
+    const wide scale = load_wide(g->scale);
+    end_row(g, row_of(from, b.s0, &scale, 0), bounded, 0);
+    if (count > 1) end_row(g, row_of(from, b.s1, &scale, 1), bounded, 1);
+    if (count > 2) end_row(g, row_of(from, b.s2, &scale, 2), bounded, 2);
+    if (count > 3) end_row(g, row_of(from, b.s3, &scale, 3), bounded, 3);
+    if (count > 4) end_row(g, row_of(from, b.s4, &scale, 4), bounded, 4);
+    if (count > 5) end_row(g, row_of(from, b.s5, &scale, 5), bounded, 5);
+    if (count > 6) end_row(g, row_of(from, b.s6, &scale, 6), bounded, 6);
+    if (count > 7) end_row(g, row_of(from, b.s7, &scale, 7), bounded, 7);
 }
 
 // Fewer than 16 columns: from rows of 16 to where they belong.
@@ -190,27 +216,26 @@ static void finish_part(const tody_gemm_f32 *g, const float *rows) {
 static const float zeros[COLUMNS];
 
 // `count` rows by 16 columns. All sums but the last go to a place of their own.
-INLINE void tile(const tody_gemm_f32 *g, const uint32_t count) {
+INLINE void tile(const tody_gemm_f32 *args, const uint32_t count) {
+    const tody_gemm_f32 g = *args;  // whose fields stay in registers, whatever is stored
+    const bool whole = g.cols == COLUMNS, bounded = g.lo > -__builtin_inff() || g.hi < __builtin_inff();
     float rows[ROWS * COLUMNS];
-    const bool whole = g->cols == COLUMNS;
-    turn t = {
-        .from = g->bias ? g->bias : zeros, .to = rows, .to_stride = COLUMNS, .lo = -__builtin_inff(), .hi = __builtin_inff()};
-    walk at = {g->packed_f16, g->w_f16, g->depth, g->taps};
-    while (at.taps > 0) {
-        const block b = sum_fours(&at, g->depth, count);
+    start from = {g.bias ? g.bias : zeros, 0};
+    walk at = {g.packed_f16, g.w_f16, g.depth, g.taps};
+    for (;;) {
+        const block b = sum_fours(&at, g.depth, count);
         if (at.taps == 0 && whole) {
-            t.to = g->c;
-            t.to_stride = g->c_stride;
-            t.addend = g->addend;
-            t.addend_stride = g->addend_stride;
-            t.lo = g->lo;
-            t.hi = g->hi;
+            if (bounded)
+                end(&g, &from, b, true, count);
+            else
+                end(&g, &from, b, false, count);
+            return;
         }
-        settle(&t, b, g->scale, count);
-        t.from = rows;
-        t.from_stride = COLUMNS;
+        settle(rows, &from, b, g.scale, count);
+        if (at.taps == 0) break;
+        from = (start){rows, COLUMNS};
     }
-    if (!whole) finish_part(g, rows);
+    finish_part(args, rows);
 }
 
 // Four sums of a lone row.
@@ -225,12 +250,6 @@ INLINE quad add_lone(quad q, float16x4_t x, const uint16_t *w, const uint32_t st
     if (steps > 2) q.s2 = add_row(q.s2, load_pair(w, 64), lanes, 2);
     if (steps > 3) q.s3 = add_row(q.s3, load_pair(w, 96), lanes, 3);
     return q;
-}
-
-static float16x4_t round_some(const float *x, size_t count) {
-    float some[4] = {0};
-    for (size_t i = 0; i < count; i++) some[i] = x[i];
-    return vcvt_f16_f32(vld1q_f32(some));
 }
 
 INLINE wide settle_lone(wide total, quad q, const wide *scale) {
@@ -252,7 +271,7 @@ static void lone_row(const tody_gemm_f32 *g) {
             if (steps >= 4)
                 q = add_lone(q, vcvt_f16_f32(vld1q_f32(g->a[t] + k)), w, 4);
             else
-                q = add_lone(q, round_some(g->a[t] + k, steps), w, (uint32_t)steps);
+                q = add_lone(q, tody_round_some_neon(g->a[t] + k, steps), w, (uint32_t)steps);
             w += steps < 4 ? steps * 16 : 64;
             if (--room > 0) continue;
             total = settle_lone(total, q, &scale);
@@ -278,49 +297,7 @@ static void gemm(const tody_gemm_f32 *g) {
     }
 }
 
-static void store_four(uint16_t *p, float32x4_t v) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
-
-// Four floats of each of two rows.
-static void store_two(uint16_t *p, float32x4_t low, float32x4_t high) {
-    vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(low), high)));
-}
-
-static void pack_four_rows(const float *const *a, size_t whole, uint16_t *packed, size_t rows) {
-    const float *a0 = a[0], *a1 = a[1], *a2 = a[2], *a3 = a[3];
-    for (size_t k = 0; k < whole; k += 4, packed += rows * 4) {
-        const float32x4_t x0 = vld1q_f32(a0 + k), x1 = vld1q_f32(a1 + k), x2 = vld1q_f32(a2 + k), x3 = vld1q_f32(a3 + k);
-        store_two(packed, x0, x1);
-        store_two(packed + 8, x2, x3);
-    }
-}
-
-static void pack_row(const float *a, size_t whole, uint16_t *packed, size_t rows) {
-    for (size_t k = 0; k < whole; k += 4, packed += rows * 4) store_four(packed, vld1q_f32(a + k));
-}
-
-// Rows that do not fill a four of them are packed together with some that are packed already, as in pack.c.
-static void pack(const tody_pack_f32 *args) {
-    const size_t rows = args->rows, depth = args->depth, whole = depth / 4 * 4;
-    uint16_t *packed = args->packed_f16;
-    for (const float *const *a = args->a; a < args->a + args->taps * rows; a += rows, packed += (depth + 3) / 4 * 4 * rows) {
-        for (size_t i = 0; i < rows; i += rows < 4 ? 1 : 4) {
-            const size_t row = rows < 4 || i + 4 <= rows ? i : rows - 4;
-            if (rows < 4)
-                pack_row(a[row], whole, packed + row * 4, rows);
-            else
-                pack_four_rows(a + row, whole, packed + row * 4, rows);
-        }
-        for (size_t i = 0; whole < depth && i < rows; i++) {
-            vst1_u16(packed + (whole * rows + i * 4), vreinterpret_u16_f16(round_some(a[i] + whole, depth - whole)));
-        }
-    }
-}
-
-static void round_all(const float *x, uint16_t *y, size_t count) {
-    for (size_t i = 0; i < count; i += 8) store_two(y + i, vld1q_f32(x + i), vld1q_f32(x + i + 4));
-}
-
-static const tody_kernels_f16 kernels = {.gemm = gemm, .pack = pack, .round = round_all};
+static const tody_kernels_f16 kernels = {.gemm = gemm, .pack = tody_pack_f16_neon, .round = tody_round_f16_neon};
 
 const tody_kernels tody_kernels_neon_fp16 = {
     .name = "neon_fp16",

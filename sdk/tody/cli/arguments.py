@@ -173,6 +173,10 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     """How to run: threads and kernels."""
     parser.add_argument("--threads", type=count, metavar="N", help="threads (default: as many as there are CPUs, at most 4)")
     parser.add_argument("--kernels", metavar="NAME", help="kernel set, as tody doctor lists them (default: the best here)")
+    add_precision(parser)
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("float32", "float16", "auto"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .arguments import add_model, add_on, count, open_device, open_model, positive
+from .arguments import add_model, add_on, add_precision, count, open_device, open_model, positive
 from .output import Output, table
 
 NAME = "bench"
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=positive, default=2.0, metavar="S", help="time for each runtime (default 2)")
     parser.add_argument("--against", default="", metavar="A,B", help="other runtimes: all, or names such as onnxruntime,ncnn")
     add_on(parser)
+    add_precision(parser)
     parser.add_argument("--source", metavar="FILE.onnx", help="the model that was converted; others read it")
 
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if args.source and not Path(args.source).is_file():
         raise UsageError(f"there is no file {args.source}", "other runtimes read the source model", "check the path")
     against = [name for name in args.against.split(",") if name]
-    result = bench(find(args.model), args.threads, args.seconds, against, args.source)
+    result = bench(find(args.model), args.threads, args.seconds, against, args.source, args.precision)
     out.data(result.as_dict())
     out.line(f"{result.model}, {result.threads} thread{'s' * (result.threads > 1)}; times in ms")
     rows = []

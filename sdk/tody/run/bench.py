@@ -68,6 +68,7 @@ def bench(
     seconds: float = 2.0,
     against: Sequence[str] = (),
     source: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
 ) -> Bench:
     """Measure a `.tody` file, each runtime in a fresh process, in turns of an order that rotates.
 
@@ -77,6 +78,7 @@ def bench(
         seconds: of inference per runtime.
         against: names of `tody.run.peers.PEERS`, or "all" for those that are installed.
         source: the model it was converted from; peers that read another format take the file beside it with their own suffix.
+        precision: of float32 models, for every runtime: "float16" is float16 arithmetic.
 
     Raises:
         UsageError: unknown names, no source for the peers.
@@ -88,9 +90,9 @@ def bench(
     if names and source is None:
         what = "no source model for " + ", ".join(names)
         raise UsageError(what, "they do not read .tody files", "give the .onnx file that was converted: --source")
-    model = load(path, threads)  # proves it sound here, where the error is clear
-    workers = [_Worker("tody", Path(path), model, threads)]
-    workers += [_Worker(name, _peer_file(name, Path(source)), model, threads) for name in names if source is not None]
+    model = load(path, threads, precision=precision)  # proves it sound here, where the error is clear
+    files = {"tody": Path(path), **({} if source is None else {name: _peer_file(name, Path(source)) for name in names})}
+    workers = [_Worker(name, file, model, threads, precision) for name, file in files.items()]
     try:
         _take_turns([w for w in workers if not w.row.error], seconds)
     finally:
@@ -124,7 +126,7 @@ def _take_turns(workers: list[_Worker], seconds: float) -> None:
 class _Worker:
     """A process that runs one runtime, and what it has measured."""
 
-    def __init__(self, name: str, path: Path, model: Model, threads: int) -> None:
+    def __init__(self, name: str, path: Path, model: Model, threads: int, precision: str) -> None:
         self.row = Measure(name)
         self.times: list[float] = []
         self.cpu: list[float] = []
@@ -134,7 +136,8 @@ class _Worker:
         if not path.is_file():
             self.row.error = f"it reads {PEERS[name].suffix} files, and there is no {path.name} beside the source"
             return
-        order = {"name": name, "path": str(path), "threads": threads, "inputs": [port._asdict() for port in model.inputs]}
+        order = {"name": name, "path": str(path), "threads": threads, "precision": precision}
+        order["inputs"] = [port._asdict() for port in model.inputs]
         self.row.version = version(name)
         self.process = _start(order, threads)
         answer = self._ask(None)

@@ -57,7 +57,7 @@ def serve(order: dict[str, Any], out: TextIO) -> None:
     forget_peak()
     before = memory_kib("VmRSS")
     times = [time.perf_counter()]
-    peer.load(Path(order["path"]), order["threads"])
+    peer.load(Path(order["path"]), order["threads"], order["precision"])
     times.append(time.perf_counter())
     result = peer.run(inputs)
     times.append(time.perf_counter())

@@ -31,9 +31,16 @@ class Peer(Protocol):
     module: str
     suffix: str
 
-    def load(self, path: Path, threads: int) -> None: ...
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        """Raises UsageError for "float16" where it computes in float32 alone, or this file does not know how to ask for it."""
+
     def run(self, inputs: Arrays) -> NDArray[Any]:
         """The first output, for inputs by the names and in the order of the source model."""
+
+
+def _refuse_float16(name: str, precision: str) -> None:
+    if precision != "float32":
+        raise UsageError(f"{name} is measured in float32 alone", "it is not asked for float16 here", "leave --precision out")
 
 
 class Tody:
@@ -44,8 +51,8 @@ class Tody:
 
         self._load = load
 
-    def load(self, path: Path, threads: int) -> None:
-        self.model = self._load(path, threads)
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        self.model = self._load(path, threads, precision=precision)
 
     def run(self, inputs: Arrays) -> NDArray[Any]:
         out = self.model(inputs)
@@ -58,7 +65,8 @@ class OnnxRuntime:
     def __init__(self) -> None:
         self.api = importlib.import_module(self.module)
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        _refuse_float16(self.package, precision)
         options = self.api.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
@@ -74,7 +82,8 @@ class OpenCv:
     def __init__(self) -> None:
         self.api: Any = importlib.import_module(self.module)
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        _refuse_float16(self.package, precision)
         self.api.setNumThreads(threads)
         self.net = self.api.dnn.readNetFromONNX(str(path))
         self.names = self.net.getUnconnectedOutLayersNames()
@@ -91,7 +100,8 @@ class OpenVino:
     def __init__(self) -> None:
         self.api = importlib.import_module(self.module)
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        _refuse_float16(self.package, precision)
         wish = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1"}
         wish |= {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         self.request = self.api.Core().compile_model(str(path), "CPU", wish).create_infer_request()
@@ -101,18 +111,19 @@ class OpenVino:
 
 
 class Ncnn:
-    """Takes the pair of files that pnnx writes; ncnn has no batch dimension. fp16 is off, so that all compute in float32."""
+    """Takes the pair of files that pnnx writes; ncnn has no batch dimension. fp16 is off, unless all compute in it."""
 
     package, module, suffix = "ncnn", "ncnn", ".ncnn.param"
 
     def __init__(self) -> None:
         self.api = importlib.import_module(self.module)
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
         self.net = self.api.Net()
         option = self.net.opt
         option.num_threads, option.use_vulkan_compute = threads, False
-        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = option.use_bf16_storage = False
+        option.use_bf16_storage = False
+        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = precision == "float16"
         if self.net.load_param(str(path)) or self.net.load_model(str(path.with_suffix(".bin"))):
             raise UsageError(f"ncnn cannot load {path}", "it needs the .param and the .bin file that pnnx writes")
 
@@ -129,9 +140,10 @@ class Mnn:
     def __init__(self) -> None:
         self.api = importlib.import_module(self.module)
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
         self.net = self.api.Interpreter(str(path))
-        self.session = self.net.createSession({"backend": "CPU", "numThread": threads, "precision": "high"})
+        config = {"backend": "CPU", "numThread": threads, "precision": "low" if precision == "float16" else "high"}
+        self.session = self.net.createSession(config)
         self.targets = self.net.getSessionInputAll(self.session)
         self.output = self.net.getSessionOutput(self.session)
 
@@ -153,7 +165,8 @@ class LiteRt:
     def __init__(self) -> None:
         self.api = importlib.import_module("ai_edge_litert.interpreter")
 
-    def load(self, path: Path, threads: int) -> None:
+    def load(self, path: Path, threads: int, precision: str = "float32") -> None:
+        _refuse_float16(self.package, precision)
         self.net = self.api.Interpreter(model_path=str(path), num_threads=threads)
         self.net.allocate_tensors()
         self.targets = self.net.get_input_details()

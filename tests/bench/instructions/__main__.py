@@ -69,7 +69,7 @@ def prepare(cache: Path) -> None:
 
 def describe_cpu(cache: Path, cpu: str) -> None:
     """What /proc/cpuinfo says there: some runtimes read it."""
-    features = "fp asimd" + ("" if cpu in ("cortex-a53", "cortex-a72") else " asimdhp asimddp")
+    features = "fp asimd" + ("" if cpu in ("cortex-a53", "cortex-a72") else " fphp asimdhp asimddp")
     lines = [
         "processor\t: 0",
         f"Features\t: {features}",
@@ -81,11 +81,14 @@ def describe_cpu(cache: Path, cpu: str) -> None:
     (cache / "root" / "proc" / "cpuinfo").write_text("\n".join([*lines, f"CPU part\t: {PARTS[cpu]}", ""]))
 
 
-def count(cache: Path, cpu: str, runtime: str, path: Path, ports: list[dict[str, Any]], runs: int) -> int | None:
+def count(
+    cache: Path, cpu: str, runtime: str, path: Path, ports: list[dict[str, Any]], runs: int, precision: str
+) -> int | None:
     """Instructions of one run: the least of `runs`. None where the runtime fails."""
     describe_cpu(cache, cpu)
     emulator = ["qemu-aarch64", "-L", cache / "root", "-cpu", f"{cpu},sve=off" if cpu == "max" else cpu]
-    python = [cache / "root" / "usr" / "bin" / "python3.11", HERE / "worker.py", runtime, path, runs, json.dumps(ports)]
+    python = [cache / "root" / "usr" / "bin" / "python3.11", HERE / "worker.py"]
+    python += [runtime, path, runs, json.dumps(ports), precision]
     environment = {**os.environ, "PYTHONPATH": str(cache / "site"), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     command = [str(c) for c in [*emulator, "-plugin", cache / "count.so", *python]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -127,6 +130,7 @@ def main() -> None:
     )
     parser.add_argument("--runtimes", default=",".join(RUNTIMES))
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--precision", default="float32", help="float16: float16 arithmetic, of those runtimes that offer it")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "aarch64")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -138,7 +142,8 @@ def main() -> None:
         ports = ports_of(args.folder / f"{name}.tody")
         for cpu in args.cpu or ["cortex-a53", "cortex-a76"]:
             files = {r: args.folder / (name + PEERS[r].suffix) for r in runtimes}
-            counts = {r: count(args.cache.resolve(), cpu, r, f, ports, args.runs) for r, f in files.items() if f.exists()}
+            how = ports, args.runs, args.precision
+            counts = {r: count(args.cache.resolve(), cpu, r, f, *how) for r, f in files.items() if f.exists()}
             rows.append({"model": name, "cpu": cpu, "counts": counts})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print(json.dumps(rows, indent=1) if args.json else table(rows, runtimes))

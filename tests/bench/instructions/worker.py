@@ -1,4 +1,4 @@
-"""Inside the emulator: worker.py RUNTIME MODEL RUNS PORTS loads, runs once, and marks the end of each further run."""
+"""Inside the emulator: worker.py RUNTIME MODEL RUNS PORTS PRECISION loads, runs once, and marks the end of each further run."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -20,9 +20,9 @@ def mark() -> None:
         os.getsid(_MARK)
 
 
-def main(runtime: str, path: str, runs: str, ports: str) -> None:
+def main(runtime: str, path: str, runs: str, ports: str, precision: str) -> None:
     peer = PEERS[runtime]()
-    peer.load(Path(path), 1)
+    peer.load(Path(path), 1, precision)
     inputs = make_inputs(json.loads(ports))
     peer.run(inputs)
     mark()
