@@ -140,8 +140,11 @@ static void gather_edge(const tody_slide *s, const place *at, size_t tap_step, c
     const tody_window *w = &s->window;
     for (uint32_t ky = 0; ky < w->kernel[0]; ky++) {
         const int32_t y = at->top + (int32_t)(ky * w->dilation[0]);
-        for (uint32_t kx = 0; kx < w->kernel[1]; kx++, a += tap_step) {
-            *a = pixel_at(s, at->image, y, at->left + (int32_t)(kx * w->dilation[1]));
+        const uint32_t width = within(y, s->height) ? s->width : 0;
+        const uint8_t *line = at->image + (width ? (size_t)y * width * s->pixel_bytes : 0);
+        int32_t x = at->left;
+        for (uint32_t kx = 0; kx < w->kernel[1]; kx++, a += tap_step, x += (int32_t)w->dilation[1]) {
+            *a = within(x, width) ? line + (size_t)x * s->pixel_bytes : s->outside;
         }
     }
 }

@@ -100,18 +100,11 @@ static void take_columns_of_filters(const tody_dwconv_s8 *d, uint32_t k, tody_fi
     for (uint32_t j = 0; j < CHANNELS; j++) f[j].start = start_of(d, k + j);
 }
 
-// So many columns of three lines. One that has no other is a pair with itself.
-static void take_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, room *r) {
-    const int16x2_t less = tody_both(-d->layer.x_zero);
-    const uint32_t pairs = count / 2;
-    if (pairs > 0) tody_take_columns_dsp(r->columns[0], x, k, pairs, less, d->lines * sizeof *x);
-    if (count % 2) tody_take_columns_dsp(r->columns[0] + pairs, x + (size_t)2 * pairs * d->lines, k, 1, less, 0);
-}
-
 // The sums of `count` pixels, of windows of 3x3.
 static void add_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const *x, uint32_t count, const tody_filter_dsp *f,
                         room *r, int32_t sums[][CHANNELS]) {
-    take_columns(d, k, x, (count - 1) * d->step + 3, r);
+    const int16x2_t less = tody_both(-d->layer.x_zero);
+    tody_take_columns_dsp(r->columns[0], x, k, (count - 1) * d->step + 3, less, d->lines * sizeof *x);
     if (d->step == 1)
         tody_add_windows_dsp(r->columns[0], f, sums[0], sums[count]);
     else

@@ -68,7 +68,11 @@ INLINE uint32_t plain(const tody_finish_dsp *f, size_t row_step, size_t col_step
         const float *from = f->scale + j, scale[4] = {from[0], from[1], from[2], from[3]};
         const int32_t *sum = f->sums + j * col_step;
         int8_t *c = f->c + j;
-        for (uint32_t rows = f->rows; rows > 0; rows--, sum += row_step, c += stride) four(sum, col_step, scale, zero, c);
+        uint32_t rows = f->rows;
+        do {
+            four(sum, col_step, scale, zero, c);
+            sum += row_step, c += stride;
+        } while (--rows);
     }
     return j;
 }

@@ -42,18 +42,38 @@ __asm__(
     "tody_first r8              \n"
     "sxtb16 r9, r9, ror #8      \n"
     "tody_second r9             \n"
+    ".endm                      \n"
+    // Two taps of depth one.
+    ".macro tody_two_taps last  \n"
+    "ldrsb r8, [r1, #64]        \n"
+    "ldrsb r9, [r1, #68]        \n"
+    "ldrsb r12, [r1, #4]        \n"
+    "ldrsb r11, [r1], #128      \n"
+    "pkhbt r9, r12, r9, lsl #16 \n"
+    "pkhbt r8, r11, r8, lsl #16 \n"
+    "ldr r10, [r0], #12         \n"
+    "ldr r11, [r0, #-8]         \n"
+    "ldr r12, [r0, #-4]         \n"
+    ".ifnb \\last               \n"
+    "ldr \\last, [sp, #12]      \n"
+    ".endif                     \n"
+    "tody_first r8              \n"
+    "tody_second r9             \n"
     ".endm                      \n");
 
-// On the stack: tody_tiles_dsp; `thin` becomes where the inner loop is entered: behind those of its four parts for which there
-// are no words of depth. A part is 96 bytes long.
+// On the stack: tody_tiles_dsp; `thin` becomes where the inner loop is entered: behind those of its four parts, or two, for
+// which there are no words of depth. A part is 96 bytes long.
 #define BEGIN                \
     "push {r4-r11, lr}   \n" \
     "ldm r0, {r0-r11}    \n" \
     "push {r0-r11}       \n" \
-    "ldr r4, [sp, #40]   \n" \
-    "adr r8, 4f          \n" \
-    "cbnz r4, 1f         \n" \
+    "ldr r5, [sp, #40]   \n" \
     "subs r4, r3, r0     \n" \
+    "adr r8, 4f          \n" \
+    "lsls r6, r4, #29    \n" \
+    "it mi               \n" \
+    "adrmi r8, 9f        \n" \
+    "cbnz r5, 1f         \n" \
     "adr r8, 2f          \n" \
     "ubfx r4, r4, #3, #2 \n" \
     "movs r5, #96        \n" \
@@ -85,23 +105,14 @@ __asm__(
     "cmp r0, lr            \n" \
     "bne 2b                \n"
 
-#define THIN                         \
-    "4:                          \n" \
-    "ldrsb r8, [r1, #64]         \n" \
-    "ldrsb r9, [r1, #68]         \n" \
-    "ldrsb r12, [r1, #4]         \n" \
-    "ldrsb r11, [r1], #128       \n" \
-    "pkhbt r9, r12, r9, lsl #16  \n" \
-    "pkhbt r8, r11, r8, lsl #16  \n" \
-    "ldr r10, [r0], #12          \n" \
-    "ldr r11, [r0, #-8]          \n" \
-    "ldr r12, [r0, #-4]          \n" \
-    "ldr lr, [sp, #12]           \n" \
-    "tody_first r8               \n" \
-    "tody_second r9              \n" \
-    "cmp r0, lr                  \n" \
-    "bne 4b                      \n" \
-    "b 5b                        \n"
+#define THIN               \
+    "4:                \n" \
+    "tody_two_taps     \n" \
+    "9:                \n" \
+    "tody_two_taps lr  \n" \
+    "cmp r0, lr        \n" \
+    "bne 4b            \n" \
+    "b 5b              \n"
 
 #define STORE                \
     "ldr r8, [sp, #32]   \n" \

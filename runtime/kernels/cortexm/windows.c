@@ -7,8 +7,8 @@
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"  // they are in r0 to r3 and on the stack
 
-// r0: to, r1: x, r2: k, r3: pairs, r4: less, r5: bytes from one column to the next, r6 to r8 and r9 to r11: lines of two
-// columns. Loads stand together, because the next one then begins while the last one ends.
+// r0: to, r1: x, r2: k, r3: how many are left, r4: less, r5: bytes from one column to the next, r6 to r8 and r9 to r11: lines
+// of two columns. Loads stand together, because the next one then begins while the last one ends.
 __asm__(
     // Lines a and b of a column, or columns, of four channels.
     ".macro tody_pair a, b, at       \n"
@@ -24,14 +24,16 @@ __asm__(
     "str lr, [r0, #\\at + 576]       \n"
     ".endm                           \n");
 
-__attribute__((naked)) void tody_take_columns_dsp(tody_columns_dsp *to, const int8_t *const *x, size_t k, uint32_t pairs,
+__attribute__((naked)) void tody_take_columns_dsp(tody_columns_dsp *to, const int8_t *const *x, size_t k, uint32_t count,
                                                   int16x2_t less, size_t stride) {
     __asm__(
         "push {r4-r11, lr}      \n"
         "ldrd r4, r5, [sp, #36] \n"
         "1:                     \n"
         "ldm r1, {r6-r8}        \n"
-        "add r1, r5             \n"
+        "subs r3, #2            \n"
+        "it pl                  \n"
+        "addpl r1, r5           \n"
         "ldr r6, [r6, r2]       \n"
         "ldr r7, [r7, r2]       \n"
         "ldr r8, [r8, r2]       \n"
@@ -44,34 +46,38 @@ __attribute__((naked)) void tody_take_columns_dsp(tody_columns_dsp *to, const in
         "tody_pair r9, r10, 4   \n"
         "tody_pair r8, r11, 8   \n"
         "adds r0, #12           \n"
-        "subs r3, #1            \n"
-        "bne 1b                 \n"
+        "cmp r3, #0             \n"
+        "bgt 1b                 \n"
         "pop {r4-r11, pc}       \n");
 }
 
-// r0: x, r2: sums, r3: their end, r4 to r6: columns of the filter, r7 and r8: its last line, r9: start. On the stack: how many
-// channels are left.
-#define BEGIN                \
-    "push {r4-r11, lr}   \n" \
-    "movs r4, #4         \n" \
-    "push {r4}           \n" \
-    "1:                  \n" \
-    "ldm r1!, {r4-r9}    \n" \
-    "push {r0-r3}        \n" \
+// r0: x, r2: sums, r3: their end, r4 to r6: columns of the filter, r7 and r8: its last line, r9: start. On the stack: x and
+// filters of the next channel, its sums, and x behind the last one.
+#define BEGIN                  \
+    "push {r4-r11, lr}   \n"   \
+    "add r4, r0, #768    \n"   \
+    "push {r0, r1, r2, r4} \n" \
+    "1:                  \n"   \
+    "ldm r1!, {r4-r9}    \n"   \
+    "str r1, [sp, #4]    \n"   \
     "2:                  \n"
 
 #define END                  \
     "cmp r2, r3          \n" \
     "blo 2b              \n" \
-    "pop {r0-r3}         \n" \
+    "ldr r0, [sp]        \n" \
+    "ldr r1, [sp, #4]    \n" \
+    "ldr r2, [sp, #8]    \n" \
+    "ldr r4, [sp, #12]   \n" \
     "adds r0, #192       \n" \
     "adds r2, #4         \n" \
     "adds r3, #4         \n" \
-    "ldr r4, [sp]        \n" \
-    "subs r4, #1         \n" \
-    "str r4, [sp]        \n" \
+    "str r0, [sp]        \n" \
+    "str r2, [sp, #8]    \n" \
+    "cmp r0, r4          \n" \
     "bne 1b              \n" \
-    "pop {r3-r11, pc}    \n"
+    "add sp, #16         \n" \
+    "pop {r4-r11, pc}    \n"
 
 __attribute__((naked)) void tody_add_windows_dsp(const tody_columns_dsp *x, const tody_filter_dsp w[4], int32_t *sums,
                                                  const int32_t *end) {
