@@ -7,8 +7,8 @@
 
 enum { TODY_FINISH_STEP = 4 };
 
-// For i < rows, j < cols, at least 1: c[i][j] is tody_result_s8 of its sum, scale[j] and addend[i][j]. The sum is sums[j * 4 + i], or, by
-// rows, sums[i * 4 + j].
+// For i < rows, j < cols, at least 1: c[i][j] is tody_result_s8 of its sum, scale[j] and addend[i][j]. The sum is sums[j * 4 +
+// i], or, by rows, sums[i * 4 + j].
 typedef struct tody_finish_dsp {
     uint32_t rows, cols;
     const int32_t *sums;

@@ -22,8 +22,8 @@ typedef struct tody_filter_dsp {
 
 enum { TODY_PAIRS_DSP = 16 };  // of columns, from those of one channel to those of the next
 
-// So many columns of four channels from k on: each has three pointers, and begins `stride` bytes behind the one before. `less` is
-// added to their values. One that has no other is a pair with itself.
+// So many columns of four channels from k on: each has three pointers, and begins `stride` bytes behind the one before. `less`
+// is added to their values. One that has no other is a pair with itself.
 void tody_take_columns_dsp(tody_columns_dsp *to, const int8_t *const *x, size_t k, uint32_t count, int16x2_t less,
                            size_t stride);
 
