@@ -73,10 +73,28 @@ INLINE void widen(const tody_gemm_s8 *g, strip *s, uint32_t rows) {
     int16x2_t *to = s->room->x;
     for (; tap < end; tap += g->rows) {
         if (words > 0) to = put_words(tap, last, words, tody_both(-zero), to, rows);
-        if (left == 3 && rows > 1)
-            to = put_rest(tap, last, words * 4, 3, zero, to, rows);
-        else if (left > 0)
-            to = put_rest(tap, last, words * 4, left, zero, to, rows);
+        if (left > 0) to = put_rest(tap, last, words * 4, left, zero, to, rows);
+    }
+    s->end = to;
+}
+
+INLINE void put_pixel(const int8_t *x, int16x2_t less, int16x2_t *to) {
+    const int32_t first = x[0], second = x[1], third = x[2];
+    to[0] = __sadd16((int16x2_t)tody_low_halves((uint32_t)first, (uint32_t)third), less);
+    to[ROWS] = (int16x2_t)(uint32_t)(uint16_t)__sadd16((int16x2_t)second, less);
+}
+
+// Pictures: a depth of three, of three rows.
+static void widen_pixels(const tody_gemm_s8 *g, strip *s) {
+    const int16x2_t less = tody_both(-g->layer.x_zero);
+    const size_t next = g->rows;
+    const int8_t *const *tap = g->a + s->first, *const *const end = tap + g->taps * next;
+    int16x2_t *to = s->room->x;
+    for (; tap < end; tap += next, to += 2 * ROWS) {
+        const int8_t *x = tap[0], *y = tap[1], *z = tap[2];
+        put_pixel(x, less, to);
+        put_pixel(y, less, to + 1);
+        put_pixel(z, less, to + 2);
     }
     s->end = to;
 }
@@ -163,6 +181,8 @@ void tody_gemm_s8_dsp(const tody_gemm_s8 *g) {
         s.thin = thin && s.there > 1;
         if (s.thin)
             widen_thin(g, &s);
+        else if (g->depth == 3 && s.there == ROWS)
+            widen_pixels(g, &s);
         else if (s.there > 1)
             widen(g, &s, ROWS);
         else
