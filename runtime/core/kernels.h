@@ -456,6 +456,7 @@ typedef struct tody_kernels {
     void (*norm_f32)(const tody_norm_f32 *args);
 
     uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these ten belong together
+    uint32_t gemm_s8_least;                 // a tile of fewer rows takes as long as one of so many; 0: gemm_s8_rows
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
     uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line

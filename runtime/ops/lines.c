@@ -30,7 +30,8 @@ static uint32_t lines_in(const tody_kernels *k, const tody_gemm *g, uint32_t wid
 // Tiles of rows end with a line, and what they lack is lost in each pass of columns. To pack a row of its own for each window
 // takes about as long as a row in one pass.
 static bool pays(const tody_kernels *k, const tody_gemm *g, uint32_t width) {
-    const uint64_t rows = (uint64_t)tody_div_up(width, k->gemm_s8_rows) * k->gemm_s8_rows;
+    const uint32_t tiles = tody_div_up(width, k->gemm_s8_rows), least = k->gemm_s8_least ? k->gemm_s8_least : k->gemm_s8_rows;
+    const uint64_t rows = (uint64_t)tiles * tody_max_u32(tody_div_up(width, tiles), least);
     return (rows - width) * tody_div_up(g->cols, TODY_PANEL * k->gemm_s8_panels) <= width;
 }
 

@@ -16,6 +16,7 @@ typedef struct columns {
     sums start, scale;
     uint32_t tile;  // rows taken together
     size_t step;    // left to `tile`, as the next
+    size_t ahead;   // as this
     const int8_t *rest, *wide;
     const struct run *runs;
 } columns;

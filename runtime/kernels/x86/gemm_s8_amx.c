@@ -81,8 +81,9 @@ INLINE void store_tiles(sums *s, const bool tall, const bool both) {
     if (tall && both) _tile_stored(3, &s[HALF].high, sizeof *s);
 }
 
+// `next` are weights of the columns that follow, of which each step fetches some.
 INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const int8_t *b, const bool tall, const bool both,
-                    sums *s) {
+                    const int8_t *next, sums *s) {
     const size_t stride = g->packed_stride, values = c->step, line = c->line;
     const int8_t *w = c->w;
     _tile_zero(0);
@@ -91,22 +92,25 @@ INLINE void tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, co
     _tile_zero(3);
     for (uint32_t l = 0; l < g->lines; l++, a += g->line_stride, b += g->line_stride) {
         size_t k = 0;
-        for (; k + values <= line; k += values, w += values * 16) step(a + k, b + k, stride, w, w + c->w_stride, tall, both);
+        for (; k + values <= line; k += values, w += values * 16) {
+            step(a + k, b + k, stride, w, w + c->w_stride, tall, both);
+            for (const int8_t *end = next + c->ahead; next < end; next += 64) __builtin_prefetch(next, 0, 2);
+        }
         if (k < line) step(a + k, b + k, stride, c->rest, c->rest + TILE_BYTES, tall, both);
     }
     store_tiles(s, tall, both);
     memory_used();
 }
 
-static void tile(const tody_gemm_s8 *g, const columns *c, const half *a, const half *b, sums *s) {
+static void tile(const tody_gemm_s8 *g, const columns *c, const half *a, const half *b, const int8_t *next, sums *s) {
     if (b && c->count > 16)
-        tile_of(g, c, a->a, b->a, true, true, s);
+        tile_of(g, c, a->a, b->a, true, true, next, s);
     else if (b)
-        tile_of(g, c, a->a, b->a, true, false, s);
+        tile_of(g, c, a->a, b->a, true, false, next, s);
     else if (c->count > 16)
-        tile_of(g, c, a->a, a->a, false, true, s);
+        tile_of(g, c, a->a, a->a, false, true, next, s);
     else
-        tile_of(g, c, a->a, a->a, false, false, s);
+        tile_of(g, c, a->a, a->a, false, false, next, s);
 }
 
 // The weights of a last step that is not whole, with zeros behind them; NULL if it is.
@@ -120,13 +124,16 @@ static const int8_t *copy_rest(const columns *c, size_t depth, int8_t *rest) {
 }
 
 // Two halves of rows after the other: those of short lines need not be of one line.
-static void run_halves(const tody_gemm_s8 *g, const columns *c, uint32_t each) {
+static void run_halves(const tody_gemm_s8 *g, columns *c, uint32_t each) {
     const uint32_t count = g->rows / g->width * ((g->width + each - 1) / each);
-    for (uint32_t i = 0; i < count; i += 2) {
+    const size_t share = 2 * c->w_stride / ((count + 1) / 2);  // of the weights of the next columns
+    const int8_t *next = c->w + 2 * c->w_stride;
+    c->ahead = share * c->step / g->depth;
+    for (uint32_t i = 0; i < count; i += 2, next += share) {
         const bool tall = i + 1 < count;
         const half a = half_at(g, i, each), b = half_at(g, tall ? i + 1 : i, each);
         sums s[TILE];
-        tile(g, c, &a, tall ? &b : NULL, s);
+        tile(g, c, &a, tall ? &b : NULL, next, s);
         finish_rows(g, c, a.first, a.rows, s + a.skip);
         if (tall) finish_rows(g, c, b.first, b.rows, s + HALF + b.skip);
     }

@@ -113,6 +113,7 @@ const tody_kernels tody_kernels_amx = {
     .needs = TODY_CPU_AVX512 | TODY_CPU_AVX512_VNNI | TODY_CPU_AMX,
     .gemm_s8_rows = 16,
     .gemm_s8_panels = 2,
+    .gemm_s8_least = 12,
     .gemm_s8_bytes = 1,
     .gemm_s8_block = 256,
     .gemm_s8_lines = 16,
