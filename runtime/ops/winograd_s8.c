@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
+#if defined(__aarch64__)
+
 enum { TILE = 4, EDGE = 6, POSITIONS = 36, LANES = 8, TAPS = 9, MOST = 1 << 25, LARGEST = 255 };
 enum { IMAGE_PRICE = 50, RESULT_PRICE = 90, GAIN = 1, MOST_BYTES = 5 << 18 };  // 128 x 128 weights become 1.2 MB
 
@@ -167,3 +169,5 @@ bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const to
     tody_for(call, job.blocks, run_block, &job);
     return true;
 }
+
+#endif
