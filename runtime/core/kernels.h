@@ -207,15 +207,23 @@ static inline int8_t tody_finish(float p, const tody_finish_s8 *f) { return (int
 typedef struct tody_layer_s8 {
     int32_t x_zero, w_zero;  // dwconv: w_zero is 0
     int32_t addend_zero;
-    float addend_scale;  // its multiplier
+    float addend_scale;    // its multiplier
+    bool rounds;           // int8 with an addend: whether products are rounded before it comes
+    tody_finish_s8 inner;  // how: to all of int8
+    float inner_scale;     // the multiplier of that, less its zero point
     tody_finish_s8 finish;
 } tody_layer_s8;
 
+// A product and its addend.
+static inline float tody_add_s8(float p, int8_t addend, const tody_layer_s8 *q) {
+    if (q->rounds) p = (float)(tody_finish_s32(p, &q->inner) - q->inner.zero) * q->inner_scale;
+    return p + (float)(addend - q->addend_zero) * q->addend_scale;
+}
+
 // The result of an int32 sum, its multiplier and an addend (or NULL).
 static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *addend, const tody_layer_s8 *q) {
-    float p = (float)sum * scale;
-    if (addend) p = p + (float)(*addend - q->addend_zero) * q->addend_scale;
-    return tody_finish(p, &q->finish);
+    const float p = (float)sum * scale;
+    return tody_finish(addend ? tody_add_s8(p, *addend, q) : p, &q->finish);
 }
 
 // For i < rows, j < cols: c[i][j] is tody_result_s8 of scale[j], addend[i][j] and
@@ -456,11 +464,11 @@ typedef struct tody_kernels {
     void (*norm_f32)(const tody_norm_f32 *args);
 
     uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these ten belong together
-    uint32_t gemm_s8_least;                 // a tile of fewer rows takes as long as one of so many; 0: gemm_s8_rows
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
     uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
     int32_t gemm_s8_shift;                  // which packing adds to each value
+    uint8_t gemm_s8_least;                  // a tile of fewer rows takes as long as one of so many; 0: gemm_s8_rows
     bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);          // or NULL: gemm_s8 takes rows as they are

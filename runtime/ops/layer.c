@@ -43,7 +43,7 @@ static tody_status check_rescaling(const tody_call *call, uint32_t addends, cons
     const bool panels = channels_pack(w) == TODY_PANELS, addend = has_addend(call, addends);
     tody_status status = tody_check_multipliers(call, at, channels_pack(w), panels ? 2 : 1, panels ? w->shape : w->shape + 1);
     if (status) return status;
-    if (addend) return tody_check_last_multipliers(call, at + 1, 1);
+    if (addend) return tody_check_addend_multipliers(call, at + 1, w->dtype);
     return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
@@ -65,11 +65,20 @@ const float *tody_layer_scale(const tody_call *call, uint32_t addends) {
 }
 
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
-    const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
+    const tody_tensor x = tody_in(call, 0);
+    tody_tensor y = tody_out(call, 0);
     tody_layer_s8 layer = {.x_zero = x.zero_point, .finish = tody_finish_of(f, &y)};
     if (y.dtype != TODY_F32 && has_addend(call, addends)) {
+        const tody_tensor multipliers = tody_in(call, TODY_LAYER_ADDEND + addends + 1);
+        const float *m = multipliers.data;
         layer.addend_zero = tody_in(call, TODY_LAYER_ADDEND).zero_point;
-        layer.addend_scale = *(const float *)tody_in(call, TODY_LAYER_ADDEND + addends + 1).data;
+        layer.addend_scale = m[0];
+        layer.rounds = multipliers.count == TODY_ROUNDED_ADDEND;
+        if (layer.rounds) {
+            layer.inner_scale = m[1];
+            y.zero_point = 128 - (int32_t)m[2];
+            layer.inner = tody_finish_of(NULL, &y);
+        }
     }
     return layer;
 }

@@ -29,6 +29,14 @@ static float reach(tody_dtype dtype) { return dtype == TODY_S16 ? 32768.0f : 128
 
 static bool is_within(float f, float reach) { return f >= -reach && f < reach && f == (float)(int32_t)f; }
 
+tody_status tody_check_addend_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype) {
+    const tody_status status = tody_check_last_multipliers(call, i, 1);
+    if (status != TODY_ERR_SHAPE || dtype != TODY_S8) return status;
+    const tody_status rounded = tody_check_last_multipliers(call, i, TODY_ROUNDED_ADDEND);
+    if (rounded) return rounded;
+    return is_within(((const float *)tody_in(call, i).data)[2], 257.0f) ? TODY_OK : TODY_ERR_PARAM;
+}
+
 bool tody_limits_ok(const tody_activation *f, tody_dtype dtype) {
     if (f->fn == TODY_FN_NONE) return true;
     const float most = reach(dtype);

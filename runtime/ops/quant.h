@@ -13,6 +13,13 @@ tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t p
 // The same for a plain one of `count` values that must be the operator's last input.
 tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count);
 
+// How many of them an addend has where the product is rounded to int8 before it comes: that of the addend, that of the rounded
+// product, and an integer: 128 less the zero point of that.
+enum { TODY_ROUNDED_ADDEND = 3 };
+
+// The multiplier of an addend, or of int8 so many, as the operator's last input.
+tody_status tody_check_addend_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype);
+
 // No activation, or a clamp whose limits are two integers of dtype, int8 or int16, in order.
 bool tody_limits_ok(const tody_activation *f, tody_dtype dtype);
 

@@ -33,6 +33,7 @@ BLOCKS_MINOR = 1  # of one with weights in blocks
 TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should tile the output, or operators run by strips
 INT16_MINOR = 5  # of one with int16
 FLEETING_MINOR = 7  # of one in which such weights are transformed in each run
+ROUNDED_MINOR = 7  # of one with addends of rounded products
 FLEETING = 256  # in Tensor.tile
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
@@ -318,10 +319,18 @@ def _write_plain(file: File) -> bytes:
     return header(zlib.crc32(header(0) + body)) + body + file.weights + gap + meta
 
 
+def _adds_rounded(file: File, record: Record) -> bool:
+    """Whether a layer of int8 rounds its products before their addends come: it then has three numbers more than a sum's."""
+    last = record.inputs[-1] if record.op in ("conv", "dwconv", "dense") and len(record.inputs) == 6 else None
+    return last is not None and file.tensors[last].shape == (3,)
+
+
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
     if any(t.tile & FLEETING for t in file.tensors):
         return FLEETING_MINOR
+    if any(_adds_rounded(file, record) for record in file.records):
+        return ROUNDED_MINOR
     if any(t.dtype == "int16" for t in file.tensors):
         return INT16_MINOR
     if any(t.tile for t in file.tensors) or any(r.op == "strips" for r in file.records):

@@ -55,6 +55,12 @@ static inline tody_layer_s8 random_layer(dice *r) {
     static const int32_t zeros[] = {-128, 127, 0, -5};
     tody_layer_s8 q = {.x_zero = zeros[random_below(r, 4)], .addend_zero = zeros[random_below(r, 4)]};
     q.addend_scale = random_scale(r, 1.0);
+    q.rounds = random_below(r, 2);
+    if (q.rounds) {
+        const int32_t zero = zeros[random_below(r, 4)];
+        q.inner_scale = random_scale(r, 1.0);
+        q.inner = (tody_finish_s8){(float)(-128 - zero), (float)(127 - zero), zero};
+    }
     q.finish.zero = zeros[random_below(r, 4)];
     const int32_t lo = random_below(r, 2) ? -128 : q.finish.zero;
     q.finish.lo = (float)(lo - q.finish.zero);

@@ -62,7 +62,10 @@ def _layer(op: str, inputs: Inputs, params: Params, y_zero: int) -> Array:
     total = oracle.run(op, sums, {**params, "activation": ("none", 0.0, 0.0)})[0].astype(np.int64)
     p = fl(oracle.wrap(total)) * m
     if addend is not None:
-        p = p + part(addend, inputs[5].data[0])
+        m2 = inputs[5].data
+        if len(m2) == 3:  # the product is rounded first: to int8, whose zero point does not matter behind its limits
+            p = np.rint(np.clip(p, m2[2] - 256, m2[2] - 1)) * m2[1]
+        p = p + part(addend, m2[0])
     return finish(p, params, y_zero)
 
 

@@ -62,8 +62,7 @@ static inline int32_t tody_nearest(float p) {
 
 // What the results of a layer share, in registers.
 typedef struct tody_ends {
-    int32_t lo, hi, zero, addend_zero;
-    float addend_scale;
+    int32_t lo, hi, zero;
 } tody_ends;
 
 static inline bool tody_is_whole(const tody_layer_s8 *q) {
@@ -72,7 +71,7 @@ static inline bool tody_is_whole(const tody_layer_s8 *q) {
 
 static inline tody_ends tody_ends_of(const tody_layer_s8 *q) {
     const int32_t zero = q->finish.zero;
-    return (tody_ends){(int32_t)q->finish.lo + zero, (int32_t)q->finish.hi + zero, zero, q->addend_zero, q->addend_scale};
+    return (tody_ends){(int32_t)q->finish.lo + zero, (int32_t)q->finish.hi + zero, zero};
 }
 
 // a + b within int8. ACLE's intrinsics of the two warn of conversions.
@@ -80,11 +79,6 @@ static inline int32_t tody_shifted(int32_t a, int32_t b) {
     int32_t y;
     __asm__("qadd %0, %1, %2\n\tssat %0, #8, %0" : "=r"(y) : "r"(a), "r"(b));
     return y;
-}
-
-// What an addend adds to the product of sum and scale.
-static inline float tody_addend(int8_t addend, const tody_ends *q) {
-    return (float)(addend - q->addend_zero) * q->addend_scale;
 }
 
 // The result of a product of sum and scale.

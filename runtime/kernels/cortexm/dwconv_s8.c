@@ -111,11 +111,11 @@ static void add_columns(const tody_dwconv_s8 *d, uint32_t k, const int8_t *const
         tody_add_windows_apart_dsp(r->columns[0], f, sums[0], sums[count]);
 }
 
-// The results of `count` pixels from p on.
-static void finish(const tody_dwconv_s8 *d, uint32_t k, uint32_t p, uint32_t count, const room *r) {
+// The results of `cols` channels, up to four, of `count` pixels from p on.
+static void finish(const tody_dwconv_s8 *d, uint32_t k, uint32_t cols, uint32_t p, uint32_t count, const room *r) {
     const tody_finish_dsp args = {
         .rows = count,
-        .cols = CHANNELS,
+        .cols = cols,
         .sums = r->sums[0],
         .by_rows = true,
         .scale = d->scale + k,
@@ -144,7 +144,7 @@ static void four(const tody_dwconv_s8 *d, uint32_t k) {
             const int8_t *const *x = d->a + (size_t)row * d->down + (size_t)p * d->step * d->lines;
             count = least(d->pixels - p, most);
             if (here + count + count % 2 > PIXELS) {
-                finish(d, k, done, here, r);
+                finish(d, k, CHANNELS, done, here, r);
                 done += here;
                 here = 0;
             }
@@ -154,7 +154,7 @@ static void four(const tody_dwconv_s8 *d, uint32_t k) {
                 add_any(d, k, x, count, r, r->sums + here);
         }
     }
-    finish(d, k, done, here, r);
+    finish(d, k, CHANNELS, done, here, r);
 }
 
 // One channel of one pixel, the p-th of all.
@@ -166,8 +166,9 @@ static void one(const tody_dwconv_s8 *d, uint32_t p, uint32_t k) {
             sum += (uint32_t)((column[y][k] - d->layer.x_zero) * d->w[(size_t)(y * d->width + x) * d->channels + k]);
         }
     }
-    const int8_t *addend = d->addend ? d->addend + p * d->addend_stride + k : NULL;
-    d->c[p * d->c_stride + k] = tody_result_s8((int32_t)sum, d->scale[k], addend, &d->layer);
+    room *r = d->work;
+    r->sums[0][0] = (int32_t)sum;
+    finish(d, k, 1, p, 1, r);
 }
 
 void tody_dwconv_s8_dsp(const tody_dwconv_s8 *d) {

@@ -77,6 +77,13 @@ INLINE uint32_t plain(const tody_finish_dsp *f, size_t row_step, size_t col_step
     return j;
 }
 
+// tody_add_s8.
+static inline float add(float p, int8_t addend, const tody_layer_s8 *q) {
+    const int32_t zero = q->inner.zero;
+    if (q->rounds) p = (float)(tody_shifted(tody_nearest(p), zero) - zero) * q->inner_scale;
+    return p + (float)(addend - q->addend_zero) * q->addend_scale;
+}
+
 // Columns of a row from `from` on.
 static void one_row(const tody_finish_dsp *f, uint32_t i, uint32_t from) {
     const tody_ends ends = tody_ends_of(f->layer);
@@ -85,7 +92,7 @@ static void one_row(const tody_finish_dsp *f, uint32_t i, uint32_t from) {
     int8_t *c = f->c + i * f->c_stride;
     for (uint32_t j = from; j < f->cols; j++) {
         float p = (float)f->sums[i * row_step + j * col_step] * f->scale[j];
-        if (addend) p = p + tody_addend(addend[j], &ends);
+        if (addend) p = add(p, addend[j], f->layer);
         c[j] = (int8_t)tody_end(p, &ends);
     }
 }

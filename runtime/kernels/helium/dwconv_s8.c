@@ -54,8 +54,8 @@ static void pixel(const tody_dwconv_s8 *d, const block *b, const int8_t *const *
     float32x4_t odd = vmulq_f32(vcvtq_f32_s32(s.odd), b->scale.val[1]);
     if (d->addend) {
         const int16x8_t addend = vldrbq_z_s16(d->addend + p * d->addend_stride + b->k, b->there);
-        even = vaddq_f32(even, tody_addend_helium(vmovlbq_s16(addend), ends));
-        odd = vaddq_f32(odd, tody_addend_helium(vmovltq_s16(addend), ends));
+        even = tody_add_helium(even, vmovlbq_s16(addend), &d->layer);
+        odd = tody_add_helium(odd, vmovltq_s16(addend), &d->layer);
     }
     const int16x8_t y = vmovnbq_s32(vdupq_n_s16(0), tody_end_helium(even, ends));
     vstrbq_p_s16(d->c + p * d->c_stride + b->k, vmovntq_s32(y, tody_end_helium(odd, ends)), b->there);
@@ -114,7 +114,7 @@ static void run_windows(const tody_dwconv_s8 *d, const tody_ends_helium *ends, u
 }
 
 void tody_dwconv_s8_helium(const tody_dwconv_s8 *d) {
-    const tody_ends_helium ends = tody_ends_of_helium(&d->layer);
+    const tody_ends_helium ends = tody_ends_of_helium(&d->layer.finish);
     const bool small = d->width == 3 && d->height == 3 && !d->addend;
     const uint32_t first = small ? d->channels / CHANNELS * CHANNELS : 0;
     run_windows(d, &ends, first);

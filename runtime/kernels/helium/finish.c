@@ -62,13 +62,13 @@ static void four(const tody_finish_helium *f, uint32_t j, uint32_t first, const 
     for (uint32_t i = first; i < f->rows && i < first + TOGETHER; i++, sum++) {
         const int8_t *addend = f->addend + i * f->addend_stride + j;
         const float32x4_t p = vmulq_f32(vcvtq_f32_s32(vldrwq_gather_offset_s32(sum, at)), scale);
-        const float32x4_t more = tody_addend_helium(vldrbq_z_s32(addend, there), ends);
-        vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(vaddq_f32(p, more), ends), there);
+        const float32x4_t all = tody_add_helium(p, vldrbq_z_s32(addend, there), f->layer);
+        vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(all, ends), there);
     }
 }
 
 void tody_finish_sums_helium(const tody_finish_helium *f) {
-    const tody_ends_helium ends = tody_ends_of_helium(f->layer);
+    const tody_ends_helium ends = tody_ends_of_helium(&f->layer->finish);
     const int32_t *sums = f->sums;
     for (uint32_t i = 0; i < f->rows; i += TOGETHER, sums += f->tile_step) {
         if (!f->addend) three(f, i, sums, &ends);

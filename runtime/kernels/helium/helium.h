@@ -9,21 +9,13 @@
 #define TODY_HAS_HELIUM 1
 #include <arm_mve.h>
 
-// What the results of a layer, or of a function without addends, share.
+// What the results of a layer or of a function share.
 typedef struct tody_ends_helium {
-    int32_t lo, hi, zero, addend_zero;
-    float addend_scale;
+    int32_t lo, hi, zero;
 } tody_ends_helium;
 
-static inline tody_ends_helium tody_limits_helium(const tody_finish_s8 *f) {
-    return (tody_ends_helium){.lo = (int32_t)f->lo + f->zero, .hi = (int32_t)f->hi + f->zero, .zero = f->zero};
-}
-
-static inline tody_ends_helium tody_ends_of_helium(const tody_layer_s8 *q) {
-    tody_ends_helium ends = tody_limits_helium(&q->finish);
-    ends.addend_zero = q->addend_zero;
-    ends.addend_scale = q->addend_scale;
-    return ends;
+static inline tody_ends_helium tody_ends_of_helium(const tody_finish_s8 *f) {
+    return (tody_ends_helium){(int32_t)f->lo + f->zero, (int32_t)f->hi + f->zero, f->zero};
 }
 
 // tody_finish of four products: the conversion rounds half to even and stops at the ends of int32, as do the limits later.
@@ -32,9 +24,13 @@ static inline int32x4_t tody_end_helium(float32x4_t p, const tody_ends_helium *q
     return vminq_s32(vmaxq_s32(y, vdupq_n_s32(q->lo)), vdupq_n_s32(q->hi));
 }
 
-// What four addends add to the products of sums and scales.
-static inline float32x4_t tody_addend_helium(int32x4_t addend, const tody_ends_helium *q) {
-    return vmulq_n_f32(vcvtq_f32_s32(vsubq_n_s32(addend, q->addend_zero)), q->addend_scale);
+// Four of tody_add_s8.
+static inline float32x4_t tody_add_helium(float32x4_t p, int32x4_t addend, const tody_layer_s8 *q) {
+    if (q->rounds) {
+        const int32x4_t lo = vdupq_n_s32((int32_t)q->inner.lo), hi = vdupq_n_s32((int32_t)q->inner.hi);
+        p = vmulq_n_f32(vcvtq_f32_s32(vminq_s32(vmaxq_s32(vcvtnq_s32_f32(p), lo), hi)), q->inner_scale);
+    }
+    return vaddq_f32(p, vmulq_n_f32(vcvtq_f32_s32(vsubq_n_s32(addend, q->addend_zero)), q->addend_scale));
 }
 #endif
 

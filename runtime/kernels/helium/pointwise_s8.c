@@ -18,7 +18,7 @@ INLINE int32x4_t apply(const tody_binary_s8 *b, const tody_ends_helium *ends, co
 
 INLINE void map(const tody_binary_s8 *args, const uint32_t fn2, const int8_t *x, const int8_t *y, int8_t *z, size_t count) {
     const tody_binary_s8 b = *args;
-    const tody_ends_helium ends = tody_limits_helium(&b.finish);
+    const tody_ends_helium ends = tody_ends_of_helium(&b.finish);
     for (size_t whole = count / 4; whole > 0; whole--, x += 4, y += 4, z += 4) {
         vstrbq_s32(z, apply(&b, &ends, fn2, vldrbq_s32(x), vldrbq_s32(y)));
     }

@@ -28,6 +28,7 @@ typedef struct ending {
     float32x4_t p_lo, p_hi;
     int8x8_t addend_zero;
     float32x4_t addend_scale;
+    const tody_layer_s8 *layer;  // what few layers have
 } ending;
 
 INLINE ending ending_of(const tody_layer_s8 *q) {
@@ -38,7 +39,8 @@ INLINE ending ending_of(const tody_layer_s8 *q) {
                     vdupq_n_f32(f.lo),
                     vdupq_n_f32(f.hi),
                     vdup_n_s8((int8_t)q->addend_zero),
-                    vdupq_n_f32(q->addend_scale)};
+                    vdupq_n_f32(q->addend_scale),
+                    q};
 }
 
 INLINE factors load_factors(const float *scale) { return (factors){vld1q_f32(scale), vld1q_f32(scale + 4)}; }
@@ -85,10 +87,18 @@ INLINE int8x16_t narrow_s16(int16x8_t a, int16x8_t b) { return vcombine_s8(vqmov
 
 #endif
 
+// A product that is rounded before its addend comes. Adding 1.5 * 2^23 rounds.
+INLINE float32x4_t round_inner(float32x4_t p, const tody_layer_s8 *q) {
+    const float32x4_t shift = vdupq_n_f32(12582912.0f);
+    p = clamp(p, vdupq_n_f32(q->inner.lo), vdupq_n_f32(q->inner.hi));
+    return vmulq_f32(vsubq_f32(vaddq_f32(p, shift), shift), vdupq_n_f32(q->inner_scale));
+}
+
 // Eight of tody_result_s8 but for their bounds; addends or NULL.
 INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const ending *e) {
     float32x4_t low = vmulq_f32(vcvtq_f32_s32(s.low), f.low);
     float32x4_t high = vmulq_f32(vcvtq_f32_s32(s.high), f.high);
+    if (addends && e->layer->rounds) low = round_inner(low, e->layer), high = round_inner(high, e->layer);
     if (addends) {
         const int16x8_t added = vsubl_s8(*addends, e->addend_zero);
         low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), e->addend_scale));

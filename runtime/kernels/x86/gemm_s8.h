@@ -43,29 +43,33 @@ static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     return c;
 }
 
-// `plain`, whether results are of whole vectors and of the sums alone, is a constant after inlining.
-INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s,
-                        const bool plain) {
+// `whole`, whether results are of whole vectors and no w_zero adds to their sums, and `added`, whether there are addends, are
+// constants after inlining.
+INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s, const bool whole,
+                        const bool added) {
     const tody_layer_s8 layer = g->layer;
     const sums scale = c->scale, start = c->start;
     int8_t *to = g->c + first * g->c_stride + c->first;
-    const int8_t *addend = g->addend && !plain ? g->addend + first * g->addend_stride + c->first : NULL;
+    const int8_t *addend = added ? g->addend + first * g->addend_stride + c->first : NULL;
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
         sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
-        if (!plain && layer.w_zero) {
+        if (!whole && layer.w_zero) {
             const integers row = all_s32(row_start(g, first + i));
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
-        finish_s8(to, plain ? COLUMNS : c->count, all, scale, addend, &layer);
-        if (addend) addend += g->addend_stride;
+        finish_s8(to, whole ? COLUMNS : c->count, all, scale, addend, &layer);
+        if (added) addend += g->addend_stride;
     }
 }
 
 static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s) {
-    if (c->count == COLUMNS && !g->addend && !g->layer.w_zero)
-        finish_some(g, c, first, rows, s, true);
+    const bool whole = c->count == COLUMNS && !g->layer.w_zero;
+    if (whole && !g->addend)
+        finish_some(g, c, first, rows, s, true, false);
+    else if (whole && COLUMNS > 16)  // a set of short vectors gains less than it would grow
+        finish_some(g, c, first, rows, s, true, true);
     else
-        finish_some(g, c, first, rows, s, false);
+        finish_some(g, c, first, rows, s, false, g->addend);
 }
 
 INLINE void run_rows(const tody_gemm_s8 *g, const columns *c, const tile_function tile) {

@@ -40,7 +40,8 @@ static sums start_of(const tody_gemm_s8 *g, const columns *c) {
     return (sums){sub_s32(bias.low, mul_s32(w.low, zero)), sub_s32(bias.high, mul_s32(w.high, zero))};
 }
 
-static int32_t row_start(const tody_gemm_s8 *g, uint32_t row) {
+// Not inlined: few products have a w_zero.
+static __attribute__((noinline)) int32_t row_start(const tody_gemm_s8 *g, uint32_t row) {
     const int8_t *line = g->packed + row / g->width * g->width_stride + row % g->width * g->packed_stride;
     uint32_t sum = 0;
     for (uint32_t l = 0; l < g->lines; l++, line += g->line_stride) {

@@ -126,7 +126,7 @@ INLINE __m512i result(const tody_sparse_s8 *g, uint32_t row, uint32_t n, const b
     vector p = mul(_mm512_cvtepi32_ps(_mm512_loadu_si512(g->sums + (size_t)n * ROWS + row)), all(g->scale[n]));
     if (with_addend) {
         const __m512i byte = _mm512_srai_epi32(_mm512_sllv_epi32(addend, all_s32(24 - 8 * (int32_t)(n % 4))), 24);
-        p = add(p, mul(_mm512_cvtepi32_ps(sub_s32(byte, all_s32(g->layer.addend_zero))), all(g->layer.addend_scale)));
+        p = add_s8(p, byte, &g->layer);
     }
     return _mm512_cvtps_epi32(_mm512_min_ps(p, all(g->layer.finish.hi)));
 }

@@ -93,6 +93,10 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
 // for what is below all of them.
 static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
     vector p = mul(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(scale));
+    if (with_addend && q->rounds) {
+        p = _mm256_max_ps(_mm256_min_ps(p, all(q->inner.hi)), all(q->inner.lo));
+        p = mul(_mm256_round_ps(p, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), all(q->inner_scale));
+    }
     if (with_addend) {
         const __m256i value = sub_s32(_mm256_cvtepi8_epi32(addend), all_s32(q->addend_zero));
         p = add(p, mul(_mm256_cvtepi32_ps(value), all(q->addend_scale)));

@@ -92,10 +92,10 @@ def fold_activation(index: Index, node: Node) -> bool:
     return absorb(index, node, user)
 
 
-def fold_addend(index: Index, node: Node) -> bool:
-    """The addition of a residual, before the activation, goes into the later of the operators that made its operands."""
+def takes_addend(index: Index, node: Node) -> tuple[Node, int] | None:
+    """The later of the operators that made the operands of an addition, if it can add, and which operand it made."""
     if node.op != "binary" or node.attrs["fn"] != "add":
-        return False
+        return None
     graph = index.graph
     place = {id(other): i for i, other in enumerate(graph.nodes)}
     makers = [index.maker(name) for name in node.inputs]
@@ -108,10 +108,29 @@ def fold_addend(index: Index, node: Node) -> bool:
         if not earlier or not same or graph.values[other].constant:
             continue
         if is_inactive(maker) and slot(maker, 3) is None and index.only_user(x) is node:
-            _set_slot(maker, 3, other)
-            maker.attrs = {**maker.attrs, "activation": node.attrs.get("activation", ("none", 0.0, 0.0))}
-            return absorb(index, maker, node)
-    return False
+            return maker, i
+    return None
+
+
+def fold_addend(index: Index, node: Node) -> bool:
+    """The addition of a residual, before the activation, goes into one of the operators that made its operands.
+
+    That of int8 rounds its product before, as it did when the addition was another operator's.
+    """
+    found = takes_addend(index, node)
+    if found is None:
+        return False
+    maker, i = found
+    other, factors = node.inputs[1 - i], index.constant(slot(node, 2))
+    assert other is not None
+    _set_slot(maker, 3, other)
+    if factors is not None:
+        quant = index.graph.values[first_output(maker)].quant
+        assert quant is not None
+        last = np.array([factors[1 - i], factors[i], 128 - quant.zero_point], np.float32)
+        maker.inputs.append(add_constant(index.graph, f"{first_output(node)}:addend", last))
+    maker.attrs = {**maker.attrs, "activation": node.attrs.get("activation", ("none", 0.0, 0.0))}
+    return absorb(index, maker, node)
 
 
 def fold_pad(index: Index, node: Node) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .affine import affine_to_dwconv
 from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
+from .fuse import fold_addend
 from .graph import Graph, Node, Quant, Value
 from .rewrite import (
     Index,
@@ -245,6 +246,7 @@ RULES: list[Rule] = [
     dequantise_later,
     quantise_earlier,
     compute_in_integers,
+    fold_addend,
     merge_tables,
 ]
 

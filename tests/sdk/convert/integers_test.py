@@ -259,6 +259,43 @@ def test_moves_integers(make: Any) -> None:
     assert apart.max() <= 1 and (apart == 0).mean() >= 0.97
 
 
+def plain_conv(net: Net, x: str) -> str:
+    w = net.weights(1, 20, 9, 20, scales=tuple(np.linspace(0.001, 0.02, 20)))
+    return net.op("conv", x, w, **window(3, 1, 1), groups=1, activation=("none", 0, 0))
+
+
+def plain_dwconv(net: Net, x: str) -> str:
+    bias = net.constant(np.linspace(-2, 1, 20, dtype=np.float32))
+    w = net.weights(9, 20, scales=tuple(np.linspace(0.001, 0.02, 20)), pack="plain")
+    return net.op("dwconv", x, w, bias, **window(3, 1, 1), groups=20, activation=("none", 0, 0))
+
+
+def plain_dense(net: Net, x: str) -> str:
+    return net.op("dense", x, net.weights(1, 20, 1, 20), activation=("none", 0, 0))
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["", "swapped"])
+@pytest.mark.parametrize("layer", [plain_conv, plain_dwconv, plain_dense], ids=lambda layer: layer.__name__)
+def test_an_addition_in_a_layer_gives_the_bytes_of_one_by_itself(layer: Any, swapped: bool) -> None:
+    def sum_of(shared: bool) -> tuple[Graph, Array]:
+        net = Net()
+        x, other = net.input(1, 7, 6, 20), net.input(1, 7, 6, 20, low=-0.5, high=4.0)
+        y = layer(net, x)
+        y = net.quantised(y, quant_of(net.reals[y] / 1.5))  # so that some are cut off
+        total = net.op("binary", *((other, y) if swapped else (y, other)), fn="add", activation=("clamp", 0.0, 6.0))
+        expected = net.output(total)
+        if shared:
+            net.output(y)  # a second user: the layer has to make it as it is
+        assert to_integers(net.graph) == []
+        got = net.run()[0]
+        assert (got == expected).mean() >= 0.97  # a step of the layer's is many of the sum's
+        return net.graph, got
+
+    (alone, by_itself), (joined, inside) = sum_of(True), sum_of(False)
+    assert "binary int8" in operators(alone) and "binary int8" not in operators(joined)
+    assert np.array_equal(by_itself, inside)
+
+
 def operators(graph: Graph) -> list[str]:
     return [f"{node.op} {graph.values[str(node.outputs[0])].dtype}" for node in graph.nodes if node.op != "reshape"]
 
