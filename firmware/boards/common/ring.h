@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RING_BYTES 128u  // a power of two; they fill while a packet is worked on, which the host awaits the answer of
+// A power of two. Few wait: bytes are taken as they come, and while a packet is worked on the host awaits the answer.
+#define RING_BYTES 64u
 
 typedef struct ring {
     volatile uint32_t written, read;  // counts of bytes; they wrap
