@@ -2,7 +2,8 @@
 
 QEMU tells how often each block of instructions ran; how many cycles it takes is what llvm-mca says of it run over and over, and
 for the Cortex-M4 what the tables of its manual say (cortexm4.py): in both, with all memory as near as a first cache. The sum is
-an estimate and not a measurement. MODEL is a .tody file, or one that `tody convert` takes, with inputs and outputs in int8.
+an estimate and not a measurement. What the board does for its serial line meanwhile is left out. MODEL is a .tody file, or one
+that `tody convert` takes, with inputs and outputs in int8.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -51,8 +52,9 @@ def run(board: Board, model: Path, plugin: Path, runs: int, folder: Path) -> Cou
     return counts
 
 
-def symbols(elf: Path) -> list[tuple[int, str]]:
-    lines = subprocess.run(["llvm-nm-19", "-n", "--defined-only", elf], capture_output=True, text=True, check=True).stdout
+def symbols(*files: Path) -> list[tuple[int, str]]:
+    """Functions and their addresses, in their order."""
+    lines = subprocess.run(["llvm-nm-19", "-n", "--defined-only", *files], capture_output=True, text=True, check=True).stdout
     found = re.findall(r"^([0-9a-f]+) [tTwW] (\w+)$", lines, re.M)
     return [(int(address, 16) & ~1, name) for address, name in found]
 
@@ -83,13 +85,24 @@ def taken(spent: dict[int, tuple[int, float]], end: int, times: float) -> float:
     return 1 - min(spent.get(end, (0, 0.0))[1] / times, 1.0)
 
 
+def line_functions(board: Board) -> set[str]:
+    """Names of what receives and answers while the model runs, for as long as this machine is busy with something else."""
+    objects = [file for folder in ("link", "boards") for file in (board.build / "o" / folder).rglob("*.o")]
+    return {name for _, name in symbols(*(file for file in objects if file.parent.name != "libc"))} | {"main"}
+
+
 def report(board: Board, before: Counts, after: Counts) -> None:
     spent = {a: (n, (times - before.get(a, (0, 0))[1]) / RUNS) for a, (n, times) in after.items()}
     table, text = symbols(board.build / "tody.elf"), instructions(board.build / "tody.elf", board.cpu)
     starts = [s[0] for s in table]
     by_name: collections.Counter[str] = collections.Counter()
-    for address, (n, times) in spent.items():
-        by_name[table[bisect.bisect_right(starts, address) - 1][1]] += n * times
+    line = line_functions(board)
+    for address, (n, times) in list(spent.items()):
+        name = table[bisect.bisect_right(starts, address) - 1][1]
+        if name in line:
+            del spent[address]
+        else:
+            by_name[name] += n * times
     total = sum(by_name.values())
     known = estimated = manual = 0.0
     for address, (n, times) in sorted(spent.items(), key=lambda item: -item[1][0] * item[1][1]):
