@@ -40,12 +40,12 @@ LEFT = {
     "resnet18": "copy 1, pad 1",
     "resnet50": "copy 1, pad 1",
     "shufflenet": "copy 4",  # the input; two halves of the first shuffle; the second shuffle
-    "squeezenet_1_1": "copy 1, pad 2",
+    "squeezenet_1_1": "copy 1",
     "ssdlite_mbv2_300": "copy 1",
     "style_256": "copy 2, pad 5, binary 1",  # reflected borders; an addend behind a norm
     "vit_tiny": "copy 10, binary 1",  # four for each attention, the first token; positions
     "vww_mbv1_025": "copy 1",
-    "yolov8n_320": "copy 6, pad 6, binary 8, unary 2",  # addends behind activations, the decoding of boxes
+    "yolov8n_320": "copy 6, pad 2, binary 8, unary 2",  # addends behind activations, the decoding of boxes
 }
 
 

@@ -20,6 +20,7 @@ from tody.convert.lower import lower
 from tody.convert.memory import lower_into
 from tody.convert.strips import Chain, links
 from tody.convert.tight import tight_chains
+from tody.convert.winograd import gaining
 from tody.errors import MemoryLimitError, ModelError
 
 Rng = np.random.Generator
@@ -130,7 +131,7 @@ def all_in_strips(rng: Rng) -> Callable[[Graph], list[Chain]]:
 
     def choose(graph: Graph) -> list[Chain]:
         found: list[Chain] = []
-        for ending in reversed(links(graph)):
+        for ending in reversed(links(graph, gaining(graph))):
             longest = max(ending, key=lambda link: link.count, default=None)
             if longest and (not found or longest.first + longest.count <= found[-1].first):
                 found.append(longest.chain(int(rng.integers(1, longest.height + 1))))
