@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/portable/portable.h"
 
-// Of one operator each, which asks for it (Makefile): NULL in a build without.
+// The Makefile asks for them where an operator calls them: NULL in builds without.
 #pragma weak tody_portable_binary_s8
 #pragma weak tody_portable_lut_s8
 

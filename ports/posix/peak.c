@@ -28,39 +28,24 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void multiply_f32(const tody_kernels *k, operands *o) {
-    const uint32_t cols = k->gemm_f32_panels * TODY_PANEL_F32;
-    const tody_gemm_f32 args = {.rows = k->gemm_f32_rows,
+// Rows and weights are in the numbers of the kernel, which ignores what it has no use for.
+static void multiply_float(void (*gemm)(const tody_gemm_f32 *args), uint32_t rows, uint32_t panels, operands *o) {
+    const uint32_t cols = panels * TODY_PANEL_F32;
+    const tody_gemm_f32 args = {.rows = rows,
                                 .cols = cols,
                                 .taps = 1,
                                 .depth = DEPTH,
                                 .a = (const float *const *)o->rows,
                                 .packed = o->a,
                                 .w = o->w,
+                                .scale = o->scale,
                                 .w_stride = TODY_PANEL_F32 * DEPTH,
                                 .next = o->w,
                                 .c = o->c,
                                 .c_stride = cols,
                                 .lo = -1.0f,
                                 .hi = 1.0f};
-    for (int i = 0; i < CALLS; i++) k->gemm_f32(&args);
-}
-
-// float16 arithmetic, of rows and weights that are float16.
-static void multiply_f16(const tody_kernels *k, operands *o) {
-    const tody_gemm_f32 args = {.rows = k->gemm_f32_rows,
-                                .cols = TODY_PANEL_F32,
-                                .taps = 1,
-                                .depth = DEPTH,
-                                .a = (const float *const *)o->rows,
-                                .packed = o->a,
-                                .w = o->w,
-                                .scale = o->scale,
-                                .c = o->c,
-                                .c_stride = TODY_PANEL_F32,
-                                .lo = -1.0f,
-                                .hi = 1.0f};
-    for (int i = 0; i < CALLS; i++) k->f16->gemm(&args);
+    for (int i = 0; i < CALLS; i++) gemm(&args);
 }
 
 static void multiply_s8(const tody_kernels *k, operands *o) {
@@ -94,7 +79,10 @@ double tody_peak(const tody_kernels *kernels, tody_dtype dtype) {
     double best = 1e30;
     for (int i = 0; i < TRIES; i++) {
         const double start = now();
-        (dtype == TODY_S8 ? multiply_s8 : f16 ? multiply_f16 : multiply_f32)(kernels, &o);
+        if (dtype == TODY_S8)
+            multiply_s8(kernels, &o);
+        else
+            multiply_float(f16 ? kernels->f16->gemm : kernels->gemm_f32, rows, panels, &o);
         const double seconds = now() - start;
         if (seconds < best) best = seconds;
     }

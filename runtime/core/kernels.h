@@ -19,7 +19,6 @@
 #define TODY_MAX_LINES 16u        // no gemm_s8 is given rows of more
 #define TODY_MAX_SPARSE_ROWS 64u  // no set has a larger sparse_s8_rows
 #define TODY_MAX_STRIP 8u         // no set has a larger dwconv_f32_strip
-#define TODY_GEMM_WORK 1088u      // bytes that gemm_s8 of a set without pack_s8 may work with, whatever the depth
 #define TODY_MAX_DWCONV_ROWS 8u   // no set has a larger dwconv_s8_rows
 #define TODY_MAX_PANELS 2u        // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
@@ -257,10 +256,9 @@ typedef struct tody_gemm_s8 {
     tody_layer_s8 layer;
 } tody_gemm_s8;
 
-// What gemm_s8 of a set without pack_s8 may work with: three rows, widened, and sums; TODY_GEMM_WORK at least.
+// What gemm_s8 of a set without pack_s8 may work with: sums and zeros of a panel, and three rows, widened.
 static inline uint64_t tody_gemm_work(uint32_t taps, uint32_t depth) {
-    const uint64_t bytes = 320 + (uint64_t)taps * (((uint64_t)depth + 3) / 4) * 24;
-    return bytes > TODY_GEMM_WORK ? bytes : TODY_GEMM_WORK;
+    return 320 + (uint64_t)taps * (((uint64_t)depth + 3) / 4) * 24;
 }
 
 // Puts rows into the form that gemm_s8 of the same set likes, once for all columns. For i < rows: line l of row i is `run` taps
@@ -413,12 +411,12 @@ typedef struct tody_sparse_s8 {
     tody_layer_s8 layer;
 } tody_sparse_s8;
 
-// Whether any set of this build packs float32, takes plain rows of int8, or has Winograd's way of int8: those that do are of
-// ARM's application processors. Others go without the code.
+// Whether any set of this build packs float32, or takes plain rows of int8: those that do are of ARM's application processors.
+// Others go without the code.
 #if defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH_PROFILE != 'M')
-enum { TODY_PACKS_F32 = 1, TODY_PLAIN_S8 = 1, TODY_WINOGRAD_S8 = 1 };
+enum { TODY_PACKS_F32 = 1, TODY_PLAIN_S8 = 1 };
 #else
-enum { TODY_PACKS_F32 = 0, TODY_PLAIN_S8 = 0, TODY_WINOGRAD_S8 = 0 };
+enum { TODY_PACKS_F32 = 0, TODY_PLAIN_S8 = 0 };
 #endif
 
 // The same of int8: chips go without the code.
@@ -463,7 +461,7 @@ typedef struct tody_kernels {
     void (*column_moments_f32)(const tody_columns_f32 *args);
     void (*norm_f32)(const tody_norm_f32 *args);
 
-    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these ten belong together
+    uint32_t gemm_s8_rows, gemm_s8_panels;  // of a full tile; these belong together
     uint32_t gemm_s8_bytes;                 // of a packed value and what gemm_s8 makes of it, if pack_s8 is not NULL
     uint32_t gemm_s8_block;                 // rows that are packed together, at most
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
@@ -472,7 +470,7 @@ typedef struct tody_kernels {
     bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);          // or NULL: gemm_s8 takes rows as they are
-    void (*winograd_s8)(const tody_winograd_s8 *args);  // or NULL: gemm_s8 is faster; on ARM only
+    void (*winograd_s8)(const tody_winograd_s8 *args);  // or NULL: gemm_s8 is faster; on AArch64 only
     uint32_t dwconv_s8_rows;  // at a time, of windows of 3x3 with a step of 1 or 2; else, or if it is 0: one
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
     // z[i] = fn2(x[i], y[i]); z may be x or y.
@@ -508,11 +506,11 @@ enum tody_cpu_feature {
 
 extern const tody_kernels tody_kernels_portable;
 
-// Whether any set of this build has float16 arithmetic.
+// Whether any set of this build has float16 arithmetic, or Winograd's way of int8.
 #if defined(__aarch64__)
-enum { TODY_HAS_F16 = 1 };
+enum { TODY_HAS_F16 = 1, TODY_WINOGRAD_S8 = 1 };
 #else
-enum { TODY_HAS_F16 = 0 };
+enum { TODY_HAS_F16 = 0, TODY_WINOGRAD_S8 = 0 };
 #endif
 
 static inline bool tody_packs_f32(const tody_kernels *k) { return TODY_PACKS_F32 && k->pack_f32; }

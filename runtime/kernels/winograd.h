@@ -26,6 +26,9 @@ static const float near_1 = (float)(1 / (2 * A * (A * A - B * B))), far_1 = (flo
 static const float near_2 = (float)(1 / (2 * (A * A - B * B))), far_2 = (float)(1 / (2 * (B * B - A * A)));
 static const float near_3 = (float)(A / (2 * (A * A - B * B))), far_3 = (float)(B / (2 * (B * B - A * A)));
 
+#undef A
+#undef B
+
 // What a line d of the image is at each point; `edge`, tile + 2, is a constant after inlining. Points of either sign share the
 // even and the odd powers.
 INLINE void points_of_image(const uint32_t edge, const vector *d, vector *v) {

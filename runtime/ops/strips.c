@@ -57,6 +57,7 @@ typedef struct chain {
     link *links;
     uint8_t *windows, *scratch;
     part *part;
+    size_t prepared[TODY_HAS_F16 ? TODY_MAX_CHAIN : 1];  // where in call->prepared each link's is
 } chain;
 
 // Of a link and its run, on a machine with pointers of so many bytes.
@@ -356,7 +357,7 @@ static void run_rows(chain *c, uint32_t k, span rows) {
     call.records = records;
     call.windows = c->windows;
     call.scratch = c->scratch;
-    if (TODY_HAS_F16 && c->call->prepared) call.prepared = c->call->prepared + prepared_until(c->call, k);
+    if (TODY_HAS_F16 && c->call->prepared) call.prepared = c->call->prepared + c->prepared[k];
     m->op->run(&call);
 }
 
@@ -390,6 +391,7 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     c.part = part;
     c.scratch = (uint8_t *)part + chain_bytes(call);
     c.windows = tody_out(call, WINDOWS).data;
+    for (uint32_t k = 0; TODY_HAS_F16 && call->prepared && k < c.count; k++) c.prepared[k] = prepared_until(call, k);
     if (thread > 0) c.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
     find_leads(&c);
     find_ranges(&c, tody_share(height, task, job->tasks), tody_share(height, task + 1, job->tasks));

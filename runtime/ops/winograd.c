@@ -80,8 +80,10 @@ static grid make_grid(const tody_call *call, const tody_tensor *y, uint32_t dept
     return g;
 }
 
+// In 64 bits, since a record may ask for more tiles than a pointer of 32 reaches.
 static uint64_t thread_bytes(const grid *g) {
-    return ((uint64_t)g->v_stride + g->m_stride + g->panels * g->u_stride) * g->positions * sizeof(float);
+    const uint64_t values = (uint64_t)g->block_tiles * ((uint64_t)g->depth + g->panels * TODY_PANEL) + 2 * SKEW;
+    return (values + g->panels * g->u_stride) * g->positions * sizeof(float);
 }
 
 size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling) {
@@ -107,30 +109,26 @@ typedef struct preparation {
     uint32_t tile, depth;
 } preparation;
 
-// The transformed weights of a panel from step k on.
-static tody_winograd_weights weights_from(const preparation *p, uint32_t panel, uint32_t k) {
+// Transforms the weights of a panel from step k on, so many of them.
+static void transform_weights(const preparation *p, uint32_t panel, uint32_t k, uint32_t depth, float *u, size_t u_stride) {
     const size_t stride = (size_t)p->depth * TODY_PANEL;
-    const float *w = p->w + panel * stride * 9 + (size_t)k * TODY_PANEL;
-    return (tody_winograd_weights){.tile = p->tile, .depth = p->depth - k, .w = w, .w_stride = stride};
+    const tody_winograd_weights weights = {
+        .tile = p->tile,
+        .depth = depth,
+        .w = p->w + panel * stride * 9 + (size_t)k * TODY_PANEL,
+        .w_stride = stride,
+        .u = u,
+        .u_stride = u_stride,
+    };
+    p->kernels->winograd_weights_f32(&weights);
 }
 
 // A panel of transformed weights has the positions one after the other, each of depth * 16.
 static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
     (void)thread;
     const preparation *p = context;
-    tody_winograd_weights weights = weights_from(p, panel, 0);
-    weights.u_stride = weights.w_stride;
-    weights.u = p->u + panel * weights.u_stride * positions_of(p->tile);
-    p->kernels->winograd_weights_f32(&weights);
-}
-
-// The transformed weights of step k of a panel.
-static void transform_step(const preparation *p, uint32_t panel, uint32_t k, float *u) {
-    tody_winograd_weights weights = weights_from(p, panel, k);
-    weights.depth = 1;
-    weights.u = u;
-    weights.u_stride = TODY_PANEL;
-    p->kernels->winograd_weights_f32(&weights);
+    const size_t stride = (size_t)p->depth * TODY_PANEL;
+    transform_weights(p, panel, 0, p->depth, p->u + panel * stride * positions_of(p->tile), stride);
 }
 
 // The same rounded to float16: columns of each position are scaled by themselves. Transformed twice, because nobody has memory
@@ -144,12 +142,12 @@ static void prepare_panel_f16(void *context, uint32_t panel, uint32_t thread) {
     float u[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL];
     float factor[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL] = {0};
     for (uint32_t k = 0; k < p->depth; k++) {
-        transform_step(p, panel, k, u);
+        transform_weights(p, panel, k, 1, u, TODY_PANEL);
         tody_f16_find_largest(u, factor, count);
     }
     for (uint32_t i = 0; i < positions; i++) tody_f16_factors(factor + i * TODY_PANEL, (float *)(void *)(to + i * bytes));
     for (uint32_t k = 0; k < p->depth; k++) {
-        transform_step(p, panel, k, u);
+        transform_weights(p, panel, k, 1, u, TODY_PANEL);
         for (uint32_t i = 0; i < count; i++) u[i] *= factor[i];
         for (uint32_t i = 0; i < positions; i++) {
             uint16_t *values = (uint16_t *)(void *)(to + i * bytes + TODY_PANEL * sizeof(float));
@@ -276,21 +274,12 @@ static void multiply_fleeting(const job *job, uint32_t panel, uint32_t panels, c
                               uint32_t count) {
     const grid *g = &job->grid;
     const uint32_t depth = job->gemm->depth;
-    const size_t stride = (size_t)depth * TODY_PANEL;
+    const preparation p = {job->gemm->w, NULL, job->call->kernels, g->tile, depth};
     slice s = {.u = u, .stride = g->u_stride, .panel_stride = g->u_stride * g->positions};
     for (; s.from < depth; s.from += SLICE) {
         s.depth = tody_min_u32(depth - s.from, SLICE);
-        for (uint32_t i = 0; i < panels; i++) {
-            const tody_winograd_weights weights = {
-                .tile = g->tile,
-                .depth = s.depth,
-                .w = (const float *)job->gemm->w + (panel + i) * stride * 9 + (size_t)s.from * TODY_PANEL,
-                .w_stride = stride,
-                .u = u + i * s.panel_stride,
-                .u_stride = s.stride,
-            };
-            job->call->kernels->winograd_weights_f32(&weights);
-        }
+        for (uint32_t i = 0; i < panels; i++)
+            transform_weights(&p, panel + i, s.from, s.depth, u + i * s.panel_stride, s.stride);
         multiply(job, &s, panels, v, m, count);
     }
 }

@@ -30,8 +30,6 @@ size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const 
 void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, tody_tiling tiling,
                        uint8_t *scratch);
 
-#if defined(__aarch64__)
-
 // Bytes of the prepared weights of a convolution of int8 with 3x3, stride 1 and one group, in tiles of 4; 0 where it is not to
 // be tiled. That depends on the kernel set, so it is not for the file to say.
 size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, const tody_tensor *y);
@@ -43,21 +41,4 @@ size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w);
 // False if the weights do not allow it: `gemm` has to be computed directly then.
 bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint8_t *scratch);
 
-#else
-
-// No other kernel set has a way for it.
-static inline size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
-    return (void)call, (void)w, (void)y, 0;
-}
-
-static inline void tody_winograd_s8_prepare(const tody_call *call, const tody_tensor *w) { (void)call, (void)w; }
-
-static inline size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w) { return (void)call, (void)w, 0; }
-
-static inline bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide,
-                                        uint8_t *scratch) {
-    return (void)call, (void)gemm, (void)slide, (void)scratch, false;
-}
-
-#endif
 #endif

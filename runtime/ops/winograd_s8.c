@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
-#if defined(__aarch64__)
-
 enum { TILE = 4, EDGE = 6, POSITIONS = 36, LANES = 8, TAPS = 9, MOST = 1 << 25, LARGEST = 255 };
-enum { IMAGE_PRICE = 50, RESULT_PRICE = 90, GAIN = 1, MOST_BYTES = 5 << 18 };  // 128 x 128 weights become 1.2 MB
+enum { IMAGE_PRICE = 50, RESULT_PRICE = 90, MOST_BYTES = 5 << 18 };  // 128 x 128 weights become 1.2 MB
+enum { FEWEST = 4 };                                                 // tiles in a block, of which all threads get some
 
 // In front of the transformed weights.
 typedef struct head {
@@ -17,14 +16,14 @@ static const int8_t points[EDGE][3] = {{6, 0, 0}, {-4, -4, -4}, {-4, 4, -4}, {1,
 
 static size_t depth_of(uint32_t channels) { return ((size_t)channels + LANES - 1) / LANES * LANES; }
 
-// Whether tiles cost less, in instructions for a whole tile: of 8 channels of its image, of 8 columns of its results, and 36
+// Whether tiles cost less, in instructions for a whole tile: of a channel of its image, of a column of its results, and 36
 // products, four at once, where the direct way has 9 for each pixel, six at once.
 static bool pays(const tody_tensor *w, const tody_tensor *y) {
-    const uint64_t cols = w->shape[1], channels = w->shape[3], batch = y->shape[TODY_BATCH];
+    const uint64_t cols = w->shape[1], channels = w->shape[3];
     const uint64_t down = tody_div_up(y->shape[TODY_HEIGHT], TILE), across = tody_div_up(y->shape[TODY_WIDTH], TILE);
     const uint64_t tile = IMAGE_PRICE * depth_of(w->shape[3]) + RESULT_PRICE * cols + POSITIONS * channels * cols / 4;
     const uint64_t pixel = TAPS * channels * cols / 6;
-    return GAIN * batch * down * across * tile < batch * y->shape[TODY_HEIGHT] * y->shape[TODY_WIDTH] * pixel;
+    return down * across * tile < (uint64_t)y->shape[TODY_HEIGHT] * y->shape[TODY_WIDTH] * pixel;
 }
 
 size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
@@ -137,7 +136,7 @@ static void run_block(void *context, uint32_t block, uint32_t thread) {
     const tody_gemm *g = job->gemm;
     uint8_t *scratch = job->scratch + thread * thread_bytes(g->depth);
     room *room = (struct room *)(void *)scratch;
-    const uint32_t first = block * TODY_WINOGRAD_TILES, end = tody_min_u32(first + TODY_WINOGRAD_TILES, job->tiles);
+    const uint32_t first = tody_share(job->tiles, block, job->blocks), end = tody_share(job->tiles, block + 1, job->blocks);
     for (uint32_t t = first; t < end; t++)
         place(job, t, room->a + (t - first) * POSITIONS, room->at + (t - first) * TILE * TILE);
     const tody_winograd_s8 args = {
@@ -160,14 +159,13 @@ static void run_block(void *context, uint32_t block, uint32_t thread) {
 
 bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint8_t *scratch) {
     const head *h = (const head *)(const void *)call->prepared;
-    if (!h->exact || gemm->layer.w_zero != 0) return false;
+    if (!h->exact) return false;
     job job = {.call = call, .gemm = gemm, .slide = slide, .scratch = scratch};
     job.down = tody_div_up(slide->out_height, TILE);
     job.across = tody_div_up(slide->out_width, TILE);
     job.tiles = tody_in(call, 0).shape[TODY_BATCH] * job.down * job.across;
-    job.blocks = tody_div_up(job.tiles, TODY_WINOGRAD_TILES);
+    const uint32_t threads = tody_threads(call), blocks = tody_div_up(job.tiles, TODY_WINOGRAD_TILES);
+    job.blocks = tody_max_u32(blocks, tody_min_u32(tody_div_up(blocks, threads) * threads, job.tiles / FEWEST));
     tody_for(call, job.blocks, run_block, &job);
     return true;
 }
-
-#endif

@@ -110,3 +110,27 @@ def test_int8_runs_without_float32(tmp_path: Path) -> None:
         device.flash(str(path))
         there = device.run(model, {model.inputs[0].name: x})
     assert there.tobytes() == model(x).tobytes()
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
+@pytest.mark.parametrize("op", ["cast", "lut", "binary"])
+def test_operators_find_the_kernels_that_they_call(op: str, tmp_path: Path) -> None:
+    """In a build of one operator without float32, where kernels are linked only if something asks for them."""
+    pytest.importorskip("serial")
+    import numpy as np
+    import seeds
+    from emulate import connect, host
+
+    import tody
+    from tody.flash.upload import Upload
+
+    data = seeds.models()[{"cast": "s8_cast", "lut": "lut", "binary": "s8_add"}[op]]
+    model = tody.load(data, threads=1, kernels="portable")
+    rng = np.random.default_rng(1)
+    inputs = {port.name: rng.integers(-128, 128, port.shape, np.int8) for port in model.inputs}
+    elf = make(f"only-{op}", "BOARD=host", "FLOAT=0", f"OPS={op}") / "tody.elf"
+    with host(elf, tmp_path / "flash.img") as address, connect(address) as device:
+        assert [*Upload(device.client, data, device.limit()).steps()][-1] == len(data)
+        device.activate(0)
+        there = device.run(model, inputs)
+    assert np.asarray(there).tobytes() == np.asarray(model(inputs)).tobytes()

@@ -45,6 +45,13 @@ def random_input(tensor: tf.Tensor, rng: np.random.Generator) -> NDArray[Any]:
     return rng.integers(0, 2, tensor.shape).astype(np.bool_ if tensor.dtype == "bool" else tensor.dtype)
 
 
+def random_inputs(file: tf.File, folder: Path) -> Path:
+    """A file with all inputs, one behind the other."""
+    rng, path = np.random.default_rng(7), folder / "inputs.bin"
+    path.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+    return path
+
+
 def run(target: Target, model: Path, file: tf.File, inputs: Path, outputs: Path, *how: object) -> list[NDArray[Any]]:
     done = target.run("run_model", model, inputs, outputs, *how)
     assert done.returncode == 0, done.stderr
@@ -75,9 +82,7 @@ def assert_same(got: NDArray[Any], want: NDArray[Any], exact: bool, what: str, b
 
 def compare(model: Path, targets: list[Target], folder: Path) -> None:
     file = tf.read(model.read_bytes())
-    rng = np.random.default_rng(7)
-    inputs = folder / "inputs.bin"
-    inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+    inputs = random_inputs(file, folder)
     want = run(HOST, model, file, inputs, folder / "host.bin")
     for target in targets:
         got = run(target, model, file, inputs, folder / f"{target.name}.bin")
@@ -99,12 +104,9 @@ def test_float16_arithmetic(tmp_path: Path) -> None:
     has, lacks = (next(t for t in EMULATED if t.name == name) for name in ("cortex-a76", "cortex-a53"))
     different = 0
     for name, data in seeds.models().items():
-        model, inputs = tmp_path / f"{name}.tody", tmp_path / "inputs.bin"
+        model, out, file = tmp_path / f"{name}.tody", tmp_path / "out.bin", tf.read(data)
         model.write_bytes(data)
-        file = tf.read(data)
-        rng = np.random.default_rng(7)
-        inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
-        out = tmp_path / "out.bin"
+        inputs = random_inputs(file, tmp_path)
         plain, half = run(has, model, file, inputs, out), run(has, model, file, inputs, out, 1, "float16")
         others = run(has, model, file, inputs, out, 3, "float16"), run(lacks, model, file, inputs, out, 1, "float16")
         for i, arrays in enumerate(zip(plain, half, *others, exact_outputs(file), strict=True)):
@@ -149,6 +151,9 @@ def test_tiles_of_int8_on_arm(height: int, width: int, cols: int, depth: int, tm
     for weights in (rng.integers(-128, 128, (1, cols, 9, depth), np.int8), np.full((1, cols, 9, depth), -128, np.int8)):
         model.write_bytes(int8_conv(weights, height, width))
         compare(model, [small], tmp_path)
+        file = tf.read(model.read_bytes())
+        one, three = (run(small, model, file, tmp_path / "inputs.bin", tmp_path / "out.bin", n)[0] for n in (1, 3))
+        np.testing.assert_array_equal(one, three)
         done = small.run("run_model", model, tmp_path / "inputs.bin", tmp_path / "outputs.bin")
         assert "prepared 0 bytes" not in done.stderr
 
@@ -186,11 +191,9 @@ def test_threads_change_nothing(tmp_path: Path) -> None:
     """The same bits on one thread and on three."""
     HOST.build()
     for name, data in seeds.models().items():
-        model, inputs = tmp_path / f"{name}.tody", tmp_path / "inputs.bin"
+        model, file = tmp_path / f"{name}.tody", tf.read(data)
         model.write_bytes(data)
-        file = tf.read(data)
-        rng = np.random.default_rng(7)
-        inputs.write_bytes(b"".join(random_input(file.tensors[i], rng).tobytes() for i in file.inputs))
+        inputs = random_inputs(file, tmp_path)
         one, three = (run(HOST, model, file, inputs, tmp_path / "out.bin", threads) for threads in (1, 3))
         for a, b in zip(one, three, strict=True):
             np.testing.assert_array_equal(a, b, name)

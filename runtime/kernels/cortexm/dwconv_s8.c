@@ -30,6 +30,7 @@ typedef struct room {
     int32_t sums[PIXELS][CHANNELS];
     tody_columns_dsp columns[CHANNELS][TODY_PAIRS_DSP];
 } room;
+_Static_assert(sizeof(room) <= 384 + 768, "tody_dwconv_work");
 
 static inline filters *filters_of(room *r) { return (filters *)(void *)r->columns; }
 

@@ -25,6 +25,7 @@ typedef struct room {
     int32_t sums[TODY_PANEL_F32 * TODY_FINISH_STEP], none[TODY_PANEL_F32];
     int16x2_t x[];
 } room;
+_Static_assert(offsetof(room, x) == 320 && 2 * ROWS * sizeof(int16x2_t) == 24, "tody_gemm_work");
 
 // Up to three rows of the product; where there are two, the last of them is the third, too.
 typedef struct strip {
@@ -122,7 +123,7 @@ static void add_rest(const tody_gemm_s8 *g, const strip *s, const int8_t *w, uin
         const int32_t x = s->thin && g->taps % 2 ? g->a[(size_t)tap * g->rows + s->first + i][0] - g->layer.x_zero : 0;
         int32_t *sum = s->room->sums + i;
         for (uint32_t j = 0; j < cols; j++, sum += step) {
-            *sum = (int32_t)((uint32_t)*sum + more + (x ? (uint32_t)(x * w[4 * j]) : 0));
+            *sum = (int32_t)((uint32_t)*sum + more + (uint32_t)(x * w[4 * j]));
         }
     }
 }

@@ -5,6 +5,8 @@
 #if defined(TODY_HAS_DSP)
 #include "windows.h"
 
+_Static_assert(TODY_PAIRS_DSP * sizeof(tody_columns_dsp) == 192, "bytes from one channel to the next");
+
 #pragma GCC diagnostic ignored "-Wunused-parameter"  // they are in r0 to r3 and on the stack
 
 // r0: to, r1: x, r2: k, r3: how many are left, r4: less, r5: bytes from one column to the next, r6 to r8 and r9 to r11: lines

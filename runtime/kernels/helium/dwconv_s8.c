@@ -5,8 +5,8 @@
 #if defined(TODY_HAS_HELIUM)
 #include "windows.h"
 
-enum { CHANNELS = TODY_WINDOW_CHANNELS, BLOCKS = 4, TAPS = TODY_WINDOW_TAPS };
-_Static_assert(BLOCKS * sizeof(tody_filter_helium) <= 1024, "filters are put into what the kernel works with");
+enum { CHANNELS = TODY_WINDOW_CHANNELS, BLOCKS = 4 };
+_Static_assert(BLOCKS * sizeof(tody_filter_helium) <= 384 + 768, "tody_dwconv_work");
 
 // Of eight channels: those with an even number, and those with an odd one.
 typedef struct both {

@@ -129,12 +129,11 @@ static void fill_room(const tody_gemm_s8 *g, uint32_t bytes) {
     for (uint32_t i = 0; i < bytes; i += VECTOR) vstrbq_s8(work + i, zero);
 }
 
-// What w_zero adds.
-static void add_row_starts(const tody_gemm_s8 *g, const panel *p) {
+// What w_zero adds to each row.
+static void add_row_starts(const tody_gemm_s8 *g, const panel *p, const uint32_t *more) {
     for (uint32_t i = 0; i < g->rows; i++) {
-        const uint32_t more = (uint32_t)tody_row_start_s8(g, i);
         int32_t *sum = p->sums + i / ROWS * tile_sums(p) + i % ROWS;
-        for (uint32_t j = 0; j < p->cols; j++, sum += ROWS) *sum = (int32_t)((uint32_t)*sum + more);
+        for (uint32_t j = 0; j < p->cols; j++, sum += ROWS) *sum = (int32_t)((uint32_t)*sum + more[i]);
     }
 }
 
@@ -157,11 +156,13 @@ static void finish(const tody_gemm_s8 *g, const panel *p) {
 
 void tody_gemm_s8_helium(const tody_gemm_s8 *g) {
     int32_t start[COLS], sums[MOST_TILES * COLS * ROWS];
+    uint32_t more[TODY_GEMM_ROWS_HELIUM];
     panel p = {.start = start, .sums = sums, .w = g->w, .bytes = (g->depth + 3) / 4 * 4};
     p.tiles = (g->rows + ROWS - 1) / ROWS;
     p.apart = g->taps == 1 || g->depth >= LONG;
     p.room = (g->taps * p.bytes + VECTOR - 1) / VECTOR * VECTOR;
     if (!p.apart && p.bytes > g->depth) fill_room(g, ROWS * p.room);
+    for (uint32_t i = 0; g->layer.w_zero && i < g->rows; i++) more[i] = (uint32_t)tody_row_start_s8(g, i);
     for (; p.col < g->cols; p.col += COLS, p.w += g->w_stride) {
         p.cols = least(g->cols - p.col, COLS);
         p.pairs = (p.cols + 1) / 2;
@@ -169,7 +170,7 @@ void tody_gemm_s8_helium(const tody_gemm_s8 *g) {
             add_lone_row(g, &p);
         else
             add_rows(g, &p);
-        if (g->layer.w_zero) add_row_starts(g, &p);
+        if (g->layer.w_zero) add_row_starts(g, &p, more);
         finish(g, &p);
     }
 }

@@ -1,4 +1,4 @@
-// helium.c - the kernel set of microcontrollers with vectors. What it leaves out is that of cortexm/.
+// helium.c - the kernel set of microcontrollers with vectors. What it leaves out is portable.
 // SPDX-License-Identifier: Apache-2.0
 #include "helium.h"
 

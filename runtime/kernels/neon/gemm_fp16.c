@@ -1,7 +1,6 @@
 // gemm_fp16.c - float32 products in the float16 arithmetic of ARMv8.2: 8 rows by 16 columns in registers, rounded operands.
 // SPDX-License-Identifier: Apache-2.0
-#include "neon.h"
-#include "schedule.h"
+#include "vector.h"
 
 #if defined(__aarch64__)
 
@@ -271,7 +270,7 @@ static void lone_row(const tody_gemm_f32 *g) {
             if (steps >= 4)
                 q = add_lone(q, vcvt_f16_f32(vld1q_f32(g->a[t] + k)), w, 4);
             else
-                q = add_lone(q, tody_round_some_neon(g->a[t] + k, steps), w, (uint32_t)steps);
+                q = add_lone(q, vcvt_f16_f32(load_some(g->a[t] + k, steps)), w, (uint32_t)steps);
             w += steps < 4 ? steps * 16 : 64;
             if (--room > 0) continue;
             total = settle_lone(total, q, &scale);

@@ -1,5 +1,5 @@
-// gemm_s8.h - int8 products of packed rows: a block of rows by any number of columns, one or two half panels (HALVES) at a
-// time. SPDX-License-Identifier: Apache-2.0
+// gemm_s8.h - int8 products of a block of rows by any number of columns, one or two half panels (HALVES) at a time.
+// SPDX-License-Identifier: Apache-2.0
 //
 // The including file has TILE, HALVES, `tiles` and `look`. The zero point of x, which does not fit a byte any more once it is
 // subtracted, goes through the sums of the weights, once for all rows.

@@ -30,7 +30,6 @@ void tody_words_s8_neon_dot(const tody_words_s8 *args);
 void tody_sparse_s8_neon_dot(const tody_sparse_s8 *args);
 
 #if defined(__aarch64__)
-float16x4_t tody_round_some_neon(const float *x, size_t count);  // fewer than four, and zeros
 void tody_pack_f16_neon(const tody_pack_f32 *args);
 void tody_round_f16_neon(const float *x, uint16_t *y, size_t count);
 #endif

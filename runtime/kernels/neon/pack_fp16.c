@@ -1,14 +1,8 @@
 // pack_fp16.c - float32 to float16: rows in fours of depth for a product, and numbers one after the other.
 // SPDX-License-Identifier: Apache-2.0
-#include "neon.h"
+#include "vector.h"
 
 #if defined(__aarch64__)
-
-float16x4_t tody_round_some_neon(const float *x, size_t count) {
-    float some[4] = {0};
-    for (size_t i = 0; i < count; i++) some[i] = x[i];
-    return vcvt_f16_f32(vld1q_f32(some));
-}
 
 static void store_four(uint16_t *p, float32x4_t v) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
 
@@ -42,9 +36,8 @@ void tody_pack_f16_neon(const tody_pack_f32 *args) {
             else
                 pack_four_rows(a + row, whole, packed + row * 4, rows);
         }
-        for (size_t i = 0; whole < depth && i < rows; i++) {
-            vst1_u16(packed + (whole * rows + i * 4), vreinterpret_u16_f16(tody_round_some_neon(a[i] + whole, depth - whole)));
-        }
+        for (size_t i = 0; whole < depth && i < rows; i++)
+            store_four(packed + (whole * rows + i * 4), load_some(a[i] + whole, depth - whole));
     }
 }
 

@@ -1,5 +1,5 @@
-// winograd_s8.c - convolution of 3x3 in int8 by Winograd's way: transforms and products of int16, 8 channels or columns at a
-// time. SPDX-License-Identifier: Apache-2.0
+// winograd_s8.c - convolution of 3x3 in int8 by Winograd's way, with int16, 8 channels or columns at a time.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, in integers: core/kernels.h has the scales.
 // A line of a tile grows by 10 at most in a transform, 255 by 100 in two: int16 holds it.
