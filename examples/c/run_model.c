@@ -32,8 +32,11 @@ static const void *map_file(const char *path, size_t *bytes) {
     return data;
 }
 
-// aligned_alloc wants a whole number of alignments.
-static void *allocate(size_t bytes) { return aligned_alloc(TODY_ALIGN, bytes / TODY_ALIGN * TODY_ALIGN + TODY_ALIGN); }
+// aligned_alloc wants a whole number of alignments. NULL, too, for what no pointer reaches.
+static void *allocate(size_t bytes) {
+    const size_t whole = bytes / TODY_ALIGN * TODY_ALIGN;
+    return whole > SIZE_MAX - TODY_ALIGN ? NULL : aligned_alloc(TODY_ALIGN, whole + TODY_ALIGN);
+}
 
 // The plain form of a coded file, or NULL.
 static const void *unpack(const void *coded, size_t *bytes) {

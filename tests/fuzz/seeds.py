@@ -166,6 +166,9 @@ def products() -> dict[str, list[Step]]:
         "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
         "conv_tiles": one("conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4)], [arena(2, 9, 11, 8)], **window(3, pad=1)),
         "conv_tiles_2": one("conv", [same, panels(1, 33, 9, 20, tile=2)], [arena(1, 4, 3, 33)], **window(3), activation=SILU),
+        "conv_fleeting": one(
+            "conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4 | tf.FLEETING)], [arena(2, 9, 11, 8)], **window(3, pad=1)
+        ),
         "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
         "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),
         "conv_stride": one("conv", [arena(1, 9, 9, 3), panels(1, 4, 9, 3)], [arena(1, 4, 4, 4)], **window(3, 2, 1, 2)),
@@ -266,6 +269,7 @@ def integers() -> dict[str, list[Step]]:
     grouped = [wide, int8_weights(3, 5, 4, 2), None, None, multipliers(3, 5, pack="panels")]
     blocks = [quantised(3, 700), sparse_weights(1, 18, 1, 700), int32_bias(1, 18), quantised(3, 18), dense[4], addend]
     average, half = multipliers(9, near=0.2), Weights(np.full((5, 2), 1024, np.int32))
+    rounded = Weights(np.array([0.5, 0.8, 135], np.float32))
     table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
     return {
         "s8_conv": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=relu),
@@ -296,6 +300,7 @@ def integers() -> dict[str, list[Step]]:
         "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), multipliers(1, near=0.01)], [quantised(1, 6, 5, 20)], fn="mul"),
         "s8_min": one("binary", [same, quantised(1, 1, 1, 20)], [quantised(1, 6, 5, 20)], fn="min"),
         "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
+        "s8_conv_rounded": one("conv", [*conv[:5], rounded], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
         "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),
     }
 

@@ -158,6 +158,21 @@ def test_tiles_of_int8_on_arm(height: int, width: int, cols: int, depth: int, tm
         assert "prepared 0 bytes" not in done.stderr
 
 
+def test_more_tiles_than_a_pointer_of_32_bits_reaches(tmp_path: Path) -> None:
+    """Fleeting weights make one block of all tiles: what it takes is reckoned without wrapping, and is too much."""
+    small = next(target for target in EMULATED if target.name == "cortex-a7")
+    small.build()
+    depth, side = 1 << 16, 1024  # 2^16 tiles of 2^16 channels
+    weights = seeds.Weights(np.zeros((1, 1, 9, depth), np.float32), "panels", tile=4 | tf.FLEETING)
+    window = seeds.window(3) | {"pad": (513, 513, 512, 512)}
+    model, inputs = tmp_path / "model.tody", tmp_path / "inputs.bin"
+    steps = seeds.one("conv", [seeds.arena(1, 1, 1, depth), weights], [seeds.arena(1, side, side, 1)], groups=1, **window)
+    model.write_bytes(seeds.Builder().build(steps))
+    inputs.write_bytes(bytes(4 * depth))
+    done = small.run("run_model", model, inputs, tmp_path / "out.bin")
+    assert done.returncode == 1 and "memory" in done.stderr
+
+
 INTEGER = ["mobilenet_v3_small", "shufflenet", "squeezenet_1_1", "efficientnet_lite0"]  # of which every output is exact
 
 
