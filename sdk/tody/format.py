@@ -320,7 +320,7 @@ def _write_plain(file: File) -> bytes:
 
 
 def _adds_rounded(file: File, record: Record) -> bool:
-    """Whether a layer of int8 rounds its products before their addends come: it then has three numbers more than a sum's."""
+    """Whether a layer of int8 rounds its products before their addends come: its last input then has three numbers, not one."""
     last = record.inputs[-1] if record.op in ("conv", "dwconv", "dense") and len(record.inputs) == 6 else None
     return last is not None and file.tensors[last].shape == (3,)
 

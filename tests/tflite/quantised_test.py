@@ -116,6 +116,16 @@ def test_sum_rounds_as_litert(name: str) -> None:
     np.testing.assert_array_equal(ours(content, arrays)[0], litert(content, arrays)[0])
 
 
+def test_a_residual_goes_into_its_convolution() -> None:
+    """Also where the scales of a sum were moved, so that it rounds as LiteRT's does."""
+    file = Net()
+    w, bias = file.weights(4, 3, 3, 4)
+    x, y, z = file.x(1, 9, 8, 4), file.y(1, 9, 8, 4, scale=0.0756), file.y(1, 9, 8, 4, scale=0.0852)
+    file.op("CONV_2D", [x, w, bias], [y], **(CONV | {"stride_h": 1}), activation=0)
+    file.op("ADD", [x, y], [z], activation=1)
+    assert "binary" not in primitives(compare(file, [z]))
+
+
 def test_mean_of_integers_rounds_as_litert() -> None:
     file = Net()
     x, y = file.x(1, 16, 16, 8), file.y(1, 8, 8, 8, scale=X[0], zero=X[1])

@@ -17,11 +17,13 @@ _LARGE = np.arange(127, 63, -1)
 
 def join_affine(index: Index, node: Node) -> bool:
     """Let the product and the sum of a float32 image and one number per channel each be a depthwise convolution of one tap."""
-    graph, x = index.graph, node.inputs[0] if node.op == "binary" else None
-    user = None if x is None or len(graph.values[x].shape) != 4 else index.only_user(first_output(node))
-    factors = None if x is None or user is None or index.maker(x, "cast") else _numbers(index, node, "mul", x)
-    numbers = None if factors is None or user is None else _numbers(index, user, "add", first_output(node))
-    if x is None or user is None or factors is None or numbers is None or _is_quantised(index, user):
+    graph = index.graph
+    x = next((str(name) for name in node.inputs if index.constant(name) is None), "") if node.op == "binary" else ""
+    if not x or len(graph.values[x].shape) != 4 or index.maker(x, "cast"):
+        return False
+    user, factors = index.only_user(first_output(node)), _numbers(index, node, "mul", x)
+    numbers = None if user is None else _numbers(index, user, "add", first_output(node))
+    if user is None or factors is None or numbers is None or _is_quantised(index, user):
         return False
     weights = [add_constant(graph, f"{x}:scale", factors.reshape(1, -1)), add_constant(graph, f"{x}:shift", numbers)]
     node.op, node.inputs, node.attrs = "dwconv", [x, *weights], _attributes(len(numbers), user)

@@ -1,4 +1,4 @@
-"""What the rules know of one number per channel: constants of that shape, and operators that scale and shift by them."""
+"""What the rules know of one number per channel, and of what layers apply to their results: scales, shifts, activations."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -12,6 +12,9 @@ from .graph import Node
 from .rewrite import Index, first_output
 
 Channels = NDArray[np.float32]  # one number per channel
+ACTIVATIONS = (  # functions that a layer can apply to its results
+    "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign"
+).split()
 
 
 def is_inactive(node: Node) -> bool:

@@ -59,7 +59,8 @@ def convert(
         model: path of an `.onnx` or `.tflite` file, or an onnx.ModelProto.
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
         shapes: input name -> shape, for inputs whose size the model leaves open.
-        end: names of tensors inside of the model that become its outputs; what only the others need is left out.
+        end: names of tensors inside of the model that become its outputs; what only the others need is left out. Quantised
+            ones of TFLite models become the float32 for which they stand.
         constants: input name -> value, for inputs that shall not be inputs any more.
         decoder: name of the decoder, its parameters (docs/format.md, key `decoder`), "auto" to find it by the outputs' shapes,
             or None.

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import format as fmt
 from . import branches, filters, joins, views
-from .channels import is_inactive, scale_and_shift
+from .channels import ACTIVATIONS, is_inactive, scale_and_shift
 from .graph import Graph, Node
 from .rewrite import (
     Index,
@@ -29,9 +29,6 @@ from .simplify import simplify
 
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
 _WITH_ADDEND = ("conv", "dwconv", "dense")
-_ACTIVATIONS = (
-    "clamp leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish silu gelu gelu_tanh mish softplus softsign"
-).split()
 
 
 def fuse(graph: Graph) -> None:
@@ -86,7 +83,7 @@ def fold_activation(index: Index, node: Node) -> bool:
         user.attrs["function"][0] != "clamp" or index.graph.values[first_output(node)].dtype != "float32"
     ):
         return False
-    if user.attrs["function"][0] not in _ACTIVATIONS:
+    if user.attrs["function"][0] not in ACTIVATIONS:
         return False
     node.attrs = {**node.attrs, "activation": user.attrs["function"]}
     return absorb(index, node, user)

@@ -230,6 +230,21 @@ def quantise_earlier(index: Index, node: Node) -> bool:
     return True
 
 
+def take_unlabelled(index: Index, node: Node) -> bool:
+    """Where multipliers say what integers count for, an operator takes them as they were made, not under another scale."""
+    values, changed = index.graph.values, False
+    for i in (0, 1) if node.op == "binary" and index.constant(slot(node, 2)) is not None else ():
+        label = index.maker(node.inputs[i], "reshape")
+        if label is None:
+            continue
+        made, taken = values[first_input(label)], values[first_output(label)]
+        if made.quant is None or taken.quant is None or (made.shape, made.dtype) != (taken.shape, taken.dtype):
+            continue
+        if made.quant.zero_point == taken.quant.zero_point:
+            node.inputs[i], changed = made.name, True
+    return changed
+
+
 def _quantised(graph: Graph, user: Node, value: Value, quant: Quant) -> str:
     """A float32 value as integers: a constant, or a cast in front of its user."""
     if value.data is not None:
@@ -246,6 +261,7 @@ RULES: list[Rule] = [
     dequantise_later,
     quantise_earlier,
     compute_in_integers,
+    take_unlabelled,
     fold_addend,
     merge_tables,
 ]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..format import PANEL
 from . import views
-from .channels import is_inactive, scale_and_shift
+from .channels import ACTIVATIONS, is_inactive, scale_and_shift
 from .graph import Node
 from .rewrite import Index, Rule, add_constant, add_value, bypass, first_input, first_output, insert_before, slot
 
-_LINEAR = ("conv", "dwconv", "deconv")  # what takes a scale, a shift and an activation into itself
+_WINDOWS = ("conv", "dwconv", "deconv")  # what takes a scale, a shift and an activation into itself
 
 
 def join_groups(index: Index, node: Node) -> bool:
@@ -70,7 +70,7 @@ def _whole(index: Index, makers: list[Node], width: int) -> str | None:
 
 def scale_branches(index: Index, node: Node) -> bool:
     """A scale or shift per channel behind a concat goes in front of it: BatchNormalization, which goes on into the weights."""
-    user = index.only_user(first_output(node)) if _makers(index, node, _LINEAR) else None
+    user = index.only_user(first_output(node)) if _makers(index, node, _WINDOWS) else None
     found = None if user is None else scale_and_shift(index, user, first_output(node))
     if user is None or found is None:
         return False
@@ -88,9 +88,9 @@ def _binary(fn: str, a: str, b: str, y: str, source: str) -> Node:
 
 
 def activate_branches(index: Index, node: Node) -> bool:
-    """A function of every element behind a concat goes in front of it."""
-    user = index.only_user(first_output(node)) if _makers(index, node, _LINEAR) else None
-    if user is None or user.op != "unary" or index.graph.values[first_output(user)].dtype != "float32":
+    """An activation behind a concat goes in front of it."""
+    user = index.only_user(first_output(node)) if _makers(index, node, _WINDOWS) else None
+    if user is None or user.op != "unary" or user.attrs["function"][0] not in ACTIVATIONS:
         return False
     return _into_branches(index, node, user, lambda _low, _high, x, y: [Node("unary", [x], [y], dict(user.attrs), user.source)])
 

@@ -12,11 +12,12 @@ import numpy as np
 from ..errors import ModelError
 from .operand import ELEMENTS, Array, Call, Operand, Refusal
 
-_CUT = "end the model before it (--end)"
+CUT = "end the model before it (--end)"
+NO_SUPPRESSION = f"export the detector without it, or {CUT}: tody's decoders do it after the model"
 _HINTS = {
-    "NonMaxSuppression": f"export the detector without it, or {_CUT}: tody's decoders do it after the model",
-    "NonZero": f"its result has no fixed size: use a mask with Where, or TopK, or {_CUT} if it picks boxes",
-    "RoiAlign": f"detectors of two stages are not supported; {_CUT} for the first alone",
+    "NonMaxSuppression": NO_SUPPRESSION,
+    "NonZero": f"its result has no fixed size: use a mask with Where, or TopK, or {CUT} if it picks boxes",
+    "RoiAlign": f"detectors of two stages are not supported; {CUT} for the first alone",
     "Compress": "its result has no fixed size: use a mask with Where, or TopK",
     "Unique": "its result has no fixed size: do it after the model",
     "Scan": "write its rounds out, or use LSTM, GRU or RNN",
@@ -153,7 +154,7 @@ def schema_of(call: Call) -> Any:
 def no_such_operator(call: Call) -> Refusal:
     if call.domain:
         return Refusal(f"tody has no operators of the domain {call.domain}", "export the model with ONNX's own operators")
-    hint = _HINTS.get(call.op, f"replace it in the source model, or {_CUT}")
+    hint = _HINTS.get(call.op, f"replace it in the source model, or {CUT}")
     return Refusal("tody has no such operator", hint)
 
 

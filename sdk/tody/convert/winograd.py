@@ -97,7 +97,7 @@ def _can_tile(graph: Graph, node: Node) -> bool:
 
 
 def _ways(graph: Graph, node: Node) -> list[Way]:
-    """The direct way, and others if they gain enough."""
+    """The best way that keeps no memory, and those that do, if they gain enough over the direct one."""
     _, columns, _, depth = graph.values[node.inputs[1] or ""].shape
     batch, height, width, _ = graph.values[first_output(node)].shape
     columns = align(columns, PANEL)

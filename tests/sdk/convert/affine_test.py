@@ -25,6 +25,13 @@ def test_normalization_in_front_of_a_convolution_is_one_pass(function: str | Non
     assert ops["dwconv"] == ops["conv"] == 1 and "binary" not in ops and "unary" not in ops
 
 
+def test_constants_may_stand_first() -> None:
+    net = Net()
+    y = net.op("Add", net.floats(8, 1, 1), net.op("Mul", net.floats(8, 1, 1), pooled(net)))
+    _, ops = optimised(net.model(net.conv(y, 8, 4, 3)))
+    assert ops["dwconv"] == ops["conv"] == 1 and "binary" not in ops
+
+
 def test_a_product_that_others_take_too_stays() -> None:
     net = Net()
     scaled = net.op("Mul", pooled(net), net.floats(8, 1, 1))

@@ -126,5 +126,6 @@ def test_tflite() -> None:
     model = tody.load(report.content, threads=1)
     out = model(np.full((1, 4, 4, 2), 40, np.int8))
     assert out.dtype == np.float32 and np.allclose(out, 1 / (1 + np.exp(-2.0)), atol=1 / 256)
+    assert read_source(content, [end]).nudged(11).outputs == [end]
     with pytest.raises(UsageError, match="cannot end"):
         convert(content, end=["nowhere"])

@@ -84,6 +84,13 @@ def test_a_branch_with_an_activation_keeps_it() -> None:
     assert left(net, net.op("Sigmoid", y)) == {"pool": 1, "conv": 2, "concat": 1, "unary": 1}
 
 
+def test_a_function_that_no_branch_can_take_stays_one() -> None:
+    net = Net()
+    x = start(net)
+    y = net.op("Concat", net.conv(x, 8, 8, 3), net.conv(x, 8, 8, 1), axis=1)
+    assert left(net, net.op("Neg", y)) == {"pool": 1, "conv": 2, "concat": 1, "unary": 1}
+
+
 def test_a_concat_of_rows_is_no_concat_of_channels() -> None:
     net = Net()
     x = start(net)

@@ -147,7 +147,8 @@ class TfliteSource(Source):
                 at = _place(tensor.data, self.model.content)
                 if 0 <= at < len(content):  # not one that was written out anew
                     content[at : at + tensor.data.nbytes] = nudged(tensor.data, seed).tobytes()
-        return TfliteSource(read_tflite(bytes(content), self.file), self.name, self.file, self.sha256)
+        model = replace(read_tflite(bytes(content), self.file), outputs=self.model.outputs, real=self.model.real)
+        return TfliteSource(model, self.name, self.file, self.sha256)
 
     def outline(self, shapes: Shapes) -> tuple[Graph, int, int]:
         """By the shapes that the file declares, whatever shapes are asked for."""

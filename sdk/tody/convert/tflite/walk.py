@@ -12,6 +12,7 @@ from .. import casts, ports
 from ..builder import Builder
 from ..ending import Step, ends_before
 from ..graph import Graph
+from ..nodes import CUT, NO_SUPPRESSION
 from ..operand import COMPUTE, Array, Operand, Refusal, unsupported
 from ..outlet import outlet, settle_names
 from .call import TfliteCall, constant_operand, is_quantised, quant_of
@@ -19,9 +20,9 @@ from .file import Operator, Tensor, TfliteModel
 from .importers import IMPORTERS
 
 _HINTS = {
-    "TFLite_Detection_PostProcess": "export the detector without it: tody's decoders do it after the model",
-    "NON_MAX_SUPPRESSION_V4": "export the detector without it: tody's decoders do it after the model",
-    "NON_MAX_SUPPRESSION_V5": "export the detector without it: tody's decoders do it after the model",
+    "TFLite_Detection_PostProcess": NO_SUPPRESSION,
+    "NON_MAX_SUPPRESSION_V4": NO_SUPPRESSION,
+    "NON_MAX_SUPPRESSION_V5": NO_SUPPRESSION,
     "IF": "export the branch that is wanted",
     "WHILE": "export the model with its loop written out",
     "VAR_HANDLE": "export the model without variables: make states inputs and outputs",
@@ -220,6 +221,4 @@ def _unknown(operator: Operator) -> Refusal:
     if operator.is_custom:
         hint = _HINTS.get(operator.op, "export the model with TFLite's own operators")
         return Refusal("it is a custom operator", hint)
-    return Refusal(
-        "tody has no such operator", _HINTS.get(operator.op, "replace it in the source model, or cut the model before it")
-    )
+    return Refusal("tody has no such operator", _HINTS.get(operator.op, f"replace it in the source model, or {CUT}"))
