@@ -219,8 +219,11 @@ def on_device(model: Model, device: Device) -> str:
 
 def open_model(args: argparse.Namespace, verify: bool = False) -> Model:
     """The model that the arguments of `add_model` and `add_runtime` name."""
+    from ..errors import UsageError
     from ..models import find
     from ..run.model import load
 
+    if getattr(args, "on", None) and getattr(args, "precision", "float32") == "float16":
+        raise UsageError("--precision float16 is for this machine", "--on runs the model on a device", "leave one of them out")
     given = {key: value for key in ("threads", "kernels", "precision") if (value := getattr(args, key, None)) is not None}
     return load(find(args.model), verify=verify, **given)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     against = [name for name in args.against.split(",") if name]
     result = bench(find(args.model), args.threads, args.seconds, against, args.source, args.precision)
     out.data(result.as_dict())
-    out.line(f"{result.model}, {result.threads} thread{'s' * (result.threads > 1)}; times in ms")
+    out.line(f"{result.model}, {result.precision}, {result.threads} thread{'s' * (result.threads > 1)}; times in ms")
     rows = []
     for r in result.rows:
         times = (r.median_ms, r.p95_ms, r.min_ms, r.load_ms, r.first_ms)

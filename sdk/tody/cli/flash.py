@@ -63,13 +63,16 @@ def _flash(args: argparse.Namespace, address: str, out: Output) -> Report:
     options: dict[str, Any] = {"verify": args.verify, "diff": args.diff, "security": args.security, "timeout": args.timeout}
     options |= {"activate": not args.no_activate, "any_device": args.yes}
     with Device(address, on_text=lambda text: out.note(f"device: {text}")) as device, out.stages() as stages:
+        stage = ""
         try:
             for step in steps(device, str(find(args.model)), **options):
+                stage = step.stage
                 stages(step.stage, step.done, step.total)
                 if step.report:
                     return step.report
         except KeyboardInterrupt:
-            out.note("stopped; what runs there runs on, and the next tody flash goes on where this one was cut off")
+            if stage == "upload":
+                out.note("stopped; what runs there runs on, and the next tody flash goes on where this one was cut off")
             raise
     raise AssertionError("the last step has the report")
 

@@ -52,10 +52,15 @@ class Measure:
 
 @dataclass
 class Bench:
-    """Measurements of one model; the first is tody's."""
+    """Measurements of one model; the first is tody's.
+
+    Attributes:
+        precision: as `Model.precision`.
+    """
 
     model: str
     threads: int
+    precision: str
     rows: list[Measure] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,8 +96,9 @@ def bench(
         what = "no source model for " + ", ".join(names)
         raise UsageError(what, "they do not read .tody files", "give the .onnx file that was converted: --source")
     model = load(path, threads, precision=precision)  # proves it sound here, where the error is clear
+    asked = "float16" if model.precision == "float16" else "float32"  # of peers: what "auto" came to
     files = {"tody": Path(path), **({} if source is None else {name: _peer_file(name, Path(source)) for name in names})}
-    workers = [_Worker(name, file, model, threads, precision) for name, file in files.items()]
+    workers = [_Worker(name, file, model, threads, asked) for name, file in files.items()]
     try:
         _take_turns([w for w in workers if not w.row.error], seconds)
     finally:
@@ -100,7 +106,7 @@ def bench(
             worker.close()
     for worker in workers:
         worker.finish(workers[0].sample)
-    return Bench(model.name, threads, [w.row for w in workers])
+    return Bench(model.name, threads, model.precision, [w.row for w in workers])
 
 
 def _names(against: Sequence[str]) -> list[str]:

@@ -210,7 +210,8 @@ class Model:
 
         Raises:
             UsageError: the file has no golden outputs.
-            AccuracyError: an output differs from its golden values by more than the file allows.
+            AccuracyError: an output differs from its golden values by more than the file allows, or, where products are in
+                float16, than `selftest.FLOAT16_TOLERANCE`.
         """
         from .selftest import self_test
 

@@ -17,6 +17,7 @@ from ..errors import UsageError
 Shape = tuple[int, ...]
 
 _WARM_UP = 3
+_HALF = ("conv", "dense")  # what multiplies in float16 where that is asked for
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
         runtime.run()
     ms = np.median([runtime.profile() for _ in range(runs)], axis=0) / 1e6
     total = float(ms.sum()) or 1.0
-    peak = {dtype: runtime.peak(dtype) for dtype in ("float32", "float16", "int8")}
+    peak = {dtype: runtime.peak(dtype) for dtype in ("float32", "int8", *["float16"] * runtime.f16)}
     rows, i = [], 0
     while i < len(file.records):
         record = file.records[i]
@@ -68,7 +69,8 @@ def profile(runtime: Runtime, file: format.File, runs: int = 50) -> list[Row]:
         works = [work for r in chain or [record] if (work := _macs_of(r, file)) is not None]
         text = " + ".join(f"{r.op} {detail(r)}".strip() for r in chain) or detail(record)
         output, work = file.tensors[record.outputs[0] or 0], sum(works) if works else None
-        best = peak["int8" if output.dtype == "int8" else "float16" if runtime.f16 else "float32"]
+        is_half = runtime.f16 and any(r.op in _HALF for r in chain or [record])
+        best = peak["int8" if output.dtype == "int8" else "float16" if is_half else "float32"]
         reached = work / float(ms[i]) * 1e3 / best if work and ms[i] else None
         times = float(ms[i]), float(ms[i]) / total
         rows.append(Row(i, record.op, text, output.shape, *times, work, _bytes_of([record, *chain], file), reached))
