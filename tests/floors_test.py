@@ -19,7 +19,7 @@ FLEET = SDK / "fleet"
 
 # C: floor of each folder of runtime/. Contracts stand lower than the folder they are kept in.
 C_FLOORS = {"kernels": 0, "vision": 0, "include": 0, "ops": 1, "core": 2}
-C_CONTRACTS = {"core/kernels.h": 0, "core/format.h": 0, "core/op.h": 1, "core/blocks.h": 0}
+C_CONTRACTS = {"core/kernels.h": 0, "core/kernels_int.h": 0, "core/format.h": 0, "core/op.h": 1, "core/blocks.h": 0}
 FREESTANDING = {"stdint.h", "stddef.h", "stdbool.h", "string.h"}
 INTRINSICS = {"immintrin.h", "arm_neon.h", "arm_acle.h", "arm_mve.h"}
 # The folders that may include them.
