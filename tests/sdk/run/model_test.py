@@ -1,4 +1,4 @@
-"""tody.load and Model: arrays in and out, clones, profiles, the golden check, and errors that say what to do."""
+"""Model: arrays in and out, clones, profiles, the golden check, and errors that say what to do."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -7,90 +7,20 @@ import contextlib
 import copy
 import gc
 import pickle
-import struct
-import subprocess
-import sys
 import threading
-import time
 import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tiny import X, dense_file, relu_dense
 
 import tody
-from tody import format, golden
-from tody._runtime import Runtime, cpu_features, kernel_sets
-from tody.errors import AccuracyError, ModelError, TodyError, UsageError
+from tody import format
+from tody._runtime import Runtime, kernel_sets
+from tody.errors import AccuracyError, TodyError, UsageError
 from tody.run.profile import macs
-
-INF = float("inf")
-WEIGHTS = np.arange(12, dtype=np.float32).reshape(1, 3, 1, 4) / 10
-
-
-def dense_file(golden_shift: float = 0.0, low: float = -1.0) -> format.File:
-    """y = relu(x @ w.T) for x [2, 4] and w [3, 4], with golden data."""
-    file = format.File(weights=format.pack_panels(WEIGHTS), arena_bytes=128)
-    file.tensors = [
-        format.Tensor("float32", (2, 4), "arena", 0),
-        format.Tensor("float32", (1, 3, 1, 4), "weights", 0, "panels"),
-        format.Tensor("float32", (2, 3), "arena", 64),
-    ]
-    file.records = [format.Record("dense", [0, 1], [2], {"activation": ("clamp", 0.0, INF)})]
-    file.inputs, file.outputs = [0], [2]
-    x = golden.splitmix64(7, (2, 4), low, 1.0)
-    file.blob = (relu_dense(x) + np.float32(golden_shift)).tobytes()
-    file.meta = {
-        "name": "tiny",
-        "inputs": [{"name": "x", "dtype": "float32", "shape": [2, 4]}],
-        "outputs": [{"name": "y", "dtype": "float32", "shape": [2, 3]}],
-        "golden": {
-            "inputs": [{"name": "x", "generator": "splitmix64", "seed": 7, "low": low, "high": 1.0}],
-            "outputs": [{"name": "y", "at": 0, "count": 6, "stride": 1, "dtype": "float32", "tolerance": 1e-4}],
-        },
-    }
-    return file
-
-
-def relu_dense(x: Any) -> Any:
-    return np.maximum(np.asarray(x, np.float32) @ WEIGHTS.reshape(3, 4).T, 0)
-
-
-def pair_file() -> format.File:
-    """Two inputs (float32 and int32), two outputs: a + a, and b unchanged by a cast to int32."""
-    file = format.File(
-        arena_bytes=256, meta={"inputs": [{"name": "a"}, {"name": "b"}], "outputs": [{"name": "s"}, {"name": "f"}]}
-    )
-    file.tensors = [
-        format.Tensor("float32", (3,), "arena", 0),
-        format.Tensor("int32", (2,), "arena", 64),
-        format.Tensor("float32", (3,), "arena", 128),
-        format.Tensor("float32", (2,), "arena", 192),
-    ]
-    file.records = [format.Record("binary", [0, 0], [2], {"fn": "add"}), format.Record("cast", [1], [3])]
-    file.inputs, file.outputs = [0, 1], [2, 3]
-    return file
-
-
-@pytest.fixture
-def tiny() -> tody.Model:
-    return tody.load(format.write(dense_file()), threads=1)
-
-
-@pytest.fixture
-def pair() -> tody.Model:
-    return tody.load(format.write(pair_file()), threads=1)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    target = tmp_path / "tiny.tody"
-    target.write_bytes(format.write(dense_file()))
-    return target
-
-
-X = np.array([[1, -2, 3, -4], [5, 6, -7, 8]], np.float32)
 
 
 def test_call_takes_and_gives_arrays(tiny: tody.Model) -> None:
@@ -343,110 +273,3 @@ def test_ports_come_from_the_file(tiny: tody.Model, pair: tody.Model) -> None:
     file = dense_file()
     file.meta["inputs"] = "nonsense"
     assert tody.load(format.write(file)).inputs[0].name == "input0"
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot open"):
-        tody.load(tmp_path / "nothing.tody")
-    with pytest.raises(UsageError, match="cannot open"):
-        tody.load(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"TOD", b"\x08\x07\x12\x07pytorch" * 9, b"TODY" + bytes(200)])
-def test_what_is_not_a_model(tmp_path: Path, content: bytes) -> None:
-    target = tmp_path / "x.onnx"
-    target.write_bytes(content)
-    with pytest.raises(ModelError):
-        tody.load(target)
-
-
-def test_onnx_file_gets_a_hint(tmp_path: Path) -> None:
-    target = tmp_path / "face.onnx"
-    target.write_bytes(b"\x08\x07" * 100)
-    with pytest.raises(ModelError, match=r"tody convert .*face.onnx"):
-        tody.load(target)
-
-
-def test_another_version_and_truncation(path: Path) -> None:
-    data = path.read_bytes()
-    with pytest.raises(ModelError):
-        tody.load(data[:4] + struct.pack("<HH", 9, 0) + data[8:])
-    for size in (4, 100, 128, len(data) - 1):
-        with pytest.raises(ModelError):
-            tody.load(data[:size])
-
-
-def test_unsound_operator_is_named() -> None:
-    file = dense_file()
-    file.tensors[2] = format.Tensor("float32", (2, 4), "arena", 64)
-    with pytest.raises(ModelError, match=r"operator 0, dense"):
-        tody.load(format.write(file))
-
-
-def test_verify_reads_the_weights(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    at = format.read_header(bytes(data)).weights_at
-    data[at] ^= 1
-    tody.load(bytes(data))
-    with pytest.raises(ModelError):
-        tody.load(bytes(data), verify=True)
-
-
-@pytest.mark.parametrize("threads", [0, -1, 257])
-def test_wrong_thread_counts(path: Path, threads: int) -> None:
-    with pytest.raises(UsageError, match="between 1 and 256"):
-        tody.load(path, threads=threads)
-
-
-def test_kernel_sets(path: Path) -> None:
-    assert kernel_sets()[0] == "portable"
-    assert isinstance(cpu_features(), list)
-    for name in kernel_sets():
-        model = tody.load(path, threads=1, kernels=name)
-        assert model.runtime.kernels == name
-        np.testing.assert_allclose(model(X), relu_dense(X), rtol=1e-6)
-    with pytest.raises(UsageError, match="portable"):
-        tody.load(path, kernels="z80")
-
-
-def test_precision_is_float32_unless_asked(path: Path) -> None:
-    """float16 arithmetic where it is demanded and there, refused where it is not; "auto" takes what there is."""
-    has = "neon-fp16" in cpu_features()
-    assert tody.load(path).precision == "float32"
-    half = tody.load(path, precision="auto")
-    assert half.precision == ("float16" if has else "float32") and half.precision in half.describe()
-    assert half.self_test() < 0.25
-    with pytest.raises(UsageError, match="float32, float16, auto"):
-        tody.load(path, precision="float99")
-    if has:
-        assert tody.load(path, precision="float16").runtime.f16
-        return
-    with pytest.raises(UsageError, match="cannot compute in float16"):
-        tody.load(path, precision="float16")
-
-
-def test_imports_are_quick() -> None:
-    """`import tody` in a new process against a bare interpreter; the best of five, since others use this machine too."""
-
-    def best(code: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    assert best("import tody") - best("pass") < 0.1
-
-
-def test_loading_imports_little() -> None:
-    """What takes milliseconds to import would be a good part of the time to load a small model."""
-    code = "import sys, numpy; known = set(sys.modules); import tody; tody.load; print(*(set(sys.modules) - known))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"pathlib", "urllib.parse", "numpy.typing", "subprocess", "ctypes"} & set(done.stdout.split())
-
-
-def test_package_lists_its_names() -> None:
-    assert {"load", "Detector", "Camera", "__version__"} <= set(dir(tody))
-    with pytest.raises(AttributeError):
-        _ = tody.nothing
