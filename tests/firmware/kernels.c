@@ -1,26 +1,44 @@
 // kernels.c - the int8 kernels of a microcontroller's set against portable, on the chip itself: tests/kernels without pages.
 // SPDX-License-Identifier: Apache-2.0
+//
+// Memory ends at a fence of known bytes here, since a chip has no pages: what is written there is seen, what is read is not.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kernels/check.h"
 
-enum { TRIES = 60, PENS = 24, PEN_BYTES = 1 << 19, ROOM = PENS * PEN_BYTES };
+enum { TRIES = 60, PENS = 24, PEN_BYTES = 1 << 19, ROOM = PENS * PEN_BYTES, FENCE_BYTES = 256, FENCE = 0xA5 };
 
 extern const tody_kernels SET;  // the build says which
 const tody_kernels *const tody_kernel_sets[] = {&tody_kernels_portable, &SET, NULL};
 
 static _Alignas(16) uint8_t room[ROOM];
+static uint8_t *starts[PENS];  // of what was taken of each pen, which lies between two fences
 static uint32_t taken;
 static char at_hand[256];
 
 void memory_start(void) {}
 void memory_reset(void) { taken = 0; }
 
+static uint8_t *end_of(uint32_t pen) { return room + (pen + 1) * PEN_BYTES - FENCE_BYTES; }
+
 void *memory_take(size_t bytes) {
-    if (taken == PENS || bytes > PEN_BYTES) abort();
-    return room + ++taken * PEN_BYTES - bytes;
+    if (taken == PENS || bytes > PEN_BYTES - 2 * FENCE_BYTES) abort();
+    uint8_t *end = end_of(taken), *start = end - bytes;
+    memset(start - FENCE_BYTES, FENCE, FENCE_BYTES);
+    memset(end, FENCE, FENCE_BYTES);
+    return starts[taken++] = start;
+}
+
+static bool fences_whole(void) {
+    for (uint32_t pen = 0; pen < taken; pen++) {
+        for (uint32_t i = 0; i < FENCE_BYTES; i++) {
+            if (starts[pen][(int32_t)i - FENCE_BYTES] != FENCE) return wrong("wrote before memory %u", (unsigned)pen);
+            if (end_of(pen)[i] != FENCE) return wrong("wrote %u bytes behind memory %u", (unsigned)i, (unsigned)pen);
+        }
+    }
+    return true;
 }
 
 void describe(const char *format, ...) {
@@ -59,7 +77,7 @@ static void walk(const slot *s) {
         slots++;
         for (uint64_t seed = 1; seed <= TRIES; seed++) {
             memory_reset();
-            if (!s->check(&SET, seed)) failures++;
+            if (!s->check(&SET, seed) || !fences_whole()) failures++;
         }
     }
 }
