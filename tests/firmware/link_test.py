@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -292,75 +291,6 @@ def test_silent_line_ends(kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with device, pytest.raises(DeviceError, match="no answer"):
             device.flash(str(kws))
         assert time.monotonic() - begin < 10
-
-
-class StockServer(threading.Thread):
-    """An SMP server without tody, made of the package smp: echo, parameters, images. Over UDP."""
-
-    def __init__(self) -> None:
-        import socket
-
-        super().__init__(daemon=True)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.address = f"smp+udp://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.data, self.wanted = b"", 0
-
-    def run(self) -> None:
-        while True:
-            try:
-                message, where = self.socket.recvfrom(4096)
-            except OSError:
-                return
-            self.socket.sendto(self.answer(message), where)
-
-    def answer(self, message: bytes) -> bytes:
-        from smp import error, header, image_management, os_management
-
-        head = header.Header.loads(message[:8])
-        known = {
-            (0, 6): lambda: os_management.MCUMgrParametersReadResponse(buf_size=512, buf_count=4, sequence=head.sequence),
-            (1, 0): lambda: image_management.ImageStatesReadResponse(images=self.images(), sequence=head.sequence),
-            (1, 1): lambda: self.upload(image_management.ImageUploadWriteRequest.loads(message), head.sequence),
-        }
-        make = known.get((int(head.group_id), int(head.command_id)))
-        if make is None:
-
-            class Unsupported(error.ErrorV1):
-                _OP, _GROUP_ID, _COMMAND_ID = header.OP(head.op + 1), head.group_id, head.command_id
-
-            return bytes(Unsupported(rc=error.MGMT_ERR.ENOTSUP, sequence=head.sequence).BYTES)
-        return bytes(make().BYTES)
-
-    def images(self) -> list[object]:
-        from smp import image_management
-
-        whole = self.wanted and len(self.data) == self.wanted
-        return [image_management.ImageState(slot=0, version="1.0.0", hash=hashlib.sha256(self.data).digest())] if whole else []
-
-    def upload(self, request: object, sequence: int) -> object:
-        from smp import image_management
-
-        if request.off == 0:  # type: ignore[attr-defined]
-            assert len(request.data) >= 32  # type: ignore[attr-defined]
-            self.data, self.wanted = b"", request.len  # type: ignore[attr-defined]
-        if request.off == len(self.data):  # type: ignore[attr-defined]
-            self.data += request.data  # type: ignore[attr-defined]
-        return image_management.ImageUploadWriteResponse(off=len(self.data), sequence=sequence)
-
-
-def test_a_stock_server_takes_uploads(kws: Path) -> None:
-    pytest.importorskip("smp")
-    server = StockServer()
-    server.start()
-    with Device(server.address) as device:
-        with pytest.raises(DeviceError, match="does not run tody"):
-            device.flash(str(kws))
-        report = device.flash(str(kws), any_device=True)
-        assert report.state == "uploaded" and server.data == kws.read_bytes()
-        (slot,) = device.slots()
-        assert slot.sha256 == hashlib.sha256(server.data).digest()
-    server.socket.close()
 
 
 def test_frames_of_the_device_are_those_of_the_laptop(host: str) -> None:

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.line("no device is plugged in; fake://board is always there, to try things out")
     rows = []
     for d in devices:
-        slots = "; ".join(map(slot_text, d["slots"])) or d["problem"]
+        slots = "; ".join([*map(slot_text, d["slots"]), *filter(None, [d["problem"]])])
         rows.append((d["address"], d["usb"], d["board"], d["runtime"], slots))
     for line in table(("ADDRESS", "USB", "BOARD", "TODY", "SLOTS"), rows) if rows else ():
         out.line(line)

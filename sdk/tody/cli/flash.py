@@ -32,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=positive, metavar="S", help="seconds until it gives up (default: 300, and 10 times what is usual)"
     )
+    parser.add_argument(
+        "--file", metavar="PATH", help="into a file of a device that has a file system (Zephyr), and nothing else"
+    )
     parser.add_argument("--yes", action="store_true", help="also upload to a device that does not run tody, without any checks")
 
 
@@ -61,7 +64,7 @@ def _flash(args: argparse.Namespace, address: str, out: Output) -> Report:
     from ..models import find
 
     options: dict[str, Any] = {"verify": args.verify, "diff": args.diff, "security": args.security, "timeout": args.timeout}
-    options |= {"activate": not args.no_activate, "any_device": args.yes}
+    options |= {"activate": not args.no_activate, "any_device": args.yes, "file": args.file}
     with Device(address, on_text=lambda text: out.note(f"device: {text}")) as device, out.stages() as stages:
         stage = ""
         try:

@@ -16,7 +16,7 @@ from .pace import ANSWER, TRIES, Damage, Pace, Patience
 from .transport import Line
 
 READ, WRITE = 0, 2
-OS, IMAGE, TODY = 0, 1, 65  # groups
+OS, IMAGE, FILES, TODY = 0, 1, 8, 65  # groups
 HEADER = 8  # bytes before the map of a message
 _KEPT = 20  # lines of text from before the first answer
 
@@ -27,16 +27,25 @@ _REASONS = {
     6: "not in its present state", 7: "the answer is too large", 8: "it does not know this command",
     9: "the bytes that it holds are not those that were sent", 10: "it is busy", 11: "it denies access",
 }  # fmt: skip
+# Of Zephyr's groups, which number their own errors (version 2 of SMP).
+_GROUP_REASONS = {
+    (IMAGE, 9): "it has no slot that is free", (IMAGE, 23): "it takes only firmware for MCUboot as an image",
+    (FILES, 2): "a file cannot have that name", (FILES, 5): "it cannot open that file",
+    (FILES, 10): "the file system does not take more", (FILES, 14): "no file system is mounted there",
+    (FILES, 15): "the file system is read-only",
+}  # fmt: skip
+_GROUP_HINTS = {(IMAGE, 23): "--file /lfs1/model.tody puts the model into its file system, if it has one"}
 
 
 class Refused(TodyError):
-    """A device answered with an error. `rc` is its number (firmware/link/link.h)."""
+    """A device answered with an error: number `rc` (firmware/link/link.h), or of those that SMP's `group` has for itself."""
 
     exit_code, kind = 6, "device"
 
-    def __init__(self, command: str, rc: int) -> None:
-        self.rc = rc
-        super().__init__(f"the device refused: {command}", _REASONS.get(rc, f"it says {rc}"), "tody devices shows its state")
+    def __init__(self, command: str, rc: int, group: int = 0) -> None:
+        self.rc, self.group = rc, group
+        why = _GROUP_REASONS.get((group, rc), f"its group {group} says {rc}") if group else _REASONS.get(rc, f"it says {rc}")
+        super().__init__(f"the device refused: {command}", why, _GROUP_HINTS.get((group, rc), "tody devices shows its state"))
 
 
 class Silent(DeviceError):
@@ -187,7 +196,7 @@ _SILENT_HINT = "is it a device that runs tody, on this port, at this speed? pres
 
 def _checked(answer: dict[str, Any], name: str) -> dict[str, Any]:
     error = answer.get("err")
-    rc = error.get("rc", 1) if isinstance(error, dict) else answer.get("rc", 0)
+    rc, group = (error.get("rc", 1), error.get("group", 0)) if isinstance(error, dict) else (answer.get("rc", 0), 0)
     if rc != 0:
-        raise Refused(name, rc if isinstance(rc, int) else 1)
+        raise Refused(name, rc if isinstance(rc, int) else 1, group if isinstance(group, int) else 0)
     return answer

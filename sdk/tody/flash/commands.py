@@ -83,7 +83,9 @@ class Commands:
             if e.rc != rc.UNSUPPORTED:
                 raise
             what, why = f"{self.address} does not run tody", "it speaks SMP, but knows none of tody's commands"
-            raise DeviceError(what, why, "flash firmware of tody first, or use --yes to upload without checks") from e
+            raise DeviceError(
+                what, why, "flash firmware of tody first; or --file PATH puts a model into its file system"
+            ) from e
 
     @cached_property
     def runs_tody(self) -> bool:
@@ -128,8 +130,7 @@ class Commands:
     def slots(self) -> list[Slot]:
         """Its slots; of a device without tody, those of its images."""
         if not self.runs_tody:
-            images = self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"]
-            return [image(i) for i in images]
+            return [image(i) for i in self._images()]
         found: list[Slot] = []
         while True:
             most = max(self.client.best(_OVERHEAD + 20, self.limit() - 32) // _SLOT_BYTES, 1)
@@ -138,6 +139,14 @@ class Commands:
             found += some
             if not some or len(found) >= min(int(answer.get("n", 0)), _MOST):
                 return found
+
+    def _images(self) -> list[dict[str, Any]]:
+        try:
+            return list(self.client.ask(IMAGE, READ, _STATE, {}, "list the images")["images"])
+        except Refused as e:
+            if e.rc != rc.UNSUPPORTED or e.group:
+                raise
+            return []  # it has no group of images
 
     @understood()
     def model_name(self, slot: int) -> str:

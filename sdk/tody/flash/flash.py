@@ -17,6 +17,7 @@ from ..errors import AccuracyError, TrustError, UsageError
 from . import blocks, fits
 from .client import Refused
 from .device import Device
+from .files import FileUpload
 from .slots import Slot
 from .upload import Upload
 
@@ -88,6 +89,7 @@ def steps(
     verify: bool = False,
     diff: bool = True,
     any_device: bool = False,
+    file: str | None = None,
     security: int | None = None,
     timeout: float | None = None,
 ) -> Iterator[Step]:
@@ -101,6 +103,7 @@ def steps(
         security: number of the file, 0 to 2^32 - 1: once a model of a number is confirmed, the device refuses lower ones. None:
             the lowest that it still takes.
         any_device: also upload to devices that speak SMP but do not run tody, which nothing can be asked of.
+        file: put it into this file of the device's file system (SMP's group 8, which Zephyr has) and compare it there, no more.
         timeout: seconds after which it is given up, with the error `Late`. None: five minutes, and ten times what a line of
             this speed needs.
 
@@ -117,7 +120,7 @@ def steps(
     begin, sent, again = time.monotonic(), device.line.sent, device.client.again
     device.client.deadline = begin + (_usual(len(data), device.line.rate) if timeout is None else timeout)
     try:
-        yield from _all(work, activate, verify, diff, any_device)
+        yield from work.put(file) if file else _all(work, activate, verify, diff, any_device)
     finally:
         device.client.deadline = math.inf
     report.sent, report.seconds = device.line.sent - sent, time.monotonic() - begin
@@ -194,20 +197,33 @@ class _Work:
 
     def upload(self, base: int, copies: tuple[blocks.Copy, ...]) -> Iterator[Step]:
         """Send the file; without copies once more if what was copied turns out to be something else."""
-        total = len(self.data)
         upload = Upload(self.device.client, self.data, self.device.limit(), base, copies, self.security)
-        begin = time.monotonic()
         try:
-            for done in upload.steps():
-                rate = (done - upload.resumed) / max(time.monotonic() - begin, 1e-6)
-                yield Step("upload", done, total, rate, (total - done) / rate if rate else 0.0)
+            yield from self._send(upload)
         except TrustError:
             if not copies:
                 raise
             yield from self.upload(base, ())
             return
-        self.report.resumed = upload.resumed
         self.report.copied = sum(c.size for c in copies)
+
+    def _send(self, upload: Upload) -> Iterator[Step]:
+        total, begin = len(self.data), time.monotonic()
+        for done in upload.steps():
+            rate = (done - upload.resumed) / max(time.monotonic() - begin, 1e-6)
+            yield Step("upload", done, total, rate, (total - done) / rate if rate else 0.0)
+        self.report.resumed = upload.resumed
+
+    def put(self, file: str) -> Iterator[Step]:
+        """Have it in a file there."""
+        upload = FileUpload(self.device.client, self.data, self.device.limit(), file)
+        yield Step("check", 0, 1)
+        self.report.already = upload.is_whole()
+        yield Step("check", 1, 1)
+        if not self.report.already:
+            yield from self._send(upload)
+            if not upload.is_whole():
+                raise TrustError(f"{file} holds other bytes", "its SHA-256 differs, or what was read back", "flash once more")
 
     def mine(self) -> Slot:
         """The slot that holds this file."""

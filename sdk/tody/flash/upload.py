@@ -17,9 +17,9 @@ from .pace import Patience
 ERASE_SECONDS = 40.0  # a whole slot, on the slowest flash
 HASH_SECONDS = 30.0  # the device reads the slot back and hashes it
 _OVERHEAD = 18  # bytes of CBOR around the bytes of a file
-_FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
+FIRST = 64  # bytes of the file in the announcement: Zephyr looks at the first 32 then
 _UPLOAD, _COPY = 1, 4
-_RESTARTS = 5
+_RESTARTS = 5  # without anything new
 _VAIN = 2000  # pieces that bring nothing new; a restart may ask again for what has not reached the flash
 
 
@@ -53,29 +53,32 @@ class Upload:
             DeviceError: it refused, or is gone.
         """
         self.at = self._begin()
-        self.resumed = self.at if self.at > _FIRST else 0
+        self.resumed = self.at if self.at > FIRST else 0
         yield self.at
         restarts, highest, vain = 0, self.at, 0
         while self.at < len(self.data):
             try:
                 self.at = self._next()
             except Refused as e:
-                if e.rc != rc.BAD_STATE or restarts == _RESTARTS:
-                    raise _explained(e) from e
-                restarts += 1  # it was reset meanwhile: it knows from its journal how far it was
+                if not self._goes_on(e) or restarts == _RESTARTS:
+                    raise self._explained(e) from e
+                restarts += 1
                 self.at = self._begin()
-            highest, vain = (self.at, 0) if self.at > highest else (highest, vain + 1)
+            if self.at > highest:
+                highest, vain, restarts = self.at, 0, 0
+            else:
+                vain += 1
             if vain > _VAIN:
                 raise DeviceError("the upload does not get on", f"byte {highest} is as far as it came", "update the firmware")
             yield self.at
 
     def _begin(self) -> int:
         """Announce the file, which has the slot erased unless it holds a part of this file. Returns where to go on."""
-        values = {"image": 0, "len": len(self.data), "off": 0, "sha": self._sha, "data": self.data[:_FIRST], **self._security}
+        values = {"image": 0, "len": len(self.data), "off": 0, "sha": self._sha, "data": self.data[:FIRST], **self._security}
         try:
             return self._offset(self.client.ask(IMAGE, WRITE, _UPLOAD, values, "begin the upload", ERASE_SECONDS))
         except Refused as e:
-            raise _explained(e) from e
+            raise self._explained(e) from e
 
     def _next(self) -> int:
         """Send the piece that comes next, as large as the line lets it through. Returns where to go on."""
@@ -105,14 +108,23 @@ class Upload:
             values = {"slot": self.base, "from": copy.source + into, "off": self.at, "n": copy.size - into}
             return TODY, _COPY, values, copy.size - into
         end = self._starts[i + 1] if i + 1 < len(self.copies) else len(self.data)
-        room = self.client.best(HEADER + _OVERHEAD, self.limit - _OVERHEAD)
-        piece = self.data[self.at : min(end, self.at + room)]
+        piece = self.data[self.at : min(end, self.at + piece_bytes(self.client, self.limit, _OVERHEAD))]
         return IMAGE, _UPLOAD, {"off": self.at, "data": piece}, len(piece)
+
+    def _goes_on(self, error: Refused) -> bool:
+        """Whether to ask for the place to go on. It was reset meanwhile: it knows from its journal how far it was."""
+        return error.rc == rc.BAD_STATE and not error.group
+
+    def _explained(self, error: Refused) -> Exception:
+        """What a refusal means to who sends a file."""
+        if error.rc == rc.CORRUPT and not error.group:
+            return TrustError("the device does not hold the bytes that were sent", "its SHA-256 differs", "flash once more")
+        return error
 
     def _offset(self, answer: dict[str, Any]) -> int:
         off = answer.get("off")
         if answer.get("match") is False:
-            raise _explained(Refused("compare the SHA-256", rc.CORRUPT))
+            raise self._explained(Refused("compare the SHA-256", rc.CORRUPT))
         if not isinstance(off, int) or not 0 <= off <= len(self.data):
             raise DeviceError(
                 "the upload failed", f"the device wants byte {off!r} next", "press its reset button and try again"
@@ -120,7 +132,6 @@ class Upload:
         return off
 
 
-def _explained(error: Refused) -> Exception:
-    if error.rc == rc.CORRUPT:
-        return TrustError("the device does not hold the bytes that were sent", "its SHA-256 differs", "flash once more")
-    return error
+def piece_bytes(client: Client, limit: int, overhead: int) -> int:
+    """How much of a file the next message should carry, which has `overhead` bytes of CBOR and may have `limit`."""
+    return client.best(HEADER + overhead, limit - overhead)
