@@ -14,6 +14,7 @@ from .graph import Graph
 from .lower import Choice, lower
 from .margins import add_margins
 from .narrow import widen
+from .phases import split_transposed
 from .plan import Peak, Plan, peaks
 from .schedule import schedule
 from .sparse import sparse_weights
@@ -35,6 +36,7 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
         MemoryLimitError: it needs more.
     """
     if ram is None:
+        split_transposed(graph)
         widen(graph)
         add_margins(graph)
         return lower(graph)

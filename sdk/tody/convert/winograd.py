@@ -12,6 +12,7 @@ tiles of 4 7.3e-7; of a single element at most 1.3e-6 and 7.1e-6. Tiles of 6 hav
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..format import FLEETING, PANEL, align
@@ -97,11 +98,28 @@ def _can_tile(graph: Graph, node: Node) -> bool:
 
 
 def _ways(graph: Graph, node: Node) -> list[Way]:
-    """The best way that keeps no memory, and those that do, if they gain enough over the direct one."""
     _, columns, _, depth = graph.values[node.inputs[1] or ""].shape
     batch, height, width, _ = graph.values[first_output(node)].shape
+    return _ways_of(columns, depth, (batch, height, width))
+
+
+def cost(kernel: tuple[int, int], columns: int, depth: int, places: tuple[int, int, int], dtype: str) -> int:
+    """What a convolution of stride 1 takes in its best way, in multiply-adds, for so many output images, lines and columns."""
+    if dtype == "float32" and kernel == (3, 3):
+        return min(way.cost for way in _ways_of(columns, depth, places))
+    return _direct(math.prod(kernel), align(columns, PANEL), depth, places).cost
+
+
+def _direct(taps: int, columns: int, depth: int, places: tuple[int, int, int]) -> Way:
+    weights = taps * columns * depth
+    return Way(0, weights * math.prod(places) + _streaming(weights), 0)
+
+
+def _ways_of(columns: int, depth: int, places: tuple[int, int, int]) -> list[Way]:
+    """The best way that keeps no memory, and those that do, if they gain enough over the direct one."""
+    batch, height, width = places
     columns = align(columns, PANEL)
-    direct = Way(0, 9 * columns * depth * batch * height * width + _streaming(9 * columns * depth), 0)
+    direct = _direct(9, columns, depth, places)
     tiles = {tile: batch * -(-height // tile) * -(-width // tile) for tile in CHANNEL_MACS}
     kept = [_kept(tile, count, columns, depth) for tile, count in tiles.items()]
     fleeting = [_fleeting(tile, count, columns, depth) for tile, count in tiles.items() if _is_small(tile, count, depth)]
