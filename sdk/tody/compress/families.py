@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..convert.removal import NotAViewError, remove
 from ..convert.rewrite import first_output
-from .channels import HELD, MAKERS, Channels, Ints
+from ..convert.ties import HELD, MAKERS, Channels, Ints
 from .observe import Probe, Sample
-from .removal import NotAViewError, remove
 from .statistics import Inlet
 
 Floats = NDArray[np.float64]

@@ -1,8 +1,9 @@
 """Structured pruning: whole channels leave a graph, and what is left takes over their work.
 
-Which channels can leave together says `channels.py`. How much each is missed is the error at the layers that take it, as their
-own weights measure it, when the channels that are left stand in for it by least squares, times what such an error does to the
-model's outputs; what is missed least per multiply-add saved goes first. No training is needed, though it helps: `tody.train`.
+Which channels can leave together says `convert/ties.py`. How much each is missed is the error at the layers that take it, as
+their own weights measure it, when the channels that are left stand in for it by least squares, times what such an error does
+to the model's outputs; what is missed least per multiply-add saved goes first. No training is needed, though it helps:
+`tody.train`.
 
 Sources: B. Hassibi and D. Stork, "Second order derivatives for network pruning: optimal brain surgeon", 1993 (what a removal
 costs if the rest makes good for it); Y. He et al., "Channel pruning for accelerating very deep neural networks", 2017 (least
@@ -18,12 +19,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..convert.graph import Graph
+from ..convert.removal import NotAViewError, remove
 from ..convert.rewrite import first_output
+from ..convert.ties import MAKERS, Channels, Ints
 from ..errors import UsageError
-from .channels import MAKERS, Channels, Ints
 from .families import Family, families_of, sensitivity
 from .observe import Sample
-from .removal import NotAViewError, remove
 from .statistics import inlets
 from .work import Work
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..convert.graph import Node
 from ..convert.rewrite import first_input
-from .channels import HELD, MAKERS, Channels, Ints
+from ..convert.ties import HELD, MAKERS, Channels, Ints
 from .observe import Probe, Sample
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ class Inlet:
 
     Attributes:
         node: the layer.
-        of: the channel (channels.py) of each of its input channels.
+        of: the channel (convert/ties.py) of each of its input channels.
         power: mean products of its input channels [groups, C, C] over pixels and samples.
         weight: squared weights that meet each input channel [groups, C].
         ridge: of the least squares, as a share of the mean square of a channel: more where few rows were seen.

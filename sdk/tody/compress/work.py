@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..convert.graph import Node
-from .channels import MAKERS, Channels, Ints
+from ..convert.ties import MAKERS, Channels, Ints
 
 
 class Work:

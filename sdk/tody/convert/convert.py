@@ -18,6 +18,7 @@ from .borders import integer_borders
 from .facts import describe, target_path
 from .finish import finish, run_once, try_decoder
 from .graph import Graph
+from .idle import drop_idle_channels
 from .integers import to_integers
 from .lower import lower
 from .memory import lower_into
@@ -127,6 +128,7 @@ def _compile(
     feeds = verify.feeds(graph, facts.get("preprocess"))
     optimise(graph)
     islands = to_integers(graph)
+    drop_idle_channels(graph)
     inner, steps, golden = graph.copy(), verify.steps(graph), feeds
     if io == "int8":
         facts = integer_borders(graph, facts)

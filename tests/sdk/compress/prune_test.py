@@ -12,17 +12,17 @@ import zoo
 from net import Net
 from numpy.typing import NDArray
 
-from tody.compress.channels import MAKERS, Channels
 from tody.compress.prune import Pruning, prune
-from tody.compress.removal import remove
 from tody.compress.sparsity import sparsify
 from tody.compress.statistics import inlets
 from tody.compress.work import Work
 from tody.convert.graph import Graph
 from tody.convert.onnx import import_onnx
 from tody.convert.optimise import optimise
+from tody.convert.removal import remove
 from tody.convert.report import macs
 from tody.convert.rewrite import add_constant
+from tody.convert.ties import MAKERS, Channels
 from tody.errors import UsageError
 
 Array = NDArray[Any]

@@ -5,17 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import views
-from ..convert.graph import Graph, Node
-from ..convert.rewrite import add_constant, drop_dead, first_input, first_output
-from .channels import MAKERS, Channels, Ints, source_of
-from .statistics import Inlet
+from . import views
+from .graph import Graph, Node
+from .rewrite import add_constant, drop_dead, first_input, first_output, slot
+from .ties import MAKERS, Channels, Ints, source_of
 
 Mask = NDArray[np.bool_]
+
+
+class Inlet(Protocol):
+    """The input of a layer `node`, and how its channels can stand in for one another."""
+
+    node: Node
+
+    def stand_in(self, group: int, stays: Mask) -> NDArray[np.float64]:
+        """What the channels that stay give for those that go: [gone, stay]."""
 
 
 class NotAViewError(Exception):
@@ -79,7 +88,7 @@ class _Surgery:
         return tuple(extent if m is None else int(m.sum()) for extent, m in zip(shape, masks, strict=True))
 
     def layer(self, old: Node, node: Node, inlet: Inlet | None) -> None:
-        """Weights and bias without what leaves."""
+        """Weights and what there is one of for each channel, without what leaves."""
         data = self._old.values[old.inputs[1] or ""].data
         inward, outward = self._last(first_input(old)), self._last(first_output(old))
         if data is None or (inward.all() and outward.all()):
@@ -92,15 +101,17 @@ class _Surgery:
             if inlet is not None and not inward.all():
                 data = _taken_over(data, inlet, stays)
             self._set(node, 1, data[:, outward.reshape(data.shape[0], -1)[0]][..., stays[0]])
-        bias = None if len(old.inputs) < 3 or old.inputs[2] is None else self._old.values[old.inputs[2]].data
-        if bias is not None:
-            left = bias.reshape(-1)[outward]
-            self._set(node, 2, left if old.op == "dwconv" else left.reshape(data.shape[0], -1))
+        for i in (2, 3 if old.op == "deconv" else 4):  # bias, and multipliers of integers
+            name = slot(old, i)
+            numbers = None if name is None else self._old.values[name].data
+            if numbers is not None:
+                left = numbers.reshape(-1)[outward]
+                self._set(node, i, left if old.op == "dwconv" else left.reshape(data.shape[0], -1))
 
     def operands(self, old: Node, node: Node) -> None:
         """Constant operands without what leaves of the result."""
         y = first_output(old)
-        for i, name in enumerate(old.inputs):
+        for i, name in enumerate(old.inputs[: 2 if old.op == "binary" else 3]):
             data = None if name is None else self._old.values[name].data
             for axis in range(data.ndim if data is not None else 0):
                 mask = self.keeps(y, axis)
@@ -148,7 +159,7 @@ class _Surgery:
     def _set(self, node: Node, i: int, data: NDArray[np.generic]) -> None:
         """Give a node a constant of its own; others may use the old one in other ways."""
         old = self._old.values[node.inputs[i] or ""]
-        node.inputs[i] = add_constant(self.graph, f"{old.name}:pruned", data, old.pack)
+        node.inputs[i] = add_constant(self.graph, f"{old.name}:pruned", data, old.pack, old.quant)
 
 
 def _taken_over(weights: NDArray[np.float32], inlet: Inlet, stays: Mask) -> NDArray[np.float32]:

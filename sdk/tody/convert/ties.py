@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import views
-from ..convert.graph import Graph, Node
-from ..convert.rewrite import first_input, first_output, slot
+from . import views
+from .graph import Graph, Node
+from .rewrite import first_input, first_output, slot
 
 Ints = NDArray[np.int64]
 
@@ -76,6 +76,10 @@ class Channels:
         """The channels of a value along its last axis; None if it has none there."""
         return self.along(name, len(self._shape(name)) - 1)
 
+    def every(self) -> Ints:
+        """What each channel that there is is tied to, HELD among them."""
+        return self.roots(np.arange(len(self._parent)))
+
     def tie(self, a: Ints, b: Ints) -> None:
         """Let channels leave only together, element by element."""
         pairs = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1)
@@ -88,8 +92,7 @@ class Channels:
         lanes = self.lanes.pop(name or "", None)
         if lanes is None:
             return
-        every = np.arange(len(self._parent))
-        for channel in every[np.isin(self.roots(every), self.roots(lanes.of))].tolist():
+        for channel in np.flatnonzero(np.isin(self.every(), self.roots(lanes.of))).tolist():
             self._reasons.setdefault(channel, why)
         self.tie(lanes.of, np.zeros_like(lanes.of))
 
@@ -281,7 +284,7 @@ def source_of(node: Node, shape: tuple[int, ...]) -> Ints:
 _RULES: dict[str, Callable[[Channels, Node], None]] = {
     **dict.fromkeys(MAKERS, _linear),
     "dwconv": _depthwise,
-    **dict.fromkeys(("pool", "resize", "instance_norm"), _planewise),
+    **dict.fromkeys(("pool", "resize", "instance_norm", "lut"), _planewise),
     **dict.fromkeys(("unary", "cast", "binary", "where"), _elementwise),
     "concat": _concat,
     "copy": _copy,
