@@ -23,9 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         type=counts,
-        default=8,
         metavar="BITS",
-        help="2 to 8 (default 8), 8 to 15 with int16; 16: half floats; 16,8,6,4 tries each and keeps the smallest that serves",
+        help="2 to 8 (default 8), 8 to 15 with int16 (default there and with float32: as few as keep what the model finds); "
+        "16: half floats; 16,8,6,4 tries each and keeps the smallest that serves",
     )
     parser.add_argument(
         "--arithmetic",

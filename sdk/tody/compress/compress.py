@@ -21,7 +21,7 @@ from ..convert.memory import refuse_early
 from ..convert.source import read_source
 from . import place, search, sensitivity, timing
 from .data import SAMPLES
-from .fallback import give_way, shortened
+from .fallback import SEARCHED, give_way, shortened, with_fewest_bits
 from .halves import halve
 from .integers import in_integers
 from .job import Job, prepare, report_of
@@ -40,7 +40,7 @@ def compress(
     data: str | os.PathLike[str] | Iterable[Any],
     output: str | os.PathLike[str] | None = None,
     *,
-    weights: int | Sequence[int] = 8,
+    weights: int | Sequence[int] | None = None,
     arithmetic: str = "auto",
     max_drop: float = 0.01,
     force: bool = False,
@@ -76,7 +76,8 @@ def compress(
         output: where to write the file; None: nowhere, the report holds its bytes. Written only if everything went well.
         weights: bits of the weights, 2 to 8: up to 6 as a palette of few levels for each layer. 16: half floats, in a coded
             file that computes in float32. Several: each is tried, in a coded file, and the smallest is kept that loses no more
-            than `max_drop` allows; `CompressReport.points` has all of them.
+            than `max_drop` allows; `CompressReport.points` has all of them. None: 8; in "int16" or "float32" as few as keep
+            what the float model finds, in a coded file (`fallback.py`), unless channels are pruned.
         arithmetic: "int8"; "int16": activations of 16 bits, which take twice the memory, and weights of up to 15, stored in
             16; "float32": a coded file that computes in float32, with weights of so many significant bits; "auto":
             int8, and where that loses more than `max_drop` allows, or moves boxes that have no labels to tell whether it
@@ -111,10 +112,11 @@ def compress(
         AccuracyError: more was lost than `max_drop` allows. Nothing is written.
         MemoryLimitError: the model cannot be made as small as `target_size`, as quick as `latency`, or needs more than `ram`.
     """
-    widths = [weights] if isinstance(weights, int) else list(dict.fromkeys(weights))
-    wanted = Wanted(
-        arithmetic, method, effort, io, prune, sparsity, coded or len(widths) > 1, target_size, latency, like is not None, ram
-    )
+    given = 8 if weights is None else weights
+    widths = [given] if isinstance(given, int) else list(dict.fromkeys(given))
+    searched = weights is None and arithmetic in SEARCHED and not prune
+    coded = coded or len(widths) > 1 or searched
+    wanted = Wanted(arithmetic, method, effort, io, prune, sparsity, coded, target_size, latency, like is not None, ram)
     wanted.check(widths, metric, max_drop)
     target = target_path(output, model)
     source = read_source(model, end)
@@ -127,8 +129,11 @@ def compress(
     if prune:
         job.notes += _prune(job, prune)
     refuse_early(job.graph, ram)
-    tried = [_compressed(job, bits, wanted, earlier) for bits in widths]
-    report = tried[0] if len(tried) == 1 else smallest(tried, max_drop)
+    if searched:
+        report = with_fewest_bits(job, arithmetic, max_drop, effort, wanted.as_dict() if arithmetic == "int16" else {})
+    else:
+        tried = [_compressed(job, bits, wanted, earlier) for bits in widths]
+        report = tried[0] if len(tried) == 1 else smallest(tried, max_drop)
     if arithmetic == "auto" and widths == [8] and not (prune or wanted.of_integers or force):
         report = give_way(job, report, max_drop, effort)
     report.judge(max_drop, force)

@@ -8,7 +8,8 @@ float32, or steps of each channel beside activations of 16 bits. These are small
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,20 +22,22 @@ from .integers import in_integers
 from .job import Job, report_of
 from .made import Made
 from .measure import Accuracy, latency, measure
-from .quantise import MORE, Settings
+from .quantise import Settings
 from .report import CompressReport, Point
 
 SHORT = range(FEWEST, MOST + 1)  # significant bits in float32
-WIDE = range(8, MORE + 1)  # bits of weights beside activations of 16
+WIDE = range(8, 16)  # bits of weights beside activations of 16
+SEARCHED = ("int16", "float32")  # arithmetic whose bits are searched for where nobody names them
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A model with weights of so many bits, and whether these are enough. It is not measured where they are more than serve."""
+    """A model with weights of so many bits, what it keeps, 0 to 1, and whether that is enough."""
 
     bits: int
     made: Made
-    accuracy: Accuracy | None
+    accuracy: Accuracy
+    kept: float
     enough: bool
 
 
@@ -46,6 +49,63 @@ def shortened(job: Job, bits: int, asked: Mapping[str, Any]) -> Made:
     provenance = {"weights": bits, "arithmetic": "float32", **asked, **job.data.as_dict()}
     content = finish(lower(graph)[0], job.source, job.facts, feeds, {"compressed": provenance}, coded=True)
     return Made(content, arithmetic="float32")
+
+
+class _Attempts:
+    """Models with weights of this and that many bits, in coded files, each measured and a point of the report."""
+
+    def __init__(self, job: Job, max_drop: float, effort: str, asked: Mapping[str, Any]) -> None:
+        self.job, self.points = job, list[Point]()
+        self._max_drop, self._effort, self._asked = max_drop, effort, asked
+
+    def fewest(self, arithmetic: str, below: float = math.inf) -> _Trial | None:
+        """What has enough bits with the fewest; if none has, what keeps most.
+
+        One after the other: where a box is near the threshold, more bits may lose what fewer keep.
+
+        Args:
+            below: bytes that a file of use may not reach. None is returned where that of the fewest bits does.
+        """
+        trials: list[_Trial] = []
+        for bits in WIDE if arithmetic == "int16" else SHORT:
+            made = self._wide(bits) if arithmetic == "int16" else shortened(self.job, bits, self._asked)
+            if len(made.content) >= below:
+                break
+            trials.append(self._measured(bits, made))
+            if trials[-1].enough:
+                return trials[-1]
+        return max(trials, key=lambda trial: trial.kept, default=None)
+
+    def _wide(self, bits: int) -> Made:
+        settings = Settings(bits, effort=self._effort, activations=16)
+        return in_integers(self.job, settings, self._asked, coded=True)
+
+    def _measured(self, bits: int, made: Made) -> _Trial:
+        accuracy = _accuracy(self.job, made, self._max_drop)
+        label = f"int16, weights of {bits} bits" if made.arithmetic == "int16" else f"float32, {bits} significant bits"
+        self.points.append(_point(label, made.content, accuracy))
+        return _Trial(bits, made, accuracy, self.points[-1].accuracy, accuracy.is_kept(self._max_drop, moved=0.0))
+
+
+def with_fewest_bits(job: Job, arithmetic: str, max_drop: float, effort: str, asked: Mapping[str, Any]) -> CompressReport:
+    """The model in int16 or float32 with the fewest bits of the weights that keep what it finds, or those that keep most.
+
+    Without labels each box has to stay, as in `give_way`.
+
+    Args:
+        arithmetic: one of SEARCHED.
+        max_drop: share of the metric that may be lost.
+        effort: of `Settings`, in int16.
+        asked: options, for the file's metadata.
+    """
+    attempts = _Attempts(job, max_drop, effort, asked)
+    found = attempts.fewest(arithmetic)
+    assert found is not None
+    report = report_of(job, found.made, found.bits, {**asked, "coded": True})
+    report.points = attempts.points
+    if not found.enough:
+        report.notes.append(f"no bits of the weights keep all that the float model finds; {found.bits} keep most of it")
+    return report
 
 
 def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "normal") -> CompressReport:
@@ -60,54 +120,28 @@ def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "no
     """
     if tried.accuracy.is_kept(max_drop, moved=max_drop):
         return tried
-    points = [_point("int8", tried.content, tried.accuracy)]
-
-    def measured(bits: int, made: Made, label: str) -> _Trial:
-        accuracy = _measured(job, made, max_drop)
-        points.append(_point(label, made.content, accuracy))
-        return _Trial(bits, made, accuracy, accuracy.is_kept(max_drop, moved=0.0))
-
-    def in_short(bits: int) -> _Trial:
-        return measured(bits, shortened(job, bits, {}), f"float32, {bits} significant bits")
-
-    def in_wide(bits: int) -> _Trial:
-        made = in_integers(job, Settings(bits, effort=effort, activations=16), {}, coded=True)
-        if len(made.content) >= len(short.made.content):
-            return _Trial(bits, made, None, True)
-        return measured(bits, made, f"int16, weights of {bits} bits")
-
-    short = _fewest(SHORT, in_short)
-    if short.accuracy is None or not short.accuracy.is_kept(max_drop, moved=0.0 if short.enough else 1.0):
+    attempts = _Attempts(job, max_drop, effort, {})
+    attempts.points.append(_point("int8", tried.content, tried.accuracy))
+    short = attempts.fewest("float32")
+    if short is None or not short.accuracy.is_kept(max_drop, moved=0.0 if short.enough else 1.0):
         return tried
-    found = _better(short, _fewest(WIDE, in_wide))
+    found = _better(short, attempts.fewest("int16", below=len(short.made.content)))
     report = report_of(job, found.made, found.bits, {"coded": True})
-    report.points = points
+    report.points = attempts.points
     report.notes.append(f"int8 {tried.loss}; {found.made.arithmetic} in its place, which --arithmetic int8 forbids")
     return report
 
 
-def _fewest(bits: range, attempt: Callable[[int], _Trial]) -> _Trial:
-    """What has enough bits with the fewest; if none has, the most bits.
-
-    One after the other: where a box is near the threshold, more bits may lose what fewer keep.
-    """
-    for each in bits:
-        trial = attempt(each)
-        if trial.enough:
-            break
-    return trial
-
-
-def _better(short: _Trial, wide: _Trial) -> _Trial:
+def _better(short: _Trial, wide: _Trial | None) -> _Trial:
     """The smaller and faster one: of the smaller product of size and time, as measured here."""
-    if wide.accuracy is None or not wide.enough:
+    if wide is None or not wide.enough:
         return short
     sizes = [len(trial.made.content) for trial in (short, wide)]
     times = latency([load(trial.made.content, threads=1) for trial in (short, wide)])
     return wide if sizes[1] * times[1] < sizes[0] * times[0] else short
 
 
-def _measured(job: Job, made: Made, max_drop: float) -> Accuracy:
+def _accuracy(job: Job, made: Made, max_drop: float) -> Accuracy:
     """On the measuring samples, or on those that calibrated if these are not as good; labels are of the former alone."""
     after = load(made.content, threads=1)
 

@@ -26,6 +26,7 @@ Report = Callable[[int, int], None]
 METRICS = ("auto", "map", "top1", "agreement")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 IOU, LIMIT = 0.6, 100  # of a detector that is measured: COCO looks at the best 100 of a picture
+BESIDE = 0.02  # of a side, by which a label may reach out of its picture: programs that write labels round
 
 
 def evaluate(
@@ -146,7 +147,7 @@ def read_labels(path: Path, width: int, height: int) -> tuple[NDArray[np.int64],
     """Classes [n] and boxes [n, 4] (x0, y0, x1, y1 in pixels) of a YOLO label file.
 
     Raises:
-        UsageError: a line is something else.
+        UsageError: a line is something else, or a box is not in fractions.
     """
     lines = [line.split() for line in _text(path).splitlines() if line.strip()] if path.is_file() else []
     try:
@@ -155,6 +156,10 @@ def read_labels(path: Path, width: int, height: int) -> tuple[NDArray[np.int64],
         raise UsageError(f"{path} is not a label file", str(e), "each line is: class cx cy w h") from e
     if not (np.isfinite(rows).all() and (rows[:, 0] >= 0).all() and (rows[:, 0] == np.floor(rows[:, 0])).all()):
         raise UsageError(f"{path} is not a label file", "a class is not a whole number, or a box is not finite")
+    if not (np.abs(rows[:, 1:] - 0.5) <= 0.5 + BESIDE).all():
+        far = lines[int(np.argmax(np.abs(rows[:, 1:] - 0.5).max(1)))]
+        hint = "each line is: class cx cy w h, the last four as shares of the picture's width and height"
+        raise UsageError(f"{path} is not a label file", f"it has a box at {' '.join(far[1:5])}, beyond the picture", hint)
     low, high = rows[:, 1:3] - rows[:, 3:5] / 2, rows[:, 1:3] + rows[:, 3:5] / 2
     return rows[:, 0].astype(np.int64), np.concatenate([low, high], 1) * [width, height, width, height]
 

@@ -147,7 +147,7 @@ def test_nothing_takes_over_that_loses_too_much_itself(samples: np.ndarray) -> N
 
 
 def test_float32_can_be_asked_for(samples: np.ndarray, tmp_path: Path) -> None:
-    report = squeezed(samples, arithmetic="float32", max_drop=0.01)
+    report = squeezed(samples, arithmetic="float32", weights=8, max_drop=0.01)
     assert (report.arithmetic, report.weights, report.points) == ("float32", 8, [])
     assert squeezed(samples, arithmetic="float32", weights=5, max_drop=0.01).after.file_bytes < report.after.file_bytes
     for wrong in ({"io": "int8"}, {"sparsity": 0.5}, {"target_size": 9000}, {"latency": 9.0}):
@@ -157,6 +157,27 @@ def test_float32_can_be_asked_for(samples: np.ndarray, tmp_path: Path) -> None:
         squeezed(samples, arithmetic="int8", weights=16)
     with pytest.raises(UsageError, match="there is no arithmetic"):
         squeezed(samples, arithmetic="int4")
+
+
+@pytest.mark.parametrize("arithmetic", ["int16", "float32"])
+def test_bits_that_nobody_names_are_the_fewest_that_serve(arithmetic: str) -> None:
+    samples = np.random.default_rng(1).normal(size=(12, 32, 8, 8)).astype(np.float32)
+    report = compress(chain(), samples, effort="fast", arithmetic=arithmetic, max_drop=STRICT)
+    assert report.arithmetic == arithmetic and report.accuracy.drop <= STRICT and report.options["coded"]
+    assert len(report.points) > 1 and report.points[-1].file_bytes == report.after.file_bytes
+    assert all(1 - point.accuracy > STRICT for point in report.points[:-1])
+    assert [point.file_bytes for point in report.points] == sorted(point.file_bytes for point in report.points)
+
+
+def test_where_no_bits_serve_those_that_keep_most_are_judged() -> None:
+    samples = np.random.default_rng(1).normal(size=(12, 32, 8, 8)).astype(np.float32)
+    asked = {"effort": "fast", "arithmetic": "int16", "max_drop": 0.0}
+    with pytest.raises(AccuracyError, match="loses too much"):
+        compress(chain(), samples, **asked)
+    report = compress(chain(), samples, force=True, **asked)
+    assert [p.label for p in report.points] == [f"int16, weights of {bits} bits" for bits in range(8, 16)]
+    assert report.accuracy.after == max(p.accuracy for p in report.points)
+    assert any(f"{report.weights} keep most of it" in note for note in report.notes)
 
 
 def recurrent(width: int = 32) -> Any:

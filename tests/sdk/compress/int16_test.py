@@ -133,8 +133,8 @@ def test_what_else_was_asked_for(samples: np.ndarray) -> None:
 
 
 def test_a_plain_file_that_hardly_shrinks_is_told_of_the_coded_one(samples: np.ndarray) -> None:
-    plain = compress(net(96), samples, arithmetic="int16", effort="fast")
-    coded = compress(net(96), samples, arithmetic="int16", effort="fast", coded=True)
+    plain = compress(net(96), samples, arithmetic="int16", weights=8, effort="fast")
+    coded = compress(net(96), samples, arithmetic="int16", weights=8, effort="fast", coded=True)
     assert coded.after.file_bytes < 0.75 * plain.after.file_bytes
 
 

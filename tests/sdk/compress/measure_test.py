@@ -151,15 +151,26 @@ def test_map_where_boxes_are_beside_the_pictures(door: Path, scenes: Path) -> No
     assert found.agreement.boxes and found.agreement.boxes.f1 == 1.0 and found.agreement.boxes.before > 0
 
 
-def test_classes_of_boxes_must_be_the_models(door: Path, scenes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("7 0.5 0.5 0.1 0.1", r"labels do not match the model\n.*has class 7, the model knows 1"),
+        ("0 48 48 20 20", r"is not a label file\n.*a box at 48 48 20 20, beyond the picture\n.*shares of the picture"),
+        ("0 0.5 0.5 1.5 0.2", "a box at 0.5 0.5 1.5 0.2, beyond"),
+        ("0 -0.5 0.5 0.2 0.2", "a box at -0.5 0.5 0.2 0.2, beyond"),
+    ],
+)
+def test_boxes_that_cannot_be_the_models_or_the_pictures(
+    line: str, message: str, door: Path, scenes: Path, tmp_path: Path
+) -> None:
     model = tody.load(door, threads=1)
     (tmp_path / "images").mkdir()
     for p in sorted((scenes / "images").iterdir()):
         (tmp_path / "images" / p.name).write_bytes(p.read_bytes())
         p = tmp_path / "labels" / f"{p.stem}.txt"
         p.parent.mkdir(exist_ok=True)
-        p.write_text("7 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(UsageError, match=r"labels do not match the model\n.*has class 7, the model knows 1"):
+        p.write_text(f"0 0.5 0.5 1.01 1.0\n{line}\n")
+    with pytest.raises(UsageError, match=message):
         choose_metric(model.meta, data_of(model, tmp_path))
 
 
