@@ -1,14 +1,14 @@
 // pool.c - a thread pool that hands work over in microseconds.
 // SPDX-License-Identifier: Apache-2.0
 //
-// One job at a time. The caller opens it, works along, closes it, and waits for those inside. A worker that wakes too late
-// finds it closed and goes back to waiting, so nobody ever waits for a sleeper. Workers spin for a moment after each job, since
-// the next operator's usually follows at once; then they sleep. Where there are more threads than processors, who spins would
-// keep another from working: there they sleep at once.
+// One job at a time. Its tasks are dealt out in runs of neighbours, one to each thread, the same way in every job: the rows
+// that a core reads are mostly those that it wrote itself in the operator before, and lie in its own cache. Who has finished
+// helps the others (work stealing: Blumofe and Leiserson, 1999), the caller too: nobody ever waits for a sleeper.
 //
-// The tasks of a job are dealt out in runs of neighbours, one to each thread, the same way in every job: the rows that a core
-// reads are mostly those that it wrote itself in the operator before, and lie in its own cache. Who has finished helps the
-// others (work stealing: Blumofe and Leiserson, 1999).
+// What takes time is that a core asks another for a cache line. So all that a worker needs of a job is in one line, which the
+// caller writes and it alone reads, and all that it says is in another one, which the caller reads at the end. Workers spin for
+// a moment after each job, since the next operator's usually follows at once; then they sleep. Where there are more threads
+// than processors, who spins would keep another from working: there they sleep at once.
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -24,34 +24,34 @@
 
 enum { MAX_THREADS = 256, SPIN_NS = 50000, SPINS_PER_LOOK = 32 };
 
-#define CLOSED 0x80000000u
 #define CACHE_LINE 64
 
-// One of the threads; the first is the caller's.
+// One of the threads; the first is the caller's. Its tasks have tickets, numbered on and on from job to job (modulo 2^32). A
+// job is over when all its tasks are done: so who has drawn a ticket finds the job as it was written.
 typedef struct worker {
-    _Alignas(CACHE_LINE) atomic_uint next;  // the first of its tasks that nobody has taken; may run past `end`
-    uint32_t end;
+    // Written by who opens a job.
+    _Alignas(CACHE_LINE) _Atomic uint64_t offer;  // upper half: where its tickets end; lower: task - ticket
+    tody_task task;                               // before `offer`
+    void *context;
     struct tody_pool *pool;
-    pthread_t handle;
     uint32_t index;  // the `thread` of its tasks
+    pthread_t handle;
+    // Written by the worker, and by who helps it.
+    _Alignas(CACHE_LINE) atomic_uint drawn;  // tickets
+    atomic_uint done;                        // tasks that it has finished in all jobs, also others'; written by it alone
 } worker;
 
 struct tody_pool {
     uint32_t threads;
     int64_t spin_ns;
     pid_t owner;
-    atomic_flag busy;  // a caller has the pool
-
-    // The job. Written while closed, read by those inside.
-    tody_task task;
-    void *context;
-    atomic_uint generation;  // counts jobs; a change is the signal to look
-    atomic_uint sleepers;    // changed under `lock` only
-
-    _Alignas(CACHE_LINE) atomic_uint inside;  // workers inside the job, and CLOSED
-    atomic_bool stop;
+    atomic_uint sleepers;  // changed under `lock` only
+    atomic_bool stop;      // the same
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    // Of the caller alone: workers read the above in each job.
+    _Alignas(CACHE_LINE) atomic_flag busy;  // a caller has the pool
+    uint32_t done;                          // what all threads will have done when the job is over
     worker workers[];
 };
 
@@ -69,89 +69,115 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-// A thread's own tasks, then what the others have not begun.
-static void work(tody_pool *pool, uint32_t thread) {
-    for (uint32_t i = 0; i < pool->threads; i++) {
-        worker *from = &pool->workers[(thread + i) % pool->threads];
-        for (uint32_t task; (task = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed)) < from->end;) {
-            pool->task(pool->context, task, thread);
-        }
-    }
+// How many tickets of an offer are left; none or less of an old one.
+static int32_t left(uint64_t offer, uint32_t drawn) { return (int32_t)((uint32_t)(offer >> 32) - drawn); }
+
+static bool has_job(worker *self) {
+    return left(atomic_load_explicit(&self->offer, memory_order_relaxed),
+                atomic_load_explicit(&self->drawn, memory_order_relaxed)) > 0;
 }
 
-// Enter the job unless it is closed.
-static bool enter(tody_pool *pool) {
-    uint32_t inside = atomic_load_explicit(&pool->inside, memory_order_relaxed);
-    while (!(inside & CLOSED)) {
-        if (atomic_compare_exchange_weak_explicit(&pool->inside, &inside, inside + 1, memory_order_acquire,
+// One of the tasks that are left of a worker's.
+static bool draw(worker *from, uint32_t *task) {
+    const uint64_t offer = atomic_load_explicit(&from->offer, memory_order_acquire);
+    uint32_t ticket = atomic_load_explicit(&from->drawn, memory_order_relaxed);
+    while (left(offer, ticket) > 0) {
+        if (atomic_compare_exchange_weak_explicit(&from->drawn, &ticket, ticket + 1, memory_order_relaxed,
                                                   memory_order_relaxed)) {
+            *task = ticket + (uint32_t)offer;
             return true;
         }
     }
     return false;
 }
 
-static bool spin_for_job(tody_pool *pool, uint32_t seen) {
-    for (int64_t end = now_ns() + pool->spin_ns; now_ns() < end;) {
+// So many tasks more are done.
+static void finish(worker *self, uint32_t tasks) {
+    const uint32_t done = atomic_load_explicit(&self->done, memory_order_relaxed);
+    atomic_store_explicit(&self->done, done + tasks, memory_order_release);
+}
+
+// A thread's own tasks, then what the others have not begun. What is done is said before looking there, which takes a while.
+static void work(worker *self) {
+    tody_pool *pool = self->pool;
+    for (uint32_t i = 0; i < pool->threads; i++) {
+        worker *from = &pool->workers[(self->index + i) % pool->threads];
+        uint32_t done = 0;
+        for (uint32_t task; draw(from, &task); done++) from->task(from->context, task, self->index);
+        if (done > 0) finish(self, done);
+    }
+}
+
+static bool spin_for_job(worker *self) {
+    for (int64_t end = now_ns() + self->pool->spin_ns; now_ns() < end;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            if (atomic_load_explicit(&pool->generation, memory_order_relaxed) != seen) return true;
+            if (has_job(self)) return true;
             relax();
         }
     }
     return false;
 }
 
-// No wake-up is lost: here `sleepers` is raised before `generation` is read, in `open_job` it is the other way round, all in
-// one sequentially consistent order; so one of the two sees the other.
-static void sleep_for_job(tody_pool *pool, uint32_t seen) {
+// Returns false if there will be no more.
+static bool sleep_for_job(worker *self) {
+    tody_pool *pool = self->pool;
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->generation) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+    while (!has_job(self) && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
+    return !atomic_load(&pool->stop);
 }
 
 static void *worker_main(void *argument) {
     worker *self = argument;
-    tody_pool *pool = self->pool;
-    uint32_t seen = 0;
-    while (true) {
-        if (!spin_for_job(pool, seen)) sleep_for_job(pool, seen);
-        seen = atomic_load(&pool->generation);
-        if (atomic_load(&pool->stop)) return NULL;
-        if (!enter(pool)) continue;
-        work(pool, self->index);
-        atomic_fetch_sub_explicit(&pool->inside, 1, memory_order_release);
-    }
+    while (spin_for_job(self) || sleep_for_job(self)) work(self);
+    return NULL;
 }
 
-static void signal_workers(tody_pool *pool) {
-    atomic_fetch_add(&pool->generation, 1);
-    if (atomic_load(&pool->sleepers) == 0) return;
+static void wake_workers(tody_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void open_job(tody_pool *pool, uint32_t tasks, tody_task task, void *context) {
-    pool->task = task;
-    pool->context = context;
-    for (uint32_t i = 0, first = 0; i < pool->threads; i++) {
-        worker *w = &pool->workers[i];
-        atomic_store_explicit(&w->next, first, memory_order_relaxed);
-        w->end = first = (uint32_t)((uint64_t)tasks * (i + 1) / pool->threads);
-    }
-    atomic_store_explicit(&pool->inside, 0, memory_order_release);
-    signal_workers(pool);
+// Give these tasks to a worker; tickets for the first `drawn` of them are not to be had.
+static void offer(worker *w, uint32_t first, uint32_t end, uint32_t drawn) {
+    const uint32_t ticket = (uint32_t)(atomic_load_explicit(&w->offer, memory_order_relaxed) >> 32);
+    if (drawn > 0) atomic_store_explicit(&w->drawn, ticket + drawn, memory_order_relaxed);
+    atomic_store_explicit(&w->offer, (uint64_t)(ticket + (end - first)) << 32 | (first - ticket), memory_order_release);
 }
 
-// Wait for those inside to finish their last task. Gives the processor away where there are more threads than processors.
-static void close_job(tody_pool *pool) {
-    atomic_fetch_or_explicit(&pool->inside, CLOSED, memory_order_relaxed);
-    const int64_t end = now_ns() + pool->spin_ns;
-    while (atomic_load_explicit(&pool->inside, memory_order_acquire) != CLOSED) {
-        relax();
-        if (now_ns() > end) sched_yield();
+// The caller's first task is not offered to others: so it need not wait until they see the job.
+//
+// Who falls asleep at the very moment may miss the job: the others then do its tasks, and the next job wakes it. That is rarer
+// and cheaper than a barrier in each job.
+static void open_job(tody_pool *pool, uint32_t tasks, tody_task task, void *context) {
+    for (uint32_t i = pool->threads, end = tasks; i-- > 0;) {
+        worker *w = &pool->workers[i];
+        const uint32_t more = tasks % pool->threads, first = tasks / pool->threads * i + (i < more ? i : more);
+        w->task = task;
+        w->context = context;
+        offer(w, first, end, i == 0);
+        end = first;
+    }
+    if (atomic_load_explicit(&pool->sleepers, memory_order_relaxed) > 0) wake_workers(pool);
+}
+
+static bool is_over(const tody_pool *pool) {
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < pool->threads; i++) done += atomic_load_explicit(&pool->workers[i].done, memory_order_acquire);
+    return done == pool->done;
+}
+
+// Wait for the last tasks. Gives the processor away where there are more threads than processors.
+static void close_job(const tody_pool *pool) {
+    for (int64_t end = 0; true; end = end ? end : now_ns() + pool->spin_ns) {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
+            if (is_over(pool)) return;
+            relax();
+        }
+        if (end && now_ns() > end) sched_yield();
     }
 }
 
@@ -162,15 +188,20 @@ static void run(void *handle, uint32_t tasks, tody_task task, void *context) {
         for (uint32_t i = 0; i < tasks; i++) task(context, i, 0);
         return;
     }
+    pool->done += tasks;
     open_job(pool, tasks, task, context);
-    work(pool, 0);
+    task(context, 0, 0);
+    finish(&pool->workers[0], 1);
+    work(&pool->workers[0]);
     close_job(pool);
     atomic_flag_clear_explicit(&pool->busy, memory_order_release);
 }
 
 static void stop_workers(tody_pool *pool, uint32_t started) {
+    pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->stop, true);
-    signal_workers(pool);
+    pthread_mutex_unlock(&pool->lock);
+    wake_workers(pool);
     for (uint32_t i = 1; i <= started; i++) pthread_join(pool->workers[i].handle, NULL);
 }
 
@@ -190,13 +221,12 @@ tody_pool *tody_pool_new(uint32_t threads) {
     pool->spin_ns = (long)threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPIN_NS : 0;
     pool->owner = getpid();
     atomic_flag_clear(&pool->busy);
-    atomic_store(&pool->inside, CLOSED);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    for (uint32_t i = 1; i < threads; i++) {
+    for (uint32_t i = 0; i < threads; i++) {
         pool->workers[i].pool = pool;
         pool->workers[i].index = i;
-        if (pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i])) {
+        if (i > 0 && pthread_create(&pool->workers[i].handle, NULL, worker_main, &pool->workers[i])) {
             stop_workers(pool, i - 1);
             release(pool);
             return NULL;
