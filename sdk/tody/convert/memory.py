@@ -52,7 +52,7 @@ def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
 
 def _choice(keep_inputs: bool, rows: int | None) -> Choice:
     """Of chains: those that save time, or memory with so many rows."""
-    return choose if rows is None else partial(tight_chains, keep_inputs=keep_inputs, rows=rows)
+    return partial(choose, threads=1) if rows is None else partial(tight_chains, keep_inputs=keep_inputs, rows=rows)
 
 
 def _least_peaks(graph: Graph) -> list[Peak]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..run.profile import macs as operator_macs
 from .graph import Graph
+from .rewrite import node_macs
 from .verify import Difference
 
 _SHOWN = 8  # islands
@@ -149,8 +149,4 @@ def _umask() -> int:
 
 def macs(graph: Graph) -> int:
     """Multiplications with addition in one run of the graph: convolutions, matrix products and recurrent layers."""
-    total = 0
-    for node in graph.nodes:
-        shapes = [graph.values[name].shape if name is not None else () for name in (*node.inputs, node.outputs[0])]
-        total += operator_macs(node.op, shapes[:-1], shapes[-1]) or 0
-    return total
+    return sum(node_macs(graph, node) for node in graph.nodes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..run.profile import macs
 from .graph import Graph, Node, Quant, Value
 
 
@@ -148,3 +149,9 @@ def first_output(node: Node) -> str:
     name = node.outputs[0]
     assert name is not None
     return name
+
+
+def node_macs(graph: Graph, node: Node) -> int:
+    """Multiplications with addition in one run of a node; 0 for one that is not made of them."""
+    shapes = [graph.values[name].shape if name is not None else () for name in (*node.inputs, node.outputs[0])]
+    return macs(node.op, shapes[:-1], shapes[-1]) or 0

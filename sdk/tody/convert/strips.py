@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .. import format as fmt
 from .graph import Graph, Node
-from .rewrite import first_output
+from .rewrite import first_output, node_macs
 from .winograd import gaining
 
 # Operators whose rows want few rows of these inputs (tody_op.row_inputs): of the first one of `_SLIDING` those under a window.
@@ -21,6 +21,10 @@ CACHE = 1 << 19  # bytes: the second-level cache of small laptops, and a core's 
 # What strips cost, in bytes that go to memory: a byte that moves within the cache, and a call of an operator.
 _MOVE = 0.25
 _CALL = 1 << 16
+# In the same: what it costs that threads wait for each other between two operators (a microsecond), and a multiply-add.
+_HAND_OVER = 1 << 13
+_MAC = 0.1
+_WORTH = 0.03  # of a chain's time: less saved waiting is not worth a chain
 
 
 @dataclass(frozen=True)
@@ -217,11 +221,12 @@ def _overwritable(graph: Graph, nodes: Sequence[Node], ahead: Ahead) -> tuple[st
     return tuple(name for name, fits in found.items() if fits and name not in ahead and not graph.values[name].constant)
 
 
-def choose(graph: Graph, cache: int = CACHE) -> list[Chain]:
-    """The chains that save the most traffic with memory, of a graph whose nodes are in their order.
+def choose(graph: Graph, cache: int = CACHE, threads: int = 2) -> list[Chain]:
+    """The chains that save the most traffic with memory, or waiting of threads, of a graph whose nodes are in their order.
 
     Args:
         cache: bytes that a core has near to it: what larger values move to and from memory counts as saved.
+        threads: with how many the model will run. Fewer lose nothing.
     """
     best: list[tuple[float, list[Chain]]] = [(0.0, [])]  # for the nodes before each one
     for ending in links(graph, gaining(graph)):
@@ -231,6 +236,7 @@ def choose(graph: Graph, cache: int = CACHE) -> list[Chain]:
             if chain is not None:
                 gain, chains = best[link.first]
                 tries.append((gain + _saved(link, chain, cache), [*chains, chain]))
+                tries.append((gain + _hand_overs_saved(graph, link, threads), [*chains, link.chain(link.height)]))
         best.append(max(tries, key=lambda t: t[0]))
     return best[-1][1]
 
@@ -252,6 +258,20 @@ def _saved(link: Link, chain: Chain, cache: int) -> float:
         saved += 2 * whole if whole > cache else 0
         moved += max(0, strips * chain.kept[name] * window.row_bytes - whole)
     return saved - moved * _MOVE - strips * chain.count * _CALL
+
+
+def _hand_overs_saved(graph: Graph, link: Link, threads: int) -> float:
+    """What it saves that each thread does all of a chain for its own rows, in one strip, less that these are not equally many.
+
+    Of float32, and without a row that two threads need: chips, which have one thread and no room for chains, use integers.
+    """
+    nodes = graph.nodes[link.first : link.first + link.count]
+    own_rows = all(window.rate == 1 and window.extra == 0 for window in link.windows.values())
+    if threads < 2 or not own_rows or graph.values[first_output(nodes[-1])].dtype != "float32":
+        return 0
+    work = sum(_MAC * node_macs(graph, node) for node in nodes) + sum(w.height * w.row_bytes for w in link.windows.values())
+    saved = _HAND_OVER * (link.count - 1) - work * (_div_up(link.height, threads) / link.height - 1 / threads)
+    return saved if saved >= _WORTH * work else 0
 
 
 def _weight_bytes(graph: Graph, node: Node) -> int:
