@@ -154,19 +154,23 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 }
 
 // The tile of rows from `first` on; `a` has room for its pointers. Neighbouring taps become one longer tap: at once where all
-// rows are in lines, else their pointers are moved together, unless a panel has gaps between them.
-static tody_tile make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows) {
+// rows are in lines, else their pointers are moved together, unless a panel has gaps between them. Written in place: to copy
+// what was just written in smaller pieces makes CPUs wait.
+static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows, tody_tile *tile) {
     const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
-    if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a))
-        return (tody_tile){a, first, rows, g->slide->window.kernel[1], NULL};
+    *tile = (tody_tile){a, first, rows, 1, NULL};
+    if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a)) {
+        tile->joined = g->slide->window.kernel[1];
+        return;
+    }
     g->gather(g->source, first, rows, a);
-    if (lines || whole || g->depth % tody_group(g->dtype) != 0) return (tody_tile){a, first, rows, 1, NULL};
+    if (lines || whole || g->depth % tody_group(g->dtype) != 0) return;
     const uint32_t run = find_run(g, a, rows);
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
     }
-    return (tody_tile){a, first, rows, run, NULL};
+    tile->joined = run;
 }
 
 // Packed tiles come behind the pointers; a product of one row needs none.
@@ -179,7 +183,7 @@ static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, cons
         packed = (float *)(void *)((uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a));
     for (uint32_t t = 0; t < count; t++) {
         const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
-        tiles[t] = make_tile(g, a + (size_t)row * g->taps, first + row, some);
+        make_tile(g, a + (size_t)row * g->taps, first + row, some, &tiles[t]);
         if (packed) tiles[t].work = packed + row * values;
     }
     return count;
@@ -270,7 +274,8 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     } else if (tody_is_s16(g->dtype)) {
         run_s16(job, first, rows, panel, end, a);
     } else {
-        tody_tile tile = make_tile(g, a, first, rows);
+        tody_tile tile;
+        make_tile(g, a, first, rows, &tile);
         tile.work = (uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
         tody_gemm_tile_s8(job->kernels, g, panel, end, &tile);
     }
