@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
@@ -269,32 +268,6 @@ def blocks(data: fmt.Data) -> Iterator[tuple[int, int, int]]:
         word, coded = struct.unpack_from("<2I", data, stored)
         yield plain, word & MAX_BLOCK, HEAD + coded
         stored, plain = stored + HEAD + coded, plain + (word & MAX_BLOCK)
-
-
-def sizes(data: fmt.Data) -> dict[str, tuple[int, int]]:
-    """What a file is made of: bytes of the plain file and bytes stored, by dtype of the constants and by section.
-
-    A block that holds several kinds counts for each by its share of the plain bytes.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
-    plain = fmt.plain(data)
-    header, file = fmt.read_header(plain), fmt.read(plain)
-    names = dict.fromkeys(_cuts(file, header), "scales")
-    names |= {header.weights_at + t.at: t.dtype for t in file.tensors if t.place == "weights"}
-    names |= {0: "structure", header.meta_at: "metadata"}
-    names |= dict.fromkeys([header.tensors_at, header.ops_at, header.io_at], "structure")
-    cuts, total = sorted(names), len(plain)
-    parts = [(0, HEADER, HEADER), *blocks(data)] if fmt.read_header(data).coded else [(0, total, total)]
-    found: dict[str, list[float]] = {}
-    for at, size, stored in parts:
-        edges = [at, *cuts[bisect_right(cuts, at) : bisect_left(cuts, at + size)], at + size]
-        for start, end in pairwise(edges):
-            counts = found.setdefault(names[cuts[bisect_right(cuts, start) - 1]], [0.0, 0.0])
-            counts[0] += end - start
-            counts[1] += (end - start) * stored / size
-    return {name: (round(counts[0]), round(counts[1])) for name, counts in found.items()}
 
 
 def round_to_half(file: fmt.File, tensors: Iterable[int]) -> None:

@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _facts(path: Any, data: bytes) -> dict[str, Any]:
     """Everything about a file, as JSON would have it."""
-    from .. import coding, format
+    from .. import budget, format
 
     plain = format.plain(data)
     file, header = format.read(plain), format.read_header(data)
@@ -37,7 +37,7 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
         "coded": header.coded,
         "bytes": len(data),
         "plain_bytes": len(plain),
-        "sizes": {name: {"plain": size, "stored": stored} for name, (size, stored) in coding.sizes(data).items()},
+        "sizes": {name: part._asdict() for name, part in budget.parts(data).items()},
         "weights_bytes": len(file.weights),
         "arena_bytes": file.arena_bytes,
         "operators": dict(Counter(r.op for r in file.records).most_common()),
