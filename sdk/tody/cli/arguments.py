@@ -29,6 +29,17 @@ def file_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** ["", "k", "m", "g"].index(match[2].lower()))
 
 
+def size_or_share(text: str) -> float:
+    """A size as above, or 23% as the share 0.23."""
+    match = re.fullmatch(r"(\d{1,2}(?:\.\d{1,3})?)%", text)
+    if match and float(match[1]):
+        return float(match[1]) / 100
+    try:
+        return file_size(text)
+    except argparse.ArgumentTypeError as e:
+        raise argparse.ArgumentTypeError(f"{e}, or 23%") from None
+
+
 def milliseconds(text: str) -> float:
     """A time above 0."""
     try:

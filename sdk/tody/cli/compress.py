@@ -7,7 +7,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .arguments import add_ram, count, counts, file_size, milliseconds, threshold
+from .arguments import add_ram, count, counts, milliseconds, size_or_share, threshold
 from .convert import add_facts, add_source, facts
 from .output import Output
 
@@ -41,9 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--target-size",
-        type=file_size,
+        type=size_or_share,
         metavar="SIZE",
-        help="bytes that the coded file may have, as 2M: chooses bits for each layer",
+        help="bytes that the coded file may have, as 2M, or 23%% of the float32 file: chooses bits for each layer",
     )
     parser.add_argument(
         "--latency",

@@ -52,7 +52,7 @@ def compress(
     prune: float = 0.0,
     sparsity: float = 0.0,
     coded: bool = False,
-    target_size: int | None = None,
+    target_size: float | None = None,
     latency: float | None = None,
     ram: int | None = None,
     like: str | os.PathLike[str] | Any = None,
@@ -95,8 +95,8 @@ def compress(
         sparsity: share of the blocks of 1x4 weights that become zero, 0 to 0.9, in each layer that is faster without them
             (`convert/sparse.py`); from 0.5 on that pays in time.
         coded: store the file coded: smaller, but decoded into memory when it is opened instead of being used where it lies.
-        target_size: bytes that the coded file may have: each layer gets as many bits, of `weights` at most, as lose least
-            (`search.py`).
+        target_size: bytes that the coded file may have, or below 1 as a share of the float32 file: each layer gets as many
+            bits, of `weights` at most, as lose least (`search.py`).
         latency: milliseconds that a run may take on this machine with one thread: what int8 leaves of it is spent on layers
             that are more exact in float32, as measured here (`timing.py`).
         ram: bytes of RAM that arena and scratch may take on a chip, as for `tody.convert`.
@@ -126,6 +126,7 @@ def compress(
     told: dict[str, Any] = {"labels": labels, "preprocess": preprocess, "score": score, "iou": iou}
     facts = describe(source, graph, decoder=decoder, name=name, licence=licence, **told)
     job = prepare(source, graph, facts, data, samples, metric, progress or (lambda what, done, total: None))
+    wanted = wanted.sized(job.before.file_bytes)
     if prune:
         job.notes += _prune(job, prune)
     refuse_early(job.graph, ram)
@@ -156,7 +157,7 @@ def _compressed(job: Job, bits: int, wanted: Wanted, earlier: Graph | None) -> C
         settings = Settings(bits, wanted.method, wanted.effort, wanted.io == "int8", sparsity=wanted.sparsity)
         settings = replace(settings, activations=16 if wanted.arithmetic == "int16" else 8)
         if wanted.target_size is not None:
-            settings = replace(settings, wanted=_bits_for_size(job, settings, wanted.target_size))
+            settings = replace(settings, wanted=_bits_for_size(job, settings, int(wanted.target_size)))
         if wanted.latency is not None:
             settings = replace(settings, spare=_time_to_spare(job, settings, wanted.latency))
         made = in_integers(job, settings, asked, wanted.is_coded, earlier)

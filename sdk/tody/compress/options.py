@@ -31,7 +31,7 @@ class Wanted:
     prune: float
     sparsity: float
     coded: bool
-    target_size: int | None
+    target_size: float | None
     latency: float | None
     like: bool
     ram: int | None = None
@@ -50,6 +50,11 @@ class Wanted:
         always = {name: getattr(self, name) for name in ("method", "effort", "io", "prune")}
         given = {"sparsity": self.sparsity or None, "target_size": self.target_size, "latency": self.latency, "ram": self.ram}
         return {**always, **{name: value for name, value in given.items() if value is not None}}
+
+    def sized(self, float_bytes: int) -> Wanted:
+        """With a target size in bytes, also where it was asked for as a share of the float32 file's."""
+        size = self.target_size
+        return self if size is None else replace(self, target_size=int(size if size >= 1 else size * float_bytes))
 
     def check(self, widths: Sequence[int], metric: str, max_drop: float) -> None:
         """Raise a UsageError if anything is wrong, alone or with these bits of the weights."""
@@ -80,8 +85,8 @@ class Wanted:
             raise UsageError(f"prune is {self.prune}", "it is the share of the work that goes", f"0 to {MOST}")
         if self.latency is not None and not 0 < self.latency < math.inf:
             raise UsageError(f"latency is {self.latency}", "", "milliseconds that a run may take")
-        if self.target_size is not None and self.target_size < 1:
-            raise UsageError(f"target_size is {self.target_size}", "", "bytes that the file may have")
+        if self.target_size is not None and not 0 < self.target_size < math.inf:
+            raise UsageError(f"target_size is {self.target_size}", "", "bytes that the file may have, or a share below 1")
 
     def _check_bits(self, bits: int) -> None:
         if self.arithmetic == "int16" and bits not in range(8, 16):

@@ -22,7 +22,7 @@ from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_constant, add_value, drop_dead, first_input, first_output, insert_before, slot
 from ..convert.sparse import gains_from_blocks
 from . import palette
-from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, short_steps, uniform
+from .levels import DAMPING, Nearest, correct_bias, refit, rescale, round_weights, scales, short_biases, short_steps, uniform
 from .moments import Moments, from_matrices, matrices, positions, rows
 from .observe import Probe, Sample
 from .place import LINEAR
@@ -182,7 +182,7 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
     kept = _kept(graph, layer, weights, sparsity)
-    floor, unit = _floor(graph, layer, fitted), _unit(graph, node)
+    floor, unit = _floor(graph, layer, fitted), _units(graph, node)[1]
     step, nearest = _levels(fitted * kept, layer, floor)
     step = short_steps(step, unit)
     levels = _rounded(fitted, step, nearest, moments, kept)
@@ -192,7 +192,8 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
         levels = _rounded(fitted, step, nearest, moments, kept)
     if moments.count:
         for each in layer.nodes:
-            _correct(graph, each, correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments))
+            bias = correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments)
+            _correct(graph, each, short_biases(bias, step, *_units(graph, each)))
     _store(graph, layer, from_matrices(node, levels, value.shape), step)
 
 
@@ -246,12 +247,12 @@ def _floor(graph: Graph, layer: _Layer, weights: Array) -> Array:
     return np.asarray(np.maximum.reduce(np.broadcast_arrays(*floors)))
 
 
-def _unit(graph: Graph, node: Node) -> float:
-    """What a layer's multipliers are to the steps of its weights: input step / output step; 0 if it has none of these."""
+def _units(graph: Graph, node: Node) -> tuple[float, float]:
+    """Input step, and what multipliers are to the steps of weights: input step / output step; zeros where one is missing."""
     source, users = graph.producer().get(first_input(node)), graph.consumers().get(first_output(node), [])
     taken = None if source is None or source.op != "cast" else graph.values[first_input(source)].quant
     made = next((q for user in users if user.op == "cast" and (q := graph.values[first_output(user)].quant)), None)
-    return 0.0 if taken is None or made is None else taken.scale / made.scale
+    return (0.0, 0.0) if taken is None or made is None else (taken.scale, taken.scale / made.scale)
 
 
 def _bias(graph: Graph, node: Node, shape: tuple[int, ...]) -> Array:

@@ -2,7 +2,8 @@
 
 Every layer is tried alone with every number of bits (`sensitivity.py`); what it adds to the noise of the outputs, and the bytes
 it takes, are taken to add up over the layers. Then bytes are given up where they buy least: each layer's choices are walked
-along their lower convex hull, which is the best choice for every size that the walk passes (Shoham and Gersho, 1988).
+along their lower convex hull, which is the best choice for every size that the walk passes (Shoham and Gersho, 1988). What the
+last steps gave up beyond need is given back where it buys most.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -15,8 +16,9 @@ from typing import NamedTuple
 from ..errors import MemoryLimitError
 from .sensitivity import LayerSensitivity
 
-BITS = (8, 6, 5, 4, 3)
+BITS = (8, 7, 6, 5, 4, 3)
 TRIES = 5
+IMPATIENCE = 0.002  # of the size: so much more each try is to save than was missing
 MARGIN = 0.01  # of the size: rounding weights with more care changes how well they are coded
 
 
@@ -35,14 +37,20 @@ def choose_bits(layers: Sequence[LayerSensitivity], most_bytes: int) -> dict[str
     total = sum(walk[0].bytes for walk in walks)
     steps = [(_price(*walk[:2]), i) for i, walk in enumerate(walks) if len(walk) > 1]
     heapq.heapify(steps)
+    taken: list[tuple[float, int, int]] = []
     while total > most_bytes and steps:
-        _, i = heapq.heappop(steps)
+        price, i = heapq.heappop(steps)
+        taken.append((price, i, at[i]))
         total -= walks[i][at[i]].bytes - walks[i][at[i] + 1].bytes
         at[i] += 1
         if at[i] + 1 < len(walks[i]):
             heapq.heappush(steps, (_price(*walks[i][at[i] : at[i] + 2]), i))
     if total > most_bytes:
         return None
+    for _, i, k in sorted(taken, reverse=True):
+        back = walks[i][k].bytes - walks[i][k + 1].bytes
+        if at[i] == k + 1 and total + back <= most_bytes:
+            at[i], total = k, total + back
     return {layer.name: walk[k].bits for layer, walk, k in zip(layers, walks, at, strict=True)}
 
 
@@ -75,12 +83,12 @@ def bits_for_size(layers: Sequence[LayerSensitivity], target: int, size_of: Call
     """
     fewest = {layer.name: min(layer.bytes) for layer in layers}
     wanted = {layer.name: max(layer.bytes) for layer in layers}
-    for _ in range(TRIES):
+    for tried in range(TRIES):
         over = size_of(wanted) - (1 - MARGIN) * target
         if over <= 0:
             return wanted
         taken = sum(layer.bytes[wanted[layer.name]] for layer in layers)
-        wanted = choose_bits(layers, int(taken - over)) or fewest
+        wanted = choose_bits(layers, int(taken - over - tried * IMPATIENCE * target)) or fewest
     least = size_of(fewest)
     if least > (1 - MARGIN) * target:
         why = f"with the fewest bits for every weight it takes {least:,}"

@@ -138,6 +138,11 @@ def test_target_size_is_kept(capsys: Capture, net: list[str], here: Path) -> Non
     facts = rows(capsys, *net, "--target-size", str(wanted))
     assert facts["after"]["file_bytes"] == (here / "net.tody").stat().st_size <= wanted
     assert min(layer["bits"] for layer in facts["layers"]) < 8
+    share = wanted / facts["before"]["file_bytes"]
+    facts = rows(capsys, *net, "--target-size", f"{100 * share:.2f}%")
+    assert facts["options"]["target_size"] == pytest.approx(wanted, rel=0.001)
+    assert facts["after"]["file_bytes"] <= facts["options"]["target_size"]
+    assert main([*net, "--target-size", "0%"]) == main([*net, "--target-size", "100%"]) == 2
     assert main([*net, "--target-size", "1K"]) == 5, "it does not fit"
     assert main([*net, "--target-size", "small"]) == 2
 

@@ -222,3 +222,23 @@ def test_short_steps_are_near_and_give_multipliers_of_few_bits() -> None:
     low = (short.astype(np.float64) * 0.37).astype(np.float32).view(np.uint32) & 0xFFFF
     assert np.isin(low, [0, 1, 0xFFFF]).all() and (low == 0).mean() > 0.6
     assert (levels.short_steps(steps, 0.0) == steps).all()
+
+
+def test_short_biases_are_near_and_have_zeros_below() -> None:
+    random = np.random.default_rng(2)
+    steps, bias, taken, unit = random.uniform(1e-4, 1e-2, (1, 500)), random.standard_normal((1, 500)), 0.02, 0.5
+    short = levels.short_biases(bias, steps, taken, unit)
+    output = taken / unit  # the output's step
+    assert 0 < np.abs(short - bias).max() <= output / 32
+    whole = short / (steps * taken)
+    np.testing.assert_allclose(whole, np.rint(whole), atol=1e-6)
+    grain = np.exp2(np.floor(np.log2(levels._GRAIN / (steps * unit))))
+    assert grain.min() > 1
+    np.testing.assert_allclose(whole / grain, np.rint(whole / grain), atol=1e-6)
+    assert (levels.short_biases(bias, steps, 0.0, 0.0) == bias).all()
+
+
+def test_biases_that_are_coarse_already_are_whole_steps() -> None:
+    bias = np.random.default_rng(3).standard_normal((1, 50))
+    short = levels.short_biases(bias, np.full((1, 50), 0.5), 0.1, 1.0)
+    np.testing.assert_allclose(short, 0.05 * np.rint(bias / 0.05))
