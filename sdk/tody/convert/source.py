@@ -17,7 +17,7 @@ from .noise import nudged_model
 from .onnx import import_onnx, load_onnx
 from .outline import outline
 from .reading import read_file
-from .verify import Array, reference
+from .verify import Array, Reference
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2
 Shapes = Mapping[str, tuple[int, ...]]
@@ -92,7 +92,7 @@ class Source(ABC):
 
     @abstractmethod
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-        """What the source itself computes, and who computed it, as `verify.reference`, with the same errors."""
+        """What the source itself computes, and who computed it, as `verify.Reference.run`, with the same errors."""
 
     @abstractmethod
     def ended(self, ends: Sequence[str]) -> Source:
@@ -113,6 +113,10 @@ class Source(ABC):
 
 class OnnxSource(Source):
     """An ONNX model; `model` is onnx.ModelProto."""
+
+    def __init__(self, model: Any, name: str, file: str, sha256: str) -> None:
+        super().__init__(model, name, file, sha256)
+        self._reference = Reference(model)
 
     @property
     def ops(self) -> dict[str, int]:
@@ -168,7 +172,7 @@ class OnnxSource(Source):
         return import_onnx(self.model, shapes, constants)
 
     def reference(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-        return reference(self.model, arrays, outputs)
+        return self._reference.run(arrays, outputs)
 
     def ended(self, ends: Sequence[str]) -> Source:
         return OnnxSource(end_onnx(self.model, ends), self.name, self.file, self.sha256)

@@ -115,33 +115,51 @@ def feeds(graph: Graph, preprocess: Mapping[str, Any] | None) -> list[Feed]:
     return found
 
 
-def reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
-    """The source model's outputs, and who computed them: onnxruntime, or onnx's reference evaluator where that cannot.
+class Reference:
+    """Computes what a source model does: by onnxruntime, or by onnx's reference evaluator where that cannot.
 
-    Args:
-        model: onnx.ModelProto.
-        arrays: every input by name.
-        outputs: names.
-
-    Raises:
-        AccuracyError: neither can run the model.
+    What onnxruntime makes of the model is kept for inputs of the same shapes: to make it takes longer than to run it.
     """
-    model = _with_shapes(model, {name: array.shape for name, array in arrays.items()})
-    refusal: Exception | None = None
-    try:
-        return _onnxruntime(model, arrays, outputs)
-    except ImportError:
-        pass
-    except Exception as e:  # onnxruntime raises classes of its own for what it cannot do
-        if "onnxruntime" not in type(e).__module__:
-            raise
-        refusal = e
-    try:
-        results, name = _onnx_reference(model, arrays, outputs)
-    except Exception as e:  # the evaluator raises whatever NumPy or onnx does
-        what = "the conversion cannot be checked: the source model does not run"
-        raise AccuracyError(what, " ".join(str(refusal or e).split()), "--no-verify converts it unchecked") from e
-    return results, f"{name} (onnxruntime cannot run the source)" if refusal else name
+
+    def __init__(self, model: Any) -> None:
+        """`model`: onnx.ModelProto."""
+        self._source = self._model = model
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._session: Any = None
+
+    def run(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+        """The outputs of these names for all inputs by name, and who computed them.
+
+        Raises:
+            AccuracyError: neither can run the model.
+        """
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if self._shapes != shapes:
+            self._model, self._shapes, self._session = _with_shapes(self._source, shapes), shapes, None
+        refusal: Exception | None = None
+        try:
+            return self._onnxruntime(arrays, outputs)
+        except ImportError:
+            pass
+        except Exception as e:  # onnxruntime raises classes of its own for what it cannot do
+            if "onnxruntime" not in type(e).__module__:
+                raise
+            refusal = e
+        try:
+            results, name = _onnx_reference(self._model, arrays, outputs)
+        except Exception as e:  # the evaluator raises whatever NumPy or onnx does
+            what = "the conversion cannot be checked: the source model does not run"
+            raise AccuracyError(what, " ".join(str(refusal or e).split()), "--no-verify converts it unchecked") from e
+        return results, f"{name} (onnxruntime cannot run the source)" if refusal else name
+
+    def _onnxruntime(self, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+        import onnxruntime
+
+        if self._session is None:
+            self._session = _session(self._model)
+        wanted = {info.name for info in self._session.get_inputs()}
+        results = self._session.run(outputs, {name: array for name, array in arrays.items() if name in wanted})
+        return [np.asarray(r) for r in results], f"onnxruntime {onnxruntime.__version__}"
 
 
 def _with_shapes(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
@@ -160,17 +178,14 @@ def _with_shapes(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
     return copy
 
 
-def _onnxruntime(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
+def _session(model: Any) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = {info.name for info in session.get_inputs()}
-    results = session.run(outputs, {name: array for name, array in arrays.items() if name in wanted})
-    return [np.asarray(r) for r in results], f"onnxruntime {onnxruntime.__version__}"
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:

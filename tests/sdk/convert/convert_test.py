@@ -60,7 +60,7 @@ def test_the_file_is_written_and_runs(tmp_path: Path) -> None:
     model = tody.load(target, threads=1)
     assert model.self_test() < 1e-4
     x = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)
-    (wanted,), _ = verify.reference(small(), {"image": x}, [small().graph.output[0].name])
+    (wanted,), _ = verify.Reference(small()).run({"image": x}, [small().graph.output[0].name])
     np.testing.assert_allclose(model(x), wanted, atol=1e-5)
 
 
