@@ -68,7 +68,7 @@ def smpmgr(address: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["host", "mps2-an386"])
+@pytest.mark.parametrize("name", ["host", "mps2-an385", "mps2-an386", "mps2-an500", "mps3-an547", "riscv-virt"])
 def test_stock_tools(name: str, kws: Path, tmp_path: Path) -> None:
     sha = hashlib.sha256(kws.read_bytes()).hexdigest().upper()
     with on_terminal(built(name), tmp_path / "flash.img") as port:

@@ -18,7 +18,7 @@ static inline bool ring_full(const ring *r) { return r->written - r->read == RIN
 
 // There is room: a byte for which there is none is left in the UART, since a line that is faster than this CPU (USB, an
 // emulator's) holds the next one back until it is taken. A plain wire does not: behind the UART's own room bytes are lost, and
-// the link's checksum notices.
+// the link's checksum notices. An interrupt that lasts as long as bytes wait must be turned off while the ring is full.
 static inline void ring_put(ring *r, uint8_t byte) {
     r->bytes[r->written % RING_BYTES] = byte;
     r->written++;
