@@ -163,7 +163,7 @@ class StreamLine:
 
     def _gone(self, error: Exception) -> NoReturn:
         hint = "plug it in again and repeat the command: an upload goes on where it was cut off"
-        raise DeviceError(f"{self._name} is gone", str(error), hint) from error
+        raise DeviceError(f"{self._name} is gone", getattr(error, "strerror", None) or str(error), hint) from error
 
 
 class UdpLine:
