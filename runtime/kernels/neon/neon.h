@@ -14,6 +14,8 @@ void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_weights_f32_neon(const tody_winograd_weights *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
+void tody_max_pool_f32_neon(const tody_pool_f32 *args);
+void tody_sum_pool_f32_neon(const tody_pool_f32 *args);
 void tody_transpose_b32_neon(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);
 void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_softmax_f32_neon(const float *x, float *y, size_t count);  // AArch64 only, as the next
@@ -35,8 +37,6 @@ void tody_round_f16_neon(const float *x, uint16_t *y, size_t count);
 #endif
 
 // armv7/ only: compilers vectorise these for AArch64 by themselves.
-void tody_max_pool_f32_neon(const tody_pool_f32 *args);
-void tody_sum_pool_f32_neon(const tody_pool_f32 *args);
 void tody_binary_f32_neon(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                           float lo, float hi);
 void tody_blend_f32_neon(const float *const *a, const float *w, uint32_t taps, float *y, size_t count);
