@@ -13,26 +13,28 @@ static inline vector step(vector p, vector x, float q) { return add_product(p, x
 // The same rounded twice
 static inline vector apart(vector p, vector x, float q) { return add(mul(p, x), all(q)); }
 
-// exp(x) = 2^n (1 + p); *t is 1.5 * 2^23 + n
-static inline vector exp_less_1(vector x, vector *t) {
-    *t = step(x, all(1.44269504f), 12582912.0f);
-    const vector k = sub(*t, all(12582912.0f));
+#define ROUNDING 12582912.0f  // 1.5 * 2^23: what is added to it is rounded to an integer
+
+// exp(x) = 2^n (1 + p); *t is ROUNDING + n + more
+static inline vector exp_less_1(vector x, vector *t, const float more) {
+    *t = step(x, all(1.44269504f), ROUNDING + more);
+    const vector k = sub(*t, all(ROUNDING + more));
     const vector r = less_product(k, all(LN2_LO), less_product(k, all(LN2_HI), x));
-    vector q = step(all(0.000199145943f), r, 0.0013941311f);
-    q = step(step(step(step(q, r, 0.0083332723f), r, 0.0416663513f), r, 0.166666672f), r, 0.5f);
+    vector q = step(step(all(0.0013848195f), r, 0.008367685f), r, 0.041667756f);
+    q = step(step(q, r, 0.16666532f), r, 0.49999997f);
     return add_product(mul(r, r), q, r);
 }
 
 static inline vector exp_of(vector x) {
     vector t;
-    const vector p = add(exp_less_1(clamp(x, all(-105.0f), all(90.0f)), &t), all(1.0f));
+    const vector p = add(exp_less_1(clamp(x, all(-105.0f), all(90.0f)), &t, 0.0f), all(1.0f));
     return scaled(p, t);
 }
 
 // Of x within [-87, 88], or NaN
 static inline vector exp_near(vector x) {
     vector t;
-    const vector p = add(exp_less_1(x, &t), all(1.0f));
+    const vector p = add(exp_less_1(x, &t, 0.0f), all(1.0f));
     return mul(p, scale_of(t));
 }
 
@@ -44,13 +46,15 @@ static inline vector exp_share_of(vector x) {
 
 static inline vector expm1_of(vector x) {
     vector t;
-    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t), scale = scale_of(t);
+    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t, 0.0f), scale = scale_of(t);
     return add_product(scale, p, sub(scale, all(1.0f)));
 }
 
-static inline vector sigmoid_of(vector x) {
-    const vector e = exp_share_of(below_zero(x));
-    return divide(choose(below(x, all(0.0f)), e, all(1.0f)), add(all(1.0f), e));
+// 1 + exp(x), which gates of -x are divided by: infinite above GATE_END, so that no quotient is subnormal
+static inline vector one_and_exp_of(vector x) {
+    vector t;
+    const vector p = add(exp_less_1(clamp(x, all(-87.0f), all(87.0f)), &t, 2.0f), all(1.0f));
+    return add_product(mul(p, scale_of(t)), all(0.25f), all(1.0f));
 }
 
 static inline vector tanh_of(vector x) {

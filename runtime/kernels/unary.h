@@ -20,7 +20,7 @@ INLINE vector elu(vector x, vector a, vector b) {
 
 INLINE vector sigmoid(vector x, vector a, vector b) {
     (void)a, (void)b;
-    return sigmoid_of(x);
+    return divide(all(1.0f), one_and_exp_of(negative(x)));
 }
 
 INLINE vector tangent(vector x, vector a, vector b) {
@@ -37,7 +37,7 @@ INLINE vector hard_swish(vector x, vector a, vector b) {
 
 INLINE vector silu(vector x, vector a, vector b) {
     (void)b;
-    return mul(x, sigmoid_of(mul(a, x)));
+    return divide(x, one_and_exp_of(mul(negative(a), x)));
 }
 
 INLINE vector gelu(vector x, vector a, vector b) {
@@ -48,7 +48,7 @@ INLINE vector gelu(vector x, vector a, vector b) {
 INLINE vector gelu_tanh(vector x, vector a, vector b) {
     (void)a, (void)b;
     const vector cube = mul(mul(mul(all(0.044715f), x), x), x);
-    return mul(x, sigmoid_of(mul(all(1.59576912f), add(x, cube))));
+    return divide(x, one_and_exp_of(mul(all(-1.59576912f), add(x, cube))));
 }
 
 INLINE vector mish(vector x, vector a, vector b) {

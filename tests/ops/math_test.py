@@ -47,7 +47,7 @@ BOUNDS = {
     "sign": 0.0,
 }
 # Below them a function is 0, so that it makes no subnormal numbers, which many CPUs take a hundred cycles for.
-ENDS = {"sigmoid": -80.0}
+ENDS = {"sigmoid": -86.98997}
 LARGEST = float(np.finfo(np.float32).max)
 
 

@@ -15,11 +15,11 @@ static inline float selu(float x, float a, float b) { return b * elu(x, a); }
 static inline float celu(float x, float a) { return x > 0.0f ? x : a * expm1_f32(x / a); }
 static inline float hard_sigmoid(float x, float a, float b) { return hold(a * x + b, 0.0f, 1.0f); }
 static inline float hard_swish(float x) { return x * hold(x * 0.166666667f + 0.5f, 0.0f, 1.0f); }
-static inline float silu(float x, float a) { return x * sigmoid_f32(a * x); }
+static inline float silu(float x, float a) { return x / one_and_exp(-a * x); }
 static inline float gelu(float x) { return x * (0.5f + normal_f32(x)); }
 
 // x (1 + tanh(u)) / 2 is x sigmoid(2u)
-static inline float gelu_tanh(float x) { return x * sigmoid_f32(1.59576912f * (x + 0.044715f * x * x * x)); }
+static inline float gelu_tanh(float x) { return x / one_and_exp(-1.59576912f * (x + 0.044715f * x * x * x)); }
 
 // x tanh(log(1 + exp(x))), with numerator and denominator of the tanh divided by exp(2x) where x is positive
 static inline float mish(float x) {

@@ -30,8 +30,8 @@ INLINE float32x4_t exp4(float32x4_t x) {
     const float32x4_t t = vaddq_f32(vmulq_f32(x, all(1.44269504f)), all(12582912.0f)), k = vsubq_f32(t, all(12582912.0f));
     const int32x4_t n = vsubq_s32(vandq_s32(vreinterpretq_s32_f32(t), vdupq_n_s32(0x7FFFFF)), vdupq_n_s32(0x400000));
     const float32x4_t r = vsubq_f32(vsubq_f32(x, vmulq_f32(k, all(LN2_HI))), vmulq_f32(k, all(LN2_LO)));
-    float32x4_t q = step(step(all(0.000199145943f), r, 0.0013941311f), r, 0.0083332723f);
-    q = step(step(step(q, r, 0.0416663513f), r, 0.166666672f), r, 0.5f);
+    float32x4_t q = step(step(all(0.0013848195f), r, 0.008367685f), r, 0.041667756f);
+    q = step(step(q, r, 0.16666532f), r, 0.49999997f);
     const float32x4_t p = vaddq_f32(vaddq_f32(vmulq_f32(vmulq_f32(r, r), q), r), all(1.0f));
     const int32x4_t half = vshrq_n_s32(n, 1);
     return vmulq_f32(vmulq_f32(p, power_of_2_4(half)), power_of_2_4(vsubq_s32(n, half)));
@@ -39,7 +39,7 @@ INLINE float32x4_t exp4(float32x4_t x) {
 
 INLINE float32x4_t sigmoid4(float32x4_t x) {
     const float32x4_t less = vnegq_f32(vabsq_f32(x));
-    const float32x4_t e = vbslq_f32(vcltq_f32(less, all(EXP_END)), all(0.0f), exp4(less));
+    const float32x4_t e = vbslq_f32(vcltq_f32(less, all(-GATE_END)), all(0.0f), exp4(less));
     return divide(vbslq_f32(vcltq_f32(x, all(0.0f)), e, all(1.0f)), vaddq_f32(all(1.0f), e));
 }
 
