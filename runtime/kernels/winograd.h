@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), vector, all(x), add, sub, mul, add_product(x, y,
-// sum) = x * y + sum; mask, first(count), load_part and store_part(.., whole, mask); load_next(&p, step) and
+// sum) = sum + x * y, less_product(x, y, sum) = sum - x * y; kept(x), which is x, where compilers would load a constant anew
+// wherever it is met in a register; mask, first(count), load_part and store_part(.., whole, mask); load_next(&p, step) and
 // store_next(&p, step, x), which move p on by `step` elements; and finish(c, count, sum, addend, lo, hi), which stores the
 // first `count` elements of clamp(sum + addend).
 #ifndef TODY_KERNELS_WINOGRAD_H
@@ -20,7 +21,7 @@ static const float a2b2 = (float)(A * A * B * B), sum_a2b2 = (float)(A * A + B *
 
 // The image at zero comes divided by a2b2, and what filters are to be divided by at other points is left to the result: so a
 // filter takes the fewest steps. near and far: what the products of points A and -A, B and -B count.
-static const float zero_2 = (float)(-(A * A + B * B) / (A * A * B * B)), zero_4 = (float)(1 / (A * A * B * B));
+static const float zero_2 = (float)((A * A + B * B) / (A * A * B * B)), zero_4 = (float)(1 / (A * A * B * B));
 static const float near_0 = (float)(1 / (2 * A * A * (A * A - B * B))), far_0 = (float)(1 / (2 * B * B * (B * B - A * A)));
 static const float near_1 = (float)(1 / (2 * A * (A * A - B * B))), far_1 = (float)(1 / (2 * B * (B * B - A * A)));
 static const float near_2 = (float)(1 / (2 * (A * A - B * B))), far_2 = (float)(1 / (2 * (B * B - A * A)));
@@ -29,9 +30,27 @@ static const float near_3 = (float)(A / (2 * (A * A - B * B))), far_3 = (float)(
 #undef A
 #undef B
 
+// The constants of a transform, of an image and of a result.
+typedef struct image_factors {
+    float a1, b1, a2, b2, a2b2, sum_a2b2, zero_2, zero_4;
+} image_factors;
+
+typedef struct result_factors {
+    float near_0, near_1, near_2, near_3, far_0, far_1, far_2, far_3;
+} result_factors;
+
+INLINE image_factors keep_image_factors(void) {
+    return (image_factors){kept(a1), kept(b1), kept(a2), kept(b2), kept(a2b2), kept(sum_a2b2), kept(zero_2), kept(zero_4)};
+}
+
+INLINE result_factors keep_result_factors(void) {
+    return (result_factors){kept(near_0), kept(near_1), kept(near_2), kept(near_3),
+                            kept(far_0),  kept(far_1),  kept(far_2),  kept(far_3)};
+}
+
 // What a line d of the image is at each point; `edge`, tile + 2, is a constant after inlining. Points of either sign share the
 // even and the odd powers.
-INLINE void points_of_image(const uint32_t edge, const vector *d, vector *v) {
+INLINE void points_of_image(const uint32_t edge, const image_factors *f, const vector *d, vector *v) {
     if (edge == 4) {
         v[0] = sub(d[0], d[2]);
         v[1] = add(d[1], d[2]);
@@ -39,18 +58,18 @@ INLINE void points_of_image(const uint32_t edge, const vector *d, vector *v) {
         v[3] = sub(d[3], d[1]);
         return;
     }
-    const vector even_a = add_product(all(-b2), d[2], d[4]), odd_a = add_product(all(-b2), d[1], d[3]);
-    const vector even_b = add_product(all(-a2), d[2], d[4]), odd_b = add_product(all(-a2), d[1], d[3]);
-    v[0] = add_product(all(zero_4), d[4], add_product(all(zero_2), d[2], d[0]));
-    v[1] = add_product(all(a1), odd_a, even_a);
-    v[2] = add_product(all(-a1), odd_a, even_a);
-    v[3] = add_product(all(b1), odd_b, even_b);
-    v[4] = add_product(all(-b1), odd_b, even_b);
-    v[5] = add_product(all(a2b2), d[1], add_product(all(-sum_a2b2), d[3], d[5]));
+    v[0] = add_product(all(f->zero_4), d[4], less_product(all(f->zero_2), d[2], d[0]));
+    v[5] = add_product(all(f->a2b2), d[1], less_product(all(f->sum_a2b2), d[3], d[5]));
+    const vector even_a = less_product(all(f->b2), d[2], d[4]), odd_a = less_product(all(f->b2), d[1], d[3]);
+    const vector even_b = less_product(all(f->a2), d[2], d[4]), odd_b = less_product(all(f->a2), d[1], d[3]);
+    v[1] = add_product(all(f->a1), odd_a, even_a);
+    v[2] = less_product(all(f->a1), odd_a, even_a);
+    v[3] = add_product(all(f->b1), odd_b, even_b);
+    v[4] = less_product(all(f->b1), odd_b, even_b);
 }
 
 // The edge - 2 outputs whose products m has.
-INLINE void outputs_of_points(const uint32_t edge, const vector *m, vector *y) {
+INLINE void outputs_of_points(const uint32_t edge, const result_factors *f, const vector *m, vector *y) {
     const vector sum_a = add(m[1], m[2]), difference_a = sub(m[1], m[2]);
     if (edge == 4) {
         y[0] = add(m[0], sum_a);
@@ -58,10 +77,10 @@ INLINE void outputs_of_points(const uint32_t edge, const vector *m, vector *y) {
         return;
     }
     const vector sum_b = add(m[3], m[4]), difference_b = sub(m[3], m[4]);
-    y[0] = add_product(all(far_0), sum_b, add_product(all(near_0), sum_a, m[0]));
-    y[1] = add_product(all(far_1), difference_b, mul(all(near_1), difference_a));
-    y[2] = add_product(all(far_2), sum_b, mul(all(near_2), sum_a));
-    y[3] = add_product(all(far_3), difference_b, add_product(all(near_3), difference_a, m[5]));
+    y[0] = add_product(all(f->far_0), sum_b, add_product(all(f->near_0), sum_a, m[0]));
+    y[1] = add_product(all(f->far_1), difference_b, mul(all(f->near_1), difference_a));
+    y[2] = add_product(all(f->far_2), sum_b, mul(all(f->near_2), sum_a));
+    y[3] = add_product(all(f->far_3), difference_b, add_product(all(f->near_3), difference_a, m[5]));
 }
 
 // What three taps g of a filter are at each point.
@@ -111,14 +130,15 @@ INLINE void filters(const tody_winograd_weights *f, const uint32_t edge) {
 }
 
 // A vector of channels from k on.
-INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, const bool whole, mask m) {
+INLINE void image_of(const tody_winograd_in *in, const image_factors *f, const uint32_t edge, size_t k, const bool whole,
+                     mask m) {
     vector half[EDGE][EDGE];
 #pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
         vector line[EDGE], points[EDGE];
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) line[y] = load_part(in->a[y * edge + x] + k, whole, m);
-        points_of_image(edge, line, points);
+        points_of_image(edge, f, line, points);
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
     }
@@ -127,7 +147,7 @@ INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, 
 #pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge; y++) {
         vector points[EDGE];
-        points_of_image(edge, half[y], points);
+        points_of_image(edge, f, half[y], points);
 #pragma GCC unroll UNROLL
         for (uint32_t x = 0; x < edge; x++) {
             if (whole) {
@@ -141,13 +161,14 @@ INLINE void image_of(const tody_winograd_in *in, const uint32_t edge, size_t k, 
 }
 
 INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
+    const image_factors f = keep_image_factors();
     size_t k = 0;
-    for (; k + WIDTH <= in->channels; k += WIDTH) image_of(in, edge, k, true, first(WIDTH));
-    if (k < in->channels) image_of(in, edge, k, false, first(in->channels - k));
+    for (; k + WIDTH <= in->channels; k += WIDTH) image_of(in, &f, edge, k, true, first(WIDTH));
+    if (k < in->channels) image_of(in, &f, edge, k, false, first(in->channels - k));
 }
 
 // A vector of channels of all outputs, from k on, to c, without regard to what lies inside of the image.
-INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t k, float *c) {
+INLINE void result_of(const tody_winograd_out *out, const result_factors *f, const uint32_t edge, size_t k, float *c) {
     vector half[EDGE - 2][EDGE];
 #pragma GCC unroll UNROLL
     for (uint32_t x = 0; x < edge; x++) {
@@ -155,7 +176,7 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
         const float *m = out->m + x * out->m_stride + k;
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge; y++) line[y] = load_next(&m, edge * out->m_stride);
-        outputs_of_points(edge, line, outputs);
+        outputs_of_points(edge, f, line, outputs);
 #pragma GCC unroll UNROLL
         for (uint32_t y = 0; y < edge - 2; y++) half[y][x] = outputs[y];
     }
@@ -165,7 +186,7 @@ INLINE void result_of(const tody_winograd_out *out, const uint32_t edge, size_t 
 #pragma GCC unroll UNROLL
     for (uint32_t y = 0; y < edge - 2; y++, c += out->c_line) {
         vector outputs[EDGE - 2];
-        outputs_of_points(edge, half[y], outputs);
+        outputs_of_points(edge, f, half[y], outputs);
 #pragma GCC unroll UNROLL
         for (uint32_t x = 0; x < edge - 2; x++)
             finish(c + x * out->c_stride, WIDTH, add(outputs[x], bias), addend ? addend + x * out->c_stride : NULL, lo, hi);
@@ -190,6 +211,7 @@ INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
     const size_t whole = inside ? out->channels / WIDTH * WIDTH : 0;
     float part[(EDGE - 2) * (EDGE - 2) * WIDTH];
     tody_winograd_out to = *out;
+    const result_factors f = keep_result_factors();
     for (size_t k = 0; k < out->channels; k += WIDTH) {
         if (k == whole) {
             to.addend = NULL;
@@ -198,7 +220,7 @@ INLINE void result(const tody_winograd_out *out, const uint32_t edge) {
             to.lo = -__builtin_inff();
             to.hi = __builtin_inff();
         }
-        result_of(&to, edge, k, k < whole ? out->c + k : part);
+        result_of(&to, &f, edge, k, k < whole ? out->c + k : part);
         if (k >= whole) store_inside(out, k, part);
     }
 }

@@ -73,8 +73,15 @@ static inline vector scaled(vector p, vector t) {
 }
 
 #if defined(__aarch64__)
+// x, which the compiler does not know to be a constant: it would load that from memory, by two instructions, for each use.
+static inline float kept(float x) {
+    __asm__("" : "+w"(x));
+    return x;
+}
 static inline vector divide(vector x, vector y) { return vdivq_f32(x, y); }
 static inline vector root(vector x) { return vsqrtq_f32(x); }
+#else
+static inline float kept(float x) { return x; }
 #endif
 
 // A vector that is wholly there, which the compiler knows, or what is in the mask.

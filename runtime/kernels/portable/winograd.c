@@ -10,7 +10,9 @@ static float all(float x) { return x; }
 static float add(float x, float y) { return x + y; }
 static float sub(float x, float y) { return x - y; }
 static float mul(float x, float y) { return x * y; }
-static float add_product(float x, float y, float sum) { return x * y + sum; }
+static float add_product(float x, float y, float sum) { return sum + x * y; }
+static float less_product(float x, float y, float sum) { return sum - x * y; }
+static float kept(float x) { return x; }
 static bool first(size_t count) { return count > 0; }
 
 static float load_part(const float *x, bool whole, mask m) { return whole || m ? *x : 0.0f; }
