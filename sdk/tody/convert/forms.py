@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .graph import Graph, Node, Quant, Value
 from .rewrite import add_constant
-from .tables import table
 
 Array = NDArray[Any]
 Inputs = list["Value | None"]
@@ -42,8 +41,7 @@ def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Node:
     if widths != {8} and (widths != {16} or node.op not in WIDE):
         raise NotInteger(f"{node.op} has no form for integers of {' and '.join(map(str, sorted(widths)))} bits")
     names, attrs = FORMS[node.op](graph, node, inputs, y)
-    op = "lut" if node.op == "unary" else node.op
-    return Node(op, names, [y.name], attrs, node.source)
+    return Node(node.op, names, [y.name], attrs, node.source)
 
 
 Form = tuple[list["str | None"], dict[str, Any]]  # inputs and attributes
@@ -182,14 +180,6 @@ def _binary(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
     return [a.name, b.name, multipliers(graph, y, m)], attrs
 
 
-def _unary(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Form:
-    """Any function is a table."""
-    x = inputs[0]
-    assert x is not None
-    content = table(node.attrs["function"], _quant(x), _quant(y))
-    return [x.name, add_constant(graph, f"{y.name}:table", content)], {}
-
-
 WIDE = ("conv", "dwconv", "deconv", "dense", "pool")  # those with a form for integers of 16 bits
 NARROW = ("reduce", "binary")  # those that choose among integers, of 8 bits alone
 FORMS: dict[str, Callable[[Graph, Node, Inputs, Value], Form]] = {
@@ -201,7 +191,6 @@ FORMS: dict[str, Callable[[Graph, Node, Inputs, Value], Form]] = {
     "pool": _pool,
     "reduce": _reduce,
     "binary": _binary,
-    "unary": _unary,
 }
 
 

@@ -31,7 +31,7 @@ from .rewrite import (
     sweep,
 )
 from .simplify import share_constants, share_nodes, simplify
-from .tables import merge_tables
+from .tables import merge_tables, tabulate
 
 # Inputs that are real numbers, by operator; of others the first alone.
 _REALS = {"conv": (0, 1, 3), "dwconv": (0, 1, 3), "deconv": (0, 1), "dense": (0, 1, 3), "matmul": (0, 1), "binary": (0, 1)}
@@ -260,6 +260,7 @@ RULES: list[Rule] = [
     affine_to_dwconv,
     dequantise_later,
     quantise_earlier,
+    tabulate,
     compute_in_integers,
     take_unlabelled,
     fold_addend,

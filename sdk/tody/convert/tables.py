@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import format as fmt
 from .._runtime import Runtime
-from .graph import Graph, Node, Quant, Value
+from .graph import Graph, Node, Value
 from .lower import lower
 from .rewrite import Index, add_constant, first_input, first_output
 
@@ -16,17 +16,9 @@ Table = NDArray[np.int8]
 
 _OPERANDS = {"lut": 1, "cast": 1, "binary": 2}  # of operators that can be part of such a function
 
+_MOST_NODES = 32  # of such a function: what is longer was never one activation
+
 IDENTITY: Table = np.arange(-128, 128).astype(np.int8)
-
-
-def table(function: tuple[str, float, float], x: Quant, y: Quant) -> Table:
-    """What the portable kernels make of each of the 256 integers, from -128 on."""
-    graph = Graph()
-    for name, dtype, quant in (("x", "int8", x), ("real", "float32", None), ("result", "float32", None), ("y", "int8", y)):
-        graph.values[name] = Value(name, IDENTITY.shape, dtype, quant=quant)
-    graph.nodes = [Node("cast", ["x"], ["real"]), Node("unary", ["real"], ["result"], {"function": function})]
-    graph.nodes.append(Node("cast", ["result"], ["y"]))
-    return _computed(graph, {"x": IDENTITY})
 
 
 def merge_tables(index: Index, node: Node) -> bool:
@@ -44,6 +36,52 @@ def merge_tables(index: Index, node: Node) -> bool:
     name = add_constant(index.graph, f"{y.name}:table", content)
     node.op, node.inputs, node.attrs = "lut", [roots.pop(), name], {}
     return True
+
+
+def tabulate(index: Index, node: Node) -> bool:
+    """What is quantised behind operators that make each number of one of an int8 value is a table, such as a function alone, or
+    a GELU that is spelt out."""
+    values, made = index.graph.values, index.graph.values[first_output(node)]
+    if node.op != "cast" or made.dtype != "int8" or made.quant is None or values[first_input(node)].dtype != "float32":
+        return False
+    nodes: list[Node] = []
+    if not _pointwise(index, first_input(node), made.shape, nodes):
+        return False
+    roots = {first_input(each) for each in nodes if each.op == "cast"}
+    if len(roots) != 1 or len(nodes) < 2:
+        return False
+    root = roots.pop()
+    name = add_constant(index.graph, f"{made.name}:table", _result_of(index.graph, [*nodes, node], root))
+    node.op, node.inputs, node.attrs = "lut", [root, name], {}
+    return True
+
+
+def _pointwise(index: Index, name: str, shape: tuple[int, ...], found: list[Node]) -> bool:
+    """Whether a float32 value comes, number by number, from int8 values of this shape; adds the nodes that make it."""
+    value, maker = index.graph.values[name], index.maker(name)
+    if value.data is not None:
+        return value.data.size == 1
+    if maker is None or value.shape != shape or len(found) > _MOST_NODES:
+        return False
+    if maker in found:
+        return True
+    if maker.op == "cast":
+        source = index.graph.values[first_input(maker)]
+        known = source.dtype == "int8" and source.data is None and source.quant is not None and len(source.quant.scales) == 1
+    else:
+        known = maker.op in ("unary", "binary") and all(_pointwise(index, str(each), shape, found) for each in maker.inputs)
+    found += [maker] if known and maker not in found else []
+    return known
+
+
+def _result_of(graph: Graph, nodes: list[Node], root: str) -> Table:
+    """What nodes make of each integer of `root`."""
+    probe = Graph(nodes=[Node(each.op, list(each.inputs), list(each.outputs), each.attrs) for each in nodes])
+    for name in {str(name) for each in nodes for name in (*each.inputs, *each.outputs)}:
+        value = graph.values[name]
+        data = None if value.data is None else value.data.reshape(1)
+        probe.values[name] = Value(name, IDENTITY.shape if data is None else (1,), value.dtype, data, quant=value.quant)
+    return _computed(probe, {root: IDENTITY}, first_output(nodes[-1]))
 
 
 def _function(index: Index, name: str) -> tuple[str, Table]:
@@ -64,9 +102,9 @@ def _result(graph: Graph, node: Node, known: dict[str, Table]) -> Table:
     return _computed(probe, known)
 
 
-def _computed(graph: Graph, inputs: dict[str, Table]) -> Table:
+def _computed(graph: Graph, inputs: dict[str, Table], y: str = "y") -> Table:
     """The value y of a graph."""
-    graph.inputs, graph.outputs = list(inputs), ["y"]
+    graph.inputs, graph.outputs = list(inputs), [y]
     runtime = Runtime(fmt.write(lower(graph)[0]), kernels="portable")
     for tensor, array in zip(runtime.inputs, inputs.values(), strict=True):
         np.asarray(tensor)[...] = array

@@ -390,6 +390,28 @@ def test_a_function_of_one_value_is_one_table() -> None:
     assert apart.max() <= 1 and (apart == 0).mean() >= 0.97
 
 
+def test_what_is_not_quantised_between_two_casts_is_one_table() -> None:
+    """A GELU whose steps make float32."""
+    net = Net()
+    x = net.input(3, 50, low=-4.0, high=4.0)
+    erf = net.op("unary", net.op("unary", x, function=("affine", 0.5**0.5, 0.0)), function=("erf", 0.0, 0.0))
+    twice = net.op("binary", x, net.op("binary", erf, net.constant(np.float32([[1.0]])), fn="add"), fn="mul")
+    expected = net.output(net.op("binary", net.constant(np.float32([0.5])), twice, fn="mul"), Quant((0.02,), -100))
+    assert to_integers(net.graph) == []
+    assert operators(net.graph) == ["cast int8", "lut int8"]
+    apart = np.abs(net.run()[0].astype(int) - expected)
+    assert apart.max() <= 1 and (apart == 0).mean() >= 0.97
+
+
+def test_a_function_of_two_values_is_no_table() -> None:
+    net = Net()
+    difference = net.op("binary", net.input(3, 50), net.input(3, 50), fn="sub")
+    expected = net.output(net.op("unary", difference, function=("abs", 0.0, 0.0)))
+    notes = to_integers(net.graph)
+    assert len(notes) == 2 and "lut int8" not in operators(net.graph)
+    assert np.abs(net.run()[0].astype(int) - expected).max() <= 1
+
+
 def test_a_product_that_spreads_one_factor_is_no_table() -> None:
     net = Net()
     x = net.input(1, 50)
