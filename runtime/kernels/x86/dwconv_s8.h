@@ -74,24 +74,37 @@ INLINE void strips(const dwconv *d, const uint32_t size, const uint32_t step, si
     for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, true);
 }
 
-// One pixel under a window of any size.
-static void any(const dwconv *d, uint32_t pixel, size_t k, size_t count) {
-    const value *const *a = d->a + (size_t)pixel * d->step * d->height;
-    const term zero = all_zero(d);
-    total t = start_of(d, k, count);
-    for (uint32_t x = 0; x < d->width; x++, a += d->height) {
-        for (uint32_t y = 0; y < d->height; y += ROWS) {
-            const value *w = d->w + ((size_t)y * d->width + x) * d->channels + k;
-            const term filter = load_filter(w, (size_t)d->width * d->channels, d->height - y, count);
-            t = take_term(add_term(t, load_pixels(a + y, d->height - y, k, count), filter), zero, filter);
-        }
-    }
-    store_pixels(d, k, count, pixel, 1, &t);
+// Not inlined: it is called for several pixels.
+static __attribute__((noinline)) term filter_at(const dwconv *d, uint32_t x, uint32_t y, size_t k, size_t count) {
+    const value *w = d->w + ((size_t)y * d->width + x) * d->channels + k;
+    return load_filter(w, (size_t)d->width * d->channels, d->height - y, count);
 }
 
-// Channels from `first` on, one pixel after the other.
+// PIXELS pixels from `first` on, or as many as there are, under windows of any size: each part of the filter serves all.
+static __attribute__((noinline)) void any(const dwconv *d, uint32_t first, size_t k, size_t count) {
+    const uint32_t left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
+    const size_t window = (size_t)d->step * d->height;
+    const term zero = all_zero(d);
+    total t[PIXELS], start = start_of(d, k, count);
+    for (uint32_t x = 0; x < d->width; x++) {
+        for (uint32_t y = 0; y < d->height; y += ROWS) start = take_term(start, zero, filter_at(d, x, y, k, count));
+    }
+    for (uint32_t p = 0; p < PIXELS; p++) t[p] = start;
+    for (uint32_t x = 0; x < d->width; x++) {
+        for (uint32_t y = 0; y < d->height; y += ROWS) {
+            const value *const *a = d->a + first * window + (size_t)x * d->height + y;
+            const term filter = filter_at(d, x, y, k, count);
+#pragma GCC unroll 1
+            for (uint32_t p = 0; p < pixels; p++)
+                t[p] = add_term(t[p], load_pixels(a + p * window, d->height - y, k, count), filter);
+        }
+    }
+    store_pixels(d, k, count, first, pixels, t);
+}
+
+// Channels from `first` on.
 static void rest(const dwconv *d, size_t first) {
-    for (uint32_t p = 0; p < d->pixels; p++) {
+    for (uint32_t p = 0; p < d->pixels; p += PIXELS) {
         for (size_t k = first; k < d->channels; k += WHOLE) any(d, p, k, d->channels - k < WHOLE ? d->channels - k : WHOLE);
     }
 }
