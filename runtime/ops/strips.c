@@ -431,7 +431,8 @@ static bool is_whole(const tody_call *call) {
 }
 
 // The operators one after the other, as if there was no chain: what one thread does with a chain that saves only hand-overs.
-static void run_whole(const tody_call *call) {
+// Not inlined: on chips its call would stay on the stack below the strips of all other chains.
+static __attribute__((noinline)) void run_whole(const tody_call *call) {
     for (uint32_t k = 0; k < count_of(call); k++) {
         const tody_member m = tody_member_of(call, k);
         tody_call one = call_of(call, &m);
