@@ -195,6 +195,37 @@ def test_integer_models_to_the_byte(target: Target, integer_models: list[Path], 
         compare(model, [target], tmp_path)
 
 
+FORMS: dict[str, dict[str, Any]] = {  # what tody.compress makes, but for plain int8
+    "palette": {"weights": 4, "coded": True, "io": "int8"},
+    "sparse": {"sparsity": 0.75, "io": "int8"},
+    "int16": {"arithmetic": "int16", "weights": 11},
+}
+
+
+@pytest.fixture(scope="module")
+def compressed_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    pytest.importorskip("onnx")
+    from zoo import ZOO
+
+    from tody.compress import compress
+
+    folder, model = tmp_path_factory.mktemp("compressed"), ZOO["shufflenet"]()
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    data = np.random.default_rng(5).normal(size=(6, *shape[1:])).astype(np.float32)
+    made = {name: compress(model, data, effort="fast", force=True, **form) for name, form in FORMS.items()}
+    return {name: report.save(folder / f"{name}.tody") for name, report in made.items()}
+
+
+@pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
+@pytest.mark.parametrize("form", FORMS)
+def test_compressed_models_to_the_byte(form: str, target: Target, compressed_models: dict[str, Path], tmp_path: Path) -> None:
+    """Of int16 the last layers are float32: their results are near, and those of all that is before are equal to make them so."""
+    target.build()
+    file = tf.read(compressed_models[form].read_bytes())
+    assert all(exact_outputs(file)) == (form != "int16")
+    compare(compressed_models[form], [target], tmp_path)
+
+
 @pytest.mark.parametrize("model", folder_of_models(), ids=lambda path: path.stem)
 def test_whole_models(model: Path, tmp_path: Path) -> None:
     """Of float models sets with fused multiply-add, which sum in one order; portable rounds twice, and depth magnifies that."""

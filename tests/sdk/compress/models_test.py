@@ -29,13 +29,15 @@ def test_a_detector_keeps_its_precision() -> None:
     assert records and all(model.file.tensors[r.outputs[0] or 0].dtype == "int8" for r in records)
 
 
+@pytest.mark.parametrize("arithmetic", ["auto", "int16"])
 @pytest.mark.parametrize("name", ["blazeface_front_128", "blazeface_back_256", "centerface"])
-def test_a_face_detector_finds_the_same_faces(name: str) -> None:
-    """Int8 moves these boxes, so float32 takes over, with weights so short that the file is no larger than in int8."""
+def test_a_face_detector_finds_the_same_faces(name: str, arithmetic: str) -> None:
+    """Int8 moves these boxes, so float32 or int16 takes over, with weights so short that the file is no larger than in int8."""
     shapes, prepare, labels, score, iou = CASES[name]
     source = MODELS / f"{name}.onnx"
     told = {"shapes": shapes, "preprocess": prepare, "labels": labels, "score": score, "iou": iou}
-    report = compress(source, DATA / "coco", metric="agreement", **told)
+    report = compress(source, DATA / "coco", metric="agreement", arithmetic=arithmetic, **told)
+    assert report.arithmetic == arithmetic or arithmetic == "auto"
     assert report.after.file_bytes <= 0.37 * report.before.file_bytes
     before = tody.Detector(tody.convert(source, None, check=False, **told).content)
     after = tody.Detector(report.content)
