@@ -219,7 +219,7 @@ def compressed_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 @pytest.mark.parametrize("target", OTHERS, ids=lambda target: target.name)
 @pytest.mark.parametrize("form", FORMS)
 def test_compressed_models_to_the_byte(form: str, target: Target, compressed_models: dict[str, Path], tmp_path: Path) -> None:
-    """Of int16 the last layers are float32: their results are near, and those of all that is before are equal to make them so."""
+    """Of int16 the last layers are float32: their results are near, because all before them are equal."""
     target.build()
     file = tf.read(compressed_models[form].read_bytes())
     assert all(exact_outputs(file)) == (form != "int16")
