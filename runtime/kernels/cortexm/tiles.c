@@ -85,6 +85,7 @@ __asm__(
     "ldr r8, [sp, #8]    \n" \
     "ldr r0, [sp]        \n" \
     "ldr r1, [sp, #4]    \n" \
+    "ldr lr, [sp, #40]   \n" \
     "ldr r2, [r8], #8    \n" \
     "ldr r5, [r8, #-4]   \n" \
     "str r8, [sp, #8]    \n" \
@@ -94,7 +95,7 @@ __asm__(
     "mov r4, r2          \n" \
     "mov r6, r5          \n" \
     "mov r7, r5          \n" \
-    "ldr pc, [sp, #40]   \n"
+    "bx lr               \n"
 
 #define DEEP                   \
     "2:                    \n" \
@@ -115,21 +116,24 @@ __asm__(
     "b 5b              \n"
 
 #define STORE                \
+    "6:                  \n" \
     "ldr r8, [sp, #32]   \n" \
     "stm r8!, {r2-r4}    \n" \
     "adds r8, #4         \n" \
     "stm r8!, {r5-r7}    \n" \
     "adds r8, #4         \n" \
-    "str r8, [sp, #32]   \n"
+    "str r8, [sp, #32]   \n" \
+    "b 7b                \n"
 
+// `pairs` is in lr. After each eighth pair comes the next panel.
 #define END                  \
     "7:                  \n" \
-    "ldr r8, [sp, #36]   \n" \
-    "subs r8, #1         \n" \
-    "str r8, [sp, #36]   \n" \
-    "beq 8f              \n" \
-    "tst r8, #7          \n" \
+    "subs lr, #1         \n" \
+    "str lr, [sp, #36]   \n" \
+    "tst lr, #7          \n" \
     "bne 0b              \n" \
+    "cmp lr, #0          \n" \
+    "beq 8f              \n" \
     "ldr r8, [sp, #44]   \n" \
     "ldr r9, [sp, #4]    \n" \
     "add r9, r8          \n" \
@@ -140,61 +144,61 @@ __asm__(
     "pop {r4-r11, pc}    \n"
 
 #if defined(__ARM_FP)
-#define FINISH                                    \
-    "5:                                 \n"       \
-    "ldr r0, [sp, #20]                  \n"       \
-    "ldr r8, [sp, #16]                  \n"       \
-    "ldr r9, [sp, #24]                  \n"       \
-    "ldr r10, [sp, #28]                 \n"       \
-    "cbnz r0, 6f                        \n" STORE \
-    "b 7f                               \n"       \
-    "6:                                 \n"       \
-    "vldmia r8!, {s6, s7}               \n"       \
-    "add r1, r0, #2                     \n"       \
-    "str r8, [sp, #16]                  \n"       \
-    "str r1, [sp, #20]                  \n"       \
-    "vmov s0, r2                        \n"       \
-    "vmov s1, r3                        \n"       \
-    "vmov s2, r4                        \n"       \
-    "vmov s3, r5                        \n"       \
-    "vmov s4, r6                        \n"       \
-    "vmov s5, r7                        \n"       \
-    ".irp s, s0, s1, s2, s3, s4, s5     \n"       \
-    "vcvt.f32.s32 \\s, \\s               \n"      \
-    ".endr                              \n"       \
-    "vmul.f32 s0, s0, s6                \n"       \
-    "vmul.f32 s1, s1, s6                \n"       \
-    "vmul.f32 s2, s2, s6                \n"       \
-    "vmul.f32 s3, s3, s7                \n"       \
-    "vmul.f32 s4, s4, s7                \n"       \
-    "vmul.f32 s5, s5, s7                \n"       \
-    ".irp s, s0, s1, s2, s3, s4, s5     \n"       \
-    "vcvtr.s32.f32 \\s, \\s              \n"      \
-    ".endr                              \n"       \
-    "vmov r2, s0                        \n"       \
-    "vmov r3, s1                        \n"       \
-    "vmov r4, s2                        \n"       \
-    "vmov r5, s3                        \n"       \
-    "vmov r6, s4                        \n"       \
-    "vmov r7, s5                        \n"       \
-    ".irp r, r2, r3, r4, r5, r6, r7     \n"       \
-    "qadd \\r, \\r, r10                 \n"       \
-    ".endr                              \n"       \
-    ".irp r, r2, r3, r4, r5, r6, r7     \n"       \
-    "ssat \\r, #8, \\r                  \n"       \
-    ".endr                              \n"       \
-    "strb r2, [r0]                      \n"       \
-    "strb r5, [r0, #1]                  \n"       \
-    "add r0, r9                         \n"       \
-    "strb r3, [r0]                      \n"       \
-    "strb r6, [r0, #1]                  \n"       \
-    "add r0, r9                         \n"       \
-    "strb r4, [r0]                      \n"       \
-    "strb r7, [r0, #1]                  \n"
+#define FINISH                             \
+    "5:                                \n" \
+    "ldr r0, [sp, #20]                 \n" \
+    "ldr lr, [sp, #36]                 \n" \
+    "ldr r8, [sp, #16]                 \n" \
+    "ldr r9, [sp, #24]                 \n" \
+    "ldr r10, [sp, #28]                \n" \
+    "cmp r0, #0                        \n" \
+    "beq.w 6f                          \n" \
+    "vldmia r8!, {s6, s7}              \n" \
+    "add r1, r0, #2                    \n" \
+    "str r8, [sp, #16]                 \n" \
+    "str r1, [sp, #20]                 \n" \
+    "add r1, r0, r9                    \n" \
+    "vmov s0, r2                       \n" \
+    "vmov s1, r3                       \n" \
+    "vmov s2, r4                       \n" \
+    "vmov s3, r5                       \n" \
+    "vmov s4, r6                       \n" \
+    "vmov s5, r7                       \n" \
+    ".irp s, s0, s1, s2, s3, s4, s5    \n" \
+    "vcvt.f32.s32 \\s, \\s             \n" \
+    ".endr                             \n" \
+    "vmul.f32 s0, s0, s6               \n" \
+    "vmul.f32 s1, s1, s6               \n" \
+    "vmul.f32 s2, s2, s6               \n" \
+    "vmul.f32 s3, s3, s7               \n" \
+    "vmul.f32 s4, s4, s7               \n" \
+    "vmul.f32 s5, s5, s7               \n" \
+    ".irp s, s0, s1, s2, s3, s4, s5    \n" \
+    "vcvtr.s32.f32 \\s, \\s            \n" \
+    ".endr                             \n" \
+    "vmov r2, s0                       \n" \
+    "vmov r3, s1                       \n" \
+    "vmov r4, s2                       \n" \
+    "vmov r5, s3                       \n" \
+    "vmov r6, s4                       \n" \
+    "vmov r7, s5                       \n" \
+    ".irp r, r2, r3, r4, r5, r6, r7    \n" \
+    "qadd \\r, \\r, r10                \n" \
+    ".endr                             \n" \
+    ".irp r, r2, r3, r4, r5, r6, r7    \n" \
+    "ssat \\r, #8, \\r                 \n" \
+    ".endr                             \n" \
+    "strb r2, [r0]                     \n" \
+    "strb r5, [r0, #1]                 \n" \
+    "add r0, r1, r9                    \n" \
+    "strb r3, [r1]                     \n" \
+    "strb r6, [r1, #1]                 \n" \
+    "strb r4, [r0]                     \n" \
+    "strb r7, [r0, #1]                 \n"
 #else
-#define FINISH "5:\n" STORE
+#define FINISH "5:\nldr lr, [sp, #36]\nb 6f\n"
 #endif
 
-__attribute__((naked)) void tody_run_tiles_dsp(const tody_tiles_dsp *tiles) { __asm__(BEGIN DEEP FINISH END THIN); }
+__attribute__((naked)) void tody_run_tiles_dsp(const tody_tiles_dsp *tiles) { __asm__(BEGIN DEEP FINISH END STORE THIN); }
 
 #endif

@@ -28,7 +28,7 @@ from tody.convert import convert  # noqa: E402
 from tody.flash.boards import Board  # noqa: E402
 
 Counts = dict[int, tuple[int, int]]  # by address: instructions of a block, how often it ran
-SHARE = 0.97  # of all instructions, in the blocks whose cycles are estimated; for the others, their average is taken
+SHARE = 0.97  # of all instructions, in the blocks that llvm-mca is asked about; for the others, their average is taken
 RUNS = 4
 
 
@@ -80,6 +80,15 @@ def cycles(texts: list[str], cpu: str) -> float | None:
     return int(found[1]) / 100 if found else None
 
 
+def texts_of(text: dict[int, str], address: int, count: int) -> tuple[list[str], int]:
+    """So many instructions from an address on, and where they end."""
+    texts: list[str] = []
+    while len(texts) < count and address in text:
+        texts.append(text[address])
+        address = next((address + step for step in (2, 4) if address + step in text), -1)
+    return texts, address
+
+
 def taken(spent: dict[int, tuple[int, float]], end: int, times: float) -> float:
     """How often a block does not go on with what follows it in memory, as far as that is begun by nothing else."""
     return 1 - min(spent.get(end, (0, 0.0))[1] / times, 1.0)
@@ -105,21 +114,18 @@ def report(board: Board, before: Counts, after: Counts) -> None:
             by_name[name] += n * times
     total = sum(by_name.values())
     known = estimated = manual = 0.0
-    for address, (n, times) in sorted(spent.items(), key=lambda item: -item[1][0] * item[1][1]):
-        if known > SHARE * total or not times:
-            break
-        texts, at = [], address
-        while len(texts) < n and at in text:
-            texts.append(text[at])
-            at = next((at + step for step in (2, 4) if at + step in text), -1)
-        found = cycles(texts, board.cpu)
-        if found is None:
-            continue
-        known, estimated = known + n * times, estimated + found * times
-        manual += cortexm4.cycles(texts, taken(spent, at, times)) * times
+    blocks = {address: texts_of(text, address, n) for address, (n, times) in spent.items() if times}
+    ends = {end: texts[-1] for texts, end in blocks.values()}
+    for address, (texts, end) in sorted(blocks.items(), key=lambda item: -spent[item[0]][0] * spent[item[0]][1]):
+        n, times = spent[address]
+        after = ends.get(address, "")  # where the emulator cuts a run in two
+        manual += cortexm4.cycles(texts, taken(spent, end, times), after if cortexm4.goes_on(after) else "") * times
+        found = cycles(texts, board.cpu) if known <= SHARE * total else None
+        if found is not None:
+            known, estimated = known + n * times, estimated + found * times
     print(f"  {total / 1e6:.2f} M instructions, about {estimated / known * total / 1e6:.2f} M cycles by llvm-mca")
     if board.cpu == "cortex-m4":
-        print(f"  about {manual / known * total / 1e6:.2f} M cycles by its manual")
+        print(f"  about {manual / 1e6:.2f} M cycles by its manual")
     for name, count in by_name.most_common(8):
         print(f"    {count / 1e6:8.3f} M  {100 * count / total:4.1f} %  {name}")
 

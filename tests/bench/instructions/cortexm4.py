@@ -14,6 +14,7 @@ REFILL = 2  # cycles of a taken branch beyond its own: 1 to 3 by where it leads
 _SINGLE = re.compile(r"(ldr(s?[bh])?|vldr)$")  # loads that the next one may follow without a gap
 _MULTIPLE = re.compile(r"(ldm|stm|ldrd|strd|push|pop|vldm|vstm|vpush|vpop)")
 _STORE = re.compile(r"(str[bh]?|vstr)$")
+_BRANCH = re.compile(r"(b(l|x|lx)?(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?|cbn?z|tb[bh])$")
 _FLOAT = re.compile(r"v(add|sub|mul|cvt|neg|abs|fma|mla|mls|nmul|div|sqrt)")
 _LONG = {"vdiv": 14, "vsqrt": 14, "vfma": 3, "vfms": 3, "vmla": 3, "vmls": 3, "sdiv": 7, "udiv": 7}  # division: 2 to 12
 
@@ -45,6 +46,8 @@ def _of_one(name: str, operands: str, before: tuple[str, str]) -> int:
     if address and re.search(rf"\b{result}\b", address[0]) and not _STORE.match(last):
         late = 1
     if _SINGLE.match(name):
+        if _writes(operands) == "pc":  # never beside another load: 2, and 3 to begin anew, REFILL of them by `taken`
+            return 2 + late + 3 - REFILL
         return 1 if _SINGLE.match(last) and not late else 2 + (late and not _SINGLE.match(last))
     if _STORE.match(name):
         by_register = re.search(r"\[\w+, \w+", operands) is not None
@@ -55,13 +58,26 @@ def _of_one(name: str, operands: str, before: tuple[str, str]) -> int:
     return _LONG.get(name.split(".")[0], 1) + wait
 
 
-def cycles(texts: list[str], taken: float) -> float:
-    """Of a run of instructions, in the assembler's words, that ends in a branch which is taken so often (0 to 1)."""
-    total, before = 0.0, ("", "")
+def _parts(text: str) -> tuple[str, str]:
+    """Name, without what says how it is encoded or of which type, and operands."""
+    name, _, operands = text.partition("\t") if "\t" in text else text.partition(" ")
+    return name.split(".")[0], operands
+
+
+def goes_on(text: str) -> bool:
+    """Whether nothing but the next instruction can follow this one."""
+    name, operands = _parts(text)
+    return not _BRANCH.match(name) and "pc" not in operands
+
+
+def cycles(texts: list[str], taken: float, after: str = "") -> float:
+    """Of a run of instructions, in the assembler's words, that ends in a branch which is taken so often (0 to 1).
+
+    `after`: the instruction that is always before the first one.
+    """
+    total, before = 0.0, _parts(after)
     for text in texts:
-        name, _, operands = text.partition("\t") if "\t" in text else text.partition(" ")
-        name = name.removesuffix(".w")
-        base = name.split(".")[0]
-        total += _of_one(base, operands, before)
-        before = (base, operands)
+        name, operands = _parts(text)
+        total += _of_one(name, operands, before)
+        before = (name, operands)
     return total + taken * REFILL
