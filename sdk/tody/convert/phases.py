@@ -22,7 +22,7 @@ from ..format import PANEL, align
 from . import views
 from .graph import Graph, Node, Quant
 from .rewrite import add_constant, add_value, first_input, first_output, insert_before, slot
-from .winograd import cost
+from .winograd import GAIN, cost
 
 # Costs in multiply-adds of float32, as in winograd.py.
 PRODUCTS = {"float32": 1, "int16": 2, "int8": 4}  # that take as long as one of float32
@@ -112,14 +112,18 @@ def _fits(side: _Side) -> bool:
 
 
 def _cost(graph: Graph, node: Node, sides: _Sides, way: _Way) -> int:
+    """In multiply-adds. Zeros among weights take memory: what has some must gain."""
     x, y = graph.values[first_input(node)], graph.values[first_output(node)]
     places, columns = (y.shape[0], sides[0].count, sides[1].count), y.shape[3]
-    total = 0
+    total = taps = 0
     for lines, group in product(way.lines, way.columns):
         (top, bottom), (left, right) = sides[0].window(lines), sides[1].window(group)
         kernel = (bottom - top + 1, right - left + 1)
+        taps += math.prod(kernel) * len(lines) * len(group)
         products = cost(kernel, len(lines) * len(group) * columns, x.shape[3], places, x.dtype)
         total += products // PRODUCTS[x.dtype] + ROW_MACS * math.prod(places)
+    if taps > sides[0].kernel * sides[1].kernel:
+        total = round(GAIN * total)
     values, lines_made = math.prod(y.shape), y.shape[0] * y.shape[1]
     if len(way.columns) > 1:
         total += VALUE_MACS * values + PIECE_MACS * lines_made * y.shape[2]
