@@ -31,7 +31,7 @@ from .prune import prune as remove_channels
 from .quantise import Report, Settings, quantise
 from .report import CompressReport, smallest
 
-PROVENANCE = 400  # bytes, about: what the metadata says of a compression
+PROVENANCE = 200  # bytes, about: what the metadata says of a compression, coded
 PRUNE_SAMPLES = 32  # to see which channels the others can stand in for
 
 

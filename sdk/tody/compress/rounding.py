@@ -190,9 +190,11 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
         better = step * rescale(fitted / step[..., None], levels, moments)
         step = short_steps(np.maximum(better, floor).astype(np.float32), unit)
         levels = _rounded(fitted, step, nearest, moments, kept)
-    if moments.count:
-        for each in layer.nodes:
-            bias = correct_bias(_bias(graph, each, step.shape), weights, levels * step[..., None], moments)
+    for each in layer.nodes:
+        bias = _bias(graph, each, step.shape)
+        if moments.count:
+            bias = correct_bias(bias, weights, levels * step[..., None], moments)
+        if moments.count or bias.any():
             _correct(graph, each, short_biases(bias, step, *_units(graph, each)))
     _store(graph, layer, from_matrices(node, levels, value.shape), step)
 

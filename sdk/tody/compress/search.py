@@ -18,7 +18,7 @@ from .sensitivity import LayerSensitivity
 
 BITS = (8, 7, 6, 5, 4, 3)
 TRIES = 5
-IMPATIENCE = 0.002  # of the size: so much more each try is to save than was missing
+IMPATIENCE = 0.002  # of the size: so much more each try saves than the last one lacked
 MARGIN = 0.01  # of the size: rounding weights with more care changes how well they are coded
 
 
@@ -83,14 +83,22 @@ def bits_for_size(layers: Sequence[LayerSensitivity], target: int, size_of: Call
     """
     fewest = {layer.name: min(layer.bytes) for layer in layers}
     wanted = {layer.name: max(layer.bytes) for layer in layers}
+    most, largest, found, slope, last = int((1 - MARGIN) * target), -1, None, 1.0, None
     for tried in range(TRIES):
-        over = size_of(wanted) - (1 - MARGIN) * target
-        if over <= 0:
-            return wanted
-        taken = sum(layer.bytes[wanted[layer.name]] for layer in layers)
-        wanted = choose_bits(layers, int(taken - over - tried * IMPATIENCE * target)) or fewest
+        size, taken = size_of(wanted), sum(layer.bytes[wanted[layer.name]] for layer in layers)
+        if largest < size <= most:
+            largest, found = size, wanted
+        if last is not None:  # of the file's size to that of the weights as estimated, by the last two tries
+            slope = min(max((size - last[0]) / (taken - last[1]), 0.5), 2.0)
+        last = size, taken
+        more = (most - size) / slope - (tried * IMPATIENCE * target if size > most else 0)
+        wanted = choose_bits(layers, int(taken + more)) or fewest
+        if sum(layer.bytes[wanted[layer.name]] for layer in layers) == taken:
+            break
+    if found is not None:
+        return found
     least = size_of(fewest)
-    if least > (1 - MARGIN) * target:
+    if least > most:
         why = f"with the fewest bits for every weight it takes {least:,}"
         raise MemoryLimitError(f"the model does not fit into {target:,} bytes", why, "--prune 0.5 as well, or a smaller model")
     return fewest

@@ -83,6 +83,22 @@ def test_the_estimate_is_corrected_by_the_file() -> None:
         bits_for_size(some, most // 10, lambda bits: size(some, bits))
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [0.6, 1.3])
+def test_an_estimate_that_is_wrong_by_far_is_met_closely(seed: int, scale: float) -> None:
+    some = layers(30, seed)
+    most = round(0.75 * scale * sum(layer.bytes[8] for layer in some))
+    tried: list[int] = []
+
+    def size_of(bits: dict[str, int]) -> int:
+        tried.append(round(scale * size(some, bits)))
+        return tried[-1]
+
+    found = bits_for_size(some, most, size_of)
+    assert round(scale * size(some, found)) == max(each for each in tried if each <= 0.99 * most)
+    assert 0.97 * most < scale * size(some, found)
+
+
 @pytest.fixture(scope="module")
 def samples() -> np.ndarray:
     return np.concatenate([golden.splitmix64(seed, (1, 3, 32, 32), -2.0, 2.0) for seed in range(12)])
