@@ -300,3 +300,5 @@ def test_top1(tmp_path):
     (tmp_path / "unknown").mkdir()
     with pytest.raises(UsageError):
         evaluate(model, tmp_path, "top1")
+    with pytest.raises(UsageError, match="top1 needs pictures"):
+        evaluate(model, tmp_path / "inputs.npz", "top1")

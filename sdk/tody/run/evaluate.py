@@ -82,7 +82,7 @@ def evaluate(
         models = open_model(against, threads), model
         things = pictures(Path(data)) if isinstance(data, (str, os.PathLike)) else data
         return _agreement(Comparison(*models, iou), things[:limit], report)
-    if not isinstance(data, (str, os.PathLike)):
+    if not isinstance(data, (str, os.PathLike)) or Path(data).suffix in (".npy", ".npz"):
         raise UsageError(f"{metric} needs pictures", "it was given arrays", "a folder of labelled pictures")
     if metric == "top1":
         return _top1(Classifier(model, top=1), Path(data), limit, report)
