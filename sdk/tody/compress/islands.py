@@ -17,6 +17,7 @@ from .timing import Spare
 
 GOAL = 18.0  # dB: below, what is wrong in an output is more than an eighth of what is right
 BUDGET = 0.15  # of the model's multiply-adds that may stay in float32
+WEIGHTS = 0.02  # of its weights that may: they take four times the bytes
 GAIN = 0.02  # dB: the least that a layer must bring to be considered
 SPARED = 0.25  # dB: that the last layers must bring to stay
 WORTH = 2.0  # dB: the least that all of them together must bring
@@ -39,8 +40,9 @@ def islands(
 
     Nothing stays if rounding the activations leaves the outputs better than `goal`, on average. Otherwise layers at the borders
     to float32 are tried, those with nothing but float32 before them, or behind them: there the rounding of a value is saved,
-    not only that of weights. In each turn the one that brings most is added, until the goal is met, `BUDGET` is used up, or no
-    layer brings anything. Of these the first few stay that bring all but `SPARED` of what all do, if that is `WORTH` it.
+    not only that of weights. In each turn the one that brings most is added, until the goal is met, `BUDGET` or `WEIGHTS` is
+    used up, or no layer brings anything. Of these the first few stay that bring all but `SPARED` of what all do, if that is
+    `WORTH` it.
 
     Args:
         graph: float32, after `place.prepare`; left as it is.
@@ -48,7 +50,7 @@ def islands(
         choice: ranges for the graph without these islands.
         kept: what stays in float32 anyway.
         goal: in dB, the mean over the outputs.
-        spare: time that may be spent, instead of `BUDGET`, and without regard to a goal.
+        spare: time that may be spent, instead of `BUDGET` and `WEIGHTS`, and without regard to a goal.
     """
     trial = _Trial(graph, samples[:SAMPLES], choice, io_is_integer)
     reached = [trial.sqnr(kept)]
@@ -56,10 +58,12 @@ def islands(
     hopeless: set[str] = set()
     left = spare.left if spare else BUDGET * macs(graph)
     goal = math.inf if spare else goal
+    weights = _weights(graph)
+    room = math.inf if spare else WEIGHTS * sum(weights.values())
     while reached[-1] < goal:
         integer = place.decide(graph, {**kept, **added}, io_is_integer).integer
         prices = {y: spare.prices.get(y, 0.0) if spare else cost for y, cost in _borders(graph, integer)}
-        costs = {y: cost for y, cost in prices.items() if cost <= left and y not in hopeless}
+        costs = {y: cost for y, cost in prices.items() if cost <= left and weights[y] <= room and y not in hopeless}
         tried = {y: trial.sqnr({**kept, **added, y: REASON}) for y in costs}
         hopeless.update(y for y in tried if tried[y] < reached[-1] + GAIN)
         name = max(tried, key=lambda y: tried[y], default="")
@@ -68,10 +72,18 @@ def islands(
         added[name] = REASON
         reached.append(tried[name])
         left -= costs[name]
+        room -= weights[name]
     if reached[-1] < min(goal, reached[0] + WORTH):
         return {}
     enough = next(i for i, value in enumerate(reached) if value >= min(goal, max(reached) - SPARED))
     return dict(list(added.items())[:enough])
+
+
+def _weights(graph: Graph) -> dict[str, int]:
+    """How many weights each layer has; 0 where they are computed."""
+    layers = [node for node in graph.nodes if node.op in place.HEAVY]
+    datas = [graph.values[node.inputs[1] or ""].data for node in layers]
+    return {first_output(node): 0 if data is None else data.size for node, data in zip(layers, datas, strict=True)}
 
 
 def _borders(graph: Graph, integer: set[Node]) -> list[tuple[str, int]]:

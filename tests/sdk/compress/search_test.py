@@ -13,7 +13,7 @@ import zoo
 import tody
 from tody import golden
 from tody.compress import place
-from tody.compress.islands import islands
+from tody.compress.islands import WEIGHTS, islands
 from tody.compress.observe import observe
 from tody.compress.search import bits_for_size, choose_bits
 from tody.compress.sensitivity import LayerSensitivity
@@ -136,6 +136,24 @@ def test_what_is_spent_is_no_more_than_there_is(samples: np.ndarray) -> None:
     prices = {first_output(node): 1.0 for node in graph.nodes}
     found = [len(islands(graph, inputs, choice, {}, spare=Spare(prices, left))) for left in (0.5, 1.5, 3.5)]
     assert found[0] == 0 and found[1] <= 1 and found[2] <= 3 and found[2] > 0
+
+
+def test_layers_in_float32_hold_few_of_the_weights(samples: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the file would not be a quarter of what it was."""
+    graph = import_onnx(zoo.ic_resnet8())
+    optimise(graph)
+    place.prepare(graph)
+    inputs = [{graph.inputs[0]: sample[None]} for sample in samples[:4]]
+    choice = place.choose(graph, place.decide(graph, {}).integer, observe(graph, inputs))
+    layers = [node for node in graph.nodes if node.op in place.LINEAR]
+    sizes = {first_output(node): int(np.prod(graph.values[node.inputs[1] or ""].shape)) for node in layers}
+    for name, value in (("WORTH", 0.0), ("BUDGET", 1.0)):
+        monkeypatch.setattr(f"tody.compress.islands.{name}", value)
+    shares = []
+    for most in (WEIGHTS, 1.0):
+        monkeypatch.setattr("tody.compress.islands.WEIGHTS", most)
+        shares.append(sum(sizes[y] for y in islands(graph, inputs, choice, {}, goal=200.0)) / sum(sizes.values()))
+    assert 0 < shares[0] <= WEIGHTS < shares[1]
 
 
 def test_half_floats_leave_nothing_to_choose(samples: np.ndarray) -> None:
