@@ -145,6 +145,31 @@ typedef struct tody_winograd_out {
     float lo, hi;
 } tody_winograd_out;
 
+// The additions of Strassen's products of quarters of matrices, in Winograd's form ("On Multiplication of 2 x 2 Matrices",
+// 1971): ops/strassen.c has the products. Counts are multiples of 16. All sets give the same bits.
+
+// Of two rows of 2 * count values, a[0] to a[1] being halves of one, b of the other, for i < count: s[0][i] = b[0][i] +
+// b[1][i], s[1][i] = s[0][i] - a[0][i], s[2][i] = a[0][i] - b[0][i], s[3][i] = a[1][i] - s[1][i].
+typedef struct tody_strassen_in {
+    size_t count;
+    const float *a, *b;  // may be the same
+    float *s;
+    size_t s_stride;  // from one of the four to the next
+} tody_strassen_in;
+
+// For i < count: c[i] = clamp(y[i] + z[i] + below[right + i], lo, hi), y[i] += below[i], w[i] += z[i] + addend[right + i],
+// x[i] += addend[i].
+typedef struct tody_strassen_out {
+    size_t count;
+    float *x, *y;
+    const float *z;
+    float *w;
+    float *c;                     // or NULL: then y stays as it is; may be below + right
+    const float *addend, *below;  // or NULL, both: 0. Without c, below is not read
+    size_t right;
+    float lo, hi;
+} tody_strassen_out;
+
 // max: c[p][k] = max over t of a[p * taps + t][k].  sum: c[p][k] = scale[p] * sum over t of a[p * taps + t][k].
 typedef struct tody_pool_f32 {
     uint32_t pixels, channels, taps;
@@ -208,6 +233,10 @@ typedef struct tody_kernels {
     uint32_t winograd_fleeting;  // tiles below which it does not pay to transform weights in each run
     void (*winograd_in_f32)(const tody_winograd_in *args);
     void (*winograd_out_f32)(const tody_winograd_out *args);
+    uint32_t strassen_least;  // depth * columns / (depth + columns), or 4 * rows, below which it does not pay; these three
+                              // belong together
+    void (*strassen_in_f32)(const tody_strassen_in *args);
+    void (*strassen_out_f32)(const tody_strassen_out *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);
     void (*sum_pool_f32)(const tody_pool_f32 *args);
 

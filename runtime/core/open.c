@@ -151,12 +151,20 @@ static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
     return (uint64_t)t->at + t->bytes <= (in_arena ? h->arena_bytes : h->weights_bytes);
 }
 
+// Weights of one group and tap, whose quarters are whole panels and a vector deep.
+static bool quarters_sound(const tody_tensor_record *t, const tody_header *h) {
+    const uint32_t unit = 2 * TODY_PANEL;
+    return h->minor >= TODY_QUARTERS_MINOR && t->shape[2] == 1 && t->shape[1] % unit == 0 && t->shape[3] % unit == 0;
+}
+
 // Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove.
 static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
     if (t->tile == 0) return true;
+    const bool panels = t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1;
+    if (t->tile == TODY_TILE_QUARTERS) return panels && quarters_sound(t, h);
     const uint32_t edge = t->tile & ~(uint32_t)TODY_TILE_FLEETING;
     if (h->minor < (edge == t->tile ? TODY_TILES_MINOR : TODY_FLEETING_MINOR) || (edge != 2 && edge != 4)) return false;
-    return t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1 && t->shape[2] == 9;
+    return panels && t->shape[2] == 9;
 }
 
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {

@@ -4,6 +4,7 @@
 #include "gemm.h"
 #include "layer.h"
 #include "sparse.h"
+#include "strassen.h"
 #include "window.h"
 #include "winograd.h"
 
@@ -16,7 +17,10 @@ typedef struct job {
 } job;
 
 // What the file says of tiles for Winograd's way.
-static uint32_t tile_of(const tody_call *call) { return TODY_FLOAT ? call->records[call->in[W]].tile : 0; }
+static uint32_t tile_of(const tody_call *call) {
+    const uint32_t tile = TODY_FLOAT ? call->records[call->in[W]].tile : 0;
+    return tile == TODY_TILE_QUARTERS ? 0 : tile;
+}
 
 // What becomes of it here: nothing where no memory may be used for speed, as in a chain. There are no fleeting weights of
 // float16.
@@ -57,6 +61,7 @@ static size_t conv_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile) return tody_winograd_prepared(call, &w, tiling);
+    if (tody_strassen_wanted(call)) return tody_strassen_prepared(call);
     return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : prepared_s8(call);
 }
 
@@ -65,6 +70,8 @@ static void conv_prepare(const tody_call *call) {
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile && !tiling.fleeting)
         tody_winograd_prepare(call, &w, tiling.tile);
+    else if (tody_strassen_wanted(call))
+        tody_strassen_prepare(call);
     else if (tody_f16_wanted(call, &w))
         tody_f16_prepare(call, &w);
     else if (prepared_s8(call))
@@ -76,6 +83,7 @@ static size_t tiled_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile) return tody_winograd_scratch(call, &w, &y, tiling);
+    if (tody_strassen_wanted(call)) return tody_strassen_scratch(call);
     return prepared_s8(call) ? tody_winograd_s8_scratch(call, &w) : 0;
 }
 
@@ -194,6 +202,8 @@ static void conv_run(const tody_call *call) {
     if (s8 && tody_winograd_s8_run(call, &job.gemm, &job.slide, call->scratch)) return;
     if (tiling.tile && (tiling.fleeting || call->prepared)) {
         tody_winograd_run(call, &job.gemm, &job.slide, tiling, call->scratch);
+    } else if (call->prepared && tody_strassen_wanted(call)) {
+        tody_strassen_run(call, &job.gemm);
     } else if (p->groups > 1) {
         run_groups(&job, p->groups);
     } else {

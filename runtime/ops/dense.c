@@ -4,6 +4,7 @@
 #include "gemm.h"
 #include "layer.h"
 #include "sparse.h"
+#include "strassen.h"
 
 enum { X = 0, W = 1 };
 
@@ -23,17 +24,21 @@ static tody_status dense_check(const tody_call *call) {
 static size_t dense_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], 1);
-    return tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
+    return tody_strassen_wanted(call) ? tody_strassen_scratch(call) : tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
 }
 
 static size_t dense_prepared(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
+    if (tody_strassen_wanted(call)) return tody_strassen_prepared(call);
     return tody_f16_wanted(call, &w) ? tody_f16_prepared(&w) : 0;
 }
 
 static void dense_prepare(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    if (tody_f16_wanted(call, &w)) tody_f16_prepare(call, &w);
+    if (tody_strassen_wanted(call))
+        tody_strassen_prepare(call);
+    else if (tody_f16_wanted(call, &w))
+        tody_f16_prepare(call, &w);
 }
 
 static void dense_run(const tody_call *call) {
@@ -65,6 +70,8 @@ static void dense_run(const tody_call *call) {
     if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &gemm);
     if (w.pack == TODY_BLOCKS)
         tody_sparse_run(call, &gemm);
+    else if (call->prepared && tody_strassen_wanted(call))
+        tody_strassen_run(call, &gemm);
     else
         tody_gemm_run(call, &gemm);
 }
@@ -80,7 +87,7 @@ const tody_op tody_op_dense = {
     .required_inputs = 2,
     .check = dense_check,
     .scratch = dense_scratch,
-    .prepared = TODY_HAS_F16 ? dense_prepared : NULL,
-    .prepare = TODY_HAS_F16 ? dense_prepare : NULL,
+    .prepared = TODY_FLOAT ? dense_prepared : NULL,
+    .prepare = TODY_FLOAT ? dense_prepare : NULL,
     .run = dense_run,
 };

@@ -34,7 +34,9 @@ TILES_MINOR = 3  # of one in which weights say how Winograd's convolution should
 INT16_MINOR = 5  # of one with int16
 FLEETING_MINOR = 7  # of one in which such weights are transformed in each run
 ROUNDED_MINOR = 7  # of one with addends of rounded products
+QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
 FLEETING = 256  # in Tensor.tile
+QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 PANEL = 16
@@ -148,7 +150,7 @@ class Tensor:
     scales_at: int = 0
     zero_point: int = 0
     stored: int = 0  # bytes of weights in blocks, which depend on their content
-    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square, | FLEETING; 0: without
+    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square, | FLEETING; or QUARTERS
     rows: int = 0
 
     @property
@@ -327,6 +329,8 @@ def _adds_rounded(file: File, record: Record) -> bool:
 
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
+    if any(t.tile == QUARTERS for t in file.tensors):
+        return QUARTERS_MINOR
     if any(t.tile & FLEETING for t in file.tensors):
         return FLEETING_MINOR
     if any(_adds_rounded(file, record) for record in file.records):

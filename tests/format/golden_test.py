@@ -3,7 +3,8 @@
 They were converted from models of tests/models/zoo.py when their format was new; 1.1 is coded, 1.2 too, with
 weights in blocks; 1.3 has weights with tiles, 1.4 is coded and has them; 1.5 has int16,
 1.6 is coded; of 1.7, and of 1.8, which is coded, the tiles of 1.3 were made fleeting,
-or rounded products have addends. Add a folder for a new version.
+or rounded products have addends; in 1.9, and in 1.10, which is coded, a product asks for
+Strassen's way. Add a folder for a new version.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -201,6 +201,7 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("tensor0.reserved_last", 1, "TENSOR"),
     ("tensor1.tile", 4, "TENSOR"),  # the file has a version that does not know it
     ("tensor1.tile", 256, "TENSOR"),  # of no size
+    ("tensor1.tile", 512, "TENSOR"),  # quarters, for which the version is too low
     ("tensor1.at", 32, "TENSOR"),
     ("tensor1.at", 0xFFFFFFC0, "TENSOR"),
     ("tensor1.pack", 0, "TENSOR"),  # without panels it would be smaller

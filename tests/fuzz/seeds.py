@@ -169,6 +169,9 @@ def products() -> dict[str, list[Step]]:
         "conv_fleeting": one(
             "conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4 | tf.FLEETING)], [arena(2, 9, 11, 8)], **window(3, pad=1)
         ),
+        "conv_quarters": one(
+            "conv", [arena(1, 9, 9, 32), panels(1, 64, 1, 32, tile=tf.QUARTERS)], [arena(1, 9, 9, 64)], **window(1)
+        ),
         "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
         "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),
         "conv_stride": one("conv", [arena(1, 9, 9, 3), panels(1, 4, 9, 3)], [arena(1, 4, 4, 4)], **window(3, 2, 1, 2)),

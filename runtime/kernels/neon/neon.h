@@ -14,6 +14,8 @@ void tody_dwconv_f32_neon(const tody_dwconv_f32 *args);
 void tody_winograd_weights_f32_neon(const tody_winograd_weights *args);
 void tody_winograd_in_f32_neon(const tody_winograd_in *args);
 void tody_winograd_out_f32_neon(const tody_winograd_out *args);
+void tody_strassen_in_f32_neon(const tody_strassen_in *args);
+void tody_strassen_out_f32_neon(const tody_strassen_out *args);
 void tody_max_pool_f32_neon(const tody_pool_f32 *args);
 void tody_sum_pool_f32_neon(const tody_pool_f32 *args);
 void tody_transpose_b32_neon(const uint32_t *x, size_t x_stride, uint32_t *y, size_t y_stride, size_t rows, size_t cols);

@@ -10,6 +10,8 @@ void tody_portable_dwconv_f32(const tody_dwconv_f32 *args);
 void tody_portable_winograd_weights_f32(const tody_winograd_weights *args);
 void tody_portable_winograd_in_f32(const tody_winograd_in *args);
 void tody_portable_winograd_out_f32(const tody_winograd_out *args);
+void tody_portable_strassen_in_f32(const tody_strassen_in *args);
+void tody_portable_strassen_out_f32(const tody_strassen_out *args);
 void tody_portable_max_pool_f32(const tody_pool_f32 *args);
 void tody_portable_sum_pool_f32(const tody_pool_f32 *args);
 void tody_portable_unary_f32(uint32_t fn, float a, float b, const float *x, float *y, size_t count);

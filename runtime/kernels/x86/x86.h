@@ -13,6 +13,8 @@ void tody_dwconv_f32_avx2(const tody_dwconv_f32 *args);
 void tody_winograd_weights_f32_avx2(const tody_winograd_weights *args);
 void tody_winograd_in_f32_avx2(const tody_winograd_in *args);
 void tody_winograd_out_f32_avx2(const tody_winograd_out *args);
+void tody_strassen_in_f32_avx2(const tody_strassen_in *args);
+void tody_strassen_out_f32_avx2(const tody_strassen_out *args);
 void tody_max_pool_f32_avx2(const tody_pool_f32 *args);
 void tody_sum_pool_f32_avx2(const tody_pool_f32 *args);
 void tody_unary_f32_avx2(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
@@ -44,6 +46,8 @@ void tody_gemm_f32_avx512(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx512(const tody_dwconv_f32 *args);
 void tody_winograd_in_f32_avx512(const tody_winograd_in *args);
 void tody_winograd_out_f32_avx512(const tody_winograd_out *args);
+void tody_strassen_in_f32_avx512(const tody_strassen_in *args);
+void tody_strassen_out_f32_avx512(const tody_strassen_out *args);
 void tody_unary_f32_avx512(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_binary_f32_avx512(uint32_t fn2, const float *x, size_t x_step, const float *y, size_t y_step, float *z, size_t count,
                             float lo, float hi);

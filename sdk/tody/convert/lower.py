@@ -16,7 +16,7 @@ from .rewrite import add_value, first_output
 from .schedule import schedule
 from .sparse import sparse_weights
 from .strips import Chain, choose
-from .winograd import winograd_tiles
+from .tiling import tilings
 
 Choice = Callable[[Graph], list[Chain]]  # of chains in a graph whose nodes are in the order of the file's operators
 
@@ -85,7 +85,8 @@ class _Tensors:
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
         self._sparse = sparse
-        self._tiles = winograd_tiles(graph, where.arena_bytes)
+        chained = {name for c in chains for node in graph.nodes[c.first : c.first + c.count] for name in node.inputs if name}
+        self._tiles = tilings(graph, where.arena_bytes, chained)
         self._in_strips = {name: chain for chain in chains for name in chain.kept}
 
     def index(self, name: str) -> int:

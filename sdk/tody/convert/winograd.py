@@ -28,17 +28,16 @@ TILE_MACS = 3000  # for finding the pixels of a tile
 CHANNEL_MACS = {2: (70, 60), 4: (220, 180)}  # for transforming a channel of a tile's image, and of its result
 WEIGHT_MACS = {2: 100, 4: 190}  # for transforming the weights of a channel of the image and one of the result
 IMAGE_BYTES = 1 << 20  # of a transformed image that fleeting weights may meet: it must stay in a cache
-LEAST_LIMIT = 1 << 20  # bytes of transformed weights that every model may have
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a convolution may be computed.
+    """How a convolution or product may be computed.
 
     Attributes:
-        tile: 2 or 4, and FLEETING where weights are transformed in each run; 0: directly.
+        tile: as `format.Tensor` has it; 0: directly.
         cost: in multiply-adds; of fleeting ones with what these must gain.
-        bytes: of its transformed weights that are kept.
+        bytes: of what is made of its weights and kept.
     """
 
     tile: int
@@ -46,48 +45,24 @@ class Way:
     bytes: int
 
 
-def winograd_tiles(graph: Graph, arena_bytes: int) -> dict[str, int]:
-    """Names of the weights that pay, with their tile, 2 or 4, perhaps | FLEETING, in every convolution that takes them.
-
-    Transformed weights take at most as much memory as all weights and a third of the arena.
-    """
-    weight_bytes = sum(value.data.nbytes for value in graph.values.values() if value.data is not None)
-    layers = _layers(graph)
-    chosen = _choose(layers, max(weight_bytes + arena_bytes // 3, LEAST_LIMIT))
-    return {name: way.tile for name, way in chosen.items() if way.tile}
-
-
 def gaining(graph: Graph) -> set[str]:
     """Names of the weights that would pay if memory had no limit."""
-    return {name for name, ways in _layers(graph).items() if len(ways) > 1 or ways[0].tile}
+    return {name for name, ways in winograd_ways(graph).items() if len(ways) > 1 or ways[0].tile}
 
 
-def _layers(graph: Graph) -> dict[str, list[Way]]:
-    """The ways of each convolution whose weights nothing else takes, the best of those that keep no memory first."""
+def winograd_ways(graph: Graph) -> dict[str, list[Way]]:
+    """The ways of each convolution of 3x3 whose weights nothing else takes, the best of those that keep no memory first."""
+    return {name: _ways(graph, node) for name, node in sole_users(graph).items() if _can_tile(graph, node)}
+
+
+def sole_users(graph: Graph) -> dict[str, Node]:
+    """Names of weights in panels that nothing else takes -> the node that does, as its weights."""
     users: dict[str, list[tuple[Node, int]]] = {}
     for node in graph.nodes:
         for i, name in enumerate(node.inputs):
             if name is not None and graph.values[name].pack == "panels":
                 users.setdefault(name, []).append((node, i))
-    alone = {name: used[0][0] for name, used in users.items() if len(used) == 1 and used[0][1] == 1}
-    return {name: _ways(graph, node) for name, node in alone.items() if _can_tile(graph, node)}
-
-
-def _choose(layers: dict[str, list[Way]], limit: int) -> dict[str, Way]:
-    """A way for each, within so many bytes: step by step the one that saves most for each byte."""
-    chosen = {name: ways[0] for name, ways in layers.items()}
-    while True:
-        left = limit - sum(way.bytes for way in chosen.values())
-        steps = [
-            ((now.cost - way.cost) / (way.bytes - now.bytes), name, way)
-            for name, now in chosen.items()
-            for way in layers[name]
-            if way.cost < now.cost and 0 < way.bytes - now.bytes <= left
-        ]
-        if not steps:
-            return chosen
-        _, name, way = max(steps, key=lambda step: step[0])
-        chosen[name] = way
+    return {name: used[0][0] for name, used in users.items() if len(used) == 1 and used[0][1] == 1}
 
 
 def _can_tile(graph: Graph, node: Node) -> bool:

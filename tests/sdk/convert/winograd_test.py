@@ -11,7 +11,7 @@ import pytest
 from tody import format as tf
 from tody._runtime import Runtime, kernel_sets
 from tody.convert.graph import Graph, Node, Value
-from tody.convert.winograd import winograd_tiles
+from tody.convert.tiling import tilings
 
 RNG = np.random.default_rng(3)
 ENOUGH = 1 << 30  # bytes of arena, for which there is no limit to speak of
@@ -42,19 +42,19 @@ def conv(size: int, depth: int, columns: int, **attrs: object) -> Graph:
     ],
 )
 def test_what_pays_is_chosen(size: int, depth: int, columns: int, tile: int) -> None:
-    assert winograd_tiles(conv(size, depth, columns), ENOUGH).get("w", 0) == tile
+    assert tilings(conv(size, depth, columns), ENOUGH).get("w", 0) == tile
 
 
 @pytest.mark.parametrize("attrs", [{"stride": (2, 2)}, {"dilation": (1, 2)}, {"kernel": (1, 9)}])
 def test_only_plain_3x3_is_tiled(attrs: dict[str, tuple[int, int]]) -> None:
-    assert not winograd_tiles(conv(56, 64, 64, **attrs), ENOUGH)
+    assert not tilings(conv(56, 64, 64, **attrs), ENOUGH)
 
 
 def test_weights_that_others_use_too_are_not_tiled() -> None:
     graph = conv(56, 64, 64)
     graph.values["z"] = Value("z", (1, 28, 28, 64))
     graph.nodes.append(Node("conv", ["x", "w"], ["z"], {"kernel": (3, 3), "pad": (1, 1, 1, 1), "stride": (2, 2)}))
-    assert not winograd_tiles(graph, ENOUGH)
+    assert not tilings(graph, ENOUGH)
 
 
 def test_memory_goes_where_it_saves_most() -> None:
@@ -64,11 +64,11 @@ def test_memory_goes_where_it_saves_most() -> None:
     large.nodes += [Node("conv", ["x of small", "w of small"], ["y of small"], small.nodes[0].attrs)]
     weight_bytes, tile_bytes = 9 * 128 * 128 * 4, {0: 0, 2: 16 * 128 * 128 * 4, 4: 36 * 128 * 128 * 4}
     for arena_bytes in range(0, 9 << 20, 1 << 18):
-        tiles = winograd_tiles(large, arena_bytes)
+        tiles = tilings(large, arena_bytes)
         assert tiles.get("w", 0) >= tiles.get("w of small", 0)
         assert sum(tile_bytes[t] for t in tiles.values()) <= 2 * weight_bytes + arena_bytes // 3
-    assert winograd_tiles(large, 0) == {"w": 2}
-    assert winograd_tiles(large, ENOUGH) == {"w": 4, "w of small": 4}
+    assert tilings(large, 0) == {"w": 2}
+    assert tilings(large, ENOUGH) == {"w": 4, "w of small": 4}
 
 
 def random_file(tile: int) -> tf.File:
