@@ -157,9 +157,10 @@ static bool quarters_sound(const tody_tensor_record *t, const tody_header *h) {
     return h->minor >= TODY_QUARTERS_MINOR && t->shape[2] == 1 && t->shape[1] % unit == 0 && t->shape[3] % unit == 0;
 }
 
-// Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove.
+// Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove. Builds without float32
+// never look at them.
 static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
-    if (t->tile == 0) return true;
+    if (!TODY_FLOAT || t->tile == 0) return true;
     const bool panels = t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1;
     if (t->tile == TODY_TILE_QUARTERS) return panels && quarters_sound(t, h);
     const uint32_t edge = t->tile & ~(uint32_t)TODY_TILE_FLEETING;
