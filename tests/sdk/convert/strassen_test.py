@@ -32,7 +32,8 @@ def dense(rows: int, depth: int, columns: int, addend: bool = False, taps: int =
     [
         (196, 512, 512, True),
         (49, 1024, 1024, True),
-        (196, 256, 512, True),
+        (196, 384, 512, True),
+        (49, 2048, 512, False),  # sums of large weights would come from memory for few rows
         (784, 128, 256, False),  # the additions cost more
         (12, 2048, 2048, False),  # the sums of weights would come from memory for a handful of rows
         (196, 512, 496, False),  # half of the columns are not whole panels
@@ -44,7 +45,7 @@ def test_what_pays_is_chosen(rows: int, depth: int, columns: int, pays: bool) ->
 
 
 def test_addends_cost() -> None:
-    assert tilings(dense(196, 256, 512), ENOUGH) and not tilings(dense(196, 256, 512, addend=True), ENOUGH)
+    assert tilings(dense(196, 384, 512), ENOUGH) and not tilings(dense(196, 384, 512, addend=True), ENOUGH)
 
 
 def test_not_in_chains_nor_beyond_the_memory() -> None:
