@@ -101,7 +101,14 @@ def _fold_layer(graph: Graph, node: Node, y: Value, bounds: Bounds) -> Bounds:
     more, less = np.maximum(left, 0), np.minimum(left, 0)
     ends = np.stack([_sums(more, low) + _sums(less, high), _sums(more, high) + _sums(less, low)])
     m = _data(graph, node, 3 if node.op == "deconv" else 4).reshape(-1)
-    return _finish(start + ends, m, y.quant, node.attrs.get("activation", _PLAIN))
+    return _finish(_wrapped(start + ends), m, y.quant, node.attrs.get("activation", _PLAIN))
+
+
+def _wrapped(sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bounds of sums that are modulo 2^32: where they leave these, a sum can be anything."""
+    least, most = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+    leaves = (sums[0] < least) | (sums[1] > most)
+    return np.where(leaves, [[least], [most]], sums)
 
 
 def _sums(weights: NDArray[Any], x: NDArray[np.int64]) -> NDArray[np.int64]:

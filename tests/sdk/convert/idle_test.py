@@ -9,7 +9,7 @@ import numpy as np
 import passes
 from net import Net
 
-from tody.convert.graph import Graph
+from tody.convert.graph import Graph, Node, Quant, Value
 from tody.convert.idle import UNIT, drop_idle_channels
 from tody.convert.integers import to_integers
 from tody.convert.onnx import import_onnx
@@ -122,6 +122,22 @@ def test_a_layer_keeps_channels_even_if_all_are_idle() -> None:
 def test_outputs_keep_their_shape() -> None:
     net = Net(seed=9)
     assert widths(net, conv(net, start(net), 8, bias=0.5)) == [MADE]
+
+
+def test_sums_that_wrap_are_not_taken_for_constant() -> None:
+    quant, unit, shape = Quant((1.0,)), Quant((1.0,) * UNIT), (1, UNIT)
+    window = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": 1}
+    values = [Value(name, (1, 3, 1, UNIT), "int8", quant=quant) for name in "xyz"]
+    values += [Value("w", (1, UNIT, 1, UNIT), "int8", np.full((1, UNIT, 1, UNIT), 100, np.int8), "panels", unit)]
+    values += [Value("b", shape, "int32", np.full(shape, 100 - 2**31, np.int32), "panels")]
+    values += [Value("m", shape, "float32", np.full(shape, 1e-3, np.float32), "panels")]
+    layers = [Node("conv", ["x", "w", "b", None, "m"], ["y"], window), Node("conv", ["y", "w", None, None, "m"], ["z"], window)]
+    graph = Graph(layers, {value.name: value for value in values}, ["x"], ["z"])
+    small, x = graph.copy(), np.repeat(np.array([-128, 0, 127], np.int8), UNIT).reshape(1, 3, 1, UNIT)
+    drop_idle_channels(small)
+    (made,) = passes.run(graph, x)
+    assert len(np.unique(made)) == 2, "sums do not wrap"
+    np.testing.assert_array_equal(passes.run(small, x)[0], made)
 
 
 def test_float32_is_left_alone() -> None:
