@@ -7,7 +7,8 @@ import hashlib
 import socket
 import threading
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +19,11 @@ from smp.file_management import FS_MGMT_ERR as FileError
 
 from tody.convert import convert
 from tody.errors import DeviceError, TrustError
+from tody.flash import cbor
+from tody.flash.client import Client
 from tody.flash.device import Device
+from tody.flash.files import FileUpload
+from tody.flash.transport import Line
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "/lfs1/model.tody"
@@ -175,13 +180,14 @@ def test_a_file_goes_on_where_it_was_cut_off(hashes: bool, model: Path) -> None:
     assert server.file == data and report.resumed == (5000 if hashes else 0)
 
 
-def test_an_answer_that_was_lost(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The piece comes again, at a place that the file has passed: the device refuses, and is asked how far it is."""
-    server, write = served(), StockServer.write
+@pytest.mark.parametrize("hashes", [True, False])
+def test_answers_that_were_lost(hashes: bool, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces come again, the last one too, at places that the file has passed: the device is asked how far it is."""
+    server, write = served(hashes=hashes), StockServer.write
 
     def forgetful(self: StockServer, request: Any, sequence: int) -> Any:
         answer = write(self, request, sequence)
-        return write(self, request, sequence) if 0 < request.off < 1000 else answer
+        return write(self, request, sequence) if request.off else answer
 
     monkeypatch.setattr(StockServer, "write", forgetful)
     assert flash(server, model, file=FILE).state == "uploaded" and server.file == model.read_bytes()
@@ -211,6 +217,15 @@ def test_no_file_system(model: Path) -> None:
     assert end.value.exit_code == 6
     with Device(server.address) as device:
         assert device.slots() == []
+
+
+@pytest.mark.parametrize("name", ["/lfs1/model.tody", "/lfs1/" + "x" * 30, "/lfs1/" + "x" * 270])
+def test_pieces_fit_into_messages(name: str) -> None:
+    client, limit = Client(cast(Line, SimpleNamespace(rate=115200.0))), 1000
+    upload = FileUpload(client, bytes(1 << 20), limit, name)
+    for at in (64, 1 << 8, 1 << 16, 1 << 19):
+        upload.at = at
+        assert limit - 8 <= len(cbor.encode(upload._piece()[2])) <= limit
 
 
 def test_a_name_that_fits_into_no_message(model: Path) -> None:

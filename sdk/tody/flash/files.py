@@ -12,7 +12,7 @@ from .upload import FIRST, HASH_SECONDS, Upload, piece_bytes
 
 _CONTENT, _STATUS, _HASH, _CLOSE = 0, 1, 2, 4
 _ELSEWHERE = 11  # refusal of a piece that does not belong behind what the device has
-_OVERHEAD = 24  # bytes of CBOR around the bytes of a file and its name
+_OVERHEAD = 26  # bytes of CBOR at most around the bytes of a file and its name
 
 
 class FileUpload(Upload):
@@ -43,7 +43,12 @@ class FileUpload(Upload):
     def _begin(self) -> int:
         """Where to go on: behind what lies there, if that is the begin of the file."""
         there = self._there()
-        return there if 0 < there < len(self.data) and self._is_prefix(there) else self._announce()
+        if not 0 < there <= len(self.data):
+            return self._announce()
+        same = self._is_prefix(there)
+        if same is None:  # not shorter than what it confirmed of this upload; `is_whole` reads it back
+            same = 0 < self.at <= there
+        return there if same else self._announce()
 
     def _announce(self) -> int:
         values = {"off": 0, "len": len(self.data), "name": self.name, "data": self.data[:FIRST]}
