@@ -7,6 +7,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from .arguments import add_model, positive
 from .output import Output, size_text
 
@@ -42,6 +43,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
     from ..models import find
 
     address = args.address or args.port
+    if args.file is not None and (address.startswith("ssh://") or args.security is not None):
+        why = "a device with a file system has no security numbers, and ssh:// places models by itself"
+        raise UsageError("--file goes neither with --security nor with ssh://", why, "leave one of them out")
     if address.startswith("ssh://"):
         from ..flash.ssh import put
 

@@ -120,7 +120,7 @@ def steps(
     begin, sent, again = time.monotonic(), device.line.sent, device.client.again
     device.client.deadline = begin + (_usual(len(data), device.line.rate) if timeout is None else timeout)
     try:
-        yield from work.put(file) if file else _all(work, activate, verify, diff, any_device)
+        yield from work.put(file) if file is not None else _all(work, activate, verify, diff, any_device)
     finally:
         device.client.deadline = math.inf
     report.sent, report.seconds = device.line.sent - sent, time.monotonic() - begin

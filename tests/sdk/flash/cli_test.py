@@ -69,6 +69,16 @@ def test_too_large(kws: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) 
     assert "a slot 4,096" in fails(capsys, 5, "flash", str(kws), "fake://board")
 
 
+def test_what_a_file_does_not_go_with(kws: Path, capsys: Capture) -> None:
+    for others in (["fake://board", "--security", "1"], ["ssh://garden"]):
+        assert "leave one of them out" in fails(capsys, 2, "flash", str(kws), *others, "--file", "/lfs1/model.tody")
+
+
+def test_a_file_without_a_name_is_none(kws: Path, capsys: Capture) -> None:
+    """As of a script whose variable is empty: nothing goes into a slot instead."""
+    assert "it does not know this command" in fails(capsys, 6, "flash", str(kws), "fake://board", "--file", "")
+
+
 def test_other_model_there(kws: Path, capsys: Capture) -> None:
     for verb in ("run", "profile", "bench"):
         assert "no model runs" in fails(capsys, 2, verb, str(kws), "--on", "fake://board")
