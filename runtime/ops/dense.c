@@ -21,10 +21,13 @@ static tody_status dense_check(const tody_call *call) {
     return tody_has_shape(&w, 4, shape) ? tody_check_layer(call, 1, &p->activation) : TODY_ERR_SHAPE;
 }
 
+// Also of a model that is not prepared, though it might be.
 static size_t dense_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], 1);
-    return tody_strassen_wanted(call) ? tody_strassen_scratch(call) : tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
+    const size_t direct = tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
+    const size_t quarters = tody_strassen_wanted(call) ? tody_strassen_scratch(call) : 0;
+    return quarters > direct ? quarters : direct;
 }
 
 static size_t dense_prepared(const tody_call *call) {

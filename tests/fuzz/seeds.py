@@ -162,6 +162,7 @@ def products() -> dict[str, list[Step]]:
     """Operators that multiply, and pooling."""
     same, wide, rows = arena(1, 6, 5, 20), arena(2, 4, 4, 6), arena(3, 18)
     residual = [same, panels(1, 20, 9, 20), panels(1, 20), same]
+    quarters = [arena(5, 64), panels(1, 32, 1, 64, tile=tf.QUARTERS), panels(1, 32), arena(5, 32)]
     return {
         "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
         "conv_tiles": one("conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4)], [arena(2, 9, 11, 8)], **window(3, pad=1)),
@@ -172,6 +173,7 @@ def products() -> dict[str, list[Step]]:
         "conv_quarters": one(
             "conv", [arena(1, 9, 9, 32), panels(1, 64, 1, 32, tile=tf.QUARTERS)], [arena(1, 9, 9, 64)], **window(1)
         ),
+        "dense_quarters": one("dense", quarters, [arena(5, 32)], activation=SILU),
         "conv_groups": one("conv", [wide, panels(3, 5, 4, 2)], [arena(2, 3, 3, 15)], **window(2), groups=3, activation=CLAMP),
         "conv_1x1": one("conv", [wide, panels(1, 17, 1, 6)], [arena(2, 4, 4, 17)], **window(1)),
         "conv_stride": one("conv", [arena(1, 9, 9, 3), panels(1, 4, 9, 3)], [arena(1, 4, 4, 4)], **window(3, 2, 1, 2)),
