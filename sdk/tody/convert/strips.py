@@ -202,9 +202,11 @@ def _row_bytes(graph: Graph, name: str) -> int:
 def _overwritable(graph: Graph, nodes: Sequence[Node], ahead: Ahead) -> tuple[str, ...]:
     """Values from outside of which all rows that a strip leaves to the next lie behind the rows that it has made.
 
-    What the last node itself takes must lie where it writes the result of it.
+    What the last node itself takes must lie where it writes the result of it, and be read no more than once: not what it slides
+    over, of which a pixel is read again for other channels.
     """
     y = first_output(nodes[-1])
+    slid_over = nodes[-1].inputs[0] if nodes[-1].op in _SLIDING else None
     last, size = graph.values[y].shape[1] - 1, _row_bytes(graph, y)
     found: dict[str, bool] = {}
     for node in nodes:
@@ -216,7 +218,7 @@ def _overwritable(graph: Graph, nodes: Sequence[Node], ahead: Ahead) -> tuple[st
             left = [(rate * b + lead) * reach.stride - reach.pad for b in (1, last)]  # first row that strips behind b want
             fits = all(b * size <= rows * _row_bytes(graph, name) for b, rows in zip((1, last), left, strict=True))
             if node is nodes[-1]:
-                fits = reach == _Reach(1, 0, 1) and _row_bytes(graph, name) == size
+                fits = name != slid_over and reach == _Reach(1, 0, 1) and _row_bytes(graph, name) == size
             found[name] = found.get(name, True) and fits
     return tuple(name for name, fits in found.items() if fits and name not in ahead and not graph.values[name].constant)
 

@@ -1,4 +1,4 @@
-"""Which chains the compiler chooses so that threads wait for each other less often."""
+"""Which chains the compiler chooses so that threads wait for each other less often, and what these may be written over."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tody.convert.graph import Graph, Node, Value
-from tody.convert.strips import choose
+from tody.convert.strips import choose, links
 
 
 def blocks(count: int, size: int, channels: int, dtype: str = "float32") -> Graph:
@@ -45,3 +45,15 @@ def test_small_layers_run_together_where_threads_need_no_rows_of_each_other() ->
 )
 def test_others_stay_apart(size: int, channels: int, dtype: str, threads: int) -> None:
     assert choose(blocks(3, size, channels, dtype), threads=threads) == []
+
+
+@pytest.mark.parametrize(("slid_over", "addend", "over"), [("d0", "x0", ("x0",)), ("x0", "d0", ())])
+def test_a_result_is_not_written_over_what_its_own_filter_slides_over(
+    slid_over: str, addend: str, over: tuple[str, ...]
+) -> None:
+    """A pixel is read for some channels after others of its result have been written: only an addend may lie there."""
+    graph = blocks(1, 8, 96)
+    graph.nodes[0].attrs |= {"kernel": (1, 1), "pad": (0, 0, 0, 0)}
+    graph.nodes[1].inputs[:] = [slid_over, "wx1", None, addend]
+    (link,) = links(graph)[-1]
+    assert link.count == 2 and link.over == over
