@@ -56,12 +56,12 @@ def tabulate(index: Index, node: Node) -> bool:
     return True
 
 
-def _pointwise(index: Index, name: str, shape: tuple[int, ...], found: list[Node]) -> bool:
-    """Whether a float32 value comes, number by number, from int8 values of this shape; adds the nodes that make it."""
+def _pointwise(index: Index, name: str, shape: tuple[int, ...], found: list[Node], behind: int = 0) -> bool:
+    """Whether a float32 value, `behind` so many nodes, comes number by number from int8 values of this shape; adds what makes it."""
     value, maker = index.graph.values[name], index.maker(name)
     if value.data is not None:
         return value.data.size == 1
-    if maker is None or value.shape != shape or len(found) > _MOST_NODES:
+    if maker is None or value.shape != shape or max(len(found), behind) > _MOST_NODES:
         return False
     if maker in found:
         return True
@@ -69,7 +69,9 @@ def _pointwise(index: Index, name: str, shape: tuple[int, ...], found: list[Node
         source = index.graph.values[first_input(maker)]
         known = source.dtype == "int8" and source.data is None and source.quant is not None and len(source.quant.scales) == 1
     else:
-        known = maker.op in ("unary", "binary") and all(_pointwise(index, str(each), shape, found) for each in maker.inputs)
+        known = maker.op in ("unary", "binary") and all(
+            _pointwise(index, str(each), shape, found, behind + 1) for each in maker.inputs
+        )
     found += [maker] if known and maker not in found else []
     return known
 

@@ -403,6 +403,17 @@ def test_what_is_not_quantised_between_two_casts_is_one_table() -> None:
     assert apart.max() <= 1 and (apart == 0).mean() >= 0.97
 
 
+@pytest.mark.parametrize("count", [32, 600])
+def test_a_long_row_of_functions_stays_as_it_is(count: int) -> None:
+    net = Net()
+    y = net.input(3, 50)
+    for i in range(count):
+        y = net.op("unary", y, function=("sin" if i % 2 else "atan", 0.0, 0.0))
+    expected = net.output(y)
+    assert len(to_integers(net.graph)) == (0 if count == 32 else count)
+    assert np.abs(net.run()[0].astype(int) - expected).max() <= 1
+
+
 def test_a_function_of_two_values_is_no_table() -> None:
     net = Net()
     difference = net.op("binary", net.input(3, 50), net.input(3, 50), fn="sub")
