@@ -1,4 +1,4 @@
-"""Which products of float32 go by Strassen's way: seven products of quarters for eight (docs/format.md, decision 0016).
+"""Which products of float32 go by Strassen's way: seven products of quarters for eight (docs/format.md, decision 0017).
 
 What it saves, an eighth of the multiplications, grows with rows, depth and columns; what it costs, sums of rows and of results,
 with two of the three. Costs are in multiply-adds, as in winograd.py. Sums of weights, as many as there are weights, take memory
