@@ -57,7 +57,7 @@ def tabulate(index: Index, node: Node) -> bool:
 
 
 def _pointwise(index: Index, name: str, shape: tuple[int, ...], found: list[Node], behind: int = 0) -> bool:
-    """Whether a float32 value, `behind` so many nodes, comes number by number from int8 values of this shape; adds what makes it."""
+    """Whether a float32 value, `behind` so many nodes, is made number by number of int8 ones of this shape; adds the makers."""
     value, maker = index.graph.values[name], index.maker(name)
     if value.data is not None:
         return value.data.size == 1
