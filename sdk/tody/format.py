@@ -342,6 +342,19 @@ def _minor(file: File) -> int:
     return BLOCKS_MINOR if any(t.pack == "blocks" for t in file.tensors) else PLAIN_MINOR
 
 
+def _prove_tensors(file: File) -> None:
+    """Raise a ValueError if what tools follow leads nowhere: tensors that are not there, panels that cannot be."""
+    for record in file.records:
+        if set(record.outputs) <= {None}:
+            raise ValueError(f"{record.op} makes nothing")
+        if any(i is not None and i >= len(file.tensors) for i in (*record.inputs, *record.outputs)):
+            raise ValueError(f"{record.op} names a tensor that is not there")
+    if any(i >= len(file.tensors) for i in (*file.inputs, *file.outputs)):
+        raise ValueError("an input or output is a tensor that is not there")
+    if any((t.pack == "panels" and len(t.shape) not in (2, 4)) or 0 in t.shape for t in file.tensors):
+        raise ValueError("a tensor has a shape that it cannot have")
+
+
 def read(data: Data) -> File:
     """Everything in a file, for tools. The runtime does not need this: it proves the bytes and uses them in place.
 
@@ -376,6 +389,7 @@ def _read_sections(data: Data, header: Header) -> File:
         at += param_bytes
     io = struct.unpack_from(f"<{header.input_count + header.output_count}I", data, header.io_at)
     file.inputs, file.outputs = list(io[: header.input_count]), list(io[header.input_count :])
+    _prove_tensors(file)
     file.weights = bytes(data[header.weights_at : header.weights_at + header.weights_bytes])
     file.meta, file.blob = read_meta(data)
     return file

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from tody import budget
 from tody import format as tf
+from tody.errors import ModelError
 
 FILES = sorted((Path(__file__).parent).glob("1.*/*.tody"))
 
@@ -60,3 +62,23 @@ def test_everything_is_counted_once(path: Path) -> None:
     assert sum(part.stored for part in found.values()) == pytest.approx(len(data), abs=len(found))
     assert sum(part.plain for part in found.values()) == pytest.approx(len(tf.plain(data)), abs=len(found))
     assert any("weights" in name for name in found) and min(min(part) for part in found.values()) >= 0
+
+
+DAMAGED = {
+    "a tensor of no elements": lambda file: replace(file.tensors[2], shape=(1, 0, 1, 6)),
+    "panels of three axes": lambda file: replace(file.tensors[2], shape=(1, 20, 6), stored=1920),
+    "an operand that is not there": lambda file: tf.Record("dense", [0, 99, 3, None, 4], [1]),
+    "an operator without a result": lambda file: tf.Record("dense", [0, 2, 3, None, 4], [None]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_refused(name: str) -> None:
+    file = layer()
+    damaged = DAMAGED[name](file)
+    if isinstance(damaged, tf.Record):
+        file.records[0] = damaged
+    else:
+        file.tensors[2] = damaged
+    with pytest.raises(ModelError, match="damaged"):
+        budget.parts(tf.write(file))

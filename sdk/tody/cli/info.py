@@ -49,7 +49,8 @@ def _facts(path: Any, data: bytes) -> dict[str, Any]:
 
 def _precision(file: Any) -> dict[str, Any]:
     """int8 or int16 if any operator computes in it, and then which others compute in float32; casts between both aside."""
-    made = [(record.op, file.tensors[record.outputs[0]].dtype) for record in file.records if record.op != "strips"]
+    results = [(r.op, next(i for i in r.outputs if i is not None)) for r in file.records if r.op != "strips"]
+    made = [(op, file.tensors[i].dtype) for op, i in results]
     integers = [name for name in ("int8", "int16") if any(dtype == name for _, dtype in made)]
     if not integers:
         return {"precision": "float32"}
