@@ -15,6 +15,7 @@ from .. import format as fmt
 from ..convert.facts import describe, target_path
 from ..convert.finish import try_decoder
 from ..convert.graph import Graph
+from ..convert.idle import drop_idle_channels
 from ..convert.integers import to_integers
 from ..convert.lower import lower
 from ..convert.memory import refuse_early
@@ -187,6 +188,7 @@ def _bits_for_size(job: Job, settings: Settings, target: int) -> dict[str, int]:
         quick = replace(settings, effort="fast", wanted=wanted)
         made = quantise(job.graph, some, quick, known=known).graph
         to_integers(made)
+        drop_idle_channels(made)
         file, _ = lower(made)
         file.meta, file.blob = job.before.meta, job.before.blob  # of the same names, and as many golden values
         return len(fmt.write(file, coded=True)) + PROVENANCE

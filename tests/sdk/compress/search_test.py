@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tody.convert.optimise import optimise
 from tody.convert.rewrite import first_output
 from tody.errors import MemoryLimitError, UsageError
 
+onnx = pytest.importorskip("onnx")
 BITS = (8, 4, 3)
 
 
@@ -160,3 +162,28 @@ def test_half_floats_leave_nothing_to_choose(samples: np.ndarray) -> None:
     for wish in ({"target_size": 50_000}, {"latency": 1.0}):
         with pytest.raises(UsageError, match="half"):
             tody.compress(zoo.ic_resnet8(), samples, weights=16, **wish)
+
+
+def with_idle_channels(width: int = 32) -> Any:
+    """Convolutions, half of whose channels are zero behind their clamps, whatever the input is."""
+    rng = np.random.default_rng(0)
+    constants, nodes = [], []
+    for i in range(3):
+        bias = np.where(np.arange(width) < (width // 2 if i < 2 else 0), -100, 0).astype(np.float32)
+        weights = rng.normal(0, 2 / np.sqrt(9 * width), (width, width, 3, 3)).astype(np.float32)
+        constants += [onnx.numpy_helper.from_array(weights, f"w{i}"), onnx.numpy_helper.from_array(bias, f"b{i}")]
+        nodes.append(onnx.helper.make_node("Conv", [f"r{i}", f"w{i}", f"b{i}"], [f"c{i}"], pads=[1, 1, 1, 1]))
+        nodes.append(onnx.helper.make_node("Relu", [f"c{i}"], [f"r{i + 1}"]))
+    ports = [onnx.helper.make_tensor_value_info(name, 1, [1, width, 8, 8]) for name in ("r0", "r3")]
+    graph = onnx.helper.make_graph(nodes, "idle", ports[:1], ports[1:], constants)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_channels_that_leave_do_not_count() -> None:
+    """With as much room as 8 bits take, every layer keeps its bits."""
+    data = np.random.default_rng(1).normal(size=(8, 32, 8, 8)).astype(np.float32)
+    whole = tody.compress(with_idle_channels(), data, arithmetic="int8", coded=True, effort="fast", force=True)
+    target = int(1.05 * len(whole.content))
+    found = tody.compress(with_idle_channels(), data, arithmetic="int8", target_size=target, effort="fast", force=True)
+    assert any("channels are left out" in note for note in whole.notes)
+    assert [layer.bits for layer in found.layers] == [layer.bits for layer in whole.layers] and len(found.content) <= target
