@@ -157,10 +157,10 @@ def _compressed(job: Job, bits: int, wanted: Wanted, earlier: Graph | None) -> C
         asked = wanted.as_dict()
         settings = Settings(bits, wanted.method, wanted.effort, wanted.io == "int8", sparsity=wanted.sparsity)
         settings = replace(settings, activations=16 if wanted.arithmetic == "int16" else 8)
-        if wanted.target_size is not None:
-            settings = replace(settings, wanted=_bits_for_size(job, settings, int(wanted.target_size)))
         if wanted.latency is not None:
             settings = replace(settings, spare=_time_to_spare(job, settings, wanted.latency))
+        if wanted.target_size is not None:
+            settings = replace(settings, wanted=_bits_for_size(job, settings, int(wanted.target_size)))
         made = in_integers(job, settings, asked, wanted.is_coded, earlier)
     wanted.check_size(made.content)
     return report_of(job, made, bits, {**asked, "coded": wanted.is_coded or made.arithmetic == "float32"})

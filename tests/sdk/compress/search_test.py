@@ -187,3 +187,12 @@ def test_channels_that_leave_do_not_count() -> None:
     found = tody.compress(with_idle_channels(), data, arithmetic="int8", target_size=target, effort="fast", force=True)
     assert any("channels are left out" in note for note in whole.notes)
     assert [layer.bits for layer in found.layers] == [layer.bits for layer in whole.layers] and len(found.content) <= target
+
+
+def test_what_stays_in_float32_by_time_counts_towards_the_size() -> None:
+    """All layers have time for float32, in which they take more than there is room for."""
+    data = np.random.default_rng(1).normal(size=(8, 32, 8, 8)).astype(np.float32)
+    asked = {"arithmetic": "int8", "effort": "fast", "force": True, "latency": 1e6}
+    spent = tody.compress(with_idle_channels(), data, coded=True, **asked)
+    with pytest.raises(MemoryLimitError, match="does not fit"):
+        tody.compress(with_idle_channels(), data, target_size=len(spent.content) // 2, **asked)
