@@ -15,10 +15,8 @@ from .. import format as fmt
 from ..convert.facts import describe, target_path
 from ..convert.finish import try_decoder
 from ..convert.graph import Graph
-from ..convert.idle import drop_idle_channels
-from ..convert.integers import to_integers
-from ..convert.lower import lower
-from ..convert.memory import refuse_early
+from ..convert.integers import to_needed_integers
+from ..convert.memory import lower_into, refuse_early
 from ..convert.source import read_source
 from . import place, search, sensitivity, timing
 from .data import SAMPLES
@@ -187,9 +185,8 @@ def _bits_for_size(job: Job, settings: Settings, target: int) -> dict[str, int]:
     def size_of(wanted: dict[str, int]) -> int:
         quick = replace(settings, effort="fast", wanted=wanted)
         made = quantise(job.graph, some, quick, known=known).graph
-        to_integers(made)
-        drop_idle_channels(made)
-        file, _ = lower(made)
+        to_needed_integers(made)
+        file, _ = lower_into(made)
         file.meta, file.blob = job.before.meta, job.before.blob  # of the same names, and as many golden values
         return len(fmt.write(file, coded=True)) + PROVENANCE
 
@@ -200,7 +197,7 @@ def _time_to_spare(job: Job, settings: Settings, latency: float) -> timing.Spare
     """What int8 leaves of the time that a run may take."""
     quick = replace(settings, effort="fast", goal=-math.inf)
     made = quantise(job.graph, job.data.calibration[: sensitivity.SAMPLES], quick, known=job.study(settings.io_is_integer))
-    to_integers(made.graph)
+    to_needed_integers(made.graph)
     return timing.spare(made.reference, made.graph, latency)
 
 

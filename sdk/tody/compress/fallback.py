@@ -15,7 +15,7 @@ from typing import Any
 
 from ..convert import verify
 from ..convert.finish import finish
-from ..convert.lower import lower
+from ..convert.memory import lower_into
 from ..run.model import load
 from .floats import FEWEST, MOST, shorten
 from .integers import in_integers
@@ -47,7 +47,7 @@ def shortened(job: Job, bits: int, asked: Mapping[str, Any]) -> Made:
     shorten(graph, bits)
     feeds = verify.feeds(graph, job.facts.get("preprocess"))
     provenance = {"weights": bits, "arithmetic": "float32", **asked, **job.data.as_dict()}
-    content = finish(lower(graph)[0], job.source, job.facts, feeds, {"compressed": provenance}, coded=True)
+    content = finish(lower_into(graph)[0], job.source, job.facts, feeds, {"compressed": provenance}, coded=True)
     return Made(content, arithmetic="float32")
 
 

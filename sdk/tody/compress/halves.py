@@ -13,7 +13,7 @@ from ..coding import round_to_half
 from ..convert import verify
 from ..convert.finish import finish
 from ..convert.graph import Graph
-from ..convert.lower import lower
+from ..convert.memory import lower_into
 from ..convert.source import Source
 
 LARGEST = 65504.0  # of float16
@@ -31,7 +31,7 @@ def halve(graph: Graph, source: Source, facts: Mapping[str, Any], provenance: Ma
         the file's bytes, and notes.
     """
     feeds = verify.feeds(graph, facts.get("preprocess"))
-    file, _ = lower(graph.copy())
+    file, _ = lower_into(graph.copy())
     constants = [i for i, t in enumerate(file.tensors) if t.place == "weights" and t.dtype == "float32"]
     fitting = [i for i in constants if _fits(file, file.tensors[i])]
     round_to_half(file, fitting)

@@ -10,8 +10,7 @@ from ..convert import verify
 from ..convert.borders import integer_borders
 from ..convert.finish import finish
 from ..convert.graph import Graph
-from ..convert.idle import drop_idle_channels
-from ..convert.integers import to_integers
+from ..convert.integers import to_needed_integers
 from ..convert.memory import lower_into
 from ..convert.optimise import optimise
 from ..convert.sparse import sparse_weights
@@ -43,8 +42,7 @@ def in_integers(job: Job, settings: Settings, asked: Mapping[str, Any], coded: b
         made.sqnr_db = sqnr(made, job.data.calibration)
     graph, facts = made.graph.copy(), job.facts
     graph.notes = []
-    refused = to_integers(graph)
-    drop_idle_channels(graph)
+    refused = to_needed_integers(graph)
     if settings.activations == 16:
         _shorten(graph)
     if settings.io_is_integer:

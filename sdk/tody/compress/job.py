@@ -9,7 +9,7 @@ from typing import Any
 from ..convert import verify
 from ..convert.finish import finish
 from ..convert.graph import Graph
-from ..convert.lower import lower
+from ..convert.memory import lower_into
 from ..convert.optimise import optimise
 from ..convert.source import Source
 from ..errors import UsageError
@@ -69,7 +69,7 @@ def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samp
     feeds = verify.feeds(graph, facts.get("preprocess"))
     optimise(graph)
     _check_source(graph, facts["name"])
-    before = load(finish(lower(graph.copy())[0], source, facts, feeds), threads=1)
+    before = load(finish(lower_into(graph.copy())[0], source, facts, feeds), threads=1)
     return Job(source, graph, facts, found, metric, before, tell, [*graph.notes, *found.notes])
 
 

@@ -18,8 +18,7 @@ from .borders import integer_borders
 from .facts import describe, target_path
 from .finish import finish, run_once, try_decoder
 from .graph import Graph
-from .idle import drop_idle_channels
-from .integers import to_integers
+from .integers import to_needed_integers
 from .lower import lower
 from .memory import lower_into
 from .noise import noise
@@ -127,8 +126,7 @@ def _compile(
     """Everything from the imported graph to the bytes of the file."""
     feeds = verify.feeds(graph, facts.get("preprocess"))
     optimise(graph)
-    islands = to_integers(graph)
-    drop_idle_channels(graph)
+    islands = to_needed_integers(graph)
     inner, steps, golden = graph.copy(), verify.steps(graph), feeds
     if io == "int8":
         facts = integer_borders(graph, facts)

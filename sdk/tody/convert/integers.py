@@ -16,6 +16,7 @@ from .affine import affine_to_dwconv
 from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
 from .fuse import fold_addend
 from .graph import Graph, Node, Quant, Value
+from .idle import drop_idle_channels
 from .rewrite import (
     Index,
     Rule,
@@ -38,6 +39,13 @@ _REALS = {"conv": (0, 1, 3), "dwconv": (0, 1, 3), "deconv": (0, 1), "dense": (0,
 _LAYERS = ("conv", "dwconv", "deconv", "dense")
 INTEGERS = ("int8", "int16")  # dtypes that a quantised value may have
 _MOVERS = ("copy", "reshape", "pad", "gather", "concat", "where", "resize")
+
+
+def to_needed_integers(graph: Graph) -> list[str]:
+    """As `to_integers`, without the channels that no result depends on: what every file of a quantised model is made of."""
+    islands = to_integers(graph)
+    drop_idle_channels(graph)
+    return islands
 
 
 def to_integers(graph: Graph) -> list[str]:

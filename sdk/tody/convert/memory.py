@@ -26,8 +26,9 @@ _NAME = 40  # characters
 _INT8 = 4  # int8 takes a quarter of float32
 
 
-def lower_into(graph: Graph, ram: int | None) -> tuple[fmt.File, Plan]:
-    """As `lower`, with margins and wide products; or of a model whose arena and scratch take at most `ram` bytes on a chip.
+def lower_into(graph: Graph, ram: int | None = None) -> tuple[fmt.File, Plan]:
+    """As `lower`, for a file that is kept: in the forms that run fastest (phases, wide products, margins), or, of a model whose
+    arena and scratch may take at most `ram` bytes on a chip, in those that take little.
 
     Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, a little time for strips
     of few rows, and the content of inputs after a run.

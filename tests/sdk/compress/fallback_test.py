@@ -160,6 +160,27 @@ def test_float32_can_be_asked_for(samples: np.ndarray, tmp_path: Path) -> None:
         squeezed(samples, arithmetic="int4")
 
 
+@pytest.mark.parametrize("weights", [8, 16])
+def test_short_floats_run_as_fast_as_the_model_did(weights: int) -> None:
+    """A transposed convolution in phases, and a margin around a small image: the operators are those of `tody.convert`."""
+    rng = np.random.default_rng(2)
+    arrays = {"u": rng.normal(size=(32, 32, 4, 4)), "w": rng.normal(size=(8, 32, 3, 3))}
+    constants = [onnx.numpy_helper.from_array(each.astype(np.float32), name) for name, each in arrays.items()]
+    nodes = [
+        onnx.helper.make_node("ConvTranspose", ["x", "u"], ["t"], strides=[2, 2], pads=[1] * 4),
+        onnx.helper.make_node("Conv", ["t", "w"], ["y"], strides=[2, 2], pads=[1] * 4),
+    ]
+    ports = [onnx.helper.make_tensor_value_info(n, 1, [1, c, 16, 16]) for n, c in (("x", 32), ("y", 8))]
+    graph = onnx.helper.make_graph(nodes, "up", ports[:1], ports[1:], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    plain = tody.load(tody.convert(model).content).file
+    assert "deconv" not in [record.op for record in plain.records]
+    report = compress(model, rng.normal(size=(6, 32, 16, 16)).astype(np.float32), arithmetic="float32", weights=weights)
+    short = tody.load(report.content).file
+    assert [record.op for record in short.records] == [record.op for record in plain.records]
+    assert report.before.memory_bytes == tody.load(tody.convert(model).content, threads=1).memory_bytes
+
+
 @pytest.mark.parametrize("arithmetic", ["int16", "float32"])
 def test_bits_that_nobody_names_are_the_fewest_that_serve(arithmetic: str) -> None:
     samples = np.random.default_rng(1).normal(size=(12, 32, 8, 8)).astype(np.float32)

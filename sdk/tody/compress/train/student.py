@@ -17,8 +17,8 @@ from ...convert import verify
 from ...convert.facts import describe
 from ...convert.finish import finish
 from ...convert.graph import Graph, Node, Quant
-from ...convert.integers import to_integers
-from ...convert.lower import lower
+from ...convert.integers import to_needed_integers
+from ...convert.memory import lower_into
 from ...convert.optimise import optimise
 from ...convert.rewrite import first_input, first_output
 from ...convert.source import read_source
@@ -27,14 +27,14 @@ from ...run.model import load
 from ..arrays import LABELS, by_name
 from ..data import SAMPLES, read_data
 from ..levels import scales
-from ..made import islands_of, layers_of
+from ..made import Made, islands_of, layers_of
 from ..measure import choose_metric, cost, measure
 from ..moments import matrices
 from ..place import INTEGERS, Choice
 from ..prune import Pruning, prune
 from ..quantise import Quantised, Settings, quantise
 from ..ranges import Range
-from ..report import CompressReport, Island, Layer
+from ..report import CompressReport
 from ..samples import Arrays, Data
 from ..sparsity import sparsify
 from .export import export
@@ -164,18 +164,19 @@ class Student(torch.nn.Module):  # type: ignore[misc]
 
     def content(self, coded: bool = False) -> bytes:
         """The bytes of the `.tody` file for the model as it is now, coded if wanted (docs/format.md)."""
-        return self._build(coded)[0]
+        return self._build(coded).content
 
-    def _build(self, coded: bool) -> tuple[bytes, list[Layer], list[Island]]:
+    def _build(self, coded: bool) -> Made:
         graph = self.executor.write_back()
         made = None if self._made is None else replace(self._made, graph=graph, sqnr_db={}, choice=_choice(graph, self._made))
-        refused = to_integers(graph)
+        refused = to_needed_integers(graph)
         content = self._finish(graph, {"trained": {"weights": self.bits}}, coded)
-        return (content, [], []) if made is None else (content, layers_of(made), islands_of(graph, made, refused))
+        of_layers = ([], []) if made is None else (layers_of(made), islands_of(graph, made, refused))
+        return Made(content, *of_layers, notes=graph.notes)
 
     def _finish(self, graph: Graph, more: Mapping[str, Any] | None = None, coded: bool = False) -> bytes:
         feeds = verify.feeds(graph, self.facts.get("preprocess"))
-        return finish(lower(graph)[0], self._source, self.facts, feeds, more, coded)
+        return finish(lower_into(graph)[0], self._source, self.facts, feeds, more, coded)
 
     def compile(
         self,
@@ -200,10 +201,10 @@ class Student(torch.nn.Module):  # type: ignore[misc]
         """
         data = self.data if test is None else self._measured_with(test)
         original = self._original.copy()
-        to_integers(original)  # of a model that was quantised when it came
+        to_needed_integers(original)  # of a model that was quantised when it came
         before = load(self._finish(original), threads=1)
-        content, layers, islands = self._build(coded)
-        after = load(content, threads=1)
+        made = self._build(coded)
+        after = load(made.content, threads=1)
         options: dict[str, Any] = {"method": "training", "coded": coded}
         if self.pruning is not None:
             options["prune"] = f"{self.pruning.fraction:.0%} of {self.pruning.count}"
@@ -216,11 +217,11 @@ class Student(torch.nn.Module):  # type: ignore[misc]
             before=cost(before),
             after=cost(after),
             accuracy=measure(before, after, data, choose_metric(before.meta, data, metric)),
-            layers=layers,
-            islands=islands,
+            layers=made.layers,
+            islands=made.islands,
             decoder=self.facts.get("decoder", {}).get("name", ""),
-            notes=[*self.executor.graph.notes, *data.notes],
-            content=content,
+            notes=[*made.notes, *data.notes],
+            content=made.content,
         )
         if max_drop is not None:
             report.judge(max_drop, force)

@@ -80,6 +80,18 @@ def test_two_lines_make_an_int8_model_that_loses_nothing(trained: Any, tmp_path:
     assert "top-1" in str(report) and report.html()
 
 
+def test_channels_that_training_left_idle_leave_the_file() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 8, 3, padding=1)).eval()
+    with torch.no_grad():
+        module[0].bias[8:] = -1e3  # what is never above zero
+    student = train.Student(module, pictures(16)[0])
+    student.quantise()
+    report = student.compile()
+    widths = [tensor.shape[-1] for tensor in tody.load(report.content).file.tensors if tensor.place == "arena"]
+    assert 8 in widths and 32 not in widths and any("24 of" in note for note in report.notes)
+    assert report.accuracy.drop <= 0.01
+
+
 def integers_in(graph: Graph) -> list[Array]:
     return [v.data for v in graph.values.values() if v.data is not None and v.dtype == "int8" and v.data.ndim != 1]
 
