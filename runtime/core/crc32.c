@@ -4,11 +4,20 @@
 
 #include "model.h"
 
-// nibbles[k][n]: the remainder of nibble n with k nibbles of zero behind it. Eight look-ups that do not wait for each other
-// make four bytes (slicing, Kounavis and Berry 2005), of a table of 512 bytes.
-static const uint32_t nibbles[8][16] = {
-    {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344,
-     0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c},
+#ifdef __OPTIMIZE_SIZE__
+enum { SLICES = 0 };  // chips, which check a few kilobytes at a time: 572 bytes less of flash
+#else
+enum { SLICES = 1 };
+#endif
+
+// The remainder of a nibble.
+static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                    0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                    0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+
+// shifted[k - 1][n]: the remainder of nibble n with k nibbles of zero behind it. Eight look-ups that do not wait for each other
+// make four bytes (slicing, Kounavis and Berry 2005).
+static const uint32_t shifted[7][16] = {
     {0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3, 0x0edb8832, 0x79dcb8a4,
      0xe0d5e91e, 0x97d2d988, 0x09b64c2b, 0x7eb17cbd, 0xe7b82d07, 0x90bf1d91},
     {0x00000000, 0x4ac21251, 0x958424a2, 0xdf4636f3, 0xf0794f05, 0xbabb5d54, 0x65fd6ba7, 0x2f3f79f6, 0x3b83984b, 0x71418a1a,
@@ -27,21 +36,21 @@ static const uint32_t nibbles[8][16] = {
 
 static uint32_t add_word(uint32_t crc, uint32_t word) {
     const uint32_t x = crc ^ word;
-    return nibbles[7][x & 15] ^ nibbles[6][x >> 4 & 15] ^ nibbles[5][x >> 8 & 15] ^ nibbles[4][x >> 12 & 15] ^
-           nibbles[3][x >> 16 & 15] ^ nibbles[2][x >> 20 & 15] ^ nibbles[1][x >> 24 & 15] ^ nibbles[0][x >> 28];
+    return shifted[6][x & 15] ^ shifted[5][x >> 4 & 15] ^ shifted[4][x >> 8 & 15] ^ shifted[3][x >> 12 & 15] ^
+           shifted[2][x >> 16 & 15] ^ shifted[1][x >> 20 & 15] ^ shifted[0][x >> 24 & 15] ^ nibble[x >> 28];
 }
 
 uint32_t tody_crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
     crc = ~crc;
-    for (; bytes >= 4; bytes -= 4, data += 4) {
+    for (; SLICES && bytes >= 4; bytes -= 4, data += 4) {
         uint32_t word;
         memcpy(&word, data, sizeof word);
         crc = add_word(crc, word);
     }
     for (; bytes > 0; bytes--) {
         crc ^= *data++;
-        crc = crc >> 4 ^ nibbles[0][crc & 15];
-        crc = crc >> 4 ^ nibbles[0][crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
+        crc = crc >> 4 ^ nibble[crc & 15];
     }
     return ~crc;
 }
