@@ -47,7 +47,7 @@ static void log_softmax(const tody_kernels *k, const float *x, float *y, uint32_
 }
 
 static void row(const job *j, const float *x, float *y) {
-    if (j->log) {
+    if (TODY_FLOAT && j->log) {
         log_softmax(j->kernels, x, y, j->length);
     } else {
         j->kernels->softmax_f32(x, y, j->length);
