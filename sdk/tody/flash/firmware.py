@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from ..errors import DeviceError, TodyError, UsageError
 from .boards import Board
 
+_QEMU_SERIAL = re.compile(r"(pty|stdio|null|none|vc)$|/dev/|\w+:")  # what its -serial takes
 _UF2_VOLUMES = ("/media", "/run/media", "/Volumes", "/mnt")
 
 
@@ -50,13 +52,17 @@ def emulator(board: Board, flash: Path, serial: str) -> tuple[list[str], dict[st
             symbolic link that is made to its terminal.
 
     Raises:
-        UsageError: the board is not emulated, or the emulator is not installed.
+        UsageError: the board is not emulated, the emulator is not installed, or has no such serial port.
     """
     elf = board.build / "tody.elf"
     if board.name == "host":
         return [str(elf)], {"TODY_FLASH": str(flash), **({} if serial == "pty" else {"TODY_LINE": serial})}
     if not board.qemu:
         raise UsageError(f"{board.name} cannot be run here", "no emulator is known for it", "tody firmware flash " + board.name)
+    if not _QEMU_SERIAL.match(serial):
+        why = "QEMU makes no link to a terminal: it takes pty, stdio, tcp:.., unix:.. or a device"
+        hint = f"tody firmware run {board.name} --serial tcp:127.0.0.1:4000,server=on,wait=off"
+        raise UsageError(f"{serial!r} is no serial port for {board.name}", why, hint)
     words = [w.format(flash=flash, serial=serial, elf=elf) for w in shlex.split(board.qemu)]
     if not shutil.which(words[0]):
         raise UsageError(f"{board.name} cannot be run here", f"{words[0]} was not found", "apt-get install qemu-system-arm")

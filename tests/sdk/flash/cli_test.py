@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tody.cli.main import main
+from tody.errors import UsageError
 from tody.flash import address, boards, fake, firmware
 
 Capture = pytest.CaptureFixture[str]
@@ -116,6 +117,8 @@ def test_firmware(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert main(["firmware", "list"]) == 0
     assert "mps2-an386" in capsys.readouterr().out
     assert "known are" in fails(capsys, 2, "firmware", "build", "toaster")
+    with pytest.raises(UsageError, match=r"(?s)board\.tty.*tcp:"):
+        firmware.emulator(boards.find("mps2-an386"), tmp_path / "flash", "board.tty")
     assert "needs its name" in fails(capsys, 2, "firmware", "build")
     monkeypatch.setattr(boards, "firmware_folder", lambda: tmp_path)
     assert "known are" in fails(capsys, 2, "firmware", "build", "host")
