@@ -104,19 +104,15 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tody", allow_abbrev=False, description="Neural networks on small machines: convert, run, detect.", epilog=EPILOG
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    _add_json(parser)
+    add_json(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=Parser)
     for command in COMMANDS:
         about = command.HELP[0].upper() + command.HELP[1:] + "."
         verb = verbs.add_parser(command.NAME, help=command.HELP, description=about, allow_abbrev=False)
         command.arguments(verb)
-        _add_json(verb)
+        add_json(verb)
         verb.set_defaults(run=command.run)
     return parser
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
 
 
 def _dispatch(arguments: Sequence[str], out: Output) -> int:
