@@ -8,62 +8,31 @@
 // twice. So each element is the same sum as without the chain, whatever the strips and the threads. It is layer fusion, and on
 // chips patch-wise inference. Sources: Manoj Alwani et al., "Fused-layer CNN accelerators", 2016; Ji Lin et al., "MCUNetV2:
 // memory-efficient patch-based inference for tiny deep learning", 2021.
-//
-// A strip that ends at row b of the last output needs rows up to rate * b + lead of another one.
 #include <string.h>
 
+#include "chain.h"
 #include "core/kernels.h"
-#include "shape.h"
 
-enum {
-    Y = 0,
-    WINDOWS = 1,
-    ROWS = 1,  // the dimension
-    COLUMNS = 2,
-    MAX_TENSORS = 8,  // of an operator in a chain
-    MAX_PARAM_WORDS = 16,
-    MAX_RATE = 1 << 16,
-    MAX_LEAD = 1 << 30,
-};
-
-// Row y of an output wants rows from y * stride - pad on, so many, of an input.
-typedef struct reach {
-    int64_t stride, pad, rows;
-} reach;
-
-// What a thread does of a link.
-typedef struct run {
-    int32_t first, stop;  // rows that it makes
-    int32_t done;         // where it has come to
-    int32_t base;         // the row with which its window begins
-} run;
-
-typedef struct link {
-    tody_member member;
-    int32_t rate, lead;
-    run *run;  // NULL while checking
-} link;
+enum { Y = 0 };
 
 // What a call of a link on some rows is given.
 typedef struct part {
-    tody_tensor_record records[MAX_TENSORS];
-    uint32_t indices[MAX_TENSORS], params[MAX_PARAM_WORDS];
+    tody_tensor_record records[TODY_CHAIN_TENSORS];
+    uint32_t indices[TODY_CHAIN_TENSORS], params[TODY_CHAIN_PARAMS];
 } part;
 
-// Threads have all that this points to in the scratch, not on the stack, of which chips have little.
-typedef struct chain {
-    const tody_call *call;
-    uint32_t count;
-    link *links;
+// Of a thread, which has all that this points to in the scratch, not on the stack, of which chips have little.
+typedef struct strip {
+    tody_chain chain;
     uint8_t *windows, *scratch;
     part *part;
     size_t prepared[TODY_HAS_F16 ? TODY_MAX_CHAIN : 1];  // where in call->prepared each link's is
-} chain;
+} strip;
 
 // Of a link and its run, on a machine with pointers of so many bytes.
 static uint32_t link_bytes(uint32_t pointer_bytes) { return 5 * pointer_bytes + 8 * (uint32_t)sizeof(uint32_t); }
 
-_Static_assert(sizeof(link) + sizeof(run) == 5 * sizeof(void *) + 8 * sizeof(uint32_t), "link_bytes");
+_Static_assert(sizeof(tody_link) + sizeof(tody_link_run) == 5 * sizeof(void *) + 8 * sizeof(uint32_t), "link_bytes");
 _Static_assert(sizeof(part) % sizeof(void *) == 0, "links follow a part");
 
 typedef struct job {
@@ -76,132 +45,6 @@ typedef struct span {
 } span;
 
 static const tody_parallel one_thread = {0};
-
-static const tody_tensor_record *output(const chain *c, const link *l) { return &c->call->records[l->member.out[Y]]; }
-
-static const tody_tensor_record *input(const chain *c, const link *l, uint32_t i) { return &c->call->records[l->member.in[i]]; }
-
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Whether rows of input i go with those of the output. Else all of it is used by each strip: weights, what is repeated.
-static bool goes_by_rows(const chain *c, const link *l, uint32_t i) {
-    const tody_op *op = l->member.op;
-    if (!(op->row_inputs >> i & 1) || i >= l->member.in_count || l->member.in[i] == TODY_NONE) return false;
-    return (i == 0 && op->slides) || input(c, l, i)->shape[ROWS] == output(c, l)->shape[ROWS];
-}
-
-static reach reach_of(const link *l, uint32_t i) {
-    if (i > 0 || !l->member.op->slides) return (reach){1, 0, 1};
-    const tody_window *w = l->member.params;
-    return (reach){w->stride[0], w->pad[0], (int64_t)(w->kernel[0] - 1) * w->dilation[0] + 1};
-}
-
-// Where in the chain a tensor is made, from `end` on backwards; `count` if before the chain.
-static uint32_t maker(const chain *c, uint32_t tensor, uint32_t end) {
-    while (end-- > 0) {
-        if (c->links[end].member.out[Y] == tensor) return end;
-    }
-    return c->count;
-}
-
-// The link that makes input i of link k row by row, or NULL.
-static link *source(chain *c, uint32_t k, uint32_t i) {
-    if (!goes_by_rows(c, &c->links[k], i)) return NULL;
-    const uint32_t at = maker(c, c->links[k].member.in[i], k);
-    return at < c->count ? &c->links[at] : NULL;
-}
-
-static uint32_t count_of(const tody_call *call) { return ((const tody_strips_params *)call->params)->count; }
-
-// `runs`, one for each link, may be NULL.
-static chain chain_of(const tody_call *call, link *links, run *runs) {
-    const chain c = {.call = call, .count = count_of(call), .links = links};
-    for (uint32_t k = 0; k < c.count; k++) links[k] = (link){.member = tody_member_of(call, k), .run = runs ? &runs[k] : NULL};
-    return c;
-}
-
-// Rates and leads of all links. False if a link is not used, at two rates, or too far ahead.
-static bool find_leads(chain *c) {
-    c->links[c->count - 1].rate = 1;
-    for (uint32_t k = c->count; k-- > 0;) {
-        const link *l = &c->links[k];
-        if (l->rate == 0) return false;
-        for (uint32_t i = 0; i < l->member.in_count; i++) {
-            link *from = source(c, k, i);
-            if (!from) continue;
-            const reach r = reach_of(l, i);
-            const int64_t rate = l->rate * r.stride, lead = (l->lead - 1) * r.stride - r.pad + r.rows;
-            if (rate > MAX_RATE || lead > MAX_LEAD || lead < -MAX_LEAD || (from->rate && from->rate != rate)) return false;
-            from->lead = (int32_t)(from->rate == 0 ? lead : most(from->lead, lead));
-            from->rate = (int32_t)rate;
-        }
-    }
-    return true;
-}
-
-// Whether the windows hold the rows of all that link k takes, until it has made what belongs to a strip.
-static bool windows_suffice(chain *c, uint32_t k) {
-    const int64_t strip = ((const tody_strips_params *)c->call->params)->rows;
-    const link *l = &c->links[k];
-    for (uint32_t i = 0; i < l->member.in_count; i++) {
-        const link *from = source(c, k, i);
-        if (!from) continue;
-        const reach r = reach_of(l, i);
-        const int64_t wanted = most(from->rate * strip + from->lead - l->lead * r.stride + r.pad, from->rate * strip);
-        if (output(c, from)->rows < least(wanted, output(c, from)->shape[ROWS])) return false;
-    }
-    return true;
-}
-
-static bool is_strip_image(const tody_tensor_record *t) { return t->rank == 4 && t->shape[0] == 1; }
-
-// Whether input i of link k is an image whose rows lie where the chain can find them.
-static bool input_sound(chain *c, uint32_t k, uint32_t i) {
-    const link *l = &c->links[k];
-    if (l->member.in[i] == TODY_NONE) return true;
-    const tody_tensor_record *t = input(c, l, i);
-    if (t->place == TODY_IN_STRIPS && !source(c, k, i)) return false;
-    if (!goes_by_rows(c, l, i)) return true;
-    const reach r = reach_of(l, i);
-    const int64_t last = (int64_t)(output(c, l)->shape[ROWS] - 1) * r.stride - r.pad;
-    return is_strip_image(t) && r.pad < r.rows && last < t->shape[ROWS];  // each window has a row of the image
-}
-
-// Two columns at least: a product of a single row may be summed in another order (kernels.h).
-static bool output_sound(const chain *c, uint32_t k, uint64_t window_bytes) {
-    const tody_tensor_record *y = output(c, &c->links[k]);
-    if (!is_strip_image(y) || y->shape[COLUMNS] < 2 || maker(c, c->links[k].member.out[Y], k) < c->count) return false;
-    if (k + 1 == c->count) return c->call->out[Y] == c->links[k].member.out[Y] && y->place == TODY_IN_ARENA;
-    return y->place == TODY_IN_STRIPS && (uint64_t)y->at + y->bytes <= window_bytes;
-}
-
-static bool link_sound(chain *c, uint32_t k, uint64_t window_bytes) {
-    const tody_member *m = &c->links[k].member;
-    if (m->op->row_inputs == 0 || m->out_count != 1 || m->in_count + 1 > MAX_TENSORS) return false;
-    if (m->op->param_bytes > MAX_PARAM_WORDS * 4 || !output_sound(c, k, window_bytes)) return false;
-    for (uint32_t i = 0; i < m->in_count; i++) {
-        if (!input_sound(c, k, i)) return false;
-    }
-    return true;
-}
-
-static tody_status strips_check(const tody_call *call) {
-    const tody_strips_params *p = call->params;
-    const tody_tensor y = tody_out(call, Y), windows = tody_out(call, WINDOWS);
-    if (p->count < 2 || p->count > TODY_MAX_CHAIN) return TODY_ERR_PARAM;
-    if (windows.dtype != TODY_U8) return TODY_ERR_DTYPE;
-    link links[TODY_MAX_CHAIN];
-    chain c = chain_of(call, links, NULL);
-    for (uint32_t k = 0; k < c.count; k++) {
-        if (!link_sound(&c, k, windows.count)) return TODY_ERR_SHAPE;
-    }
-    if (p->rows < 1 || p->rows > y.shape[ROWS] || !find_leads(&c)) return TODY_ERR_PARAM;
-    for (uint32_t k = 0; k < c.count; k++) {
-        if (!windows_suffice(&c, k)) return TODY_ERR_SHAPE;
-    }
-    return TODY_OK;
-}
 
 // A call of one operator on one thread, as a whole.
 static tody_call call_of(const tody_call *strips, const tody_member *m) {
@@ -228,10 +71,10 @@ static size_t prepared_until(const tody_call *call, uint32_t end) {
     return tody_scratch_bytes(bytes);
 }
 
-static size_t strips_prepared(const tody_call *call) { return prepared_until(call, count_of(call)); }
+static size_t strips_prepared(const tody_call *call) { return prepared_until(call, tody_chain_count(call)); }
 
 static void strips_prepare(const tody_call *call) {
-    for (uint32_t k = 0; k < count_of(call); k++) {
+    for (uint32_t k = 0; k < tody_chain_count(call); k++) {
         const tody_member m = tody_member_of(call, k);
         tody_call one = call_of(call, &m);
         one.prepared = call->prepared + prepared_until(call, k);
@@ -242,13 +85,13 @@ static void strips_prepare(const tody_call *call) {
 
 // Part, links and their runs, which come first in the scratch of a thread.
 static size_t chain_bytes(const tody_call *call) {
-    return tody_scratch_bytes(sizeof(part) + (uint64_t)count_of(call) * link_bytes(call->pointer_bytes));
+    return tody_scratch_bytes(sizeof(part) + (uint64_t)tody_chain_count(call) * link_bytes(call->pointer_bytes));
 }
 
 // What a thread needs: its chain, then what the links need one after the other.
 static size_t thread_scratch(const tody_call *call) {
     size_t bytes = 0;
-    for (uint32_t k = 0; k < count_of(call); k++) {
+    for (uint32_t k = 0; k < tody_chain_count(call); k++) {
         const tody_member m = tody_member_of(call, k);
         const tody_call one = call_of(call, &m);
         const size_t wanted = m.op->scratch ? m.op->scratch(&one) : 0;
@@ -257,7 +100,7 @@ static size_t thread_scratch(const tody_call *call) {
     return tody_scratch_bytes((uint64_t)chain_bytes(call) + bytes);
 }
 
-static size_t windows_bytes(const tody_call *call) { return tody_scratch_bytes(tody_out(call, WINDOWS).count); }
+static size_t windows_bytes(const tody_call *call) { return tody_scratch_bytes(tody_out(call, TODY_CHAIN_WINDOWS).count); }
 
 // What each thread needs, and the windows of each but the first, whose windows are in the arena.
 static size_t strips_scratch(const tody_call *call) {
@@ -266,50 +109,52 @@ static size_t strips_scratch(const tody_call *call) {
 }
 
 // From the last link to the first: the rows that it makes if the last one makes [begin, end).
-static void find_ranges(chain *c, uint32_t begin, uint32_t end) {
+static void find_ranges(const tody_chain *c, uint32_t begin, uint32_t end) {
     for (uint32_t k = 0; k < c->count; k++) {
         c->links[k].run->first = k + 1 == c->count ? (int32_t)begin : INT32_MAX;
         c->links[k].run->stop = k + 1 == c->count ? (int32_t)end : 0;
     }
     for (uint32_t k = c->count; k-- > 0;) {
-        link *l = &c->links[k];
+        tody_link *l = &c->links[k];
         l->run->done = l->run->base = l->run->first;
         for (uint32_t i = 0; i < l->member.in_count; i++) {
-            link *from = source(c, k, i);
+            tody_link *from = tody_chain_source(c, k, i);
             if (!from) continue;
-            const reach r = reach_of(l, i);
-            const int64_t stop = least(output(c, from)->shape[ROWS], (l->run->stop - 1) * r.stride - r.pad + r.rows);
-            from->run->first = (int32_t)least(from->run->first, most(0, l->run->first * r.stride - r.pad));
-            from->run->stop = (int32_t)most(from->run->stop, stop);
+            const tody_reach r = tody_reach_of(l, i);
+            const int64_t stop =
+                tody_least(tody_link_output(c, from)->shape[TODY_HEIGHT], (l->run->stop - 1) * r.stride - r.pad + r.rows);
+            from->run->first = (int32_t)tody_least(from->run->first, tody_most(0, l->run->first * r.stride - r.pad));
+            from->run->stop = (int32_t)tody_most(from->run->stop, stop);
         }
     }
 }
 
 // The first row of link k that a later one still wants.
-static int32_t wanted_from(chain *c, uint32_t k) {
+static int32_t wanted_from(const tody_chain *c, uint32_t k) {
     int32_t from = c->links[k].run->done;
     for (uint32_t j = k + 1; j < c->count; j++) {
-        const link *l = &c->links[j];
+        const tody_link *l = &c->links[j];
         for (uint32_t i = 0; l->run->done < l->run->stop && i < l->member.in_count; i++) {
-            if (source(c, j, i) != &c->links[k]) continue;
-            const reach r = reach_of(l, i);
-            from = (int32_t)least(from, most(0, l->run->done * r.stride - r.pad));
+            if (tody_chain_source(c, j, i) != &c->links[k]) continue;
+            const tody_reach r = tody_reach_of(l, i);
+            from = (int32_t)tody_least(from, tody_most(0, l->run->done * r.stride - r.pad));
         }
     }
     return from;
 }
 
 static size_t row_bytes(const tody_tensor_record *t) {
-    return (size_t)t->shape[COLUMNS] * t->shape[3] * tody_dtype_bytes((tody_dtype)t->dtype);
+    return (size_t)t->shape[TODY_WIDTH] * t->shape[TODY_CHANNELS] * tody_dtype_bytes((tody_dtype)t->dtype);
 }
 
 // Let the window of link k have room for rows before `end`: what is still wanted moves to its beginning.
-static void make_room(chain *c, uint32_t k, int64_t end) {
-    link *l = &c->links[k];
-    const tody_tensor_record *t = output(c, l);
+static void make_room(const strip *s, uint32_t k, int64_t end) {
+    const tody_chain *c = &s->chain;
+    tody_link *l = &c->links[k];
+    const tody_tensor_record *t = tody_link_output(c, l);
     if (t->place != TODY_IN_STRIPS || end - l->run->base <= t->rows) return;
     const int32_t from = wanted_from(c, k);
-    uint8_t *window = c->windows + t->at;
+    uint8_t *window = s->windows + t->at;
     memmove(window, window + (size_t)(from - l->run->base) * row_bytes(t), (size_t)(l->run->done - from) * row_bytes(t));
     l->run->base = from;
 }
@@ -317,24 +162,25 @@ static void make_room(chain *c, uint32_t k, int64_t end) {
 // Rows of a tensor as a tensor of their own. `base`: the row that is first in memory.
 static void cut(tody_tensor_record *t, span rows, int64_t base) {
     t->at += (uint32_t)((size_t)(rows.begin - base) * row_bytes(t));
-    t->shape[ROWS] = (uint32_t)(rows.end - rows.begin);
+    t->shape[TODY_HEIGHT] = (uint32_t)(rows.end - rows.begin);
 }
 
 // The rows of an image that rows of the output want. `window` (or NULL) gets the padding that is left of its own.
-static span rows_under(reach r, span rows, uint32_t height, tody_window *window) {
+static span rows_under(tody_reach r, span rows, uint32_t height, tody_window *window) {
     const int64_t from = rows.begin * r.stride - r.pad, to = (rows.end - 1) * r.stride - r.pad + r.rows;
-    const span inside = {most(from, 0), least(to, height)};
+    const span inside = {tody_most(from, 0), tody_least(to, height)};
     if (window) {
         window->pad[0] = (uint32_t)(inside.begin - from);
-        window->pad[2] = (uint32_t)least(to - inside.end, window->pad[2]);
+        window->pad[2] = (uint32_t)tody_least(to - inside.end, window->pad[2]);
     }
     return inside;
 }
 
-static void run_rows(chain *c, uint32_t k, span rows) {
-    const link *l = &c->links[k];
+static void run_rows(const strip *s, uint32_t k, span rows) {
+    const tody_chain *c = &s->chain;
+    const tody_link *l = &c->links[k];
     const tody_member *m = &l->member;
-    part *part = c->part;
+    part *part = s->part;
     tody_tensor_record *records = part->records;
     uint32_t *indices = part->indices;
     tody_call call = call_of(c->call, m);
@@ -342,39 +188,40 @@ static void run_rows(chain *c, uint32_t k, span rows) {
     for (uint32_t i = 0; i < m->in_count; i++) {
         indices[i] = m->in[i] == TODY_NONE ? TODY_NONE : i;
         if (m->in[i] == TODY_NONE) continue;
-        records[i] = *input(c, l, i);
-        if (!goes_by_rows(c, l, i)) continue;
-        const link *from = source(c, k, i);
+        records[i] = *tody_link_input(c, l, i);
+        if (!tody_goes_by_rows(c, l, i)) continue;
+        const tody_link *from = tody_chain_source(c, k, i);
         tody_window *window = i == 0 && m->op->slides ? (tody_window *)(void *)part->params : NULL;
-        cut(&records[i], rows_under(reach_of(l, i), rows, records[i].shape[ROWS], window), from ? from->run->base : 0);
+        cut(&records[i], rows_under(tody_reach_of(l, i), rows, records[i].shape[TODY_HEIGHT], window),
+            from ? from->run->base : 0);
     }
     indices[m->in_count] = m->in_count;
-    records[m->in_count] = *output(c, l);
+    records[m->in_count] = *tody_link_output(c, l);
     cut(&records[m->in_count], rows, records[m->in_count].place == TODY_IN_STRIPS ? l->run->base : 0);
     call.params = part->params;
     call.in = indices;
     call.out = indices + m->in_count;
     call.records = records;
-    call.windows = c->windows;
-    call.scratch = c->scratch;
-    if (TODY_HAS_F16 && c->call->prepared) call.prepared = c->call->prepared + c->prepared[k];
+    call.windows = s->windows;
+    call.scratch = s->scratch;
+    if (TODY_HAS_F16 && c->call->prepared) call.prepared = c->call->prepared + s->prepared[k];
     m->op->run(&call);
 }
 
 // Where link k has come to when the strip that ends at row b is done.
-static int32_t progress(const link *l, int64_t b) {
-    return (int32_t)most(l->run->first, least(l->rate * b + l->lead, l->run->stop));
+static int32_t progress(const tody_link *l, int64_t b) {
+    return (int32_t)tody_most(l->run->first, tody_least(l->rate * b + l->lead, l->run->stop));
 }
 
 // Division that rounds down.
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 // Where the first strip ends: as late as can be while no link makes more rows in it than in any other.
-static int64_t first_strip(const chain *c, uint32_t rows) {
+static int64_t first_strip(const tody_chain *c, uint32_t rows) {
     int64_t b = INT64_MAX;
     for (uint32_t k = 0; k < c->count; k++) {
-        const link *l = &c->links[k];
-        b = least(b, floor_div(l->run->first + l->rate * (int64_t)rows - l->lead, l->rate));
+        const tody_link *l = &c->links[k];
+        b = tody_least(b, floor_div(l->run->first + l->rate * (int64_t)rows - l->lead, l->rate));
     }
     return b;
 }
@@ -383,26 +230,26 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_call *call = job->call;
     const uint32_t rows = ((const tody_strips_params *)call->params)->rows, threads = tody_threads(call);
-    const uint32_t height = tody_out(call, Y).shape[ROWS];
+    const uint32_t height = tody_out(call, Y).shape[TODY_HEIGHT];
     const size_t scratch = thread_scratch(call);
     part *part = (void *)(call->scratch + thread * scratch);
-    link *links = (link *)(void *)(part + 1);
-    chain c = chain_of(call, links, (run *)(links + count_of(call)));
-    c.part = part;
-    c.scratch = (uint8_t *)part + chain_bytes(call);
-    c.windows = tody_out(call, WINDOWS).data;
-    for (uint32_t k = 0; TODY_HAS_F16 && call->prepared && k < c.count; k++) c.prepared[k] = prepared_until(call, k);
-    if (thread > 0) c.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
-    find_leads(&c);
-    find_ranges(&c, tody_share(height, task, job->tasks), tody_share(height, task + 1, job->tasks));
-    const link *last = &c.links[c.count - 1];
-    for (int64_t b = first_strip(&c, rows); last->run->done < last->run->stop; b += rows) {
-        for (uint32_t k = 0; k < c.count; k++) {
-            const int32_t end = progress(&c.links[k], b);
-            if (end == c.links[k].run->done) continue;
-            make_room(&c, k, end);
-            run_rows(&c, k, (span){c.links[k].run->done, end});
-            c.links[k].run->done = end;
+    tody_link *links = (tody_link *)(void *)(part + 1);
+    strip s = {.chain = tody_chain_of(call, links, (tody_link_run *)(links + tody_chain_count(call))), .part = part};
+    const tody_chain *c = &s.chain;
+    s.scratch = (uint8_t *)part + chain_bytes(call);
+    s.windows = tody_out(call, TODY_CHAIN_WINDOWS).data;
+    for (uint32_t k = 0; TODY_HAS_F16 && call->prepared && k < c->count; k++) s.prepared[k] = prepared_until(call, k);
+    if (thread > 0) s.windows = call->scratch + threads * scratch + (thread - 1) * windows_bytes(call);
+    tody_chain_find_leads(c);
+    find_ranges(c, tody_share(height, task, job->tasks), tody_share(height, task + 1, job->tasks));
+    const tody_link *last = &c->links[c->count - 1];
+    for (int64_t b = first_strip(c, rows); last->run->done < last->run->stop; b += rows) {
+        for (uint32_t k = 0; k < c->count; k++) {
+            const int32_t end = progress(&c->links[k], b);
+            if (end == c->links[k].run->done) continue;
+            make_room(&s, k, end);
+            run_rows(&s, k, (span){c->links[k].run->done, end});
+            c->links[k].run->done = end;
         }
     }
 }
@@ -410,7 +257,7 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
 // Whether y lies over what the chain reads: then strips must come one after the other.
 static bool writes_over_input(const tody_call *call) {
     const tody_tensor_record *y = &call->records[call->out[Y]];
-    for (uint32_t k = 0; k < count_of(call); k++) {
+    for (uint32_t k = 0; k < tody_chain_count(call); k++) {
         const tody_member m = tody_member_of(call, k);
         for (uint32_t i = 0; i < m.in_count; i++) {
             if (m.in[i] == TODY_NONE) continue;
@@ -423,9 +270,9 @@ static bool writes_over_input(const tody_call *call) {
 
 // Whether all that lies between the operators has room as a whole.
 static bool is_whole(const tody_call *call) {
-    for (uint32_t k = 0; k + 1 < count_of(call); k++) {
+    for (uint32_t k = 0; k + 1 < tody_chain_count(call); k++) {
         const tody_tensor_record *y = &call->records[tody_member_of(call, k).out[Y]];
-        if (y->rows < y->shape[ROWS]) return false;
+        if (y->rows < y->shape[TODY_HEIGHT]) return false;
     }
     return true;
 }
@@ -433,10 +280,10 @@ static bool is_whole(const tody_call *call) {
 // The operators one after the other, as if there was no chain: what one thread does with a chain that saves only hand-overs.
 // Not inlined: on chips its call would stay on the stack below the strips of all other chains.
 static __attribute__((noinline)) void run_whole(const tody_call *call) {
-    for (uint32_t k = 0; k < count_of(call); k++) {
+    for (uint32_t k = 0; k < tody_chain_count(call); k++) {
         const tody_member m = tody_member_of(call, k);
         tody_call one = call_of(call, &m);
-        one.windows = tody_out(call, WINDOWS).data;
+        one.windows = tody_out(call, TODY_CHAIN_WINDOWS).data;
         if (TODY_HAS_F16 && call->prepared) one.prepared = call->prepared + prepared_until(call, k);
         m.op->run(&one);
     }
@@ -448,7 +295,7 @@ static void strips_run(const tody_call *call) {
         run_whole(call);
         return;
     }
-    job job = {call, writes_over_input(call) ? 1 : tody_min_u32(tody_out(call, Y).shape[ROWS], tody_threads(call))};
+    job job = {call, writes_over_input(call) ? 1 : tody_min_u32(tody_out(call, Y).shape[TODY_HEIGHT], tody_threads(call))};
     tody_for(call, job.tasks, run_thread, &job);
 }
 
@@ -461,7 +308,7 @@ const tody_op tody_op_strips = {
     .min_outputs = 2,
     .max_outputs = 2,
     .required_inputs = 0,
-    .check = strips_check,
+    .check = tody_chain_check,
     .scratch = strips_scratch,
     .prepared = TODY_HAS_F16 ? strips_prepared : NULL,
     .prepare = TODY_HAS_F16 ? strips_prepare : NULL,
