@@ -123,7 +123,8 @@ int main(int count, char **arguments) {
     const tody_kernels picked = tody_kernels_pick(features, NULL);
     int checked = 0, failures = walk(&o, product_slots, features, &checked) + walk(&o, pointwise_slots, features, &checked);
     failures += walk(&o, integer_slots, features, &checked) + walk(&o, sparse_slots, features, &checked);
-    failures += walk(&o, winograd_slots, features, &checked) + walk(&o, strassen_slots, features, &checked);
+    failures += walk(&o, winograd_slots, features, &checked) + walk(&o, winograd_s8_slots, features, &checked);
+    failures += walk(&o, strassen_slots, features, &checked);
     failures += walk(&o, line_slots, features, &checked) + walk(&o, wide_slots, features, &checked);
     failures += walk(&o, half_slots, features, &checked);
     if (o.expect && strcmp(o.expect, picked.name)) {

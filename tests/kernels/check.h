@@ -24,7 +24,7 @@ typedef struct slot {
 
 // End with a NULL name.
 extern const slot product_slots[], pointwise_slots[], integer_slots[], line_slots[], wide_slots[], sparse_slots[], half_slots[],
-    winograd_slots[], strassen_slots[];
+    winograd_slots[], winograd_s8_slots[], strassen_slots[];
 
 // memory.c: repeatable random values.
 typedef struct dice {

@@ -4,30 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "check.h"
+#include "floats.h"
 
 enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100 };
 
 static double bounds[MAX_RESULTS];  // of the results of one case
-
-// Rounding errors of sums in two orders differ by about the root of the number of terms; the worst case would be the number.
-static double bound_of(double magnitudes, size_t terms) { return ROUNDING * (4.0 + 2.0 * sqrt((double)terms)) * magnitudes; }
-
-// `count` pointers into a block of values, some of them to the same place and the last one to its very end.
-static const float **pointers_take(dice *r, size_t count, size_t length) {
-    const size_t block = length * 4 + 64;
-    const float *values = memory_floats(r, block);
-    const float **a = memory_take((count * sizeof *a + 7) / 8 * 8);
-    for (size_t i = 0; i < count; i++) a[i] = values + random_below(r, (uint32_t)(block - length + 1));
-    a[count - 1] = values + block - length;
-    return a;
-}
-
-static void pick_clamp(dice *r, float *lo, float *hi) {
-    const bool open = random_below(r, 2);
-    *lo = open ? -INFINITY : -0.25f * (float)random_below(r, 4);
-    *hi = open ? INFINITY : 0.5f + (float)random_below(r, 2);
-}
 
 static void bound_gemm(const tody_gemm_f32 *g) {
     for (uint32_t i = 0; i < g->rows; i++) {
@@ -148,88 +129,6 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     return output_same(&o, bounds);
 }
 
-// A transform takes a few sums of a few terms each, whose coefficients are below 5, and coefficients that themselves are
-// rounded.
-static double bound_winograd(double magnitudes) { return 100 * bound_of(magnitudes, 36); }
-
-static bool check_winograd_weights(const tody_kernels *set, uint64_t seed) {
-    dice r = random_from(seed);
-    tody_winograd_weights w = {.tile = random_below(&r, 2) ? 2 : 4, .depth = 1 + random_below(&r, 6)};
-    const uint32_t positions = (w.tile + 2) * (w.tile + 2), length = w.depth * 16;
-    w.w_stride = length + random_below(&r, 20);
-    w.u_stride = length + random_below(&r, 20);
-    describe("tile %u depth %u strides %zu %zu", w.tile, w.depth, w.w_stride, w.u_stride);
-    w.w = memory_floats(&r, 8 * w.w_stride + length);
-    const output o = output_take(&r, positions, length, w.u_stride);
-    for (size_t i = 0; i < positions * length; i++) bounds[i] = bound_winograd(1);
-    w.u = o.want;
-    tody_kernels_portable.winograd_weights_f32(&w);
-    w.u = o.got;
-    set->winograd_weights_f32(&w);
-    return output_same(&o, bounds);
-}
-
-// A row among packed ones as a row of its own.
-static void unpack_image(const tody_winograd_in *in, const float *packed, size_t stride, float *v) {
-    for (size_t p = 0; p < (size_t)(in->tile + 2) * (in->tile + 2); p++) {
-        for (size_t k = 0; k < in->channels; k++) v[p * in->v_stride + k] = packed[p * stride + k / 4 * 4 * in->v_step + k % 4];
-    }
-}
-
-static bool check_winograd_in(const tody_kernels *set, uint64_t seed) {
-    dice r = random_from(seed);
-    tody_winograd_in in = {.tile = random_below(&r, 2) ? 2 : 4, .channels = 1 + random_below(&r, 70)};
-    const uint32_t edge = in.tile + 2;
-    in.v_stride = in.channels + random_below(&r, 20);
-    in.v_step = 1;
-    const size_t step = set->pack_f32 ? 1 + random_below(&r, set->gemm_f32_rows) : 1;
-    describe("tile %u channels %u stride %zu step %zu", in.tile, in.channels, in.v_stride, step);
-    in.a = pointers_take(&r, edge * edge, in.channels);
-    const output o = output_take(&r, edge * edge, in.channels, in.v_stride);
-    for (size_t i = 0; i < edge * edge * in.channels; i++) bounds[i] = bound_winograd(1);
-    in.v = o.want;
-    tody_kernels_portable.winograd_in_f32(&in);
-    in.v = o.got;
-    if (step > 1) {
-        tody_winograd_in packed = in;
-        packed.v_step = in.v_step = step;
-        packed.v_stride = (in.channels + 3) / 4 * 4 * step;
-        packed.v = memory_floats(&r, edge * edge * packed.v_stride);
-        set->winograd_in_f32(&packed);
-        unpack_image(&in, packed.v, packed.v_stride, o.got);
-    } else {
-        set->winograd_in_f32(&in);
-    }
-    return output_same(&o, bounds);
-}
-
-// The guards of the output stand between pixels, not between lines: a line is as long as its pixels.
-static bool check_winograd_out(const tody_kernels *set, uint64_t seed) {
-    dice r = random_from(seed);
-    tody_winograd_out out = {.tile = random_below(&r, 2) ? 2 : 4, .channels = 1 + random_below(&r, 32)};
-    const uint32_t edge = out.tile + 2, addend = random_below(&r, 3), whole = (out.channels + 15) / 16 * 16;
-    out.rows = 1 + random_below(&r, out.tile);
-    out.cols = 1 + random_below(&r, out.tile);
-    out.c_stride = out.channels + random_below(&r, 20);
-    out.c_line = out.c_stride * out.cols;
-    describe("tile %u rows %u cols %u channels %u addend %u", out.tile, out.rows, out.cols, out.channels, addend);
-    pick_clamp(&r, &out.lo, &out.hi);
-    out.m_stride = whole + random_below(&r, 20);
-    out.m = memory_floats(&r, (edge * edge - 1) * out.m_stride + whole);
-    if (random_below(&r, 2)) out.bias = memory_floats(&r, whole);
-    const size_t pixels = (size_t)out.rows * out.cols;
-    const output o = output_take(&r, pixels, out.channels, out.c_stride);
-    if (addend == 1) out.addend = memory_floats(&r, (pixels - 1) * out.c_stride + out.channels);
-    if (addend == 2) out.addend = o.want;
-    for (size_t i = 0; i < pixels * out.channels; i++) bounds[i] = bound_winograd(1);
-    out.c = o.want;
-    tody_kernels_portable.winograd_out_f32(&out);
-    if (addend == 2) out.addend = o.got;
-    out.c = o.got;
-    set->winograd_out_f32(&out);
-    return output_same(&o, bounds);
-}
-
 static tody_pool_f32 random_pool(dice *r) {
     tody_pool_f32 p = {.pixels = 1 + random_below(r, 8), .channels = 1 + random_below(r, 100), .taps = 1 + random_below(r, 12)};
     if (random_below(r, 4) == 0) p.taps = 1 + random_below(r, 60);
@@ -290,9 +189,6 @@ typedef struct timed {
     const tody_kernels *kernels;
     tody_gemm_f32 gemm;
     tody_dwconv_f32 dwconv;
-    tody_winograd_weights winograd_weights;
-    tody_winograd_in winograd_in;
-    tody_winograd_out winograd_out;
     tody_pool_f32 pool;
 } timed;
 
@@ -369,60 +265,6 @@ static void bench_dwconv(const tody_kernels *kernels) {
     }
 }
 
-static void run_winograd_weights(void *context) {
-    const timed *t = context;
-    t->kernels->winograd_weights_f32(&t->winograd_weights);
-}
-
-static void bench_winograd_weights(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .winograd_weights = {.tile = tile, .depth = 64, .w_stride = 64 * 16}};
-        memory_reset();
-        t.winograd_weights.w = memory_floats(&r, 9 * t.winograd_weights.w_stride);
-        t.winograd_weights.u_stride = 65 * 16;
-        t.winograd_weights.u = memory_floats(&r, 36 * t.winograd_weights.u_stride);
-        printf("  tile %u 64 x 16 filters %.0f ns", tile, time_of(run_winograd_weights, &t) * 1e9);
-    }
-}
-
-static void run_winograd_in(void *context) {
-    const timed *t = context;
-    t->kernels->winograd_in_f32(&t->winograd_in);
-}
-
-static void run_winograd_out(void *context) {
-    const timed *t = context;
-    t->kernels->winograd_out_f32(&t->winograd_out);
-}
-
-static void bench_winograd_in(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .winograd_in = {.tile = tile, .channels = 64, .v_stride = 64 * 16 + 16, .v_step = 1}};
-        memory_reset();
-        t.winograd_in.a = pointers_take(&r, 36, 64);
-        t.winograd_in.v = memory_floats(&r, 36 * t.winograd_in.v_stride);
-        printf("  tile %u 64 channels %.0f ns", tile, time_of(run_winograd_in, &t) * 1e9);
-    }
-}
-
-static void bench_winograd_out(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .winograd_out = {.tile = tile, .rows = tile, .cols = tile, .channels = 32}};
-        memory_reset();
-        t.winograd_out.m_stride = 32 * 16 + 16;
-        t.winograd_out.m = memory_floats(&r, 36 * t.winograd_out.m_stride);
-        t.winograd_out.c_stride = 32;
-        t.winograd_out.c_line = 32 * tile;
-        t.winograd_out.c = memory_floats(&r, tile * tile * 32);
-        t.winograd_out.lo = -INFINITY;
-        t.winograd_out.hi = INFINITY;
-        printf("  tile %u 32 channels %.0f ns", tile, time_of(run_winograd_out, &t) * 1e9);
-    }
-}
-
 static void run_max_pool(void *context) {
     const timed *t = context;
     t->kernels->max_pool_f32(&t->pool);
@@ -462,9 +304,6 @@ static void bench_blend(const tody_kernels *kernels) {
 const slot product_slots[] = {
     {"gemm_f32", offsetof(tody_kernels, gemm_f32), check_gemm, bench_gemm},
     {"dwconv_f32", offsetof(tody_kernels, dwconv_f32), check_dwconv, bench_dwconv},
-    {"winograd_weights", offsetof(tody_kernels, winograd_weights_f32), check_winograd_weights, bench_winograd_weights},
-    {"winograd_in", offsetof(tody_kernels, winograd_in_f32), check_winograd_in, bench_winograd_in},
-    {"winograd_out", offsetof(tody_kernels, winograd_out_f32), check_winograd_out, bench_winograd_out},
     {"max_pool_f32", offsetof(tody_kernels, max_pool_f32), check_max_pool, bench_max_pool},
     {"sum_pool_f32", offsetof(tody_kernels, sum_pool_f32), check_sum_pool, bench_sum_pool},
     {"blend_f32", offsetof(tody_kernels, blend_f32), check_blend, bench_blend},

@@ -122,7 +122,7 @@ static void bench_winograd(const tody_kernels *kernels) {
     printf("  3x3x%ux%u %.1f GMAC/s of the direct way", channels, cols, products / time_of(run_winograd, both) * 1e-9);
 }
 
-const slot winograd_slots[] = {
+const slot winograd_s8_slots[] = {
     {"winograd_s8", offsetof(tody_kernels, winograd_s8), check_winograd, bench_winograd},
     {NULL, 0, NULL, NULL},
 };
