@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from conv_files import FUSED, conv_file, feeds_of, result
 
 from tody import format as tf
 from tody._runtime import Runtime, kernel_sets
@@ -64,41 +65,16 @@ def random_file(activation: tuple[str, float, float], side: int = 13, wide: int 
     n, step, h, w = (int(RNG.integers(1, end)) for end in (3, 3, side, side))
     height, width = h + 8, w + 8
     depth, columns = (32 * int(RNG.integers(wide // 32, wide // 32 + 3)) for _ in range(2))
-    data = [RNG.standard_normal(shape).astype(np.float32) for shape in ((1, columns, 1, depth), (1, columns))]
-    packed = [tf.pack_panels(d) for d in data]
-    bias_at = tf.align(len(packed[0]), tf.WEIGHT_ALIGN)
     shape = (n, (height - 1) // step + 1, (width - 1) // step + 1, columns)
-    file = tf.File(weights=packed[0].ljust(bias_at, b"\0") + packed[1])
-    file.tensors = [
-        tf.Tensor("float32", (n, height, width, depth), "arena", 0),
-        tf.Tensor("float32", data[0].shape, "weights", 0, "panels", tile=tf.QUARTERS),
-        tf.Tensor("float32", data[1].shape, "weights", bias_at, "panels"),
-        tf.Tensor("float32", shape, "arena", 0),
-        tf.Tensor("float32", shape, "arena", 0),
-    ]
-    for tensor in file.tensors:
-        if tensor.place == "arena":
-            tensor.at = file.arena_bytes
-            file.arena_bytes = tf.align(tensor.at + tensor.bytes, tf.ARENA_ALIGN)
-    inputs: list[int | None] = [0, 1, *([2] if RNG.integers(2) else [None]), *([3] if RNG.integers(2) else [])]
     attrs = {"kernel": (1, 1), "stride": (step, step), "activation": activation}
-    file.records = [tf.Record("conv", inputs, [4], attrs)]
-    file.inputs, file.outputs = [0, 3], [4]
-    return file
-
-
-def feeds_of(file: tf.File) -> list[np.ndarray]:
-    return [RNG.standard_normal(file.tensors[i].shape).astype(np.float32) for i in file.inputs]
+    return conv_file(RNG, (n, height, width, depth), shape, tf.QUARTERS, **attrs)
 
 
 def run(data: bytes, feeds: Sequence[np.ndarray], kernels: str, threads: int = 1, prepare: bool = True) -> np.ndarray:
     runtime = Runtime(data, threads, kernels, prepare=prepare)
     few = prepare and runtime.outputs[0].shape[0] * runtime.outputs[0].shape[1] * runtime.outputs[0].shape[2] < 80
     assert few or bool(runtime.prepared_bytes) == prepare
-    for tensor, feed in zip(runtime.inputs, feeds, strict=True):
-        np.asarray(tensor)[...] = feed
-    runtime.run()
-    return np.array(runtime.outputs[0])
+    return result(runtime, feeds)
 
 
 @pytest.mark.parametrize("kernels", kernel_sets())
@@ -106,7 +82,7 @@ def test_random_shapes(kernels: str) -> None:
     """Against float64, with a bound of norms; and to the bit for any number of threads."""
     for activation in [("none", 0.0, 0.0), ("clamp", -20.0, 30.0), ("silu", 1.0, 0.0)] * 2:
         file = random_file(activation)
-        feeds = feeds_of(file)
+        feeds = feeds_of(RNG, file)
         data = tf.write(file)
         want, got = (run(data, feeds, kernels, prepare=prepare) for prepare in (False, True))
         scale = file.tensors[1].shape[3]  # of values of 1: the largest sum of magnitudes is below twice that
@@ -118,10 +94,9 @@ def test_random_shapes(kernels: str) -> None:
 
 
 def test_sets_with_fused_multiply_add_agree_to_the_bit() -> None:
-    sets = [name for name in kernel_sets() if name in ("avx2", "avx512", "neon")]
     file = random_file(("none", 0.0, 0.0), side=12)
-    data, feeds = tf.write(file), feeds_of(file)
-    results = [run(data, feeds, name) for name in sets]
+    data, feeds = tf.write(file), feeds_of(RNG, file)
+    results = [run(data, feeds, name) for name in FUSED]
     for other in results[1:]:
         np.testing.assert_array_equal(other, results[0])
 
