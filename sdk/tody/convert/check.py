@@ -11,7 +11,7 @@ from typing import Any
 from .. import format as fmt
 from ..errors import UnsupportedError
 from . import report
-from .integers import to_integers
+from .integers import to_needed_integers
 from .memory import lower_into
 from .optimise import optimise
 from .outline import activations
@@ -103,7 +103,7 @@ def check(
             raise
         return _estimate(source, sizes, e.nodes)
     optimise(graph)
-    to_integers(graph)
+    to_needed_integers(graph)
     file, where = lower_into(graph, None)
     return CheckReport(
         name=source.name,

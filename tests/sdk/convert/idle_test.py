@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import passes
+import pytest
 from net import Net
 
+from tody.convert import check, convert
 from tody.convert.graph import Graph, Node, Quant, Value
 from tody.convert.idle import UNIT, drop_idle_channels
 from tody.convert.integers import to_integers
@@ -54,6 +56,17 @@ def widths(net: Net, *outputs: str) -> list[int]:
 
 def start(net: Net) -> str:
     return net.input(1, 8, 9, 9)
+
+
+def test_check_counts_what_convert_leaves() -> None:
+    pytest.importorskip("onnxruntime")
+    from quantised import quantise
+
+    net = Net(seed=1)
+    x = net.op("Relu", conv(net, start(net), 8))
+    model = quantise(net.model(conv(net, x, MADE)))
+    said, made = check(model), convert(model)
+    assert (said.macs, said.weight_bytes) == (made.macs, made.weight_bytes) and said.macs < 9 * 9 * (8 * MADE + MADE * MADE)
 
 
 def test_zeros_leave_through_padded_windows() -> None:
