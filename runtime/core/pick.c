@@ -12,6 +12,7 @@ static const uint16_t parts[] = {
     offsetof(tody_kernels, dwconv_f32_strip),
     offsetof(tody_kernels, winograd_weights_f32),
     offsetof(tody_kernels, winograd_bytes),
+    offsetof(tody_kernels, strassen_least),
     offsetof(tody_kernels, max_pool_f32),
     offsetof(tody_kernels, sum_pool_f32),
     offsetof(tody_kernels, unary_f32),
