@@ -20,8 +20,8 @@ static inline vector exp_less_1(vector x, vector *t, const float more) {
     *t = step(x, all(1.44269504f), ROUNDING + more);
     const vector k = sub(*t, all(ROUNDING + more));
     const vector r = less_product(k, all(LN2_LO), less_product(k, all(LN2_HI), x));
-    vector q = step(step(all(0.0013848195f), r, 0.008367685f), r, 0.041667756f);
-    q = step(step(q, r, 0.16666532f), r, 0.49999997f);
+    vector q = step(step(all(EXP_6), r, EXP_5), r, EXP_4);
+    q = step(step(q, r, EXP_3), r, EXP_2);
     return add_product(mul(r, r), q, r);
 }
 

@@ -56,6 +56,13 @@ static inline float ceil_f32(float x) {
     return with_sign(r < x ? r + 1.0f : r, x);
 }
 
+// exp(r) - 1 = r + r^2 (EXP_2 + EXP_3 r + ..), of all sets
+#define EXP_2 0.49999997f
+#define EXP_3 0.16666532f
+#define EXP_4 0.041667756f
+#define EXP_5 0.008367685f
+#define EXP_6 0.0013848195f
+
 // exp(x) = 2^n (1 + p), |r| <= ln2 / 2, by Cody and Waite's two-part reduction. p keeps its relative precision, so that expm1
 // has it too. x must be within 2^22; n comes out of the low bits of a float, so that no NaN is ever converted to an integer.
 static inline float exp_core(float x, int32_t *n) {
@@ -63,7 +70,7 @@ static inline float exp_core(float x, int32_t *n) {
     float k = t - 12582912.0f;
     *n = (int32_t)(bits_of(t) & 0x7FFFFFu) - 0x400000;
     float r = (x - k * LN2_HI) - k * LN2_LO;
-    float q = (((0.0013848195f * r + 0.008367685f) * r + 0.041667756f) * r + 0.16666532f) * r + 0.49999997f;
+    float q = (((EXP_6 * r + EXP_5) * r + EXP_4) * r + EXP_3) * r + EXP_2;
     return r * r * q + r;
 }
 

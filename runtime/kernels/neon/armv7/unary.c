@@ -30,8 +30,8 @@ INLINE float32x4_t exp4(float32x4_t x) {
     const float32x4_t t = vaddq_f32(vmulq_f32(x, all(1.44269504f)), all(12582912.0f)), k = vsubq_f32(t, all(12582912.0f));
     const int32x4_t n = vsubq_s32(vandq_s32(vreinterpretq_s32_f32(t), vdupq_n_s32(0x7FFFFF)), vdupq_n_s32(0x400000));
     const float32x4_t r = vsubq_f32(vsubq_f32(x, vmulq_f32(k, all(LN2_HI))), vmulq_f32(k, all(LN2_LO)));
-    float32x4_t q = step(step(all(0.0013848195f), r, 0.008367685f), r, 0.041667756f);
-    q = step(step(q, r, 0.16666532f), r, 0.49999997f);
+    float32x4_t q = step(step(all(EXP_6), r, EXP_5), r, EXP_4);
+    q = step(step(q, r, EXP_3), r, EXP_2);
     const float32x4_t p = vaddq_f32(vaddq_f32(vmulq_f32(vmulq_f32(r, r), q), r), all(1.0f));
     const int32x4_t half = vshrq_n_s32(n, 1);
     return vmulq_f32(vmulq_f32(p, power_of_2_4(half)), power_of_2_4(vsubq_s32(n, half)));
