@@ -30,6 +30,7 @@ from tody.flash.boards import Board  # noqa: E402
 Counts = dict[int, tuple[int, int]]  # by address: instructions of a block, how often it ran
 SHARE = 0.97  # of all instructions, in the blocks that llvm-mca is asked about; for the others, their average is taken
 RUNS = 4
+MOST = 16  # functions to list
 
 
 def run(board: Board, model: Path, plugin: Path, runs: int, folder: Path) -> Counts:
@@ -104,30 +105,37 @@ def report(board: Board, before: Counts, after: Counts) -> None:
     spent = {a: (n, (times - before.get(a, (0, 0))[1]) / RUNS) for a, (n, times) in after.items()}
     table, text = symbols(board.build / "tody.elf"), instructions(board.build / "tody.elf", board.cpu)
     starts = [s[0] for s in table]
+
+    def function(address: int) -> str:
+        return table[bisect.bisect_right(starts, address) - 1][1]
+
     by_name: collections.Counter[str] = collections.Counter()
+    manual: collections.Counter[str] = collections.Counter()
     line = line_functions(board)
     for address, (n, times) in list(spent.items()):
-        name = table[bisect.bisect_right(starts, address) - 1][1]
-        if name in line:
+        if function(address) in line:
             del spent[address]
         else:
-            by_name[name] += n * times
+            by_name[function(address)] += n * times
     total = sum(by_name.values())
-    known = estimated = manual = 0.0
-    blocks = {address: texts_of(text, address, n) for address, (n, times) in spent.items() if times}
+    known = estimated = 0.0
+    # what began within a literal or outside of the program, now and then, is in no disassembly
+    blocks = {address: texts_of(text, address, n) for address, (n, times) in spent.items() if times and address in text}
     ends = {end: texts[-1] for texts, end in blocks.values()}
     for address, (texts, end) in sorted(blocks.items(), key=lambda item: -spent[item[0]][0] * spent[item[0]][1]):
         n, times = spent[address]
-        after = ends.get(address, "")  # where the emulator cuts a run in two
-        manual += cortexm4.cycles(texts, taken(spent, end, times), after if cortexm4.goes_on(after) else "") * times
+        last = ends.get(address, "")  # where the emulator cuts a run in two
+        last = last if cortexm4.goes_on(last) else ""
+        manual[function(address)] += cortexm4.cycles(texts, taken(spent, end, times), last) * times
         found = cycles(texts, board.cpu) if known <= SHARE * total else None
         if found is not None:
             known, estimated = known + n * times, estimated + found * times
     print(f"  {total / 1e6:.2f} M instructions, about {estimated / known * total / 1e6:.2f} M cycles by llvm-mca")
     if board.cpu == "cortex-m4":
-        print(f"  about {manual / 1e6:.2f} M cycles by its manual")
-    for name, count in by_name.most_common(8):
-        print(f"    {count / 1e6:8.3f} M  {100 * count / total:4.1f} %  {name}")
+        print(f"  about {sum(manual.values()) / 1e6:.2f} M cycles by its manual")
+    for name, count in by_name.most_common(MOST):
+        cycles_too = f"{manual[name] / 1e6:8.3f} M cycles" if board.cpu == "cortex-m4" else ""
+        print(f"    {count / 1e6:8.3f} M  {100 * count / total:4.1f} %{cycles_too}  {name}")
 
 
 def main() -> None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 
 REFILL = 2  # cycles of a taken branch beyond its own: 1 to 3 by where it leads
-_SINGLE = re.compile(r"(ldr(s?[bh])?|vldr)$")  # loads that the next one may follow without a gap
+_IF = "(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?$"  # conditions
+_SINGLE = re.compile(r"(ldr(s?[bh])?|vldr)" + _IF)  # loads that the next one may follow without a gap
 _MULTIPLE = re.compile(r"(ldm|stm|ldrd|strd|push|pop|vldm|vstm|vpush|vpop)")
-_STORE = re.compile(r"(str[bh]?|vstr)$")
-_BRANCH = re.compile(r"(b(l|x|lx)?(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?|cbn?z|tb[bh])$")
+_STORE = re.compile(r"(str[bh]?|vstr)" + _IF)
+_BRANCH = re.compile(r"(b(l|x|lx)?|cbn?z|tb[bh])" + _IF)
+_COMPARE = re.compile(r"(cmp|cmn|tst|teq|vcmpe?|it[te]*|nop)" + _IF)
 _FLOAT = re.compile(r"v(add|sub|mul|cvt|neg|abs|fma|mla|mls|nmul|div|sqrt)")
-_LONG = {"vdiv": 14, "vsqrt": 14, "vfma": 3, "vfms": 3, "vmla": 3, "vmls": 3, "sdiv": 7, "udiv": 7}  # division: 2 to 12
+_LONG = {"vdiv": 14, "vsqrt": 14, "vfma": 3, "vfms": 3, "vmla": 3, "vmls": 3, "tbb": 4, "tbh": 4}
+_LONG |= {"sdiv": 7, "udiv": 7}  # 2 to 12
 
 
 def _registers(operands: str) -> int:
@@ -29,32 +32,32 @@ def _registers(operands: str) -> int:
     return count * (2 if found[1].strip().startswith("d") else 1)
 
 
-def _writes(operands: str) -> str:
+def _writes(name: str, operands: str) -> str:
+    """The register that the instruction gives a value; "": none, or several."""
+    if any(kind.match(name) for kind in (_COMPARE, _STORE, _BRANCH, _MULTIPLE)):
+        return ""
     return re.split(r"[,\s]", operands.strip())[0]
 
 
 def _reads(operands: str, register: str) -> bool:
     """Whether an operand behind the first one is, or has in it, the register."""
-    return re.search(rf"\b{register}\b", operands.partition(",")[2]) is not None
+    return bool(register) and re.search(rf"\b{register}\b", operands.partition(",")[2]) is not None
 
 
 def _of_one(name: str, operands: str, before: tuple[str, str]) -> int:
     last, last_operands = before
-    result = _writes(last_operands)
-    address = re.search(r"\[.*", operands)
-    late = 0  # an address that the instruction before computes
-    if address and re.search(rf"\b{result}\b", address[0]) and not _STORE.match(last):
-        late = 1
+    result = _writes(last, last_operands)
+    wait = int(bool(_FLOAT.match(last)) and _reads(operands if _writes(name, operands) else f",{operands}", result))
+    late = int(_reads("," + operands.partition("[")[2], result))  # an address that the instruction before computes
     if _SINGLE.match(name):
-        if _writes(operands) == "pc":  # never beside another load: 2, and 3 to begin anew, REFILL of them by `taken`
+        if _writes(name, operands) == "pc":  # never beside another load: 2, and 3 to begin anew, REFILL of them by `taken`
             return 2 + late + 3 - REFILL
         return 1 if _SINGLE.match(last) and not late else 2 + (late and not _SINGLE.match(last))
     if _STORE.match(name):
         by_register = re.search(r"\[\w+, \w+", operands) is not None
-        return late + (2 if by_register and not _SINGLE.match(last) else 1)
+        return late + wait + (2 if by_register and not _SINGLE.match(last) else 1)
     if _MULTIPLE.match(name):
         return late + 1 + _registers(operands)
-    wait = int(bool(_FLOAT.match(last)) and _reads(f"x,{operands}" if name.startswith("vst") else operands, result))
     return _LONG.get(name.split(".")[0], 1) + wait
 
 
