@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_runtime_library(libtody: Path, tmp_path: Path) -> None:
 
 def test_wheel(tmp_path: Path) -> None:
     check("wheel", wheel(tmp_path))
+
+
+def test_source_distribution(tmp_path: Path) -> None:
+    """Of a tree in which was worked: what a wheel is built of, and nothing that was built."""
+    pytest.importorskip("scikit_build_core")
+    code = f"from scikit_build_core.build import build_sdist; build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert {"runtime/include/tody.h", "ports/posix/pool.c", "sdk/tody/_runtime.pyx", "sdk/tody/_runtime.pxd"} <= names
+    assert not [name for name in names if name.startswith(("build/", "tests/")) or name.endswith(".so")]
 
 
 if __name__ == "__main__":
