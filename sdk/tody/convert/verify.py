@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import golden
 from ..errors import AccuracyError
 from .graph import Graph
+from .unsaturated import unsaturated
 
 Array = NDArray[Any]
 
@@ -185,7 +186,7 @@ def _session(model: Any) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(unsaturated(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _onnx_reference(model: Any, arrays: Mapping[str, Array], outputs: list[str]) -> tuple[list[Array], str]:
