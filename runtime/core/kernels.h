@@ -233,8 +233,9 @@ typedef struct tody_kernels {
     uint32_t winograd_fleeting;  // tiles below which it does not pay to transform weights in each run
     void (*winograd_in_f32)(const tody_winograd_in *args);
     void (*winograd_out_f32)(const tody_winograd_out *args);
-    uint32_t strassen_least;  // depth * columns / (depth + columns), or 4 * rows, below which it does not pay; these three
-                              // belong together
+    // Strassen's way pays where strassen_least * (1 / depth + 1 / columns) + strassen_rows / rows is at most 1: sums of rows
+    // and of results, and weights that are read for few rows. These four belong together.
+    uint32_t strassen_least, strassen_rows;
     void (*strassen_in_f32)(const tody_strassen_in *args);
     void (*strassen_out_f32)(const tody_strassen_out *args);
     void (*max_pool_f32)(const tody_pool_f32 *args);

@@ -13,7 +13,6 @@
 enum {
     BLOCK_ROWS = 198,   // as gemm.c has them; results depend on it, so no kernel set has its own
     BLOCK_PANELS = 32,  // of a half, that go through all products together: what these make in between stays in the cache
-    ROWS = 4,           // that a kernel set wants at least: a fourth of what it wants of depth and columns
     QUARTERS = 4,       // sums of as many quarters of rows, and of weights; results of so many in between
 };
 
@@ -57,8 +56,10 @@ static uint32_t rows_of(const tody_call *call) {
 bool tody_strassen_gains(const tody_call *call) {
     const tody_tensor w = tody_in(call, 1);
     if (call->records[call->in[1]].tile != TODY_TILE_QUARTERS) return false;
-    const uint64_t depth = w.shape[3], cols = w.shape[1], least = call->kernels->strassen_least;
-    return !tody_f16_wanted(call, &w) && depth * cols >= least * (depth + cols) && (uint64_t)ROWS * rows_of(call) >= least;
+    const tody_kernels *k = call->kernels;
+    const uint64_t rows = rows_of(call), depth = w.shape[3], cols = w.shape[1];
+    const uint64_t costs = k->strassen_least * rows * (depth + cols) + k->strassen_rows * depth * cols;
+    return !tody_f16_wanted(call, &w) && rows * depth * cols >= costs;
 }
 
 // Of a quarter of the weights.

@@ -247,7 +247,7 @@ static void open_and_run_by_some_set(const file *f, tally *tally) {
     uint32_t set_count = 0;
     while (tody_kernel_sets[set_count]) set_count++;
     tody_kernels kernels = tody_kernels_pick(tody_cpu_features(), tody_kernel_sets[below(set_count)]->name);
-    if (below(2)) kernels.strassen_least = 0;  // no file is large enough otherwise
+    if (below(2)) kernels.strassen_least = kernels.strassen_rows = 0;  // no file is large enough otherwise
     const tody_parallel parallel = {THREADS, run_backwards, NULL};
     alarm(MAX_SECONDS);
     const tody_setup setup = {.kernels = &kernels, .parallel = below(2) ? &parallel : NULL, .prepare = below(2)};

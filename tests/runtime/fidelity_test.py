@@ -177,7 +177,7 @@ def test_more_tiles_than_a_pointer_of_32_bits_reaches(tmp_path: Path) -> None:
 def test_what_is_not_prepared_runs_within_its_scratch(target: Target, tmp_path: Path) -> None:
     """Where rows are packed, those of the whole depth take more than those of its halves and the few sums of so few rows."""
     target.build()
-    rows, depth, columns = 36, 384, 224
+    rows, depth, columns = 36, 384, 384
     operands = [seeds.arena(rows, depth), seeds.panels(1, columns, 1, depth, tile=tf.QUARTERS)]
     model = tmp_path / "model.tody"
     model.write_bytes(seeds.Builder().build(seeds.one("dense", operands, [seeds.arena(rows, columns)])))

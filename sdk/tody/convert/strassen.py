@@ -1,8 +1,9 @@
 """Which products of float32 go by Strassen's way: seven products of quarters for eight (docs/format.md, decision 0017).
 
 What it saves, an eighth of the multiplications, grows with rows, depth and columns; what it costs, sums of rows and of results,
-with two of the three. Costs are in multiply-adds, as in winograd.py. Sums of weights, as many as there are weights, take memory
-while a model is loaded, and a product reads 7/4 of what it read.
+with two of the three. Costs are in multiply-adds, as in winograd.py, those of the kernel set that gains most; others decline
+what does not pay for them. Sums of weights, as many as there are weights, take memory while a model is loaded, and a product
+reads 7/4 of what it read.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -17,7 +18,7 @@ from .winograd import Way, sole_users
 
 # For each value of the rows, of the result, and of an addend, by AVX2 and NEON. AVX-512 takes half as many again.
 ROW_MACS, RESULT_MACS, ADDEND_MACS = 10, 14, 12
-WEIGHT_MACS = 3  # for the sums of a weight, which in large models come from memory
+WEIGHT_MACS = 1  # for reading the sums of a weight; more where these come from memory
 GAIN = 1.04  # what a product must cost directly over what it costs so
 ADDEND = 3  # which input it is
 LEAST_ROWS = 32  # fewer do not fill two kernels' tiles

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from tody.convert.tiling import tilings
 
 RNG = np.random.default_rng(5)
 ENOUGH = 1 << 30  # bytes of arena, for which there is no limit to speak of
+WIDE, MANY_ROWS = 768, 90  # from which on a product gains by each kernel set
 ERROR = 4e-6  # of any element, as a share of the largest sum of magnitudes: the bound of the way is of norms
 
 
@@ -34,9 +36,10 @@ def dense(rows: int, depth: int, columns: int, addend: bool = False, taps: int =
         (196, 512, 512, True),
         (49, 1024, 1024, True),
         (196, 384, 512, True),
-        (49, 2048, 512, False),  # sums of large weights would come from memory for few rows
+        (49, 512, 1024, True),
+        (196, 256, 512, True),
         (784, 128, 256, False),  # the additions cost more
-        (12, 2048, 2048, False),  # the sums of weights would come from memory for a handful of rows
+        (12, 2048, 2048, False),  # a handful of rows
         (196, 512, 496, False),  # half of the columns are not whole panels
         (196, 520, 512, False),
     ],
@@ -60,11 +63,10 @@ def test_not_in_chains_nor_beyond_the_memory() -> None:
     assert tilings(large, 0) and not tilings(dense(784, 1024, 512), -3 * small)
 
 
-def random_file(activation: tuple[str, float, float], side: int = 13, wide: int = 640) -> tf.File:
-    """One convolution of 1x1 with stride 1 or 2, wide enough for all kernel sets, in a batch of 1 or 2."""
-    n, step, h, w = (int(RNG.integers(1, end)) for end in (3, 3, side, side))
-    height, width = h + 8, w + 8
-    depth, columns = (32 * int(RNG.integers(wide // 32, wide // 32 + 3)) for _ in range(2))
+def random_file(activation: tuple[str, float, float], side: int = 9) -> tf.File:
+    """One convolution of 1x1 with stride 1 or 2, of images of this side at least, in a batch of 1 or 2."""
+    n, step, height, width = (int(RNG.integers(*ends)) for ends in [(1, 3), (1, 3), (side, side + 12), (side, side + 12)])
+    depth, columns = (32 * int(RNG.integers(WIDE // 32, WIDE // 32 + 3)) for _ in range(2))
     shape = (n, (height - 1) // step + 1, (width - 1) // step + 1, columns)
     attrs = {"kernel": (1, 1), "stride": (step, step), "activation": activation}
     return conv_file(RNG, (n, height, width, depth), shape, tf.QUARTERS, **attrs)
@@ -72,7 +74,7 @@ def random_file(activation: tuple[str, float, float], side: int = 13, wide: int 
 
 def run(data: bytes, feeds: Sequence[np.ndarray], kernels: str, threads: int = 1, prepare: bool = True) -> np.ndarray:
     runtime = Runtime(data, threads, kernels, prepare=prepare)
-    few = prepare and runtime.outputs[0].shape[0] * runtime.outputs[0].shape[1] * runtime.outputs[0].shape[2] < 80
+    few = prepare and math.prod(runtime.outputs[0].shape[:3]) < MANY_ROWS
     assert few or bool(runtime.prepared_bytes) == prepare
     return result(runtime, feeds)
 
@@ -94,7 +96,7 @@ def test_random_shapes(kernels: str) -> None:
 
 
 def test_sets_with_fused_multiply_add_agree_to_the_bit() -> None:
-    file = random_file(("none", 0.0, 0.0), side=12)
+    file = random_file(("none", 0.0, 0.0), side=19)
     data, feeds = tf.write(file), feeds_of(RNG, file)
     results = [run(data, feeds, name) for name in FUSED]
     for other in results[1:]:
@@ -104,7 +106,7 @@ def test_sets_with_fused_multiply_add_agree_to_the_bit() -> None:
 @pytest.mark.parametrize("spread", [1.0, 1e3, 1e6])
 def test_the_error_is_bounded_by_norms(spread: float) -> None:
     """Quarters of very different magnitude: the bound is of the largest values, not of each result's own."""
-    rows, depth, columns = 144, 640, 640
+    rows, depth, columns = 144, WIDE, WIDE
     x = RNG.standard_normal((1, 12, 12, depth))
     w = RNG.standard_normal((1, columns, 1, depth))
     x[..., : depth // 2] *= spread
