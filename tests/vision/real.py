@@ -25,13 +25,13 @@ CASES = {
 }
 
 
-def frames():
-    """Pictures, and every so many frames of the clips."""
+def frames(bikes=60, carphone=30, vtest=200):
+    """Pictures, and one of so many frames of each clip."""
     import cv2
 
     for path in sorted((DATA / "photos").iterdir()):
         yield path.name, cv2.imread(str(path))
-    for clip, step in (("bikes.mp4", 60), ("carphone_pristine.mp4", 30), ("vtest.avi", 200)):
+    for clip, step in (("bikes.mp4", bikes), ("carphone_pristine.mp4", carphone), ("vtest.avi", vtest)):
         video = cv2.VideoCapture(str(DATA / clip))
         for i in range(int(video.get(cv2.CAP_PROP_FRAME_COUNT))):
             good, image = video.read()
