@@ -131,56 +131,80 @@ INLINE block add_addend(block b, const float *addend, const size_t stride, const
 }
 
 INLINE void store_block(float *c, const size_t stride, block b, const uint32_t count) {
-    store_pair_f32(c, b.s0.low, b.s0.high);
-    if (count > 1) store_pair_f32(c += stride, b.s1.low, b.s1.high);
-    if (count > 2) store_pair_f32(c += stride, b.s2.low, b.s2.high);
-    if (count > 3) store_pair_f32(c += stride, b.s3.low, b.s3.high);
-    if (count > 4) store_pair_f32(c += stride, b.s4.low, b.s4.high);
-    if (count > 5) store_pair_f32(c += stride, b.s5.low, b.s5.high);
-    if (count > 6) store_pair_f32(c += stride, b.s6.low, b.s6.high);
-    if (count > 7) store_pair_f32(c += stride, b.s7.low, b.s7.high);
+    store_pair_f32(c, 0, b.s0.low, b.s0.high);
+    if (count > 1) store_pair_f32(c += stride, 0, b.s1.low, b.s1.high);
+    if (count > 2) store_pair_f32(c += stride, 0, b.s2.low, b.s2.high);
+    if (count > 3) store_pair_f32(c += stride, 0, b.s3.low, b.s3.high);
+    if (count > 4) store_pair_f32(c += stride, 0, b.s4.low, b.s4.high);
+    if (count > 5) store_pair_f32(c += stride, 0, b.s5.low, b.s5.high);
+    if (count > 6) store_pair_f32(c += stride, 0, b.s6.low, b.s6.high);
+    if (count > 7) store_pair_f32(c += stride, 0, b.s7.low, b.s7.high);
 }
 
 // Of slices of a sum, and of what Winograd's way multiplies, nothing is cut off.
 static inline bool is_bounded(const tody_gemm_f32 *g) { return g->lo > -__builtin_inff() || g->hi < __builtin_inff(); }
 
-INLINE void finish_block(const tody_gemm_f32 *g, uint32_t column, block b, const uint32_t count) {
+INLINE void finish_block(const tody_gemm_f32 *g, uint32_t column, block b, const uint32_t count, const bool bounded) {
     if (g->cols < column + 8) {
         finish_part(g, column, (const sum[]){b.s0, b.s1, b.s2, b.s3, b.s4, b.s5, b.s6, b.s7});
         return;
     }
     if (g->addend) b = add_addend(b, g->addend + column, g->addend_stride, count);
-    if (is_bounded(g)) b = clamp_block(b, g, count);
+    if (bounded) b = clamp_block(b, g, count);
     store_block(g->c + column, g->c_stride, b, count);
 }
 
-INLINE sum bias_of(const tody_gemm_f32 *g, uint32_t column) {
-    const sum zero = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
-    return g->bias ? (sum){vld1q_f32(g->bias + column), vld1q_f32(g->bias + column + 4)} : zero;
+INLINE sum load_sum(const float *p) {
+    sum s;
+    load_pair_f32(p, 0, &s.low, &s.high);
+    return s;
+}
+
+INLINE const float *weights_of(const tody_gemm_f32 *g, uint32_t column) {
+    return g->w + column / 16 * g->w_stride + column % 16;
+}
+
+static const float *bias_of(const tody_gemm_f32 *g, uint32_t column) {
+    static const float zeros[8];
+    return g->bias ? g->bias + column : zeros;
+}
+
+// Each row's sums are loaded: to copy those of the first would take twice as many instructions.
+INLINE block start(const float *bias, const uint32_t count) {
+    block b;
+    b.s0 = b.s1 = b.s2 = b.s3 = b.s4 = b.s5 = b.s6 = b.s7 = load_sum(bias);
+    if (count > 1) b.s1 = load_sum(bias);
+    if (count > 2) b.s2 = load_sum(bias);
+    if (count > 3) b.s3 = load_sum(bias);
+    if (count > 4) b.s4 = load_sum(bias);
+    if (count > 5) b.s5 = load_sum(bias);
+    if (count > 6) b.s6 = load_sum(bias);
+    if (count > 7) b.s7 = load_sum(bias);
+    return b;
 }
 
 // `count` rows by 8 columns.
-INLINE void tile(const tody_gemm_f32 *g, const uint32_t count, uint32_t column) {
-    const sum bias = bias_of(g, column);
-    block b = {bias, bias, bias, bias, bias, bias, bias, bias};
-    const float *w = g->w + column, *a = g->packed;
-    const size_t depth = g->depth;
+INLINE void tile(const tody_gemm_f32 *g, const uint32_t count, uint32_t column, const bool bounded) {
+    block b = start(bias_of(g, column), count);
+    const float *w = weights_of(g, column), *a = g->packed;
+    const size_t fours = g->depth / 4, rest = g->depth % 4;
     uint32_t taps = g->taps;
     do {
-        for (size_t k = depth / 8; k > 0; k--) b = add_four(add_four(b, &a, &w, count), &a, &w, count);
-        if (depth & 4) b = add_four(b, &a, &w, count);
-        if (depth % 4 == 0) continue;
-        for (size_t k = 0; k < depth % 4; k++, w += 16) b = add_one(b, a + k, w, count);
+        for (size_t k = fours / 4; k > 0; k--)
+            b = add_four(add_four(add_four(add_four(b, &a, &w, count), &a, &w, count), &a, &w, count), &a, &w, count);
+        for (size_t k = fours % 4; k > 0; k--) b = add_four(b, &a, &w, count);
+        if (rest == 0) continue;
+        for (size_t k = 0; k < rest; k++, w += 16) b = add_one(b, a + k, w, count);
         a += count * 4;
     } while (--taps > 0);
-    finish_block(g, column, b, count);
+    finish_block(g, column, b, count, bounded);
 }
 
 // One row: its depth is dealt out to four sums, because one can only be added to every fourth cycle.
 static void lone_part(const tody_gemm_f32 *g, uint32_t column) {
     const sum zero = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
-    sum s0 = bias_of(g, column), s1 = zero, s2 = zero, s3 = zero;
-    const float *w = g->w + column;
+    sum s0 = load_sum(bias_of(g, column)), s1 = zero, s2 = zero, s3 = zero;
+    const float *w = weights_of(g, column);
     for (uint32_t t = 0; t < g->taps; t++) {
         const float *a = g->a[t];
         size_t k = 0;
@@ -203,7 +227,8 @@ static void lone_row(const tody_gemm_f32 *g) {
 }
 
 INLINE void tiles(const tody_gemm_f32 *g, const uint32_t count) {
-    for (uint32_t column = 0; column < g->cols; column += 8) tile(g, count, column);
+    const bool bounded = is_bounded(g);
+    for (uint32_t column = 0; column < g->cols; column += 8) tile(g, count, column, bounded);
 }
 
 static void few_rows(const tody_gemm_f32 *g) {

@@ -137,8 +137,8 @@ INLINE wide load_wide(const float *p) {
 }
 
 INLINE void store_wide(float *p, wide v) {
-    store_pair_f32(p, v.v0, v.v1);
-    store_pair_f32(p + 8, v.v2, v.v3);
+    store_pair_f32(p, 0, v.v0, v.v1);
+    store_pair_f32(p, 32, v.v2, v.v3);
 }
 
 INLINE wide add_wide(wide x, wide y) {

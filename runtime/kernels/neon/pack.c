@@ -4,16 +4,27 @@
 
 enum { TOGETHER = 4 };  // rows
 
+// Eight floats of four rows, to two fours of depth that lie `far` floats apart.
+static inline __attribute__((always_inline)) void pack_eight(const float **a0, const float **a1, const float **a2,
+                                                             const float **a3, float *packed, size_t far) {
+    float32x4_t x0, x1, x2, x3, y0, y1, y2, y3;
+    load_next_pair_f32(a0, 32, &x0, &y0);
+    load_next_pair_f32(a1, 32, &x1, &y1);
+    load_next_pair_f32(a2, 32, &x2, &y2);
+    load_next_pair_f32(a3, 32, &x3, &y3);
+    store_pair_f32(packed, 0, x0, x1);
+    store_pair_f32(packed, 32, x2, x3);
+    store_pair_f32(packed + far, 0, y0, y1);
+    store_pair_f32(packed + far, 32, y2, y3);
+}
+
 // The whole fours of some rows; `rows` are in a tile.
 static void pack_four_rows(const float *const *a, size_t whole, float *packed, size_t rows) {
     const float *a0 = a[0], *a1 = a[1], *a2 = a[2], *a3 = a[3];
-    for (size_t k = 0; k < whole; k += 4, packed += rows * 4) {
-        const float32x4_t x0 = load(a0 + k), x1 = load(a1 + k), x2 = load(a2 + k), x3 = load(a3 + k);
-        store(packed, x0);
-        store(packed + 4, x1);
-        store(packed + 8, x2);
-        store(packed + 12, x3);
-    }
+    for (size_t k = whole / 8; k > 0; k--, packed += rows * 8) pack_eight(&a0, &a1, &a2, &a3, packed, rows * 4);
+    if (whole % 8 == 0) return;
+    store_pair_f32(packed, 0, load(a0), load(a1));
+    store_pair_f32(packed, 32, load(a2), load(a3));
 }
 
 static void pack_row(const float *a, size_t whole, float *packed, size_t rows) {

@@ -43,8 +43,23 @@ static inline __attribute__((always_inline)) void load_next_pair_f32(const float
     __asm__ volatile("ldp %q0, %q1, [%2], %c3" : "=w"(*low), "=w"(*high), "+r"(*p) : "i"(step) : "memory");
 }
 
-static inline __attribute__((always_inline)) void store_pair_f32(float *p, float32x4_t low, float32x4_t high) {
-    __asm__ volatile("stp %q1, %q2, [%0]" : : "r"(p), "w"(low), "w"(high) : "memory");
+// Eight floats at *p, which then moves on by `step` bytes: two registers that follow each other; `odd` chooses these.
+static inline __attribute__((always_inline)) void load_pixel_f32(const float **p, size_t step, float32x4_t *low,
+                                                                 float32x4_t *high, const bool odd) {
+    if (odd) {
+        register float32x4_t a __asm__("v30"), b __asm__("v31");
+        __asm__ volatile("ld1 {v30.4s, v31.4s}, [%2], %3" : "=w"(a), "=w"(b), "+r"(*p) : "r"(step) : "memory");
+        *low = a, *high = b;
+        return;
+    }
+    register float32x4_t a __asm__("v28"), b __asm__("v29");
+    __asm__ volatile("ld1 {v28.4s, v29.4s}, [%2], %3" : "=w"(a), "=w"(b), "+r"(*p) : "r"(step) : "memory");
+    *low = a, *high = b;
+}
+
+// To p + `at` bytes, a constant multiple of 16 from -1024 to 1008.
+static inline __attribute__((always_inline)) void store_pair_f32(float *p, const int at, float32x4_t low, float32x4_t high) {
+    __asm__ volatile("stp %q1, %q2, [%0, %c3]" : : "r"(p), "w"(low), "w"(high), "i"(at) : "memory");
 }
 
 // Four floats of each of some rows.
@@ -52,44 +67,44 @@ typedef struct fours {
     float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
 } fours;
 
-// Sixteen floats at *p, which moves on behind them, to four registers that follow each other; `last` chooses these.
-static inline __attribute__((always_inline)) void load_four_f32(const float **p, float32x4_t *x0, float32x4_t *x1,
-                                                                float32x4_t *x2, float32x4_t *x3, const bool last) {
-    if (last) {
-        register float32x4_t a __asm__("v20"), b __asm__("v21"), c __asm__("v22"), d __asm__("v23");
-        __asm__ volatile("ld1 {v20.4s, v21.4s, v22.4s, v23.4s}, [%4], #64"
-                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)
-                         :
-                         : "memory");
-        *x0 = a, *x1 = b, *x2 = c, *x3 = d;
-        return;
-    }
-    register float32x4_t a __asm__("v16"), b __asm__("v17"), c __asm__("v18"), d __asm__("v19");
-    __asm__ volatile("ld1 {v16.4s, v17.4s, v18.4s, v19.4s}, [%4], #64"
-                     : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)
-                     :
-                     : "memory");
-    *x0 = a, *x1 = b, *x2 = c, *x3 = d;
+// 4 * `count` floats at *p, 1 to 4 vectors, to registers that follow each other; *p moves on behind them.
+#define LOAD_ROWS(r0, r1, r2, r3)                                                               \
+    do {                                                                                        \
+        register float32x4_t a __asm__(#r0), b __asm__(#r1), c __asm__(#r2), d __asm__(#r3);    \
+        if (count > 3) {                                                                        \
+            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s, " #r3 ".4s}, [%4], #64"  \
+                             : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)::"memory");         \
+            *x3 = d;                                                                            \
+        } else if (count > 2) {                                                                 \
+            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s}, [%3], #48"              \
+                             : "=w"(a), "=w"(b), "=w"(c), "+r"(*p)::"memory");                  \
+        } else if (count > 1) {                                                                 \
+            __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(a), "=w"(b), "+r"(*p)::"memory"); \
+        } else {                                                                                \
+            __asm__ volatile("ldr %q0, [%1], #16" : "=w"(a), "+r"(*p)::"memory");               \
+        }                                                                                       \
+        *x0 = a;                                                                                \
+        if (count > 1) *x1 = b;                                                                 \
+        if (count > 2) *x2 = c;                                                                 \
+    } while (0)
+
+static inline __attribute__((always_inline)) void load_rows_f32(const float **p, float32x4_t *x0, float32x4_t *x1,
+                                                                float32x4_t *x2, float32x4_t *x3, const uint32_t count,
+                                                                const bool last) {
+    if (last)
+        LOAD_ROWS(v20, v21, v22, v23);
+    else
+        LOAD_ROWS(v16, v17, v18, v19);
 }
 
-// Of `count` rows, a constant, one after the other from *p on, which moves on behind them: of eight the first four, of fewer
-// all. The last four of eight come from load_last_f32.
+// Of `count` rows, a constant, one after the other from *p on, which moves on behind them: the first four of more than four,
+// of fewer all. The others come from load_last_f32.
 static inline __attribute__((always_inline)) void load_first_f32(fours *x, const float **p, const uint32_t count) {
-    const int end = (int)count * 16;
-    if (count >= 8) {
-        load_four_f32(p, &x->x0, &x->x1, &x->x2, &x->x3, false);
-        return;
-    }
-    load_next_pair_f32(p, end, &x->x0, &x->x1);
-    if (count == 3) x->x2 = load_f32(*p, 32 - end);
-    if (count > 3) load_pair_f32(*p, 32 - end, &x->x2, &x->x3);
-    if (count == 5) x->x4 = load_f32(*p, 64 - end);
-    if (count > 5) load_pair_f32(*p, 64 - end, &x->x4, &x->x5);
-    if (count == 7) x->x6 = load_f32(*p, 96 - end);
+    load_rows_f32(p, &x->x0, &x->x1, &x->x2, &x->x3, count, false);
 }
 
 static inline __attribute__((always_inline)) void load_last_f32(fours *x, const float **p, const uint32_t count) {
-    if (count >= 8) load_four_f32(p, &x->x4, &x->x5, &x->x6, &x->x7, true);
+    if (count > 4) load_rows_f32(p, &x->x4, &x->x5, &x->x6, &x->x7, count - 4, true);
 }
 
 // s + w * x[lane]
@@ -185,9 +200,14 @@ static inline void load_pair_f32(const float *p, const int at, float32x4_t *low,
     *high = vld1q_f32(p + at / 4 + 4);
 }
 
-static inline void store_pair_f32(float *p, float32x4_t low, float32x4_t high) {
-    vst1q_f32(p, low);
-    vst1q_f32(p + 4, high);
+static inline void load_next_pair_f32(const float **p, const int step, float32x4_t *low, float32x4_t *high) {
+    load_pair_f32(*p, 0, low, high);
+    *p += step / 4;
+}
+
+static inline void store_pair_f32(float *p, const int at, float32x4_t low, float32x4_t high) {
+    vst1q_f32(p + at / 4, low);
+    vst1q_f32(p + at / 4 + 4, high);
 }
 
 #endif
