@@ -23,14 +23,15 @@
 // For i < rows, j < cols:
 // c[i][j] = clamp(bias[j] + sum over t < taps, k < depth of a[t * rows + i][k] * w[(t * depth + k) * 16 + j] +
 //                 addend[i][j], lo, hi)
-// Columns from 16 on are in the next panel: w[w_stride + (t * depth + k) * 16 + j - 16].
+// Columns from 16 on are in the next panel: w[w_stride + (t * depth + k) * 16 + j - 16], and so on.
 // Convolution gives one pointer per output pixel and tap; a matrix product has taps = 1.
 // Sets with fused multiply-add start at the bias and go through t, then k. If rows is 1 there are four sums, of which sum p
 // takes each k = p modulo 4 (what is left of depth: p = 0), added in turn at the end. So AVX2, AVX-512 and NEON give the
 // same bits.
 typedef struct tody_gemm_f32 {
     uint32_t rows;  // 1 .. gemm_f32_rows of the set
-    uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set; w and bias are readable for whole panels, addend and c for cols
+    uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set, more if it has gemm_f32_bytes; w and bias are readable for whole
+                    // panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
     union {                 // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
@@ -222,7 +223,8 @@ typedef struct tody_kernels {
     const char *name;
     uint32_t needs;  // tody_cpu_feature bits, all of which must be there
 
-    uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; they belong to gemm_f32
+    uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; these belong to gemm_f32
+    uint32_t gemm_f32_bytes;                  // of weights, within which a call may have more panels than that; 0: it may not
     void (*gemm_f32)(const tody_gemm_f32 *args);
     void (*pack_f32)(const tody_pack_f32 *args);  // or NULL: gemm_f32 takes rows as they are; belongs to it
     const tody_kernels_f16 *f16;                  // or NULL; only of CPUs whose gemm_f32 is NEON's

@@ -70,21 +70,22 @@ static void multiply(const tody_kernels *kernels, const tody_gemm *g, tody_gemm_
 // could ask.
 typedef struct wanted {
     const float *w;  // the first panel of the next pass, or NULL
-    uint32_t each;
+    uint32_t each, all;
     size_t step, share;  // in elements: with each step in depth, of each tile
 } wanted;
 
 static wanted wanted_by(const tody_gemm *g, const pass *pass, const struct pass *next, uint32_t count) {
     const slice *s = &next->slice;
     if (pass->first || s->taps == 0 || tody_gemm_is_f16(g)) return (wanted){.w = NULL, .step = TODY_PANEL};
-    const uint32_t each = tody_max_u32(count / (next->end - next->panel), 1), step = tody_div_up(TODY_PANEL, each);
-    return (wanted){weights_at(g, next->panel, s), each, step, (size_t)s->taps * s->depth * step};
+    const uint32_t panels = next->end - next->panel, each = tody_max_u32(count / panels, 1),
+                   step = tody_div_up(TODY_PANEL, each);
+    return (wanted){weights_at(g, next->panel, s), each, each * panels, step, (size_t)s->taps * s->depth * step};
 }
 
 static const float *wanted_at(const wanted *soon, size_t w_stride, const tody_tile *tiles, uint32_t index, uint32_t count) {
     if (!soon->w) return tiles[index + 1 < count ? index + 1 : index].a[0];
-    const bool second = index >= soon->each;
-    return soon->w + (second ? w_stride : 0) + (second ? index - soon->each : index) * soon->share;
+    const uint32_t at = tody_min_u32(index, soon->all - 1);
+    return soon->w + at / soon->each * w_stride + at % soon->each * soon->share;
 }
 
 // Whether a tile sees nothing but padding in a slice: most do where taps are far apart and the image is small.
@@ -150,12 +151,19 @@ static void advance(const tody_tile *tiles, uint32_t count, uint32_t tap, uint32
     }
 }
 
+// Panels that a call takes: of a shallow slice more, if the kernel set can.
+static uint32_t panels_of(const tody_kernels *kernels, const tody_gemm *g, const slice *s) {
+    const size_t bytes = (size_t)s->taps * s->depth * TODY_PANEL * sizeof(float);
+    if (!TODY_PACKS_F32 || bytes == 0 || tody_gemm_is_f16(g)) return kernels->gemm_f32_panels;
+    return tody_max_u32(kernels->gemm_f32_panels, (uint32_t)(kernels->gemm_f32_bytes / bytes));
+}
+
 // All panels of a slice, then those of the next slice.
 static pass next_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *last, uint32_t panel, uint32_t end) {
     const bool more = last->end < end;
     const uint32_t first = more ? last->end : panel;
-    return (pass){more ? last->slice : next_slice(g, &last->slice), first, tody_min_u32(first + kernels->gemm_f32_panels, end),
-                  !more};
+    const slice s = more ? last->slice : next_slice(g, &last->slice);
+    return (pass){s, first, tody_min_u32(first + panels_of(kernels, g, &s), end), !more};
 }
 
 // A lone row meets its weights once, and is not packed: all panels, and nothing to fetch for others.

@@ -6,7 +6,7 @@
 
 #include "floats.h"
 
-enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100 };
+enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100, MORE_PANELS = 5 };
 
 static double bounds[MAX_RESULTS];  // of the results of one case
 
@@ -51,7 +51,7 @@ static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     tody_gemm_f32 g = {.rows = 1 + random_below(&r, set->gemm_f32_rows), .taps = 1};
-    const uint32_t panels = 1 + random_below(&r, set->gemm_f32_panels);
+    const uint32_t panels = 1 + random_below(&r, set->gemm_f32_bytes ? MORE_PANELS : set->gemm_f32_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
@@ -91,12 +91,20 @@ static void bound_dwconv(const tody_dwconv_f32 *d) {
     }
 }
 
-// The grid of pointers to `channels` values under all windows, whose last row ends where memory does.
+// The grid of pointers to `channels` values under all windows, whose last row ends where memory does. Of some grids most pixels
+// of a line are neighbours, as in an image.
 static void grid_take(dice *r, tody_dwconv_f32 *d, uint32_t strip) {
     const uint32_t lines = (d->rows - 1) * d->down + d->height, pixels = (d->pixels + strip - 1) / strip * strip;
     const size_t columns = (size_t)(pixels - 1) * d->step + d->width;
     d->a_stride = columns + random_below(r, 3);
-    d->a = pointers_take(r, (lines - 1) * d->a_stride + columns, d->channels);
+    const float **a = pointers_take(r, (lines - 1) * d->a_stride + columns, d->channels);
+    d->a = a;
+    if (random_below(r, 3) == 0) return;
+    const uint32_t before = random_below(r, 2), after = random_below(r, 5);
+    const float *image = memory_floats(r, columns * d->channels + lines);
+    for (size_t i = 0; i < lines; i++) {
+        for (size_t j = before; j + after < columns; j++) a[i * d->a_stride + j] = image + i + j * d->channels;
+    }
 }
 
 static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
