@@ -10,7 +10,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 // GROUP: channels that go by while the strips of some rows stay in the first-level cache.
-enum { STRIP = DWCONV_STRIP, TOGETHER = 8, GROUP = 64, COLUMNS = 9 };
+enum { STRIP = DWCONV_STRIP, TOGETHER = 8, GROUP = 64 };
 
 // 8 channels.
 typedef struct pair {
@@ -45,21 +45,47 @@ INLINE pair add_column(pair s, pair x, const line *l, const int at) {
     return s;
 }
 
+// How the pixels of a strip's lines lie in memory: anywhere; equally far from each other but for the first and the last of a
+// line, which may be outside of the image; or all of them.
+typedef enum layout { SCATTERED, BORDERED, NEIGHBOURS } layout;
+
+// Bytes between the pixels of a line, if these are neighbours.
+INLINE size_t stride_of(const float *const *a) { return (uintptr_t)a[2] - (uintptr_t)a[1]; }
+
+static layout layout_of(const tody_dwconv_f32 *d, size_t pixel, const size_t last) {
+    const float *const *a = d->a + pixel * d->step, *const *end = a + ((d->rows - 1) * (size_t)d->down + 3) * d->a_stride;
+    uintptr_t border = 0, inner = 0;
+    for (; a < end; a += d->a_stride) {
+        const uintptr_t stride = stride_of(a);
+        border |= ((uintptr_t)a[1] - (uintptr_t)a[0] - stride) | ((uintptr_t)a[last] - (uintptr_t)a[last - 1] - stride);
+        for (size_t j = 3; j < last; j++) inner |= (uintptr_t)a[j] - (uintptr_t)a[j - 1] - stride;
+    }
+    return inner ? SCATTERED : border ? BORDERED : NEIGHBOURS;
+}
+
+// Pixel j of the last + 1 in a line, 8 channels from k on; `next` goes along the neighbours.
+INLINE pair load_column(const float *const *a, const size_t k, const float **next, size_t stride, const int j, const int last,
+                        const layout how) {
+    pair v;
+    if (how == SCATTERED || (how == BORDERED && (j == 0 || j == last))) return load_pair(a[j] + k);
+    load_pixel_f32(next, stride, &v.low, &v.high, j % 2);
+    return v;
+}
+
 // A line of the windows of a strip; each column is loaded while those before it are multiplied.
-INLINE strip add_line(strip s, const float *const *a, const size_t k, const line *l, const int step) {
-    const float *pixels[COLUMNS];
+INLINE strip add_line(strip s, const float *const *a, const size_t k, const line *l, const int step, const layout how) {
     const int last = 3 * step + 2;
-#pragma GCC unroll 9
-    for (int j = 0; j <= last; j++) pixels[j] = a[j] + k;
-    pair x = load_pair(pixels[0]);
+    const size_t stride = how == SCATTERED ? 0 : stride_of(a);
+    const float *next = a[how == BORDERED] + k;
+    pair x = load_column(a, k, &next, stride, 0, last, how);
 #pragma GCC unroll 9
     for (int j = 0; j <= last; j++) {
-        const pair next = j < last ? load_pair(pixels[j + 1]) : x;
+        const pair after = j < last ? load_column(a, k, &next, stride, j + 1, last, how) : x;
         s.s0 = add_column(s.s0, x, l, j);
         s.s1 = add_column(s.s1, x, l, j - step);
         s.s2 = add_column(s.s2, x, l, j - 2 * step);
         s.s3 = add_column(s.s3, x, l, j - 3 * step);
-        x = next;
+        x = after;
     }
     return s;
 }
@@ -75,7 +101,7 @@ INLINE pair add_pixel(pair s, const float *addend) {
 }
 
 INLINE void store_pixel(float *c, pair s, float32x4_t lo, float32x4_t hi) {
-    store_pair_f32(c, clamp(s.low, lo, hi), clamp(s.high, lo, hi));
+    store_pair_f32(c, 0, clamp(s.low, lo, hi), clamp(s.high, lo, hi));
 }
 
 // The first `count` pixels of a strip, 8 channels from k on.
@@ -100,7 +126,7 @@ INLINE line load_line(const float *w, size_t stride) {
 }
 
 // The strips of all rows from `pixel` on, 8 channels from k on.
-INLINE void strips(const tody_dwconv_f32 *d, size_t pixel, size_t k, const int step) {
+INLINE void strips(const tody_dwconv_f32 *d, size_t pixel, size_t k, const int step, const layout how) {
     const float *w = d->w + k, *bias = d->bias ? d->bias + k : NULL;
     const line first = load_line(w, d->w_stride), second = load_line(w + 3 * d->w_stride, d->w_stride),
                third = load_line(w + 6 * d->w_stride, d->w_stride);
@@ -108,10 +134,10 @@ INLINE void strips(const tody_dwconv_f32 *d, size_t pixel, size_t k, const int s
     const size_t left = d->pixels - pixel;
     for (size_t row = 0; row < d->rows; row++, a += d->down * d->a_stride) {
         strip s = start(bias);
-        s = add_line(s, a, k, &first, step);
-        s = add_line(s, a + d->a_stride, k, &second, step);
-        s = add_line(s, a + 2 * d->a_stride, k, &third, step);
-        switch (left) {
+        s = add_line(s, a, k, &first, step, how);
+        s = add_line(s, a + d->a_stride, k, &second, step, how);
+        s = add_line(s, a + 2 * d->a_stride, k, &third, step, how);
+        switch (how == SCATTERED ? left : STRIP) {
             case 1: finish_strip(d, s, row, pixel, k, 1); break;
             case 2: finish_strip(d, s, row, pixel, k, 2); break;
             case 3: finish_strip(d, s, row, pixel, k, 3); break;
@@ -120,13 +146,29 @@ INLINE void strips(const tody_dwconv_f32 *d, size_t pixel, size_t k, const int s
     }
 }
 
+// Channels from k to `end`.
+INLINE void channels(const tody_dwconv_f32 *d, size_t pixel, size_t k, const size_t end, const int step) {
+    switch (d->pixels - pixel < STRIP ? SCATTERED : layout_of(d, pixel, 3 * (size_t)step + 2)) {
+        case NEIGHBOURS:
+            for (; k < end; k += TOGETHER) strips(d, pixel, k, step, NEIGHBOURS);
+            break;
+        case BORDERED:
+            for (; k < end; k += TOGETHER) strips(d, pixel, k, step, BORDERED);
+            break;
+        default:
+            for (; k < end; k += TOGETHER) strips(d, pixel, k, step, SCATTERED);
+    }
+}
+
+// The last strip of a row begins where it ends with the row, and makes pixels of the strip before it once more, unless an
+// addend that may lie below the result would be added twice.
 INLINE void groups(const tody_dwconv_f32 *args, const size_t end, const int step) {
     const tody_dwconv_f32 d = *args;  // whose fields stay in registers, whatever is stored
+    const size_t latest = d.pixels < STRIP || d.addend ? d.pixels : d.pixels - STRIP;
     for (size_t k = 0; k < end; k += GROUP) {
         const size_t group_end = k + GROUP < end ? k + GROUP : end;
-        for (size_t pixel = 0; pixel < d.pixels; pixel += STRIP) {
-            for (size_t i = k; i < group_end; i += TOGETHER) strips(&d, pixel, i, step);
-        }
+        for (size_t pixel = 0; pixel < d.pixels; pixel += STRIP)
+            channels(&d, pixel < latest ? pixel : latest, k, group_end, step);
     }
 }
 
