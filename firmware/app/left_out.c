@@ -1,5 +1,5 @@
-// left_out.c - takes the place of strassen.c and winograd.c of runtime/ops, and of runtime/kernels/portable: firmware prepares
-// nothing at open. Never called.
+// left_out.c - takes the place of strassen.c, winograd.c and winograd_weights.c of runtime/ops, and of the kernels for them:
+// firmware prepares nothing at open. Never called.
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/portable/portable.h"
 #include "ops/strassen.h"
@@ -24,8 +24,9 @@ size_t tody_strassen_scratch(const tody_call *call) {
 
 void tody_strassen_run(const tody_call *call, const tody_gemm *gemm) { (void)call, (void)gemm; }
 
-tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_tensor *y, uint32_t tile) {
-    (void)kernels, (void)y, (void)tile;
+tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_window *window, const tody_tensor *y, uint32_t depth,
+                                 uint32_t tile) {
+    (void)kernels, (void)window, (void)y, (void)depth, (void)tile;
     return (tody_tiling){0};
 }
 
@@ -34,7 +35,9 @@ size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, tody_
     return 0;
 }
 
-void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile) { (void)call, (void)w, (void)tile; }
+void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, tody_tiling tiling) {
+    (void)call, (void)w, (void)tiling;
+}
 
 size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling) {
     (void)call, (void)w, (void)y, (void)tiling;

@@ -10,11 +10,12 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 10u
+#define TODY_FORMAT_MINOR 12u
 #define TODY_TILES_MINOR 3u     // the first that knows tody_tensor_record.tile
 #define TODY_S16_MINOR 5u       // the first that knows TODY_S16
 #define TODY_FLEETING_MINOR 7u  // the first that knows TODY_TILE_FLEETING
 #define TODY_QUARTERS_MINOR 9u  // the first that knows TODY_TILE_QUARTERS
+#define TODY_PHASES_MINOR 11u   // the first that knows tiles of other windows than 3x3, and of those that move by more than 1
 #define TODY_NONE 0xFFFFFFFFu   // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u   // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u    // of each tensor in the arena
@@ -48,7 +49,8 @@ enum { TODY_CODED = 1 };  // tody_header.flags: blocks follow the header, and de
 // tody_tensor_record.place. TODY_IN_STRIPS: between the operators of a chain; some of its rows at a time lie in the chain's
 // windows.
 enum { TODY_IN_ARENA = 0, TODY_IN_WEIGHTS = 1, TODY_IN_STRIPS = 2 };
-enum { TODY_TILE_FLEETING = 256 };                          // weights are transformed whenever they are needed, and not kept
+enum { TODY_TILE_FLEETING = 256 };  // weights are transformed whenever they are needed, and not kept
+enum { TODY_MAX_TILE = 5 };
 enum { TODY_TILE_QUARTERS = 512 };                          // alone: of a product that should go by Strassen's way
 enum { TODY_PLAIN = 0, TODY_PANELS = 1, TODY_BLOCKS = 2 };  // tody_tensor_record.pack
 
@@ -69,9 +71,9 @@ typedef struct tody_tensor_record {
     uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
-    uint32_t tile;  // weights of a 3x3 convolution: edge of the tiles that Winograd's way should use, 2 or 4, and perhaps
-                    // TODY_TILE_FLEETING; of a product without taps TODY_TILE_QUARTERS; 0: none
-    uint32_t rows;  // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
+    uint32_t tile;         // weights of a convolution: edge of the tiles that Winograd's way should use, 2 to 5, and perhaps
+                           // TODY_TILE_FLEETING; of a product without taps TODY_TILE_QUARTERS; 0: none
+    uint32_t rows;         // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
     uint32_t reserved[2];  // zero
 } tody_tensor_record;
 

@@ -101,33 +101,35 @@ typedef struct tody_dwconv_f32 {
     float lo, hi;
 } tody_dwconv_f32;
 
-// Winograd's convolution of 3x3 with stride 1: tile x tile outputs of a channel come from (tile + 2)^2 products (Winograd,
-// "Arithmetic Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
-// For tile 2 the points of the interpolation are 0, 1, -1 and infinity, for tile 4 they are 0, A, -A, B, -B and infinity,
-// chosen for small errors as in Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution", 2020;
-// they and their squares are exact. Row i of V, G and Y below is what point i gives: the columns of a square are transformed
-// first, then its rows. Positions, (tile + 2)^2 of them, are counted along rows. AVX2, AVX-512 and NEON give the same bits.
-// How the factors of a point are dealt out among V, G and Y is the affair of kernels/winograd.h.
+// Winograd's convolution in the form of Cook and Toom: a window of taps x taps that moves by 1 makes tile x tile outputs of a
+// channel, and takes edge^2 products for them, edge = tile + taps - 1 (Winograd, "Arithmetic Complexity of Computations", 1980;
+// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). The interpolation has `edge` points, 4 or 6:
+// infinity, 0, 1 and -1, or infinity, 0, A, -A, B and -B, with constants chosen for small errors as in Barabasz et al., "Error
+// Analysis and Improving the Accuracy of Winograd Convolution", 2020; they and their squares are exact. The same points serve
+// every pair of tile and taps. Row i of V, G and Y below is what point i gives: the columns of a square are transformed first,
+// then its rows. Positions, edge^2 of them, are counted along rows. AVX2, AVX-512 and NEON give the same bits. How the factors
+// of a point are dealt out among V, G and Y is the affair of kernels/winograd.h, but for one thing: of a filter with one tap
+// G makes that tap at all points, and nothing at infinity, where it has no other taps.
 #define TODY_WINOGRAD_A 0.625
 #define TODY_WINOGRAD_B 1.5
-#define TODY_MAX_WINOGRAD_EDGE 6u  // tile + 2
+#define TODY_MAX_WINOGRAD_EDGE 6u
+#define TODY_MAX_WINOGRAD_TAPS 5u  // of a tile of 2
 
-// The weights: u[position * u_stride + k * 16 + j] for k < depth, j < 16 is G w G' of the filter
-// w[(y * 3 + x) * w_stride + k * 16 + j].
+// The weights: u[y * u_down + x * u_right + k * 16 + j] for position (y, x), k < depth, j < 16 is G w G' of the filter
+// w[y * taps + x][k * 16 + j]. Positions are written in order, so that of those which share a place the last one stands.
 typedef struct tody_winograd_weights {
-    uint32_t tile, depth;  // 2 or 4; at least 1
-    const float *w;
-    size_t w_stride;
+    uint32_t edge, taps, depth;  // 4 or 6; at least 2, to a tile of 2; at least 1
+    const float *const *w;       // taps^2 pointers
     float *u;
-    size_t u_stride;
+    size_t u_down, u_right;
 } tody_winograd_weights;
 
 // The image: v[position * v_stride + k / 4 * 4 * v_step + k % 4] for k < channels is V d V' of the square
-// d[y][x] = a[y * (tile + 2) + x][k]. A step of 1 gives rows; one of as many rows as a tile has gives these packed (pack_f32),
+// d[y][x] = a[y * edge + x][k]. A step of 1 gives rows; one of as many rows as a tile has gives these packed (pack_f32),
 // and what fills up the last four is written then.
 typedef struct tody_winograd_in {
-    uint32_t tile, channels;  // 2 or 4; at least 1
-    const float *const *a;    // (tile + 2)^2 pointers to `channels` values
+    uint32_t edge, channels;  // 4 or 6; at least 1
+    const float *const *a;    // edge^2 pointers to `channels` values
     float *v;
     size_t v_stride;
     size_t v_step;  // not 1: only of sets with pack_f32
@@ -136,8 +138,9 @@ typedef struct tody_winograd_in {
 // The result: c[y * c_line + x * c_stride + k] for y < rows, x < cols, k < channels is clamp(Y m Y' + bias[k] + addend) of the
 // square m[position * m_stride + k]; the addend stands at the same place as c.
 typedef struct tody_winograd_out {
-    uint32_t tile, rows, cols, channels;  // rows and cols: what lies inside of the image, 1 .. tile
-    const float *m;                       // readable for whole panels of 16, as is bias
+    uint32_t edge, tile;            // 4 or 6; 2 .. edge - 1
+    uint32_t rows, cols, channels;  // rows and cols: what lies inside of the image, 1 .. tile
+    const float *m;                 // readable for whole panels of 16, as is bias
     size_t m_stride;
     const float *bias;    // or NULL
     const float *addend;  // or NULL; may be c
@@ -231,8 +234,9 @@ typedef struct tody_kernels {
     uint32_t dwconv_f32_strip;                    // pixels taken together: 1 to TODY_MAX_STRIP; it belongs to dwconv_f32
     void (*dwconv_f32)(const tody_dwconv_f32 *args);
     void (*winograd_weights_f32)(const tody_winograd_weights *args);
-    size_t winograd_bytes;       // of tiles that stay in the cache while all weights go by; these four belong together
+    size_t winograd_bytes;       // of tiles that stay in the cache while all weights go by; these five belong together
     uint32_t winograd_fleeting;  // tiles below which it does not pay to transform weights in each run
+    uint32_t winograd_phases;    // terms of a direct sum below which it does not pay to add up phases
     void (*winograd_in_f32)(const tody_winograd_in *args);
     void (*winograd_out_f32)(const tody_winograd_out *args);
     // Strassen's way pays where strassen_least * (1 / depth + 1 / columns) + strassen_rows / rows is at most 1: sums of rows

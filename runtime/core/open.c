@@ -157,15 +157,21 @@ static bool quarters_sound(const tody_tensor_record *t, const tody_header *h) {
     return h->minor >= TODY_QUARTERS_MINOR && t->shape[2] == 1 && t->shape[1] % unit == 0 && t->shape[3] % unit == 0;
 }
 
-// Only weights of one group and nine taps have tiles; that these are 3x3 is for the operator to prove. Builds without float32
-// never look at them.
+// The first version that knows such tiles, and 0 if none does. Of nine taps those of 2 and 4 are windows that move by 1.
+static uint32_t tile_minor(const tody_tensor_record *t) {
+    const uint32_t edge = t->tile & ~(uint32_t)TODY_TILE_FLEETING;
+    if (edge < 2 || edge > TODY_MAX_TILE) return 0;
+    if (t->shape[2] != 9 || edge % 2) return TODY_PHASES_MINOR;
+    return edge == t->tile ? TODY_TILES_MINOR : TODY_FLEETING_MINOR;
+}
+
+// Only weights of one group have tiles; that these are squares which fit them is for the operator to prove. Builds without
+// float32 never look at them.
 static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
     if (!TODY_FLOAT || t->tile == 0) return true;
     const bool panels = t->dtype == TODY_F32 && t->pack == TODY_PANELS && t->rank == 4 && t->shape[0] == 1;
     if (t->tile == TODY_TILE_QUARTERS) return panels && quarters_sound(t, h);
-    const uint32_t edge = t->tile & ~(uint32_t)TODY_TILE_FLEETING;
-    if (h->minor < (edge == t->tile ? TODY_TILES_MINOR : TODY_FLEETING_MINOR) || (edge != 2 && edge != 4)) return false;
-    return panels && t->shape[2] == 9;
+    return panels && tile_minor(t) != 0 && h->minor >= tile_minor(t);
 }
 
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {

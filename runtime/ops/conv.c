@@ -23,17 +23,28 @@ static uint32_t tile_of(const tody_call *call) {
 }
 
 // What becomes of it here: nothing where no memory may be used for speed, as in a chain. There are no fleeting weights of
-// float16.
+// float16, and no sums of phases.
 static tody_tiling tiling_of(const tody_call *call) {
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
+    const tody_conv_params *p = call->params;
     const tody_tiling none = {0};
     if (!call->prepare || !tile_of(call)) return none;
-    const tody_tiling tiling = tody_winograd_tiling(call->kernels, &y, tile_of(call));
-    return tiling.fleeting && tody_f16_wanted(call, &w) ? none : tiling;
+    const tody_tiling tiling = tody_winograd_tiling(call->kernels, &p->window, &y, w.shape[3], tile_of(call));
+    return (tiling.fleeting || tiling.step > 1) && tody_f16_wanted(call, &w) ? none : tiling;
 }
 
-// 3x3, without stride and dilation.
-static bool can_tile(const tody_window *w) {
+// Squares without dilation, of which there are kernels for what one phase meets; fleeting weights are of one phase alone. Tiles
+// of 5 where there is no other phase would miss the bound of errors (docs/format.md).
+static bool can_tile(const tody_window *w, uint32_t tile) {
+    if (w->kernel[0] != w->kernel[1] || w->stride[0] != w->stride[1] || w->dilation[0] != 1 || w->dilation[1] != 1)
+        return false;
+    const tody_tiling t = tody_tiling_of(w, tile);
+    const uint32_t most = t.step > 1 ? t.edge - 1 : 4;
+    return (t.edge == 4 || t.edge == 6) && t.tile >= 2 && t.tile <= most && t.tile < t.edge && !(t.fleeting && t.step > 1);
+}
+
+// 3x3, without stride and dilation: what int8 has tiles for.
+static bool is_plain(const tody_window *w) {
     for (uint32_t d = 0; d < 2; d++) {
         if (w->kernel[d] != 3 || w->stride[d] != 1 || w->dilation[d] != 1) return false;
     }
@@ -46,7 +57,7 @@ static tody_status conv_check(const tody_call *call) {
     tody_status status = tody_check_window(&p->window, &x, &y);
     if (!status) status = tody_check_filters(call, p, 1);
     if (status) return status;
-    return tile_of(call) && !can_tile(&p->window) ? TODY_ERR_PARAM : TODY_OK;
+    return tile_of(call) && !can_tile(&p->window, tile_of(call)) ? TODY_ERR_PARAM : TODY_OK;
 }
 
 // Of int8 in tiles, or 0.
@@ -54,7 +65,7 @@ static size_t prepared_s8(const tody_call *call) {
     if (!TODY_WINOGRAD_S8 || !call->prepare) return 0;
     const tody_conv_params *p = call->params;
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
-    return p->groups == 1 && can_tile(&p->window) ? tody_winograd_s8_prepared(call, &w, &y) : 0;
+    return p->groups == 1 && is_plain(&p->window) ? tody_winograd_s8_prepared(call, &w, &y) : 0;
 }
 
 static size_t conv_prepared(const tody_call *call) {
@@ -69,7 +80,7 @@ static void conv_prepare(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile && !tiling.fleeting)
-        tody_winograd_prepare(call, &w, tiling.tile);
+        tody_winograd_prepare(call, &w, tiling);
     else if (tody_strassen_wanted(call))
         tody_strassen_prepare(call);
     else if (tody_f16_wanted(call, &w))

@@ -1,10 +1,10 @@
-// winograd.c - 3x3 convolution with fewer multiplications: blocks of transformed tiles that stay in cache, a matrix product for
-// each position of a tile, and back. Weights are transformed when a model is opened, or, fleetingly, as they are met: then all
-// tiles are one block, and threads share out the output channels.
-// SPDX-License-Identifier: Apache-2.0
+// winograd.c - convolution with fewer multiplications: blocks of transformed tiles that stay in cache, a matrix product for
+// each position of a tile and each phase of the image, and back. Where weights are fleeting all tiles are one block, and
+// threads share out the output channels. SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
 #include "f16.h"
+#include "winograd_weights.h"
 
 enum {
     SKEW = TODY_PANEL,  // elements between positions, so that these do not all fall into the same sets of a cache
@@ -14,12 +14,12 @@ enum {
 
 // How an output is cut into tiles, and these into blocks.
 typedef struct grid {
-    uint32_t tile, positions;      // positions: products of a tile and a channel
+    uint32_t tile, positions;      // positions: products of a tile, a channel and a phase
     uint32_t down, across, tiles;  // tiles of an image, and of the batch
     uint32_t blocks, block_tiles;  // most tiles in a block
     uint32_t panels;               // of output channels that are multiplied together
     uint32_t parts;                // of all panels: tasks of a block
-    uint32_t depth;                // values that a transformed row takes
+    uint32_t phase_depth, depth;   // values that a phase of a transformed row takes, and all of it
     size_t v_stride, m_stride;     // from one position to the next, in elements: transformed image, products,
     size_t u_stride;               // fleeting weights; 0: they are prepared
 } grid;
@@ -28,6 +28,7 @@ typedef struct job {
     const tody_call *call;
     const tody_gemm *gemm;
     const tody_slide *slide;
+    tody_tiling tiling;
     uint8_t *scratch;
     grid grid;
 } job;
@@ -37,12 +38,10 @@ typedef struct place {
     uint32_t image, y, x, rows, cols;
 } place;
 
-static uint32_t positions_of(uint32_t tile) { return (tile + 2) * (tile + 2); }
-
 // As many tiles as the kernel set's cache holds, in whole tiles of its product, in blocks that keep all threads busy.
-static void cut_blocks(grid *g, const tody_kernels *k, uint32_t depth, uint32_t threads) {
+static void cut_blocks(grid *g, const tody_kernels *k, uint32_t threads) {
     const uint32_t rows = k->gemm_f32_rows, floats = (uint32_t)(k->winograd_bytes / sizeof(float) / g->positions);
-    const uint32_t fit = floats / (depth + g->panels * TODY_PANEL);
+    const uint32_t fit = floats / (g->depth + g->panels * TODY_PANEL);
     const uint32_t most = tody_max_u32(fit / rows, 1) * rows;
     g->blocks = tody_div_up(tody_div_up(g->tiles, most), threads) * threads;
     g->blocks = tody_max_u32(tody_min_u32(g->blocks, g->tiles / FEWEST), 1);
@@ -54,27 +53,30 @@ static uint32_t count_tiles(const tody_tensor *y, uint32_t tile) {
     return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], tile) * tody_div_up(y->shape[TODY_WIDTH], tile);
 }
 
-tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_tensor *y, uint32_t tile) {
-    const tody_tiling tiling = {tile & ~(uint32_t)TODY_TILE_FLEETING, tile & TODY_TILE_FLEETING};
-    const bool pays = !tiling.fleeting || count_tiles(y, tiling.tile) >= kernels->winograd_fleeting;
-    return pays ? tiling : (tody_tiling){0};
+tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_window *window, const tody_tensor *y, uint32_t depth,
+                                 uint32_t tile) {
+    const tody_tiling tiling = tody_tiling_of(window, tile);
+    const bool is_short = tiling.step > 1 && tiling.kernel * tiling.kernel * depth < kernels->winograd_phases;
+    const bool is_small = tiling.fleeting && count_tiles(y, tiling.tile) < kernels->winograd_fleeting;
+    return !is_short && !is_small ? tiling : (tody_tiling){0};
 }
 
 static grid make_grid(const tody_call *call, const tody_tensor *y, uint32_t depth, tody_tiling tiling) {
     const uint32_t tile = tiling.tile, threads = tody_threads(call);
-    grid g = {.tile = tile, .positions = positions_of(tile), .panels = call->kernels->gemm_f32_panels, .parts = 1};
+    grid g = {.tile = tile, .positions = tiling.edge * tiling.edge, .panels = call->kernels->gemm_f32_panels, .parts = 1};
     g.down = tody_div_up(y->shape[TODY_HEIGHT], tile);
     g.across = tody_div_up(y->shape[TODY_WIDTH], tile);
     g.tiles = count_tiles(y, tile);
+    g.phase_depth = tody_packs_f32(call->kernels) ? tody_div_up(depth, 4) * 4 : depth;
+    g.depth = tody_phases(&tiling) * g.phase_depth;
     if (tiling.fleeting) {
         g.blocks = 1;
         g.block_tiles = g.tiles;
         g.parts = tody_min_u32(tody_div_up(y->shape[TODY_CHANNELS], g.panels * TODY_PANEL), threads);
         g.u_stride = SLICE * TODY_PANEL + SKEW;
     } else {
-        cut_blocks(&g, call->kernels, depth, threads);
+        cut_blocks(&g, call->kernels, threads);
     }
-    g.depth = tody_packs_f32(call->kernels) ? tody_div_up(depth, 4) * 4 : depth;
     g.v_stride = (size_t)g.block_tiles * g.depth + SKEW;
     g.m_stride = (size_t)g.block_tiles * g.panels * TODY_PANEL + SKEW;
     return g;
@@ -91,76 +93,6 @@ size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const 
     return tody_scratch_bytes(tody_scratch_bytes(thread_bytes(&g)) * (uint64_t)tody_threads(call));
 }
 
-// Floats from one panel of transformed weights of a position to the next.
-static size_t position_stride(bool f16, uint32_t depth) {
-    return (f16 ? tody_f16_panel_bytes(depth) : tody_panel_bytes(TODY_F32, 1, depth)) / sizeof(float);
-}
-
-size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, tody_tiling tiling) {
-    if (tiling.fleeting) return 0;
-    const uint64_t panels = tody_panels_length(w->shape[1]) / TODY_PANEL, positions = positions_of(tiling.tile);
-    return tody_scratch_bytes(panels * positions * position_stride(tody_f16_wanted(call, w), w->shape[3]) * sizeof(float));
-}
-
-typedef struct preparation {
-    const float *w;
-    float *u;
-    const tody_kernels *kernels;
-    uint32_t tile, depth;
-} preparation;
-
-// Transforms the weights of a panel from step k on, so many of them.
-static void transform_weights(const preparation *p, uint32_t panel, uint32_t k, uint32_t depth, float *u, size_t u_stride) {
-    const size_t stride = (size_t)p->depth * TODY_PANEL;
-    const tody_winograd_weights weights = {
-        .tile = p->tile,
-        .depth = depth,
-        .w = p->w + panel * stride * 9 + (size_t)k * TODY_PANEL,
-        .w_stride = stride,
-        .u = u,
-        .u_stride = u_stride,
-    };
-    p->kernels->winograd_weights_f32(&weights);
-}
-
-// A panel of transformed weights has the positions one after the other, each of depth * 16.
-static void prepare_panel(void *context, uint32_t panel, uint32_t thread) {
-    (void)thread;
-    const preparation *p = context;
-    const size_t stride = (size_t)p->depth * TODY_PANEL;
-    transform_weights(p, panel, 0, p->depth, p->u + panel * stride * positions_of(p->tile), stride);
-}
-
-// The same rounded to float16: columns of each position are scaled by themselves. Transformed twice, because nobody has memory
-// for all of it in float32.
-static void prepare_panel_f16(void *context, uint32_t panel, uint32_t thread) {
-    (void)thread;
-    const preparation *p = context;
-    const uint32_t positions = positions_of(p->tile), count = positions * TODY_PANEL;
-    const size_t bytes = tody_f16_panel_bytes(p->depth);
-    uint8_t *to = (uint8_t *)p->u + panel * positions * bytes;
-    float u[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL];
-    float factor[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE * TODY_PANEL] = {0};
-    for (uint32_t k = 0; k < p->depth; k++) {
-        transform_weights(p, panel, k, 1, u, TODY_PANEL);
-        tody_f16_find_largest(u, factor, count);
-    }
-    for (uint32_t i = 0; i < positions; i++) tody_f16_factors(factor + i * TODY_PANEL, (float *)(void *)(to + i * bytes));
-    for (uint32_t k = 0; k < p->depth; k++) {
-        transform_weights(p, panel, k, 1, u, TODY_PANEL);
-        for (uint32_t i = 0; i < count; i++) u[i] *= factor[i];
-        for (uint32_t i = 0; i < positions; i++) {
-            uint16_t *values = (uint16_t *)(void *)(to + i * bytes + TODY_PANEL * sizeof(float));
-            p->kernels->f16->round(u + i * TODY_PANEL, values + (size_t)k * TODY_PANEL, TODY_PANEL);
-        }
-    }
-}
-
-void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile) {
-    preparation p = {w->data, (float *)(void *)call->prepared, call->kernels, tile, w->shape[3]};
-    tody_for(call, tody_div_up(w->shape[1], TODY_PANEL), tody_f16_wanted(call, w) ? prepare_panel_f16 : prepare_panel, &p);
-}
-
 static place place_of(const job *job, uint32_t t) {
     const grid *g = &job->grid;
     place at = {.image = t / g->across / g->down, .y = t / g->across % g->down * g->tile, .x = t % g->across * g->tile};
@@ -174,10 +106,23 @@ static size_t output_at(const job *job, const place *at) {
     return (line * job->slide->out_width + at->x) * job->gemm->c_stride;
 }
 
+// The pixels of a phase: the window of its first tap is as large as the square, step by step.
+static tody_slide slide_over(const job *job, uint32_t i) {
+    const tody_phase phase = tody_phase_of(&job->tiling, i);
+    const uint32_t edge = job->tiling.edge, step = job->tiling.step;
+    tody_slide slide = *job->slide;
+    slide.window.kernel[0] = slide.window.kernel[1] = edge;
+    slide.window.dilation[0] = slide.window.dilation[1] = step;
+    slide.window.pad[0] -= phase.y;  // may go below 0, modulo 2^32
+    slide.window.pad[1] -= phase.x;
+    return slide;
+}
+
 // Rows of the products, those of each kernel's tile together if the kernel set packs.
-static void transform_image(const job *job, uint32_t first, uint32_t count, float *v) {
+static void transform_phase(const job *job, uint32_t phase, uint32_t first, uint32_t count, float *v) {
     const grid *g = &job->grid;
     const uint32_t parts = tody_div_up(count, job->call->kernels->gemm_f32_rows);
+    const tody_slide slide = slide_over(job, phase);
     const void *pixels[TODY_MAX_WINOGRAD_EDGE * TODY_MAX_WINOGRAD_EDGE];
     for (uint32_t t = 0, part = 0, begin = 0, end = tody_share(count, 1, parts); t < count; t++) {
         if (t == end) {
@@ -187,12 +132,13 @@ static void transform_image(const job *job, uint32_t first, uint32_t count, floa
         const uint32_t step = tody_packs_f32(job->call->kernels) ? end - begin : 1;
         const place at = place_of(job, first + t);
         const uint32_t line = at.image * job->slide->out_height + at.y;
-        tody_slide_grid(job->slide, line, g->tile, at.x, g->tile, g->tile + 2, pixels);
+        tody_slide_grid(&slide, line, 1, at.x, 1, job->tiling.edge, pixels);
         const tody_winograd_in in = {
-            .tile = g->tile,
+            .edge = job->tiling.edge,
             .channels = job->gemm->depth,
             .a = (const float *const *)(const void *)pixels,
-            .v = v + (size_t)begin * g->depth + (size_t)(t - begin) * (step > 1 ? 4 : g->depth),
+            .v = v + (size_t)begin * g->depth + (size_t)phase * g->phase_depth * step +
+                 (size_t)(t - begin) * (step > 1 ? 4 : g->depth),
             .v_stride = g->v_stride,
             .v_step = step,
         };
@@ -210,10 +156,10 @@ static void round_image(const job *job, float *v, uint32_t count) {
         job->call->kernels->f16->round(v, (uint16_t *)(void *)v, values);
 }
 
-// Transformed weights of some panels and a part of the depth.
+// Transformed weights of some panels, and a part of the depth of each phase.
 typedef struct slice {
     const float *u;
-    size_t stride, panel_stride;  // from one position to the next, and from one panel
+    size_t stride, panel_stride;  // from one position to the next where these differ, and from one panel
     uint32_t from, depth;
 } slice;
 
@@ -241,14 +187,48 @@ static void multiply_position(const job *job, tody_gemm_f32 *args, const float *
     }
 }
 
-// The products of all positions with a slice of so many panels, which are added to those of the slices before it.
-static void multiply(const job *job, const slice *s, uint32_t panels, const float *v, float *m, uint32_t count) {
+// How many phases from i on, whose weights are together, are one product at position (y, x): those that have no tap left for
+// infinity, where y or x is 0, are none. 0 if the phase before i is one with it.
+static uint32_t count_together(const tody_tiling *t, uint32_t i, uint32_t y, uint32_t x) {
+    const uint32_t taps = tody_phase_of(t, 0).down;
+    uint32_t count = 0;
+    for (uint32_t at = i > 0 ? i - 1 : i; at < tody_phases(t); at++) {
+        const tody_phase phase = tody_phase_of(t, at);
+        const bool meets = (y > 0 || phase.down == taps) && (x > 0 || phase.across == taps);
+        if (at < i && meets) return 0;
+        if (at >= i && !meets) break;
+        count += at >= i;
+    }
+    return count;
+}
+
+// The products of phase i with a slice, and at once of those after it that are together with it, which are added to the
+// products of slices and phases before it.
+static void multiply_phase(const job *job, const slice *s, uint32_t i, tody_gemm_f32 *args, const float *v, float *m,
+                           uint32_t count) {
     const grid *g = &job->grid;
+    const tody_tiling *t = &job->tiling;
+    const tody_positions at = tody_phase_positions(t, i, job->gemm->depth, s->stride);
+    const tody_phase phase = tody_phase_of(t, i), largest = tody_phase_of(t, 0);
+    const uint32_t top = phase.down < largest.down, left = phase.across < largest.across, from = i * g->phase_depth + s->from;
+    for (uint32_t y = top; y < t->edge; y++) {
+        for (uint32_t x = left; x < t->edge; x++) {
+            const uint32_t p = y * t->edge + x, phases = at.together ? count_together(t, i, y, x) : 1;
+            if (phases == 0) continue;
+            args->depth = phases * s->depth;
+            args->w = s->u + at.first + y * at.down + x * at.right;
+            args->scale = is_f16(job) ? tody_f16_scale(args->w) : NULL;
+            const float *next = p + 1 < g->positions ? args->w + at.right : args->w;
+            multiply_position(job, args, next, v + p * g->v_stride, from, m + p * g->m_stride, count);
+        }
+    }
+}
+
+// The products of all positions and phases with a slice of so many panels.
+static void multiply(const job *job, const slice *s, uint32_t panels, const float *v, float *m, uint32_t count) {
     tody_gemm_f32 args = {
         .cols = panels * TODY_PANEL,
         .taps = 1,
-        .depth = s->depth,
-        .w = s->u,
         .w_stride = s->panel_stride,
         .next_step = TODY_PANEL,
         .addend_stride = panels * TODY_PANEL,
@@ -256,16 +236,14 @@ static void multiply(const job *job, const slice *s, uint32_t panels, const floa
         .lo = -__builtin_inff(),
         .hi = __builtin_inff(),
     };
-    for (uint32_t p = 0; p < g->positions; p++, args.w += s->stride, v += g->v_stride, m += g->m_stride) {
-        args.scale = is_f16(job) ? tody_f16_scale(args.w) : NULL;
-        multiply_position(job, &args, p + 1 < g->positions ? args.w + s->stride : args.w, v, s->from, m, count);
-    }
+    for (uint32_t i = 0; i < tody_phases(&job->tiling); i++) multiply_phase(job, s, i, &args, v, m, count);
 }
 
 static void multiply_prepared(const job *job, uint32_t panel, uint32_t panels, const float *v, float *m, uint32_t count) {
-    const size_t stride = position_stride(is_f16(job), job->gemm->depth), panel_stride = stride * job->grid.positions;
-    const float *u = (const float *)(const void *)job->call->prepared + panel * panel_stride + (is_f16(job) ? TODY_PANEL : 0);
-    const slice whole = {u, stride, panel_stride, 0, job->gemm->depth};
+    const uint32_t depth = job->gemm->depth;
+    const size_t stride = tody_position_stride(is_f16(job), depth);
+    slice whole = {.stride = stride, .panel_stride = tody_winograd_panel(&job->tiling, depth, stride), .depth = depth};
+    whole.u = (const float *)(const void *)job->call->prepared + panel * whole.panel_stride + (is_f16(job) ? TODY_PANEL : 0);
     multiply(job, &whole, panels, v, m, count);
 }
 
@@ -273,13 +251,12 @@ static void multiply_prepared(const job *job, uint32_t panel, uint32_t panels, c
 static void multiply_fleeting(const job *job, uint32_t panel, uint32_t panels, const float *v, float *u, float *m,
                               uint32_t count) {
     const grid *g = &job->grid;
-    const uint32_t depth = job->gemm->depth;
-    const preparation p = {job->gemm->w, NULL, job->call->kernels, g->tile, depth};
+    const tody_filters filters = {job->gemm->w, job->call->kernels, job->tiling, job->gemm->depth};
     slice s = {.u = u, .stride = g->u_stride, .panel_stride = g->u_stride * g->positions};
-    for (; s.from < depth; s.from += SLICE) {
-        s.depth = tody_min_u32(depth - s.from, SLICE);
+    for (; s.from < filters.depth; s.from += SLICE) {
+        s.depth = tody_min_u32(filters.depth - s.from, SLICE);
         for (uint32_t i = 0; i < panels; i++)
-            transform_weights(&p, panel + i, s.from, s.depth, u + i * s.panel_stride, s.stride);
+            tody_winograd_transform(&filters, panel + i, 0, s.from, s.depth, u + i * s.panel_stride, s.stride);
         multiply(job, &s, panels, v, m, count);
     }
 }
@@ -288,7 +265,8 @@ static void transform_result(const job *job, uint32_t panel, uint32_t panels, co
     const tody_gemm *gemm = job->gemm;
     const uint32_t column = panel * TODY_PANEL, cols = panels * TODY_PANEL;
     tody_winograd_out out = {
-        .tile = job->grid.tile,
+        .edge = job->tiling.edge,
+        .tile = job->tiling.tile,
         .channels = tody_min_u32(gemm->cols - column, cols),
         .m_stride = job->grid.m_stride,
         .bias = gemm->bias ? (const float *)gemm->bias + column : NULL,
@@ -337,7 +315,7 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const uint32_t end = tody_min_u32(tody_share(groups, part + 1, g->parts) * g->panels, all);
     float *v = (float *)(void *)(job->scratch + thread * tody_scratch_bytes(thread_bytes(g)));
     float *m = v + g->v_stride * g->positions, *u = m + g->m_stride * g->positions;
-    transform_image(job, first, count, v);
+    for (uint32_t i = 0; i < tody_phases(&job->tiling); i++) transform_phase(job, i, first, count, v);
     if (is_f16(job) && count > 1) round_image(job, v, count);
     for (uint32_t panel = begin; panel < end; panel += g->panels) {
         const uint32_t panels = tody_min_u32(g->panels, end - panel);
@@ -354,6 +332,6 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
 void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, tody_tiling tiling,
                        uint8_t *scratch) {
     const tody_tensor y = tody_out(call, 0);
-    job job = {call, gemm, slide, scratch, make_grid(call, &y, gemm->depth, tiling)};
+    job job = {call, gemm, slide, tiling, scratch, make_grid(call, &y, gemm->depth, tiling)};
     tody_for(call, job.grid.blocks * job.grid.parts, run_task, &job);
 }

@@ -1,4 +1,4 @@
-// winograd.h - convolution of 3x3, stride 1 and one group by Winograd's way, with weights that were prepared for it or not.
+// winograd.h - convolution of one group by Winograd's way, with weights that were prepared for it or not.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef TODY_OPS_WINOGRAD_H
 #define TODY_OPS_WINOGRAD_H
@@ -6,21 +6,32 @@
 #include "gemm.h"
 #include "window.h"
 
-// How the file wants a convolution tiled.
+// How the file wants a convolution tiled. Pixels whose lines, and whose columns, have one remainder by the step of the window
+// are a phase of the image: there every step-th tap is a window that moves by 1. Products of all phases are added up.
 typedef struct tody_tiling {
-    uint32_t tile;  // 2 or 4 pixels square; 0: not at all
-    bool fleeting;  // weights are transformed in each run, a few at a time
+    uint32_t tile;          // edge of what is computed together; 0: not at all
+    uint32_t edge;          // of the square of products that this takes
+    uint32_t kernel, step;  // edge of the window, and by how much it moves
+    bool fleeting;          // weights are transformed in each run, a few at a time
 } tody_tiling;
 
-// What a kernel set makes of a record's `tile`, which is not 0, for the result y: not at all if there are too few fleeting
-// tiles.
-tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_tensor *y, uint32_t tile);
+// The same for a window that is a square, from a record's `tile`, which is not 0.
+static inline tody_tiling tody_tiling_of(const tody_window *window, uint32_t tile) {
+    tody_tiling t = {tile & ~(uint32_t)TODY_TILE_FLEETING, 0, window->kernel[0], window->stride[0], tile & TODY_TILE_FLEETING};
+    t.edge = t.tile + tody_div_up(t.kernel, t.step) - 1;
+    return t;
+}
+
+// What a kernel set makes of that, for `depth` channels and the result y: not at all if there are too few fleeting tiles, or if
+// sums are so short that phases do not pay.
+tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_window *window, const tody_tensor *y, uint32_t depth,
+                                 uint32_t tile);
 
 // Bytes of the prepared weights, for plain panels w.
 size_t tody_winograd_prepared(const tody_call *call, const tody_tensor *w, tody_tiling tiling);
 
 // Fills call->prepared, on all threads. Not of what is fleeting.
-void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, uint32_t tile);
+void tody_winograd_prepare(const tody_call *call, const tody_tensor *w, tody_tiling tiling);
 
 // Bytes of scratch for all threads; a multiple of TODY_ALIGN.
 size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling);

@@ -35,6 +35,7 @@ INT16_MINOR = 5  # of one with int16
 FLEETING_MINOR = 7  # of one in which such weights are transformed in each run
 ROUNDED_MINOR = 7  # of one with addends of rounded products
 QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
+PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and stride 1 have tiles
 FLEETING = 256  # in Tensor.tile
 QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
@@ -150,7 +151,7 @@ class Tensor:
     scales_at: int = 0
     zero_point: int = 0
     stored: int = 0  # bytes of weights in blocks, which depend on their content
-    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 or 4 pixels square, | FLEETING; or QUARTERS
+    tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 to 5 pixels square, | FLEETING; or QUARTERS
     rows: int = 0
 
     @property
@@ -327,8 +328,16 @@ def _adds_rounded(file: File, record: Record) -> bool:
     return last is not None and file.tensors[last].shape == (3,)
 
 
+def _has_phases(tensor: Tensor) -> bool:
+    """Whether weights have tiles of another window than 3x3 that moves by 1, whose edge is even."""
+    edge = tensor.tile & ~FLEETING
+    return edge not in (0, QUARTERS) and (tensor.shape[2:3] != (9,) or edge % 2 == 1)
+
+
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
+    if any(_has_phases(t) for t in file.tensors):
+        return PHASES_MINOR
     if any(t.tile == QUARTERS for t in file.tensors):
         return QUARTERS_MINOR
     if any(t.tile & FLEETING for t in file.tensors):

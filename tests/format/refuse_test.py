@@ -200,6 +200,8 @@ FIELDS: list[tuple[str, int | float | bytes, str]] = [
     ("tensor0.reserved", 1, "TENSOR"),
     ("tensor0.reserved_last", 1, "TENSOR"),
     ("tensor1.tile", 4, "TENSOR"),  # the file has a version that does not know it
+    ("tensor1.tile", 5, "TENSOR"),
+    ("tensor1.tile", 6, "TENSOR"),  # which no version knows
     ("tensor1.tile", 256, "TENSOR"),  # of no size
     ("tensor1.tile", 512, "TENSOR"),  # quarters, for which the version is too low
     ("tensor1.at", 32, "TENSOR"),

@@ -12,15 +12,23 @@ static double bounds[MAX_RESULTS];  // of the results of one case
 // rounded.
 static double bound(double magnitudes) { return 100 * bound_of(magnitudes, 36); }
 
+// The tiles that 4 points make, or 6: 2 to 3, or 2 to 5.
+static uint32_t random_edge(dice *r) { return random_below(r, 3) ? 6 : 4; }
+static uint32_t random_tile(dice *r, uint32_t edge) { return 2 + random_below(r, edge - 2); }
+
+// Where lines or columns share a place, what the last of them has stands there.
 static bool check_weights(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    tody_winograd_weights w = {.tile = random_below(&r, 2) ? 2 : 4, .depth = 1 + random_below(&r, 6)};
-    const uint32_t positions = (w.tile + 2) * (w.tile + 2), length = w.depth * 16;
-    w.w_stride = length + random_below(&r, 20);
-    w.u_stride = length + random_below(&r, 20);
-    describe("tile %u depth %u strides %zu %zu", w.tile, w.depth, w.w_stride, w.u_stride);
-    w.w = memory_floats(&r, 8 * w.w_stride + length);
-    const output o = output_take(&r, positions, length, w.u_stride);
+    tody_winograd_weights w = {.edge = random_edge(&r), .depth = 1 + random_below(&r, 6)};
+    w.taps = w.edge + 1 - random_tile(&r, w.edge);
+    const uint32_t length = w.depth * 16, lines = random_below(&r, 4) ? w.edge : 1, columns = random_below(&r, 4) ? w.edge : 1;
+    const size_t stride = length + random_below(&r, 20);
+    w.u_right = columns > 1 ? stride : 0;
+    w.u_down = lines > 1 ? columns * stride : 0;
+    describe("edge %u taps %u depth %u lines %u columns %u stride %zu", w.edge, w.taps, w.depth, lines, columns, stride);
+    w.w = pointers_take(&r, w.taps * w.taps, length);
+    const uint32_t positions = lines * columns;
+    const output o = output_take(&r, positions, length, stride);
     for (size_t i = 0; i < positions * length; i++) bounds[i] = bound(1);
     w.u = o.want;
     tody_kernels_portable.winograd_weights_f32(&w);
@@ -31,19 +39,19 @@ static bool check_weights(const tody_kernels *set, uint64_t seed) {
 
 // A row among packed ones as a row of its own.
 static void unpack_image(const tody_winograd_in *in, const float *packed, size_t stride, float *v) {
-    for (size_t p = 0; p < (size_t)(in->tile + 2) * (in->tile + 2); p++) {
+    for (size_t p = 0; p < (size_t)in->edge * in->edge; p++) {
         for (size_t k = 0; k < in->channels; k++) v[p * in->v_stride + k] = packed[p * stride + k / 4 * 4 * in->v_step + k % 4];
     }
 }
 
 static bool check_in(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    tody_winograd_in in = {.tile = random_below(&r, 2) ? 2 : 4, .channels = 1 + random_below(&r, 70)};
-    const uint32_t edge = in.tile + 2;
+    tody_winograd_in in = {.edge = random_edge(&r), .channels = 1 + random_below(&r, 70)};
+    const uint32_t edge = in.edge;
     in.v_stride = in.channels + random_below(&r, 20);
     in.v_step = 1;
     const size_t step = set->pack_f32 ? 1 + random_below(&r, set->gemm_f32_rows) : 1;
-    describe("tile %u channels %u stride %zu step %zu", in.tile, in.channels, in.v_stride, step);
+    describe("edge %u channels %u stride %zu step %zu", edge, in.channels, in.v_stride, step);
     in.a = pointers_take(&r, edge * edge, in.channels);
     const output o = output_take(&r, edge * edge, in.channels, in.v_stride);
     for (size_t i = 0; i < edge * edge * in.channels; i++) bounds[i] = bound(1);
@@ -66,13 +74,14 @@ static bool check_in(const tody_kernels *set, uint64_t seed) {
 // The guards of the output stand between pixels, not between lines: a line is as long as its pixels.
 static bool check_out(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    tody_winograd_out out = {.tile = random_below(&r, 2) ? 2 : 4, .channels = 1 + random_below(&r, 32)};
-    const uint32_t edge = out.tile + 2, addend = random_below(&r, 3), whole = (out.channels + 15) / 16 * 16;
+    tody_winograd_out out = {.edge = random_edge(&r), .channels = 1 + random_below(&r, 32)};
+    out.tile = random_tile(&r, out.edge);
+    const uint32_t edge = out.edge, addend = random_below(&r, 3), whole = (out.channels + 15) / 16 * 16;
     out.rows = 1 + random_below(&r, out.tile);
     out.cols = 1 + random_below(&r, out.tile);
     out.c_stride = out.channels + random_below(&r, 20);
     out.c_line = out.c_stride * out.cols;
-    describe("tile %u rows %u cols %u channels %u addend %u", out.tile, out.rows, out.cols, out.channels, addend);
+    describe("edge %u tile %u rows %u cols %u channels %u addend %u", edge, out.tile, out.rows, out.cols, out.channels, addend);
     pick_clamp(&r, &out.lo, &out.hi);
     out.m_stride = whole + random_below(&r, 20);
     out.m = memory_floats(&r, (edge * edge - 1) * out.m_stride + whole);
@@ -105,14 +114,17 @@ static void run_weights(void *context) {
 }
 
 static void bench_weights(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .weights = {.tile = tile, .depth = 64, .w_stride = 64 * 16}};
-        memory_reset();
-        t.weights.w = memory_floats(&r, 9 * t.weights.w_stride);
-        t.weights.u_stride = 65 * 16;
-        t.weights.u = memory_floats(&r, 36 * t.weights.u_stride);
-        printf("  tile %u 64 x 16 filters %.0f ns", tile, time_of(run_weights, &t) * 1e9);
+    for (uint32_t edge = 4; edge <= 6; edge += 2) {
+        for (uint32_t taps = 2; taps < edge; taps++) {
+            dice r = random_from(taps);
+            timed t = {.kernels = kernels, .weights = {.edge = edge, .taps = taps, .depth = 64}};
+            memory_reset();
+            t.weights.w = pointers_take(&r, taps * taps, 64 * 16);
+            t.weights.u_right = 65 * 16;
+            t.weights.u_down = edge * t.weights.u_right;
+            t.weights.u = memory_floats(&r, 36 * t.weights.u_right);
+            printf("  %u of %u 64 x 16 filters %.0f ns", taps, edge, time_of(run_weights, &t) * 1e9);
+        }
     }
 }
 
@@ -127,29 +139,32 @@ static void run_out(void *context) {
 }
 
 static void bench_in(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .in = {.tile = tile, .channels = 64, .v_stride = 64 * 16 + 16, .v_step = 1}};
+    for (uint32_t edge = 4; edge <= 6; edge += 2) {
+        dice r = random_from(edge);
+        timed t = {.kernels = kernels, .in = {.edge = edge, .channels = 64, .v_stride = 64 * 16 + 16, .v_step = 1}};
         memory_reset();
         t.in.a = pointers_take(&r, 36, 64);
         t.in.v = memory_floats(&r, 36 * t.in.v_stride);
-        printf("  tile %u 64 channels %.0f ns", tile, time_of(run_in, &t) * 1e9);
+        printf("  edge %u 64 channels %.0f ns", edge, time_of(run_in, &t) * 1e9);
     }
 }
 
 static void bench_out(const tody_kernels *kernels) {
-    for (uint32_t tile = 2; tile <= 4; tile += 2) {
-        dice r = random_from(tile);
-        timed t = {.kernels = kernels, .out = {.tile = tile, .rows = tile, .cols = tile, .channels = 32}};
-        memory_reset();
-        t.out.m_stride = 32 * 16 + 16;
-        t.out.m = memory_floats(&r, 36 * t.out.m_stride);
-        t.out.c_stride = 32;
-        t.out.c_line = 32 * tile;
-        t.out.c = memory_floats(&r, tile * tile * 32);
-        t.out.lo = -INFINITY;
-        t.out.hi = INFINITY;
-        printf("  tile %u 32 channels %.0f ns", tile, time_of(run_out, &t) * 1e9);
+    for (uint32_t edge = 4; edge <= 6; edge += 2) {
+        for (uint32_t tile = 2; tile < edge; tile++) {
+            dice r = random_from(tile);
+            const tody_winograd_out out = {.edge = edge, .tile = tile, .rows = tile, .cols = tile, .channels = 32};
+            timed t = {.kernels = kernels, .out = out};
+            memory_reset();
+            t.out.m_stride = 32 * 16 + 16;
+            t.out.m = memory_floats(&r, 36 * t.out.m_stride);
+            t.out.c_stride = 32;
+            t.out.c_line = 32 * tile;
+            t.out.c = memory_floats(&r, tile * tile * 32);
+            t.out.lo = -INFINITY;
+            t.out.hi = INFINITY;
+            printf("  tile %u of %u 32 channels %.0f ns", tile, edge, time_of(run_out, &t) * 1e9);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ and a second step adds up what belongs together, which lies in memory at a const
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from ..format import PANEL, align
 from .graph import Graph, Node
 from .rewrite import add_constant, add_value, first_input, first_output, insert_before, slot
-from .winograd import GAIN, gaining
+from .winograd import GAIN, Way, winograd_ways
 
 # Costs in multiply-adds, as in winograd.py.
 TAP_MACS = 180  # for adding up what one tap of a pixel gives to all its output channels
@@ -29,9 +30,9 @@ def widen(graph: Graph) -> None:
 
     What lies between the two steps never takes more memory than the image.
     """
-    tiled = gaining(graph)
+    tiled = winograd_ways(graph)
     for node in list(graph.nodes):
-        if node.op == "conv" and node.inputs[1] not in tiled and _can_widen(graph, node) and _pays(graph, node):
+        if node.op == "conv" and _can_widen(graph, node) and _pays(graph, node, tiled.get(node.inputs[1] or "", [])):
             _widen(graph, node)
 
 
@@ -45,13 +46,15 @@ def _can_widen(graph: Graph, node: Node) -> bool:
     return is_float and groups == 1 and taps > 1 and columns * taps <= depth and holds
 
 
-def _pays(graph: Graph, node: Node) -> bool:
+def _pays(graph: Graph, node: Node, ways: list[Way]) -> bool:
     width, depth = graph.values[first_input(node)].shape[2:]
     pixels, columns = graph.values[first_output(node)].shape[2:]
     down, across = map(int, node.attrs["kernel"])
     direct = pixels * down * across * depth * align(columns, PANEL)
     wide = width * (down * depth * align(columns * across, PANEL) + VALUE_MACS * columns * across)
-    return GAIN * (wide + pixels * across * TAP_MACS) < direct
+    lines = math.prod(graph.values[first_output(node)].shape[:2])
+    best = min([direct, *(way.cost // lines for way in ways)])
+    return GAIN * (wide + pixels * across * TAP_MACS) < best
 
 
 def _widen(graph: Graph, node: Node) -> None:

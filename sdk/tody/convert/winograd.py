@@ -1,12 +1,16 @@
-"""Which 3x3 convolutions are computed by Winograd's way, and in tiles of what size (docs/format.md).
+"""Which convolutions are computed by Winograd's way, and in tiles of what size (docs/format.md).
 
-An output tile of t x t takes (t + 2)^2 products instead of 9 t^2, but its weights grow from 9 to (t + 2)^2, and image and
-result have to be transformed. The cost of either is counted in multiply-adds. Transformed weights take memory while a model is
-loaded; where that is limited, it goes to the layers in which it saves most. Or they are fleeting: transformed in each run, a
-few at a time, which costs no memory, and pays where few pixels meet many weights: these come from memory as they are, 9 for 36.
+A window of r x r that moves by 1 makes an output tile of t x t from (t + r - 1)^2 products instead of r^2 t^2, but its weights
+grow as much, and image and result have to be transformed. A window that moves by more meets every phase of the image, pixels
+whose lines and columns have one remainder, with some of its taps, in a smaller window that moves by 1: products of all phases
+are added up before the result is transformed. The cost of each way is counted in multiply-adds. Transformed weights take memory
+while a model is loaded; where that is limited, it goes to the layers in which it saves most. Or they are fleeting: transformed
+in each run, a few at a time, which costs no memory, and pays where few pixels meet many weights: these come from memory as they
+are, 9 for 36.
 
-Error, root mean square, relative to that of the result, of 64 random channels in float32: direct 3.8e-7, tiles of 2 2.5e-7,
-tiles of 4 7.3e-7; of a single element at most 1.3e-6 and 7.1e-6. Tiles of 6 have 3e-6, which is too much, and are not used.
+Error, root mean square, relative to that of the result, of 64 random channels in float32: direct 3.8e-7, squares of 4 products
+2.5e-7, of 6 7.3e-7 to 8.8e-7; of a single element at most 1.3e-6 and 9.5e-6. Squares of 8 (tiles of 6 of 3x3) have 3e-6, which
+is too much, and are not used.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -24,10 +28,63 @@ NEAR_MACS_PER_BYTE = 1  # or of so few that these are likely to be in a nearer o
 NEAR_BYTES = 1 << 20
 GAIN = 1.25  # what a layer must cost directly over what it costs in tiles: prepared weights take memory,
 FLEETING_GAIN = 1.15  # and what any other way must cost over fleeting ones, which suit some processors less than others
-TILE_MACS = 3000  # for finding the pixels of a tile
-CHANNEL_MACS = {2: (70, 60), 4: (220, 180)}  # for transforming a channel of a tile's image, and of its result
-WEIGHT_MACS = {2: 100, 4: 190}  # for transforming the weights of a channel of the image and one of the result
+TILE_MACS = 3000  # for finding the pixels of a phase of a tile
+IMAGE_MACS = {4: 70, 6: 220}  # for transforming a channel of such a square of pixels
+TOGETHER = 128  # depth up to which all phases are one product
+ADDING_MACS = 8  # for a product of one channel of the result that is added to that of another phase
+# For transforming the weights of a channel of the image and one of the result: by the edge of the square, and taps.
+WEIGHT_MACS = {(4, 2): 75, (4, 3): 100, (6, 2): 150, (6, 3): 190, (6, 4): 260, (6, 5): 390}
+MOST_TILE = 5
+MOST_ALONE = 4  # of one phase: those of 5 miss the bound of errors where there are many channels
 IMAGE_BYTES = 1 << 20  # of a transformed image that fleeting weights may meet: it must stay in a cache
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Tiles for a square window.
+
+    Attributes:
+        kernel: edge of the window.
+        step: by how much it moves.
+        edge: of the square of products.
+    """
+
+    kernel: int
+    step: int
+    edge: int
+
+    @property
+    def taps(self) -> int:
+        """Edge of the largest window of a phase."""
+        return -(-self.kernel // self.step)
+
+    @property
+    def tile(self) -> int:
+        """Edge of the outputs."""
+        return self.edge + 1 - self.taps
+
+    @property
+    def phases(self) -> int:
+        return self.step**2
+
+    @property
+    def products(self) -> int:
+        """Of all phases; those that lack a tap have none at infinity."""
+        return sum(self.edge - (taps < self.taps) for taps in self._sides()) ** 2
+
+    def weights(self, depth: int) -> int:
+        """That are kept: a single tap is the same at all points, of which one is, unless phases are multiplied together."""
+        if self.together(depth):
+            return self.phases * self.edge**2
+        return sum(self.edge if taps > 1 else 1 for taps in self._sides()) ** 2
+
+    def together(self, depth: int) -> bool:
+        """Whether the phases of an image of so many channels are one product (runtime/ops/winograd_weights.c)."""
+        return self.step > 1 and depth % 4 == 0 and self.phases * depth <= TOGETHER
+
+    def _sides(self) -> list[int]:
+        """Taps of each phase of a line."""
+        return [-(-(self.kernel - i) // self.step) for i in range(self.step)]
 
 
 @dataclass(frozen=True)
@@ -51,8 +108,9 @@ def gaining(graph: Graph) -> set[str]:
 
 
 def winograd_ways(graph: Graph) -> dict[str, list[Way]]:
-    """The ways of each convolution of 3x3 whose weights nothing else takes, the best of those that keep no memory first."""
-    return {name: _ways(graph, node) for name, node in sole_users(graph).items() if _can_tile(graph, node)}
+    """The ways of each convolution with tiles whose weights nothing else takes, the best of those that keep no memory first."""
+    found = {name: (node, _forms_of(graph, node)) for name, node in sole_users(graph).items()}
+    return {name: _ways(graph, node, forms) for name, (node, forms) in found.items() if forms}
 
 
 def sole_users(graph: Graph) -> dict[str, Node]:
@@ -65,23 +123,35 @@ def sole_users(graph: Graph) -> dict[str, Node]:
     return {name: used[0][0] for name, used in users.items() if len(used) == 1 and used[0][1] == 1}
 
 
-def _can_tile(graph: Graph, node: Node) -> bool:
+def _forms_of(graph: Graph, node: Node) -> list[_Form]:
     weights, one = graph.values[node.inputs[1] or ""], (1, 1)
-    if node.op != "conv" or weights.dtype != "float32" or weights.shape[0] != 1 or tuple(node.attrs["kernel"]) != (3, 3):
-        return False
-    return tuple(node.attrs.get("stride", one)) == tuple(node.attrs.get("dilation", one)) == one
+    if (
+        node.op != "conv"
+        or weights.dtype != "float32"
+        or weights.shape[0] != 1
+        or tuple(node.attrs.get("dilation", one)) != one
+    ):
+        return []
+    kernel, stride = tuple(map(int, node.attrs["kernel"])), tuple(map(int, node.attrs.get("stride", one)))
+    return _forms(kernel[0], stride[0]) if kernel[0] == kernel[1] and stride[0] == stride[1] else []
 
 
-def _ways(graph: Graph, node: Node) -> list[Way]:
+def _forms(kernel: int, step: int) -> list[_Form]:
+    forms = [_Form(kernel, step, edge) for edge in IMAGE_MACS if (edge, -(-kernel // step)) in WEIGHT_MACS]
+    return [form for form in forms if form.tile <= (MOST_ALONE if form.phases == 1 else MOST_TILE)]
+
+
+def _ways(graph: Graph, node: Node, forms: list[_Form]) -> list[Way]:
     _, columns, _, depth = graph.values[node.inputs[1] or ""].shape
     batch, height, width, _ = graph.values[first_output(node)].shape
-    return _ways_of(columns, depth, (batch, height, width))
+    return _ways_of(forms, columns, depth, (batch, height, width))
 
 
 def cost(kernel: tuple[int, int], columns: int, depth: int, places: tuple[int, int, int], dtype: str) -> int:
     """What a convolution of stride 1 takes in its best way, in multiply-adds, for so many output images, lines and columns."""
-    if dtype == "float32" and kernel == (3, 3):
-        return min(way.cost for way in _ways_of(columns, depth, places))
+    forms = _forms(kernel[0], 1) if dtype == "float32" and kernel[0] == kernel[1] else []
+    if forms:
+        return min(way.cost for way in _ways_of(forms, columns, depth, places))
     return _direct(math.prod(kernel), align(columns, PANEL), depth, places).cost
 
 
@@ -90,14 +160,14 @@ def _direct(taps: int, columns: int, depth: int, places: tuple[int, int, int]) -
     return Way(0, weights * math.prod(places) + _streaming(weights), 0)
 
 
-def _ways_of(columns: int, depth: int, places: tuple[int, int, int]) -> list[Way]:
+def _ways_of(forms: list[_Form], columns: int, depth: int, places: tuple[int, int, int]) -> list[Way]:
     """The best way that keeps no memory, and those that do, if they gain enough over the direct one."""
     batch, height, width = places
     columns = align(columns, PANEL)
-    direct = _direct(9, columns, depth, places)
-    tiles = {tile: batch * -(-height // tile) * -(-width // tile) for tile in CHANNEL_MACS}
-    kept = [_kept(tile, count, columns, depth) for tile, count in tiles.items()]
-    fleeting = [_fleeting(tile, count, columns, depth) for tile, count in tiles.items() if _is_small(tile, count, depth)]
+    direct = _direct(forms[0].kernel ** 2, columns, depth, places)
+    tiles = {form: batch * -(-height // form.tile) * -(-width // form.tile) for form in forms}
+    kept = [_kept(form, count, columns, depth) for form, count in tiles.items()]
+    fleeting = [_fleeting(form, count, columns, depth) for form, count in tiles.items() if _is_fleeting(form, count, depth)]
     return [min([direct, *fleeting], key=lambda way: way.cost), *(way for way in kept if GAIN * way.cost < direct.cost)]
 
 
@@ -105,22 +175,23 @@ def _streaming(weights: int) -> int:
     return 4 * weights * (NEAR_MACS_PER_BYTE if 4 * weights <= NEAR_BYTES else MACS_PER_BYTE)
 
 
-def _products(tile: int, tiles: int, columns: int, depth: int) -> int:
+def _products(form: _Form, tiles: int, columns: int, depth: int) -> int:
     """What tiles cost without their weights."""
-    image, result = CHANNEL_MACS[tile]
-    transforms = TILE_MACS + image * align(depth, PANEL) + result * columns
-    return tiles * ((tile + 2) ** 2 * columns * depth + transforms)
+    image = form.phases * (TILE_MACS + IMAGE_MACS[form.edge] * align(depth, PANEL))
+    added = 0 if form.together(depth) else form.products - form.edge**2
+    result = 20 + 10 * (form.edge - 2) * form.tile + ADDING_MACS * added
+    return tiles * (form.products * columns * depth + image + result * columns)
 
 
-def _kept(tile: int, tiles: int, columns: int, depth: int) -> Way:
-    weights = (tile + 2) ** 2 * columns * depth
-    return Way(tile, _products(tile, tiles, columns, depth) + _streaming(weights), 4 * weights)
+def _kept(form: _Form, tiles: int, columns: int, depth: int) -> Way:
+    weights = form.weights(depth) * columns * depth
+    return Way(form.tile, _products(form, tiles, columns, depth) + _streaming(weights), 4 * weights)
 
 
-def _fleeting(tile: int, tiles: int, columns: int, depth: int) -> Way:
-    weights = WEIGHT_MACS[tile] * columns * depth + _streaming(9 * columns * depth)
-    return Way(tile | FLEETING, round(FLEETING_GAIN * (_products(tile, tiles, columns, depth) + weights)), 0)
+def _fleeting(form: _Form, tiles: int, columns: int, depth: int) -> Way:
+    weights = WEIGHT_MACS[form.edge, form.taps] * columns * depth + _streaming(form.kernel**2 * columns * depth)
+    return Way(form.tile | FLEETING, round(FLEETING_GAIN * (_products(form, tiles, columns, depth) + weights)), 0)
 
 
-def _is_small(tile: int, tiles: int, depth: int) -> bool:
-    return 4 * (tile + 2) ** 2 * tiles * depth <= IMAGE_BYTES
+def _is_fleeting(form: _Form, tiles: int, depth: int) -> bool:
+    return form.step == 1 and 4 * form.edge**2 * tiles * depth <= IMAGE_BYTES

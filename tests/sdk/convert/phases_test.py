@@ -61,7 +61,7 @@ APART = ["conv", "conv", "concat", "conv", "conv", "concat", "concat"]
     ("graph", "wanted"),
     [
         (deconv((64, 64, 32), 3, (4, 4), pad=(1, 1, 1, 1)), ["conv", "copy"]),  # one panel of columns holds all phases
-        (deconv((32, 32, 64), 32, (4, 4), pad=(1, 1, 1, 1)), ["conv", "copy"]),  # 3x3 by Winograd's way
+        (deconv((32, 32, 64), 32, (4, 4), pad=(1, 1, 1, 1)), APART),  # 2x2 by Winograd's way, each
         (deconv((8, 6, 576), 64, (4, 4), pad=(1, 1, 1, 1)), APART),  # too few pixels for that
         (deconv((64, 64, 32), 16, (2, 2)), ["conv", "conv", "concat"]),  # a line of both columns lies in one place
         (deconv((16, 16, 32), 16, (4, 4), pad=(1, 1, 1, 1), dtype="int8"), ["conv", "conv", "concat"]),
