@@ -16,6 +16,7 @@ typedef struct job {
     const void *a, *b;
     void *y;
     tody_row row;
+    uint32_t length;  // of short rows
     tody_binary_s8 s8;
 } job;
 
@@ -74,36 +75,42 @@ static void row_f32(const void *context, const ptrdiff_t offset[3], uint32_t at,
                            (float *)j->y + at, count, tody_low(&j->clamp), tody_high(&j->clamp));
 }
 
-// Whether b (operand 1) is the same short row again and again, and a runs on from row to row: channels of a picture.
-static bool is_short_row(const tody_nest *nest) {
-    const uint32_t inner = nest->rank - 1;
-    if (nest->rank < 2 || nest->shape[inner] > REPEATED / 4) return false;
-    bool contiguous = nest->stride[0][inner] == 1 && nest->stride[0][inner - 1] == (ptrdiff_t)nest->shape[inner];
-    return nest->rank == 2 && contiguous && nest->stride[1][inner] == 1 && nest->stride[1][inner - 1] == 0;
+// Whether b (operand 1) is the same short row again and again, and a runs on from row to row: channels of a picture. Then both
+// inner dimensions become one, in which `length` says how often b begins anew.
+static bool join_short_rows(tody_nest *nest, uint32_t *length) {
+    if (nest->rank < 2 || nest->shape[nest->rank - 1] > REPEATED / 4) return false;
+    const uint32_t inner = nest->rank - 1, outer = inner - 1;
+    const bool runs_on = nest->stride[0][inner] == 1 && nest->stride[0][outer] == (ptrdiff_t)nest->shape[inner];
+    if (!runs_on || nest->stride[1][inner] != 1 || nest->stride[1][outer] != 0) return false;
+    *length = nest->shape[inner];
+    nest->shape[outer] *= *length;
+    nest->stride[0][outer] = 1;
+    nest->rank--;
+    return true;
 }
 
-// Rows [begin, end) of that kind, several in one call. begin may be inside of a row.
-static void run_short_rows_f32(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
-    (void)thread;
+// A stretch of such rows, several in one call. It may begin inside of a row.
+static void row_short_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
     const job *j = context;
-    const uint32_t length = j->nest.shape[1], whole = REPEATED / length * length;
-    float b[REPEATED];
-    for (uint32_t i = 0; i < whole; i++) b[i] = ((const float *)j->b)[(begin + i) % length];
-    for (uint32_t at = begin; at < end; at += whole) {
-        j->kernels->binary_f32(j->fn, (const float *)j->a + at, 1, b, 1, (float *)j->y + at, tody_min_u32(end - at, whole),
-                               tody_low(&j->clamp), tody_high(&j->clamp));
+    const uint32_t whole = tody_min_u32(REPEATED / j->length * j->length, count);
+    const float *a = (const float *)j->a + offset[0];
+    float b[REPEATED], *y = (float *)j->y + at;
+    const float *row = (const float *)j->b + offset[1];
+    for (uint32_t i = 0, k = at % j->length; i < whole; i++, k = k + 1 < j->length ? k + 1 : 0) b[i] = row[k];
+    for (uint32_t i = 0; i < count; i += whole) {
+        j->kernels->binary_f32(j->fn, a + i, 1, b, 1, y + i, tody_min_u32(count - i, whole), tody_low(&j->clamp),
+                               tody_high(&j->clamp));
     }
 }
 
-static void run_short_rows_s8(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
-    (void)thread;
+static void row_short_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
     const job *j = context;
-    const uint32_t length = j->nest.shape[1], whole = REPEATED / length * length;
-    int8_t b[REPEATED];
-    for (uint32_t i = 0; i < whole; i++) b[i] = ((const int8_t *)j->b)[(begin + i) % length];
-    for (uint32_t at = begin; at < end; at += whole) {
-        j->kernels->binary_s8(&j->s8, (const int8_t *)j->a + at, b, (int8_t *)j->y + at, tody_min_u32(end - at, whole));
-    }
+    const uint32_t whole = tody_min_u32(REPEATED / j->length * j->length, count);
+    const int8_t *a = (const int8_t *)j->a + offset[0];
+    int8_t b[REPEATED], *y = (int8_t *)j->y + at;
+    const int8_t *row = (const int8_t *)j->b + offset[1];
+    for (uint32_t i = 0, k = at % j->length; i < whole; i++, k = k + 1 < j->length ? k + 1 : 0) b[i] = row[k];
+    for (uint32_t i = 0; i < count; i += whole) j->kernels->binary_s8(&j->s8, a + i, b, y + i, tody_min_u32(count - i, whole));
 }
 
 static void row_compare_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
@@ -221,13 +228,13 @@ static void binary_run(const tody_call *call) {
     if (a.dtype == TODY_BOOL) job.row = row_bool;
     if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
     if (a.dtype == TODY_F32 && is_comparison(p->fn)) job.row = row_compare_f32;
-    tody_range range = job.row == row_f32 && is_short_row(&job.nest) ? run_short_rows_f32 : run_range;
     if (a.dtype == TODY_S8) {
-        job.row = row_s8;
         job.s8 = parameters_s8(call, &a, &b, &y);
-        if (is_short_row(&job.nest)) range = run_short_rows_s8;
+        job.row = join_short_rows(&job.nest, &job.length) ? row_short_s8 : row_s8;
+    } else if (job.row == row_f32 && join_short_rows(&job.nest, &job.length)) {
+        job.row = row_short_f32;
     }
-    tody_for_ranges(call, y.count, TODY_GRAIN, range, &job);
+    tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
 }
 
 const tody_op tody_op_binary = {

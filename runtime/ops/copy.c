@@ -15,6 +15,8 @@ typedef struct job {
     uint8_t *y;
     size_t element_bytes;
     uint32_t column;  // transposing: the dimension along which x is contiguous
+    uint32_t length;  // of rows that are too short to go by one by one
+    ptrdiff_t step;   // along these
 } job;
 
 // Whether the smallest and the largest address are inside of x. Strides fit 32 bits and dimensions 31: no overflow in 64.
@@ -66,6 +68,33 @@ static void row_other(const void *context, const ptrdiff_t offset[3], uint32_t a
     const uint8_t *x = j->x + offset[0] * bytes;
     uint8_t *y = j->y + (ptrdiff_t)at * bytes;
     for (uint32_t i = 0; i < count; i++) memmove(y + (ptrdiff_t)i * bytes, x + (ptrdiff_t)i * step, j->element_bytes);
+}
+
+// Short rows, whose dimension the nest has no more.
+static void rows_b32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t next = j->nest.stride[0][j->nest.rank - 1];
+    const uint32_t *x = (const uint32_t *)(const void *)j->x + offset[0];
+    uint32_t *y = (uint32_t *)(void *)j->y + (size_t)at * j->length;
+    for (uint32_t i = 0; i < count; i++, x += next) {
+        for (uint32_t k = 0; k < j->length; k++) *y++ = x[(ptrdiff_t)k * j->step];
+    }
+}
+
+static void rows_b8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    const job *j = context;
+    const ptrdiff_t next = j->nest.stride[0][j->nest.rank - 1];
+    const uint8_t *x = j->x + offset[0];
+    uint8_t *y = j->y + (size_t)at * j->length;
+    for (uint32_t i = 0; i < count; i++, x += next) {
+        for (uint32_t k = 0; k < j->length; k++) *y++ = x[(ptrdiff_t)k * j->step];
+    }
+}
+
+static void run_short_rows(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const job *j = context;
+    tody_nest_walk(&j->nest, begin, end, j->element_bytes == 4 ? rows_b32 : rows_b8, j);
 }
 
 static void run_range(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
@@ -163,15 +192,27 @@ static void copy_run(const tody_call *call) {
     const tody_copy_params *p = call->params;
     const tody_tensor x = tody_in(call, 0), y = tody_out(call, 0);
     const size_t bytes = tody_dtype_bytes(y.dtype);
-    job job = {call->kernels, tody_nest_like(&y), (const uint8_t *)x.data + (size_t)p->offset * bytes, y.data, bytes, 0};
+    job job = {.kernels = call->kernels,
+               .nest = tody_nest_like(&y),
+               .x = (const uint8_t *)x.data + (size_t)p->offset * bytes,
+               .y = y.data,
+               .element_bytes = bytes};
     for (uint32_t d = 0; d < y.rank; d++) job.nest.stride[0][d] = p->stride[d];
     tody_nest_simplify(&job.nest);
     job.column = find_column(&job.nest);
-    if (bytes > 4 || job.column == job.nest.rank) {
+    const uint32_t inner = job.nest.rank - 1, rows = job.nest.shape[inner];
+    if ((bytes == 4 || bytes == 1) && job.column > inner && inner > 0 && rows * bytes < SHORT_BYTES) {
+        job.length = rows;
+        job.step = job.nest.stride[0][inner];
+        job.nest.rank--;
+        tody_for_ranges(call, y.count / rows, tody_div_up(TODY_GRAIN, rows), run_short_rows, &job);
+        return;
+    }
+    if (bytes > 4 || job.column > inner) {
         tody_for_ranges(call, y.count, TODY_GRAIN, run_range, &job);
         return;
     }
-    const uint32_t rows = job.nest.shape[job.nest.rank - 1], columns = job.nest.shape[job.column];
+    const uint32_t columns = job.nest.shape[job.column];
     const uint32_t tiles = tody_div_up(rows, TILE_ROWS) * tody_div_up(columns, TILE_COLUMNS);
     const uint32_t tile_elements = tody_min_u32(rows, TILE_ROWS) * tody_min_u32(columns, TILE_COLUMNS);
     tody_for_ranges(call, y.count / rows / columns * tiles, tody_div_up(TODY_GRAIN, tile_elements), run_tiles, &job);
