@@ -110,7 +110,7 @@ static size_t work_bytes(const tody_call *call) {
 // The work of all threads, then one pixel of zeros.
 static size_t conv_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    return tody_scratch_bytes((uint64_t)work_bytes(call) + (uint64_t)w.shape[3] * tody_dtype_bytes(w.dtype));
+    return tody_scratch_bytes((uint64_t)work_bytes(call) + (uint64_t)w.shape[0] * w.shape[3] * tody_dtype_bytes(w.dtype));
 }
 
 static void gather(const void *slide, uint32_t first, uint32_t rows, const void **a) {
@@ -122,10 +122,8 @@ static bool same_pixels(const tody_window *w) {
     return tody_taps(w) == 1 && w->stride[0] == 1 && w->stride[1] == 1 && !(w->pad[0] | w->pad[1] | w->pad[2] | w->pad[3]);
 }
 
-// Whether the taps of a line of a window are neighbours in memory. Products of int8 that are not packed do not ask.
-static bool has_lines(const tody_conv_params *p) {
-    return TODY_FLOAT && p->groups == 1 && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
-}
+// Whether the pixels of a line of a window are neighbours. Products of int8 that are not packed do not ask.
+static bool has_lines(const tody_conv_params *p) { return TODY_FLOAT && p->window.dilation[1] == 1 && p->window.kernel[1] > 1; }
 
 static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
     const tody_conv_params *p = call->params;
@@ -151,22 +149,6 @@ static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const t
     };
 }
 
-// Group g of the product; its rows are gathered from `slide`.
-static tody_gemm group(const job *job, uint32_t g, tody_slide *slide) {
-    tody_gemm gemm = tody_gemm_group(&job->gemm, g, job->gemm.taps);
-    *slide = job->slide;
-    slide->x += (size_t)g * gemm.depth * tody_dtype_bytes(gemm.dtype);
-    gemm.source = slide;
-    return gemm;
-}
-
-static void run_group(void *context, uint32_t g, uint32_t thread) {
-    const job *job = context;
-    tody_slide slide;
-    const tody_gemm gemm = group(job, g, &slide);
-    tody_gemm_here(job->call, &gemm, thread);
-}
-
 // The product on all threads.
 static void multiply(const tody_call *call, const tody_gemm *gemm) {
     if (tody_in(call, W).pack == TODY_BLOCKS)
@@ -175,37 +157,23 @@ static void multiply(const tody_call *call, const tody_gemm *gemm) {
         tody_gemm_run(call, gemm);
 }
 
-// Enough groups to keep all threads busy run side by side, fewer one after the other on all threads. Not inlined: a single
-// group needs no stack for another.
-static __attribute__((noinline)) void run_groups(job *job, uint32_t groups) {
-    if (tody_shares_well(job->call, groups)) {
-        tody_for(job->call, groups, run_group, job);
-        return;
-    }
-    for (uint32_t g = 0; g < groups; g++) {
-        tody_slide slide;
-        const tody_gemm gemm = group(job, g, &slide);
-        multiply(job->call, &gemm);
-    }
-}
-
 // Not inlined, so that what it works with leaves the stack before the product runs.
 static __attribute__((noinline)) void make_job(const tody_call *call, job *job) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     void *zeros = call->scratch + work_bytes(call);
-    tody_fill_zero(&x, zeros, w.shape[3]);
+    tody_fill_zero(&x, zeros, x.shape[TODY_CHANNELS]);
     job->call = call;
     job->gemm = group_zero(call, &w, &y);
     job->gemm.source = &job->slide;
     job->gemm.outside = zeros;
     job->gemm.slide = has_lines(p) ? &job->slide : NULL;
+    job->gemm.beside = p->groups - 1;
     if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &job->gemm);
     job->slide = tody_slide_over(&x, &y, &p->window, zeros);
 }
 
 static void conv_run(const tody_call *call) {
-    const tody_conv_params *p = call->params;
     job job;
     make_job(call, &job);
     const tody_tiling tiling = tiling_of(call);
@@ -215,8 +183,6 @@ static void conv_run(const tody_call *call) {
         tody_winograd_run(call, &job.gemm, &job.slide, tiling, call->scratch);
     } else if (call->prepared && tody_strassen_wanted(call)) {
         tody_strassen_run(call, &job.gemm);
-    } else if (p->groups > 1) {
-        run_groups(&job, p->groups);
     } else {
         multiply(call, &job.gemm);
     }

@@ -22,9 +22,9 @@ enum {
     LINE_PRICE = 4,            // of a cache line that another core has written, where one that was only read costs 1
 };
 
-// How a product is cut: blocks of rows, and parts of so many panels.
+// How a product is cut: blocks of rows, and parts of so many panels; with groups beside, of so many groups.
 typedef struct cut {
-    uint32_t blocks, part_panels, parts, panels;
+    uint32_t blocks, part_units, parts, units;
 } cut;
 
 typedef struct job {
@@ -35,15 +35,18 @@ typedef struct job {
     cut cut;
 } job;
 
-// Rows of a full tile.
-static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype) {
-    return tody_is_f32(dtype) ? k->gemm_f32_rows : tody_is_s16(dtype) ? k->gemm_s16_rows : k->gemm_s8_rows;
+// Rows of a full tile of so many columns.
+static uint32_t most_rows(const tody_kernels *k, tody_dtype dtype, uint32_t cols) {
+    if (tody_is_f32(dtype)) return cols <= TODY_NARROW && k->gemm_f32_narrow ? k->gemm_f32_narrow : k->gemm_f32_rows;
+    return tody_is_s16(dtype) ? k->gemm_s16_rows : k->gemm_s8_rows;
 }
 
 // Panels of a full tile.
 static uint32_t most_panels(const tody_kernels *k, tody_dtype dtype) {
     return tody_is_f32(dtype) ? k->gemm_f32_panels : tody_is_s16(dtype) ? k->gemm_s16_panels : k->gemm_s8_panels;
 }
+
+static uint32_t panels_of(const tody_gemm *g) { return tody_div_up(g->cols, TODY_PANEL); }
 
 static bool is_s8(tody_dtype dtype) { return !tody_is_f32(dtype) && !tody_is_s16(dtype); }
 
@@ -58,8 +61,8 @@ static uint32_t block_rows_f32(const tody_kernels *k, uint32_t taps, uint32_t de
 }
 
 // At most; a whole number of the kernel's tiles. Of int8 that is not packed, on chips, one: they have no cache for more.
-static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
-    const uint32_t tile = most_rows(k, dtype);
+static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t cols, uint32_t taps, uint32_t depth) {
+    const uint32_t tile = most_rows(k, dtype, cols);
     if (packs(k, dtype)) {
         const size_t fit = BLOCK_BYTES_S8 / tody_packed_stride(taps, depth);
         return tody_max_u32((uint32_t)(fit < k->gemm_s8_block ? fit : k->gemm_s8_block) / tile, 1) * tile;
@@ -71,7 +74,7 @@ static uint32_t block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t tap
 
 // Of the pointers of a block, also of fewer taps: those of a part of a transposed convolution.
 static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
-    const uint64_t rows = block_rows(k, dtype, 1, depth), least = (uint64_t)taps * most_rows(k, dtype);
+    const uint64_t rows = block_rows(k, dtype, TODY_PANEL, 1, depth), least = (uint64_t)taps * most_rows(k, dtype, 1);
     const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
     if (packs(k, dtype)) return tody_scratch_bytes((uint64_t)tody_max_u32(taps, BLOCK_POINTERS) * bytes);
     return tody_scratch_bytes((all > least ? all : least) * bytes);
@@ -110,9 +113,9 @@ void tody_gather_pixels(const void *slide, uint32_t first, uint32_t rows, const 
 // images are rather dealt out by columns, so that every core reads its own ones only.
 static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, const tody_lines *lines, uint32_t threads,
                              uint32_t wanted) {
-    const uint32_t units = lines->lines ? tody_lines_units(lines, g) : g->rows / most_rows(k, g->dtype);
-    const uint32_t blocks =
-        lines->lines ? tody_div_up(units, lines->lines) : tody_div_up(g->rows, block_rows(k, g->dtype, g->taps, g->depth));
+    const uint32_t units = lines->lines ? tody_lines_units(lines, g) : g->rows / most_rows(k, g->dtype, g->cols);
+    const uint32_t blocks = lines->lines ? tody_div_up(units, lines->lines)
+                                         : tody_div_up(g->rows, block_rows(k, g->dtype, g->cols, g->taps, g->depth));
     const uint32_t even = tody_div_up(blocks, threads) * threads;
     const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth, images = (uint64_t)g->rows * (g->depth + g->cols);
     if (wanted < threads || even > units) return blocks;
@@ -120,16 +123,17 @@ static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, const to
 }
 
 static cut cut_product(const tody_kernels *k, const tody_gemm *g, const tody_lines *lines, uint32_t threads) {
-    const uint32_t together = most_panels(k, g->dtype);
-    const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth;
+    const uint32_t together = g->beside ? 1 : most_panels(k, g->dtype);
+    const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth * (g->beside + 1);
     const uint64_t products = weights * tody_max_u32(g->rows, LEAST_ROWS);
     const uint32_t most = threads > 1 ? threads * TASKS_PER_THREAD : 1;
     uint32_t wanted = 0;
     while (wanted < most && products >= (uint64_t)TASK_PRODUCTS * (wanted + 1)) wanted++;
-    cut c = {.blocks = count_blocks(k, g, lines, threads, wanted), .parts = 1, .panels = tody_div_up(g->cols, TODY_PANEL)};
-    if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.panels);
-    c.part_panels = tody_div_up(tody_div_up(c.panels, c.parts), together) * together;
-    c.parts = tody_div_up(c.panels, c.part_panels);
+    cut c = {.blocks = count_blocks(k, g, lines, threads, wanted), .parts = 1};
+    c.units = g->beside ? g->beside + 1 : panels_of(g);
+    if (c.blocks < wanted) c.parts = tody_min_u32(tody_div_up(wanted, c.blocks), c.units);
+    c.part_units = tody_div_up(tody_div_up(c.units, c.parts), together) * together;
+    c.parts = tody_div_up(c.units, c.part_units);
     return c;
 }
 
@@ -157,7 +161,7 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
 // rows are in lines, else their pointers are moved together, unless a panel has gaps between them. Written in place: to copy
 // what was just written in smaller pieces makes CPUs wait.
 static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows, tody_tile *tile) {
-    const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide, whole = f32 && tody_gemm_sliced(g);
+    const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide && !g->beside, whole = f32 && tody_gemm_sliced(g);
     const size_t room = (size_t)g->taps * rows * sizeof *a;
     *tile = (tody_tile){a, first, rows, 1, NULL};
     if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a)) {
@@ -165,7 +169,7 @@ static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32
         return;
     }
     g->gather(g->source, first, rows, a);
-    if (lines || whole || g->depth % tody_group(g->dtype) != 0) return;
+    if (lines || whole || g->beside || g->depth % tody_group(g->dtype) != 0) return;
     const uint32_t run = find_run(g, a, rows);
     for (uint32_t t = run; run > 1 && t < g->taps; t += run) {
         memcpy(a + (size_t)t / run * rows, a + (size_t)t * rows, rows * sizeof *a);
@@ -176,7 +180,7 @@ static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32
 // Packed tiles come behind the pointers; a product of one row needs none.
 static uint32_t gather_block(const job *job, uint32_t first, uint32_t rows, const void **a, tody_tile *tiles) {
     const tody_gemm *g = job->gemm;
-    const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype));
+    const uint32_t count = tody_div_up(rows, most_rows(job->kernels, g->dtype, g->cols));
     const size_t values = tody_slice_values(g->taps, g->depth);
     float *packed = NULL;
     if (packs_f32(job->kernels, g->dtype) && g->rows > 1)
@@ -229,29 +233,78 @@ static void activate(const job *job, uint32_t first, uint32_t rows, uint32_t col
     }
 }
 
-// Not inlined: int8 needs no stack for tiles.
-static __attribute__((noinline)) void run_f32(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end,
-                                              const void **a) {
-    const tody_gemm *g = job->gemm;
-    const uint32_t column = panel * TODY_PANEL;
-    tody_tile tiles[MAX_TILES];
-    const uint32_t count = gather_block(job, first, rows, a, tiles);
-    tody_gemm_tiles(job->kernels, g, panel, end, tiles, count);
-    activate(job, first, rows, column, tody_min_u32(g->cols, end * TODY_PANEL) - column);
+// The pointers of tiles that follow each other go ahead, all of them.
+static void advance(const void **a, size_t count, size_t bytes) {
+    for (size_t i = 0; i < count; i++) a[i] = (const uint8_t *)a[i] + bytes;
 }
 
-// Not inlined, as run_f32.
-static __attribute__((noinline)) void run_s16(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end,
-                                              const void **a) {
+static void multiply(const job *job, const tody_gemm *g, uint32_t panel, uint32_t end, const tody_tile *tiles, uint32_t count) {
+    if (tody_is_f32(g->dtype))
+        tody_gemm_tiles(job->kernels, g, panel, end, tiles, count);
+    else
+        tody_gemm_tiles_s16(job->kernels, g, panel, end, tiles, count);
+}
+
+// Groups from `from` to `end`. Their rows are those of group 0 farther on, and so their pointers need not be gathered again.
+static void run_groups(const job *job, uint32_t from, uint32_t end, const tody_tile *tiles, uint32_t count, size_t pointers) {
+    const size_t step = (size_t)job->gemm->depth * tody_dtype_bytes(job->gemm->dtype);
+    advance(tiles->a, pointers, from * step);
+    for (uint32_t i = from; i < end; i++) {
+        const tody_gemm g = tody_gemm_group(job->gemm, i, job->gemm->taps);
+        const uint8_t *before = *tiles->a;
+        multiply(job, &g, 0, panels_of(&g), tiles, count);
+        advance(tiles->a, pointers, step - (size_t)((const uint8_t *)*tiles->a - before));
+    }
+}
+
+// All rows of a block, of float32 or int16, in the units of the cut from `from` to `end`. Not inlined: int8 needs no stack for
+// tiles.
+static __attribute__((noinline)) void run_tiles(const job *job, uint32_t first, uint32_t rows, uint32_t from, uint32_t end,
+                                                const void **a) {
+    const tody_gemm *g = job->gemm;
+    const uint32_t unit = g->beside ? g->cols : TODY_PANEL;
     tody_tile tiles[MAX_TILES];
     const uint32_t count = gather_block(job, first, rows, a, tiles);
-    tody_gemm_tiles_s16(job->kernels, job->gemm, panel, end, tiles, count);
+    if (g->beside)
+        run_groups(job, from, end, tiles, count, (size_t)rows * g->taps);
+    else
+        multiply(job, g, from, end, tiles, count);
+    if (tody_is_f32(g->dtype))
+        activate(job, first, rows, from * unit, tody_min_u32(g->cols * (g->beside + 1), end * unit) - from * unit);
+}
+
+// The same of int8 that is not in groups.
+static void run_s8(const job *job, uint32_t first, uint32_t rows, uint32_t panel, uint32_t end, const void **a) {
+    const tody_gemm *g = job->gemm;
+    if (packs(job->kernels, g->dtype)) {
+        run_packed(job, first, rows, panel, end, a);
+        return;
+    }
+    tody_tile tile;
+    make_tile(g, a, first, rows, &tile);
+    tile.work = (uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
+    tody_gemm_tile_s8(job->kernels, g, panel, end, &tile);
+}
+
+// Groups of int8. Not inlined: a single group needs no stack for another.
+static __attribute__((noinline)) void run_groups_s8(const job *all, uint32_t first, uint32_t rows, uint32_t from, uint32_t end,
+                                                    const void **a) {
+    for (uint32_t i = from; i < end; i++) {
+        tody_gemm g = tody_gemm_group(all->gemm, i, all->gemm->taps);
+        tody_slide slide = *(const tody_slide *)g.source;
+        slide.x += (size_t)i * g.depth;
+        g.source = &slide;
+        if (g.slide) g.slide = &slide;
+        job job = *all;
+        job.gemm = &g;
+        run_s8(&job, first, rows, 0, panels_of(&g), a);
+    }
 }
 
 // Where block `block` begins: rows of int8 are dealt out by whole tiles, packed ones of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->gemm;
-    const uint32_t tile = most_rows(job->kernels, g->dtype);
+    const uint32_t tile = most_rows(job->kernels, g->dtype, g->cols);
     if (job->lines.lines)
         return tody_lines_begin(&job->lines, g, tody_share(tody_lines_units(&job->lines, g), block, job->cut.blocks));
     const bool enough = packs_f32(job->kernels, g->dtype) && g->rows / 2 / tile >= job->cut.blocks;
@@ -265,20 +318,14 @@ static void run_task(void *context, uint32_t task, uint32_t thread) {
     const cut *c = &job->cut;
     const uint32_t block = task / c->parts, first = block_begin(job, block);
     const uint32_t rows = block_begin(job, block + 1) - first;
-    const uint32_t panel = task % c->parts * c->part_panels, end = tody_min_u32(panel + c->part_panels, c->panels);
+    const uint32_t from = task % c->parts * c->part_units, end = tody_min_u32(from + c->part_units, c->units);
     const void **a = (const void **)(void *)((uint8_t *)g->pointers + thread * job->thread_bytes);
-    if (packs(job->kernels, g->dtype)) {
-        run_packed(job, first, rows, panel, end, a);
-    } else if (tody_is_f32(g->dtype)) {
-        run_f32(job, first, rows, panel, end, a);
-    } else if (tody_is_s16(g->dtype)) {
-        run_s16(job, first, rows, panel, end, a);
-    } else {
-        tody_tile tile;
-        make_tile(g, a, first, rows, &tile);
-        tile.work = (uint8_t *)a + pointer_bytes(job->kernels, g->dtype, g->taps, g->depth, sizeof *a);
-        tody_gemm_tile_s8(job->kernels, g, panel, end, &tile);
-    }
+    if (!is_s8(g->dtype))
+        run_tiles(job, first, rows, from, end, a);
+    else if (g->beside)
+        run_groups_s8(job, first, rows, from, end, a);
+    else
+        run_s8(job, first, rows, from, end, a);
 }
 
 static job make_job(const tody_call *call, const tody_gemm *g, uint32_t threads) {
@@ -297,7 +344,7 @@ void tody_gemm_run(const tody_call *call, const tody_gemm *gemm) {
 void tody_gemm_here(const tody_call *call, const tody_gemm *gemm, uint32_t thread) {
     job job = make_job(call, gemm, 1);
     job.cut.parts = 1;
-    job.cut.part_panels = job.cut.panels;
+    job.cut.part_units = job.cut.units;
     for (uint32_t block = 0; block < job.cut.blocks; block++) run_task(&job, block, thread);
 }
 
@@ -312,6 +359,7 @@ tody_gemm tody_gemm_group(const tody_gemm *gemm, uint32_t g, uint32_t taps) {
     group.w = forward(gemm->w, panels_bytes);
     group.c = (uint8_t *)gemm->c + columns_bytes;
     group.addend = forward(gemm->addend, columns_bytes);
+    group.outside = forward(gemm->outside, (size_t)g * gemm->depth * tody_dtype_bytes(gemm->dtype));
     group.bias = forward(gemm->bias, panels * sizeof(float));  // or int32
     group.scale = gemm->scale ? gemm->scale + panels : NULL;
     return group;

@@ -17,6 +17,7 @@ typedef struct tody_gemm {
     tody_gather gather;                // where the rows of A are; tody_gather_matrix for a plain matrix
     const void *source;                // given to gather
     const tody_slide *slide;           // where rows are windows of which taps of a line are neighbours, or NULL
+    uint32_t beside;                   // more groups of a convolution, as tody_gemm_group has them; source is a tody_slide
     const void *outside;               // the row of zeros that gather gives for padding, or NULL
     const void *w;                     // panels of 16 columns; sparse.h: blocks
     bool f16;                          // float32: w is as f16.h has it
@@ -55,7 +56,8 @@ void tody_gemm_run(const tody_call *call, const tody_gemm *gemm);
 // The whole product inside a task: in the thread `thread`.
 void tody_gemm_here(const tody_call *call, const tody_gemm *gemm, uint32_t thread);
 
-// Group g of a grouped convolution, whose group 0 is `gemm`: where its weights of `taps` taps, its columns and its bias are.
+// Group g of a grouped convolution, whose group 0 is `gemm`: where its weights of `taps` taps, its columns, its bias and its
+// row of zeros are.
 tody_gemm tody_gemm_group(const tody_gemm *gemm, uint32_t g, uint32_t taps);
 
 // Elements that a row of `cols` takes in panels: of a bias, of multipliers.

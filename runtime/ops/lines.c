@@ -4,7 +4,10 @@
 
 #include "tiles.h"
 
-enum { MOST_ROWS = 512 };  // of lines that are packed together
+enum {
+    MOST_ROWS = 512,  // of lines that are packed together
+    SOME = 32,        // pixels of a group at a time
+};
 
 // Bytes of a packed pixel.
 static size_t pixel_bytes(const tody_gemm *g) { return (size_t)tody_div_up(g->depth, TODY_GROUP_S8) * TODY_GROUP_S8; }
@@ -53,6 +56,23 @@ uint32_t tody_lines_begin(const tody_lines *l, const tody_gemm *g, uint32_t unit
     return unit / l->parts * width + tody_share(width, unit % l->parts, l->parts);
 }
 
+// Pixels that follow each other. Those of a group are parts of the image's.
+static void pack_pixels(const tody_kernels *k, const tody_gemm *g, const int8_t *from, uint32_t count, int8_t *to) {
+    const int8_t *a[SOME];
+    tody_pack_s8 pack = {1, 1, count, g->depth, &from, g->layer.x_zero, to, pixel_bytes(g)};
+    if (!g->beside) {
+        k->pack_s8(&pack);
+        return;
+    }
+    pack.run = 1;
+    pack.a = a;
+    for (uint32_t left = count; left > 0; left -= pack.rows, pack.packed += pack.rows * pack.stride) {
+        pack.rows = tody_min_u32(left, SOME);
+        for (uint32_t i = 0; i < pack.rows; i++, from += g->slide->pixel_bytes) a[i] = from;
+        k->pack_s8(&pack);
+    }
+}
+
 // `columns` pixels of line y of an image, from column x on, and the padding beside it.
 static void pack_line(const tody_kernels *k, const tody_gemm *g, const uint8_t *image, int32_t y, int32_t x, uint32_t columns,
                       int8_t *to) {
@@ -64,9 +84,8 @@ static void pack_line(const tody_kernels *k, const tody_gemm *g, const uint8_t *
     const uint32_t first = none ? columns : before, end = none ? columns : tody_min_u32(after, columns);
     memset(to, zero, first * bytes);
     if (first < end) {
-        const int8_t *a = (const int8_t *)image + ((size_t)y * s->width + (size_t)(x + (int32_t)first)) * s->pixel_bytes;
-        const tody_pack_s8 pack = {1, 1, end - first, g->depth, &a, g->layer.x_zero, to + first * bytes, 0};
-        k->pack_s8(&pack);
+        const uint8_t *a = image + ((size_t)y * s->width + (size_t)(x + (int32_t)first)) * s->pixel_bytes;
+        pack_pixels(k, g, (const int8_t *)a, end - first, to + first * bytes);
     }
     memset(to + end * bytes, zero, (columns - end) * bytes);
 }

@@ -6,8 +6,9 @@
 // are.
 static uint32_t gather_some(const tody_gemm *g, uint32_t first, uint32_t rows, size_t room, const void **a,
                             tody_pack_s8 *pack) {
-    if (g->slide) pack->run = g->slide->window.kernel[1];
-    for (uint32_t some = g->slide ? rows : 0; some; some /= 2) {
+    const bool neighbours = g->slide && !g->beside;
+    if (neighbours) pack->run = g->slide->window.kernel[1];
+    for (uint32_t some = neighbours ? rows : 0; some; some /= 2) {
         if (tody_slide_lines(g->slide, first, some, room, a)) return some;
     }
     pack->run = 1;

@@ -50,9 +50,11 @@ static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
 // The addend is absent, elsewhere, or what the result overwrites.
 static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
-    tody_gemm_f32 g = {.rows = 1 + random_below(&r, set->gemm_f32_rows), .taps = 1};
+    tody_gemm_f32 g = {.taps = 1};
     const uint32_t panels = 1 + random_below(&r, set->gemm_f32_bytes ? MORE_PANELS : set->gemm_f32_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
+    const bool narrow = g.cols <= TODY_NARROW && set->gemm_f32_narrow;
+    g.rows = 1 + random_below(&r, narrow ? set->gemm_f32_narrow : set->gemm_f32_rows);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);

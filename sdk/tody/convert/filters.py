@@ -19,13 +19,15 @@ Array = NDArray[Any]
 def widen_groups(index: Index, node: Node) -> bool:
     """Several groups become one as wide as a panel, with zeros where an output does not see an input.
 
-    The lanes that compute with the zeros were idle before, so that the work is the same and there are fewer groups.
+    The lanes that compute with the zeros were idle before, so that the work is the same and there are fewer groups. Of float32
+    half a panel is as wide as the vectors of most CPUs: more would be work.
     """
     weights = _weights(index, node) if node.op == "conv" and node.attrs["groups"] > 1 else None
     if weights is None or weights.shape[3] == 1:
         return False
     groups, columns, taps, depth = weights.shape
-    count = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * columns <= PANEL))
+    most = PANEL if _is_quantised(index, first_input(node)) else PANEL // 2
+    count = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * columns <= most))
     if count == 1:
         return False
     quant = _stored(index, node).quant
@@ -103,6 +105,12 @@ def _pads(node: Node, d: int, shapes: list[tuple[int, ...]], first: int, kernel:
     reach, before = (kernel - 1) * dilation + 1, int(node.attrs["pad"][d]) - first * dilation
     after = max(0, (count - 1) * stride + reach - size - before)
     return (before, after) if before >= 0 and (size + before + after - reach) // stride + 1 == count else None
+
+
+def _is_quantised(index: Index, name: str) -> bool:
+    """Whether a value is what a cast dequantises."""
+    cast = index.maker(name, "cast")
+    return cast is not None and index.graph.values[first_input(cast)].quant is not None
 
 
 def _weights(index: Index, node: Node) -> Array | None:

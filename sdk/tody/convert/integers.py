@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .affine import affine_to_dwconv
+from .filters import widen_groups
 from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
 from .fuse import fold_addend
 from .graph import Graph, Node, Quant, Value
@@ -60,6 +61,7 @@ def to_integers(graph: Graph) -> list[str]:
     """
     if not any(value.quant for value in graph.values.values()):
         return []
+    sweep(graph, [widen_groups])  # those of a graph that was optimised before it was quantised
     while sweep(graph, RULES) | share_nodes(graph):
         pass
     islands = _islands(graph)

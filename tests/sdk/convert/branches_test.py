@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 from net import Net
 from passes import feeds, optimised, quantise, run
 
+from tody.convert import integers
 from tody.convert.integers import to_integers
 from tody.convert.onnx import import_onnx
 from tody.convert.optimise import optimise
@@ -134,9 +135,10 @@ def test_a_scale_in_front_of_a_dense_layer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "made", "group", "groups"), [(16, 16, 4, 1), (32, 32, 8, 2), (48, 24, 12, 2), (40, 40, 2, 2)]
+    ("channels", "made", "group", "groups"),
+    [(16, 16, 8, 2), (32, 32, 8, 4), (48, 24, 12, 3), (40, 40, 2, 2), (104, 104, 13, 13)],
 )
-def test_groups_narrower_than_a_panel_are_joined(channels: int, made: int, group: int, groups: int) -> None:
+def test_groups_narrower_than_half_a_panel_are_joined(channels: int, made: int, group: int, groups: int) -> None:
     net = Net()
     graph, _ = optimised(net.model(net.op("Relu", net.conv(net.input(1, channels, 7, 5), channels, made, 3, 2, group=group))))
     (node,) = [node for node in graph.nodes if node.op == "conv"]
@@ -149,17 +151,24 @@ def test_a_depth_multiplier_is_a_depthwise_convolution() -> None:
     assert ops == {"dwconv": 1}
 
 
-@pytest.mark.parametrize("multiplied", [False, True])
-def test_int8_groups_compute_the_same_bytes(multiplied: bool) -> None:
+@pytest.mark.parametrize(("multiplied", "early"), [(False, False), (True, False), (False, True)])
+def test_int8_groups_fill_a_panel_and_compute_the_same_bytes(
+    multiplied: bool, early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = Net()
-    made, group = (16, 8) if multiplied else (8, 4)
-    graph = import_onnx(net.model(net.op("Relu", net.conv(net.input(1, 8, 7, 5), 8, made, 3, group=group))))
+    channels, made, group = (8, 16, 8) if multiplied else (16, 16, 4)
+    graph = import_onnx(net.model(net.op("Relu", net.conv(net.input(1, channels, 7, 5), channels, made, 3, group=group))))
     arrays = feeds(graph)
+    if early:
+        optimise(graph)
     quantise(graph, arrays)
     plain = copy.deepcopy(graph)
-    to_integers(plain)
+    with monkeypatch.context() as m:
+        m.setattr(integers, "widen_groups", lambda index, node: False)
+        to_integers(plain)
     assert {"conv"} <= {node.op for node in plain.nodes}
-    optimise(graph)
+    if not early:
+        optimise(graph)
     assert to_integers(graph) == []
     (node,) = [node for node in graph.nodes if node.op in ("conv", "dwconv")]
     assert node.attrs["groups"] == (16 if multiplied else 1)
