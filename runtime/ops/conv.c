@@ -157,11 +157,11 @@ static void multiply(const tody_call *call, const tody_gemm *gemm) {
         tody_gemm_run(call, gemm);
 }
 
-// Not inlined, so that what it works with leaves the stack before the product runs.
-static __attribute__((noinline)) void make_job(const tody_call *call, job *job) {
+// Not inlined, so that what it works with leaves the stack before the product runs; `zeros`, which takes stack to find, comes
+// from its caller.
+static __attribute__((noinline)) void make_job(const tody_call *call, job *job, void *zeros) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    void *zeros = call->scratch + work_bytes(call);
     tody_fill_zero(&x, zeros, x.shape[TODY_CHANNELS]);
     job->call = call;
     job->gemm = group_zero(call, &w, &y);
@@ -175,7 +175,7 @@ static __attribute__((noinline)) void make_job(const tody_call *call, job *job) 
 
 static void conv_run(const tody_call *call) {
     job job;
-    make_job(call, &job);
+    make_job(call, &job, call->scratch + work_bytes(call));
     const tody_tiling tiling = tiling_of(call);
     const bool s8 = call->prepared && prepared_s8(call);
     if (s8 && tody_winograd_s8_run(call, &job.gemm, &job.slide, call->scratch)) return;

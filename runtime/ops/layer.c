@@ -64,14 +64,16 @@ const float *tody_layer_scale(const tody_call *call, uint32_t addends) {
     return tody_in_data(call, TODY_LAYER_ADDEND + addends);
 }
 
+// Without the rest of the tensor, which would take stack.
+static int32_t zero_of(const tody_call *call, uint32_t i) { return call->records[call->in[i]].zero_point; }
+
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
-    const tody_tensor x = tody_in(call, 0);
     tody_tensor y = tody_out(call, 0);
-    tody_layer_s8 layer = {.x_zero = x.zero_point, .finish = tody_finish_of(f, &y)};
+    tody_layer_s8 layer = {.x_zero = zero_of(call, 0), .finish = tody_finish_of(f, &y)};
     if (y.dtype != TODY_F32 && has_addend(call, addends)) {
         const tody_tensor multipliers = tody_in(call, TODY_LAYER_ADDEND + addends + 1);
         const float *m = multipliers.data;
-        layer.addend_zero = tody_in(call, TODY_LAYER_ADDEND).zero_point;
+        layer.addend_zero = zero_of(call, TODY_LAYER_ADDEND);
         layer.addend_scale = m[0];
         layer.rounds = multipliers.count == TODY_ROUNDED_ADDEND;
         if (layer.rounds) {
