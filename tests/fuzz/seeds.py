@@ -171,10 +171,10 @@ def products() -> dict[str, list[Step]]:
             "conv", [arena(2, 9, 11, 8), panels(1, 8, 9, 8, tile=4 | tf.FLEETING)], [arena(2, 9, 11, 8)], **window(3, pad=1)
         ),
         "conv_phases": one(
-            "conv", [arena(2, 11, 12, 60), panels(1, 16, 9, 60, tile=5)], [arena(2, 6, 6, 16)], **window(3, 2, pad=1)
+            "conv", [arena(1, 11, 12, 36), panels(1, 16, 9, 36, tile=5)], [arena(1, 6, 6, 16)], **window(3, 2, pad=1)
         ),
         "conv_phases_together": one(
-            "conv", [arena(1, 20, 17, 12), panels(1, 8, 49, 12, tile=3)], [arena(1, 10, 9, 8)], **window(7, 2, pad=3)
+            "conv", [arena(1, 12, 9, 12), panels(1, 8, 49, 12, tile=3)], [arena(1, 6, 5, 8)], **window(7, 2, pad=3)
         ),
         "conv_quarters": one(
             "conv", [arena(1, 9, 9, 32), panels(1, 64, 1, 32, tile=tf.QUARTERS)], [arena(1, 9, 9, 64)], **window(1)
