@@ -1,6 +1,7 @@
 // winograd.c - convolution with fewer multiplications: blocks of transformed tiles that stay in cache, a matrix product for
 // each position of a tile and each phase of the image, and back. Where weights are fleeting all tiles are one block, and
-// threads share out the output channels. SPDX-License-Identifier: Apache-2.0
+// threads share out the output channels.
+// SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
 #include "f16.h"

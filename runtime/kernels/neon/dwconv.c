@@ -1,5 +1,6 @@
 // dwconv.c - depthwise convolution: strips of 4 pixels by a few vectors of channels. Line by line of the window, its weights
-// stay in registers, and each column is loaded once for all the windows that it is in. SPDX-License-Identifier: Apache-2.0
+// stay in registers, and each column is loaded once for all the windows that it is in.
+// SPDX-License-Identifier: Apache-2.0
 #include "neon.h"
 #include "schedule.h"
 

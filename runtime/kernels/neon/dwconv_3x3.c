@@ -1,5 +1,6 @@
 // dwconv_3x3.c - depthwise convolution of 3x3 on AArch64: strips of 4 pixels by 8 channels, whose weights stay in registers
-// while the strips of all rows go by. SPDX-License-Identifier: Apache-2.0
+// while the strips of all rows go by.
+// SPDX-License-Identifier: Apache-2.0
 #include "neon.h"
 #include "schedule.h"
 

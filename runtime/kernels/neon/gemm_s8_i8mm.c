@@ -1,5 +1,6 @@
 // gemm_s8_i8mm.c - int8 matrix product by products of 2x8 by 8x2 (smmla, Armv8.6): 4 pairs of rows by 4 of columns in
-// registers. SPDX-License-Identifier: Apache-2.0
+// registers.
+// SPDX-License-Identifier: Apache-2.0
 #include "neon_s8.h"
 
 #if defined(__ARM_FEATURE_MATMUL_INT8)
