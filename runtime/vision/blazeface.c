@@ -86,4 +86,4 @@ static uint32_t run(const tody_decoder_params *p, const tody_decoder_input *in, 
     return tody_boxes_finite(boxes, points, p->points, list.count);
 }
 
-const tody_decoder tody_decoder_blazeface = {"blazeface", check, run, 1};
+const tody_decoder tody_decoder_blazeface = {"blazeface", check, run, TODY_NMS_WEIGHTED};

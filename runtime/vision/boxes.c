@@ -50,10 +50,10 @@ uint32_t tody_boxes_finite(tody_box *boxes, float *points, uint32_t points_per_b
     size_t values = points ? 2 * (size_t)points_per_box : 0;
     for (uint32_t i = 0; i < count; i++) {
         const tody_box *box = &boxes[i];
-        bool sound =
-            is_finite(box->score) && is_finite(box->x0) && is_finite(box->y0) && is_finite(box->x1) && is_finite(box->y1);
-        for (size_t k = 0; k < values; k++) sound = sound && is_finite(points[i * values + k]);
-        if (sound) move(boxes, points, points_per_box, i, kept++);
+        // 0 times what is not finite is no number, and no sum makes it one again
+        float zero = 0.0f * box->score + 0.0f * box->x0 + 0.0f * box->y0 + 0.0f * box->x1 + 0.0f * box->y1;
+        for (size_t k = 0; k < values; k++) zero += 0.0f * points[i * values + k];
+        if (zero == 0.0f) move(boxes, points, points_per_box, i, kept++);
     }
     return kept;
 }
@@ -62,26 +62,59 @@ static float smaller(float a, float b) { return a < b ? a : b; }
 static float larger(float a, float b) { return a > b ? a : b; }
 static float area(const tody_box *box) { return larger(box->x1 - box->x0, 0.0f) * larger(box->y1 - box->y0, 0.0f); }
 
-static bool overlap(const tody_box *a, const tody_box *b, float iou) {
+// Intersection over union where it is more than `iou`; else 0.
+static float overlap(const tody_box *a, const tody_box *b, float iou) {
     float w = smaller(a->x1, b->x1) - larger(a->x0, b->x0), h = smaller(a->y1, b->y1) - larger(a->y0, b->y0);
-    if (w <= 0.0f || h <= 0.0f) return false;
-    float inner = w * h;
-    return inner > iou * (area(a) + area(b) - inner);
+    if (w <= 0.0f || h <= 0.0f) return 0.0f;
+    float inner = w * h, whole = area(a) + area(b) - inner;
+    return inner > iou * whole ? inner / whole : 0.0f;
 }
 
-uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic,
-                  uint32_t limit) {
+static float weight_of(const tody_box *box) { return larger(box->score - TODY_WEIGHTED_FLOOR, 0.0f); }
+
+static void pull(float *to, float from, float share) { *to += (from - *to) * share; }
+
+static void pull_box(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t to, uint32_t from, float share) {
+    pull(&boxes[to].x0, boxes[from].x0, share);
+    pull(&boxes[to].y0, boxes[from].y0, share);
+    pull(&boxes[to].x1, boxes[from].x1, share);
+    pull(&boxes[to].y1, boxes[from].y1, share);
+    size_t values = points ? 2 * (size_t)points_per_box : 0;
+    for (size_t i = 0; i < values; i++) pull(&points[to * values + i], points[from * values + i], share);
+}
+
+// Take the boxes that show the same object as boxes[at] out of those behind it; returns how many are left in all.
+static uint32_t gather(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t at, uint32_t count,
+                       const tody_suppression *how) {
+    const tody_box best = boxes[at];
+    float total = weight_of(&best);
+    uint32_t left = at + 1;
+    for (uint32_t i = left; i < count; i++) {
+        bool alike = how->agnostic || boxes[i].label == best.label;
+        float shared = alike ? overlap(&best, &boxes[i], how->iou) : 0.0f;
+        if (shared == 0.0f) {
+            if (i != left) move(boxes, points, points_per_box, i, left);
+            left++;
+            continue;
+        }
+        // in full from half way between the threshold and 1
+        float weight = weight_of(&boxes[i]) * smaller(2.0f * (shared - how->iou) / (1.0f - how->iou), 1.0f);
+        if (!how->weighted || weight == 0.0f) continue;
+        total += weight;
+        pull_box(boxes, points, points_per_box, at, i, weight / total);
+    }
+    return left;
+}
+
+uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_suppression *how) {
     count = tody_boxes_finite(boxes, points, points_per_box, count);
     tody_boxes_sort(boxes, points, points_per_box, count);
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < count && kept < limit; i++) {
-        bool covered = false;
-        for (uint32_t k = 0; k < kept && !covered; k++) {
-            covered = (agnostic || boxes[k].label == boxes[i].label) && overlap(&boxes[k], &boxes[i], iou);
-        }
-        if (!covered) move(boxes, points, points_per_box, i, kept++);
+    for (; kept < count && kept < how->limit && boxes[kept].score >= how->score; kept++) {
+        count = gather(boxes, points, points_per_box, kept, count, how);
     }
-    return kept;
+    // the mean of two very large values may not be finite
+    return tody_boxes_finite(boxes, points, points_per_box, kept);
 }
 
 static float clip(float x, uint32_t end) { return smaller(larger(x, 0.0f), (float)end); }

@@ -34,6 +34,7 @@
 // detr        logits [1,N,C'], boxes [1,N,4] (cx, cy, w, h).       [sigmoid true, unless softmax] [softmax false]
 //             C' = C, or C + 1 with softmax (the last: no object)  [normalized true]
 //
+// blazeface and centerface want weighted means of their boxes (TODY_NMS_WEIGHTED), yolov10, centernet and detr no suppression.
 // `classify` is not here: run/classify.py needs no C.
 #include <stdbool.h>
 

@@ -36,4 +36,4 @@ static uint32_t run(const tody_decoder_params *p, const tody_decoder_input *in, 
     return tody_boxes_finite(boxes, points, 0, list.count);
 }
 
-const tody_decoder tody_decoder_detr = {"detr", check, run, 0};
+const tody_decoder tody_decoder_detr = {"detr", check, run, TODY_NMS_NONE};

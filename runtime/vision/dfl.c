@@ -103,5 +103,5 @@ static uint32_t run_yolov8(const tody_decoder_params *p, const tody_decoder_inpu
     return run(&(head){.p = p, .in = in, .in_count = in_count, .sides_first = true}, boxes, capacity);
 }
 
-const tody_decoder tody_decoder_nanodet = {"nanodet", check_nanodet, run_nanodet, 1};
-const tody_decoder tody_decoder_yolov8_raw = {"yolov8_raw", check_yolov8, run_yolov8, 1};
+const tody_decoder tody_decoder_nanodet = {"nanodet", check_nanodet, run_nanodet, TODY_NMS_BEST};
+const tody_decoder tody_decoder_yolov8_raw = {"yolov8_raw", check_yolov8, run_yolov8, TODY_NMS_BEST};

@@ -89,5 +89,5 @@ static uint32_t run_centernet(const tody_decoder_params *p, const tody_decoder_i
     return tody_boxes_finite(boxes, points, 0, list.count);
 }
 
-const tody_decoder tody_decoder_centerface = {"centerface", check_centerface, run_centerface, 1};
-const tody_decoder tody_decoder_centernet = {"centernet", check_centernet, run_centernet, 0};
+const tody_decoder tody_decoder_centerface = {"centerface", check_centerface, run_centerface, TODY_NMS_WEIGHTED};
+const tody_decoder tody_decoder_centernet = {"centernet", check_centernet, run_centernet, TODY_NMS_NONE};

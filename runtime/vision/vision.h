@@ -92,6 +92,13 @@ enum {
     TODY_DECODE_MULTILABEL = 32,  // one box for every class that is sure enough instead of the best class only (mAP wants this)
 };
 
+// What becomes of the boxes that show one object.
+typedef enum tody_nms_kind {
+    TODY_NMS_NONE = 0,      // the model gives each object once
+    TODY_NMS_BEST = 1,      // the surest one stays
+    TODY_NMS_WEIGHTED = 2,  // it is moved to the weighted mean of them all
+} tody_nms_kind;
+
 // A decoder is a const struct in the list of vision/decoders.c.
 typedef struct tody_decoder {
     const char *name;
@@ -101,7 +108,7 @@ typedef struct tody_decoder {
     // coordinates each to `points`. What is not finite is left out. Returns how many were written.
     uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in, uint32_t in_count, tody_box *boxes,
                     float *points, uint32_t capacity);
-    uint32_t needs_nms;  // 0: the model gives each object once
+    tody_nms_kind nms;
 } tody_decoder;
 
 extern const tody_decoder *const tody_decoders[];  // NULL-terminated
@@ -112,10 +119,23 @@ const tody_decoder *tody_decoder_find(const char *name);
 // Sort by score (then anchor, then label), best first.
 void tody_boxes_sort(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count);
 
-// Sort by score (then anchor) and suppress overlaps over `iou`, within a label or (agnostic) across labels. Moves survivors and
-// their points to the front and returns their number, at most `limit`.
-uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic,
-                  uint32_t limit);
+// No box below this score has a weight: who wants weighted means lets the decoder keep what is at least this sure.
+#define TODY_WEIGHTED_FLOOR 0.1f
+
+typedef struct tody_suppression {
+    float iou;          // boxes that overlap the surest one by more show the same object
+    float score;        // of an object: of its surest box
+    uint32_t weighted;  // 1: TODY_NMS_WEIGHTED
+    uint32_t agnostic;  // 1: across labels, 0: within a label
+    uint32_t limit;     // most objects
+} tody_suppression;
+
+// Sort by score (then anchor, then label) and leave one box for each object, with the score, label and anchor of its surest
+// one. Weighted, its corners and points are means, as MediaPipe has them ("BlazeFace", Bazarevsky and others, 2019), but each
+// box weighs by how far its score exceeds TODY_WEIGHTED_FLOOR, and less the nearer its overlap is to `iou`: so no box weighs
+// anything where it begins to count, and a little noise moves the mean but a little. Moves the objects' boxes and points to the
+// front and returns their number.
+uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_suppression *how);
 
 // From model to frame coordinates; boxes are clipped to the frame, points are not.
 void tody_boxes_to_frame(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_placement *at,

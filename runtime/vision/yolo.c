@@ -45,4 +45,4 @@ static uint32_t run(const tody_decoder_params *p, const tody_decoder_input *in, 
     return tody_yolo_run(p, in, 4, boxes, points, capacity);
 }
 
-const tody_decoder tody_decoder_yolov8 = {"yolov8", check, run, 1};
+const tody_decoder tody_decoder_yolov8 = {"yolov8", check, run, TODY_NMS_BEST};

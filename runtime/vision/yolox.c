@@ -50,4 +50,4 @@ static uint32_t run(const tody_decoder_params *p, const tody_decoder_input *in, 
     return tody_boxes_finite(boxes, points, 0, list.count);
 }
 
-const tody_decoder tody_decoder_yolox = {"yolox", check, run, 1};
+const tody_decoder tody_decoder_yolox = {"yolox", check, run, TODY_NMS_BEST};

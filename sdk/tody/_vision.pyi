@@ -62,7 +62,8 @@ class Decoder:
 
     name: str
     points: int
-    needs_nms: bool
+    needs_nms: bool  # False: the model gives each object once
+    weighted: bool  # of its boxes the weighted mean is wanted
     def __init__(
         self,
         name: str,
@@ -93,12 +94,23 @@ class Decoder:
             ModelError: the outputs' shapes do not fit the parameters.
         """
 
+WEIGHTED_FLOOR: float  # boxes that are less sure have no weight in weighted means
+
 def nms(
-    boxes: NDArray[Any], points: NDArray[Any] | None, count: int, iou: float, agnostic: bool = False, limit: int = 100
+    boxes: NDArray[Any],
+    points: NDArray[Any] | None,
+    count: int,
+    iou: float,
+    score: float = 0.0,
+    weighted: bool = False,
+    agnostic: bool = False,
+    limit: int = 100,
 ) -> int:
     """Sort the first `count` boxes by score and drop those that overlap a better one by more than `iou`.
 
     It counts the same label only, or any if agnostic. The others move to the front; returns their number, at most `limit`.
+    What is less sure than `score` is dropped too. If weighted, a box moves to the weighted mean of those that it makes drop,
+    and of itself (runtime/vision/vision.h); then `boxes` should hold what reaches `WEIGHTED_FLOOR`.
     """
 
 def to_frame(

@@ -52,23 +52,31 @@ cdef extern from "vision/vision.h" nogil:
         float variance[4]
         uint32_t flags
         float score
+    ctypedef enum tody_nms_kind:
+        TODY_NMS_NONE
+        TODY_NMS_WEIGHTED
+    float TODY_WEIGHTED_FLOOR
+    ctypedef struct tody_suppression:
+        float iou, score
+        uint32_t weighted, agnostic, limit
     ctypedef struct tody_decoder:
         const char *name
         const char *(*check)(const tody_decoder_params *p, const tody_decoder_input *in_, uint32_t in_count) nogil
         uint32_t (*run)(const tody_decoder_params *p, const tody_decoder_input *in_, uint32_t in_count, tody_box *boxes,
                         float *points, uint32_t capacity) nogil
-        uint32_t needs_nms
+        tody_nms_kind nms
     const tody_decoder *const tody_decoders[]
     const tody_decoder *tody_decoder_find(const char *name)
     const char *tody_preprocess_check(const tody_preprocess *p, const tody_frame *frame)
     size_t tody_preprocess_scratch(const tody_preprocess *p)
     tody_placement tody_preprocess_run(const tody_preprocess *p, const tody_frame *frame, void *tensor, void *scratch)
-    uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, float iou, uint32_t agnostic,
-                      uint32_t limit)
+    uint32_t tody_nms(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count,
+                      const tody_suppression *how)
     void tody_boxes_to_frame(tody_box *boxes, float *points, uint32_t points_per_box, uint32_t count, const tody_placement *at,
                              uint32_t width, uint32_t height)
 
 
+WEIGHTED_FLOOR = TODY_WEIGHTED_FLOOR
 _PIXELS = {"bgr": TODY_BGR, "rgb": TODY_RGB, "gray": TODY_GRAY, "bgra": TODY_BGRA, "rgba": TODY_RGBA}
 _FITS = {"stretch": TODY_STRETCH, "letterbox": TODY_LETTERBOX, "crop": TODY_CROP, "top_left": TODY_TOP_LEFT}
 _DTYPES = {"float32": TODY_F32, "uint8": TODY_U8, "int8": TODY_S8}
@@ -159,7 +167,7 @@ cdef class Decoder:
     cdef _View anchors
     cdef readonly str name
     cdef readonly int points
-    cdef readonly bint needs_nms
+    cdef readonly bint needs_nms, weighted
 
     def __init__(self, name, *, width, height, classes, points=0, strides=(), bins=0, anchors=None, variance=(0.0, 0.0, 0.0, 0.0),
                  flags=()):
@@ -177,7 +185,8 @@ cdef class Decoder:
                 self.p.flags |= <uint32_t>_FLAGS[flag]
         except (OverflowError, KeyError, IndexError, TypeError, ValueError) as e:
             raise ModelError(f"the parameters of the decoder {name} cannot be used", f"{type(e).__name__}: {e}") from e
-        self.name, self.points, self.needs_nms = name, self.p.points, self.decoder.needs_nms != 0
+        self.name, self.points = name, self.p.points
+        self.needs_nms, self.weighted = self.decoder.nms != TODY_NMS_NONE, self.decoder.nms == TODY_NMS_WEIGHTED
         if anchors is not None:
             self._set_anchors(anchors)
 
@@ -260,14 +269,15 @@ cdef uint32_t _per_box(points) except? 0xFFFFFFFF:
     return points.shape[1]
 
 
-def nms(boxes, points, count, iou, agnostic=False, limit=100):
+def nms(boxes, points, count, iou, score=0.0, weighted=False, agnostic=False, limit=100):
     cdef _View found = _boxes(boxes)
-    cdef uint32_t n = _checked(count, found), per_box = _per_box(points), kept, most = limit, across = bool(agnostic)
+    cdef uint32_t n = _checked(count, found), per_box = _per_box(points), kept
     cdef _View marks = _points(points, per_box, n)
     cdef float *at = <float *>marks.raw.buf if marks is not None else NULL
-    cdef float threshold = iou
+    cdef tody_suppression how
+    how.iou, how.score, how.weighted, how.agnostic, how.limit = iou, score, bool(weighted), bool(agnostic), limit
     with nogil:
-        kept = tody_nms(<tody_box *>found.raw.buf, at, per_box, n, threshold, across, most)
+        kept = tody_nms(<tody_box *>found.raw.buf, at, per_box, n, &how)
     return kept
 
 

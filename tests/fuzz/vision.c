@@ -6,8 +6,6 @@
 // Each case starts from outputs that fit their decoder; half of them then have a number changed. What `check` accepts must run
 // inside its buffers and give finite boxes. Built with the sanitizers, which do the watching. Prints how many cases were
 // accepted.
-#include "vision/vision.h"
-
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +13,7 @@
 #include <string.h>
 
 #include "tody.h"
+#include "vision/decode.h"
 
 #define MAX_OUTPUTS 16u
 #define MAX_ELEMENTS (1u << 18)
@@ -205,7 +204,10 @@ static void run(const tody_decoder *decoder, const tody_decoder_params *p, const
         if (!(boxes[i].score >= p->score) || !isfinite(boxes[i].x0 + boxes[i].y1))
             fail("a box that should not be", decoder->name);
     }
-    count = tody_nms(boxes, points, p->points, count, number(), below(2), below(60));
+    tody_suppression how = {below(4) ? (float)below(100) / 100.0f : number(), below(4) ? 0.0f : number(), below(2), below(2),
+                            below(60)};
+    count = tody_nms(boxes, points, p->points, count, &how);
+    if (tody_boxes_finite(boxes, points, p->points, count) != count) fail("a mean that is not finite", decoder->name);
     tody_placement at = {number(), number(), number(), number()};
     tody_boxes_to_frame(boxes, points, p->points, count, &at, below(3000), below(3000));
     free(points);

@@ -31,16 +31,48 @@ def as_rows(boxes, points=None):
 
 @pytest.mark.parametrize("agnostic", [False, True])
 @pytest.mark.parametrize("levels", [0, 4])
-def test_nms_is_the_greedy_one(agnostic, levels):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_nms_is_the_greedy_one(weighted, levels, agnostic):
     rng = np.random.default_rng(1)
     for _ in range(60):
         boxes, points = random_boxes(rng, int(rng.integers(0, 60)), points=int(rng.integers(0, 4)), levels=levels)
-        threshold, limit = float(rng.uniform(0.1, 0.9)), int(rng.integers(1, 40))
-        want = reference.nms(as_rows(boxes, points), threshold, agnostic, limit)
-        kept = nms(boxes, points, len(boxes), threshold, agnostic, limit)
+        threshold, limit, score = float(rng.uniform(0.1, 0.9)), int(rng.integers(1, 40)), float(rng.choice([0, 0.3]))
+        want = reference.nms(as_rows(boxes, points), threshold, agnostic, limit, score, weighted)
+        kept = nms(boxes, points, len(boxes), threshold, score, weighted, agnostic, limit)
         got = as_rows(boxes, points)[:kept]
         assert got.shape == want.shape
-        np.testing.assert_array_equal(got, want)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 if weighted else 0)
+
+
+def one_face(*candidates):
+    """The weighted mean of boxes 100 wide and high, each so sure and so far to the right; its score and its left side."""
+    boxes = np.zeros(len(candidates), BOX)
+    boxes["score"], boxes["box"][:, 0] = np.array(candidates).T
+    boxes["box"][:, 2:] = boxes["box"][:, :2] + 100
+    boxes["anchor"] = np.arange(len(boxes))
+    assert nms(boxes, None, len(boxes), 0.3, 0.6, weighted=True) == 1
+    return boxes["score"][0], boxes["box"][0, 0]
+
+
+def test_a_weighted_mean_is_continuous_in_the_scores():
+    """Where the surest box is another one, where a box begins to be sure enough, and where it begins to overlap enough."""
+    assert one_face((0.9, 0), (0.8999, 10))[1] == pytest.approx(5, abs=0.01)
+    assert one_face((0.8999, 0), (0.9, 10))[1] == pytest.approx(5, abs=0.01)
+    alone = one_face((0.9, 0))
+    assert alone == (np.float32(0.9), 0)
+    assert one_face((0.9, 0), (0.0999, 10)) == alone and one_face((0.9, 0), (0.1001, 10))[1] == pytest.approx(0, abs=0.01)
+    assert one_face((0.9, 0), (0.5, 53.8))[1] == pytest.approx(0, abs=0.1)  # an overlap of 0.3003
+    assert one_face((0.9, 0), (0.5, 20))[1] == pytest.approx(20 * 0.4 / (0.8 + 0.4), abs=0.01)  # of 0.67: all of its weight
+    assert one_face((0.9, 0), (0.5, 30))[1] < 30 * 0.4 / (0.8 + 0.4) - 0.1  # of 0.54: not all of it
+
+
+def test_a_weighted_mean_that_is_not_finite_does_not_survive():
+    most = np.finfo(np.float32).max
+    boxes, points = np.zeros(3, BOX), np.zeros((3, 2, 2), np.float32)
+    boxes["score"], boxes["box"] = 0.9, [[0, 0, 1, 1], [5, 5, 6, 6], [0, 0, 1, 1]]
+    points[0], points[2] = most, -most  # each is finite, and so is their distance to 0, but not to each other
+    assert nms(boxes, points, 3, 0.5, weighted=True) == 1
+    assert boxes["box"][0].tolist() == [5, 5, 6, 6]
 
 
 def test_nms_twice_changes_nothing():

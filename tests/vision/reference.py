@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+WEIGHTED_FLOOR = 0.1
+
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
@@ -188,11 +190,18 @@ def ordered(rows):
     return rows[np.lexsort((rows[:, 5], rows[:, 6], -rows[:, 4]))]
 
 
-def nms(rows, threshold, agnostic=False, limit=100):
-    """The rows of `keep` that survive, best first."""
-    kept: list[np.ndarray] = []
-    for row in ordered(rows):
-        same = [k for k in kept if agnostic or k[5] == row[5]]
-        if not same or iou(row[None], np.array(same)).max() <= threshold:
-            kept.append(row)
-    return np.array(kept[:limit]).reshape(-1, rows.shape[1])
+def nms(rows, threshold, agnostic=False, limit=100, score=0.0, weighted=False):
+    """The rows of `keep` that survive, best first; weighted: where their boxes and points have their mean."""
+    kept, rows = [], ordered(rows)
+    while len(rows) and len(kept) < limit and rows[0, 4] >= score:
+        best = rows[0].copy()
+        shared = iou(best[None], rows)[0] * (agnostic | (rows[:, 5] == best[5]))
+        shared[0] = 1.0
+        group = shared > threshold
+        if weighted and best[4] > WEIGHTED_FLOOR:
+            sure, near = np.maximum(rows[group, 4] - WEIGHTED_FLOOR, 0), (shared[group] - threshold) / (1 - threshold)
+            places = [*range(4), *range(7, rows.shape[1])]
+            best[places] = np.average(rows[group][:, places], 0, sure * np.minimum(2 * near, 1))
+        kept.append(best)
+        rows = rows[~group & (np.arange(len(rows)) > 0)]
+    return np.array(kept).reshape(-1, rows.shape[1])

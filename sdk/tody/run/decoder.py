@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._vision import Decoder, nms, to_frame
+from .._vision import WEIGHTED_FLOOR, Decoder, nms, to_frame
 from ..errors import ModelError, UsageError
 from .detections import BOX, Detections
 from .model import Model
@@ -74,9 +74,11 @@ class OutputDecoder:
         multilabel: bool = False,
     ) -> Detections:
         """What the model found in a frame of `size` (width, height) that `placement` put into its input."""
-        count = self.decode(score, multilabel)
-        # a threshold of 1 suppresses nothing: models that give each object once are only sorted and cut
-        count = nms(self._boxes, self._points, count, iou if self._decoder.needs_nms else 1.0, limit=limit)
+        weighted = self._decoder.weighted
+        count = self.decode(min(score, WEIGHTED_FLOOR) if weighted else score, multilabel)
+        # an overlap of 1 suppresses nothing: models that give each object once are only sorted and cut
+        iou = iou if self._decoder.needs_nms else 1.0
+        count = nms(self._boxes, self._points, count, iou, score, weighted, limit=limit)
         to_frame(self._boxes, self._points, count, placement, size)
         rows = self._boxes[:count]
         points = None if self._points is None else self._points[:count].copy()

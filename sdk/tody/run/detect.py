@@ -20,7 +20,8 @@ class Detector:
     Args:
         model: path of a `.tody` file, its bytes, or a Model (which must not be run elsewhere at the same time).
         score: keep what is at least this sure, 0 to 1; None: as the model says.
-        iou: of two boxes of a class that overlap by more than this, keep the better one; None: as the model says.
+        iou: of two boxes of a class that overlap by more than this, keep the better one, or (faces) the weighted mean of all
+            that overlap it; None: as the model says.
         limit: most things to find in a frame.
         threads: as `tody.load` takes it; not with a Model.
         labels: a name for each class instead of the model's.

@@ -6,6 +6,8 @@ Runs where TODY_MODELS and TODY_DATA name folders with the models and pictures (
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from real import CASES, DATA, MODELS, NEEDED, frames
 
@@ -43,19 +45,11 @@ def test_a_face_detector_finds_the_same_faces(name: str, arithmetic: str) -> Non
     after = tody.Detector(report.content)
     coco = ((path.name, cv2.imread(str(path))) for path in sorted((DATA / "coco" / "images").glob("*/*.jpg")))
     faces = 0
-    for where, image in (*frames(), *coco):
+    for where, image in chain(frames(bikes=1, carphone=1), coco):
         a, b = before(image), after(image)
         assert len(a) == len(b) == sum(overlap >= SAME for overlap in match(a, b)), where
         faces += len(a)
-    assert faces >= 40
-    # Frame after frame, a float model is at times undecided between two boxes of one face: which of them wins is chance.
-    seen = same = 0
-    for where, image in frames(bikes=1, carphone=1):
-        a, b = before(image), after(image)
-        pairs = match(a, b)
-        assert len(a) == len(b) == len(pairs), where
-        seen, same = seen + len(a), same + sum(overlap >= SAME for overlap in pairs)
-    assert seen >= 120 and same >= 0.98 * seen
+    assert faces >= 160
 
 
 def test_a_classifier_keeps_its_classes() -> None:
