@@ -16,8 +16,7 @@
 #include "kernels_int.h"
 
 #define TODY_PANEL_F32 16u  // columns of a gemm panel: TODY_PANEL of the file format
-#define TODY_NARROW 8u      // columns of a narrow tile, at most
-#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows, gemm_f32_narrow, gemm_s8_rows or gemm_s16_rows
+#define TODY_MAX_ROWS 16u   // no set has a larger gemm_f32_rows, gemm_s8_rows or gemm_s16_rows
 #define TODY_MAX_STRIP 8u   // no set has a larger dwconv_f32_strip
 #define TODY_MAX_PANELS 2u  // no set has a larger gemm_f32_panels, gemm_s8_panels or gemm_s16_panels
 
@@ -30,11 +29,13 @@
 // takes each k = p modulo 4 (what is left of depth: p = 0), added in turn at the end. So AVX2, AVX-512 and NEON give the
 // same bits.
 typedef struct tody_gemm_f32 {
-    uint32_t rows;  // 1 .. gemm_f32_rows of the set, or gemm_f32_narrow of at most TODY_NARROW columns
+    uint32_t rows;  // 1 .. gemm_f32_rows of the set
     uint32_t cols;  // 1 .. 16 * gemm_f32_panels of the set, more if it has gemm_f32_bytes; w and bias are readable for whole
                     // panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
+    uint32_t more;          // tiles of as many rows that follow this one, in addend and c too; 0 of sets with pack_f32
+    size_t a_step;          // from a tile's pointers to those of the next
     union {                 // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
         const float *packed;
         const uint16_t *packed_f16;
@@ -46,7 +47,7 @@ typedef struct tody_gemm_f32 {
     const float *scale;   // tody_kernels_f16 alone
     size_t w_stride;      // from one panel to the next
     const float *next;    // wanted soon: may be fetched into the cache; never NULL
-    size_t next_step;     // how far it goes on with each step in depth: at most 16
+    size_t next_step;     // how far it goes on with each step in depth, from tile to tile too: at most 16
     const float *bias;    // 16 values for each panel, or NULL
     const float *addend;  // or NULL
     size_t addend_stride;
@@ -229,7 +230,6 @@ typedef struct tody_kernels {
 
     uint32_t gemm_f32_rows, gemm_f32_panels;  // of a full tile, at least 3 by 1; these belong to gemm_f32
     uint32_t gemm_f32_bytes;                  // of weights, within which a call may have more panels than that; 0: it may not
-    uint32_t gemm_f32_narrow;                 // rows of a narrow tile, if these are more; only of sets without pack_f32
     void (*gemm_f32)(const tody_gemm_f32 *args);
     void (*pack_f32)(const tody_pack_f32 *args);  // or NULL: gemm_f32 takes rows as they are; belongs to it
     const tody_kernels_f16 *f16;                  // or NULL; only of CPUs whose gemm_f32 is NEON's

@@ -20,9 +20,8 @@ static uint32_t panels_of(const tody_gemm *g) { return tody_div_up(g->cols, TODY
 
 static bool packs(const tody_kernels *k, tody_dtype dtype) { return TODY_PACKS_S8 && tody_is_s8(dtype) && k->pack_s8; }
 
-uint32_t tody_block_tile(const tody_kernels *k, tody_dtype dtype, uint32_t cols) {
-    if (tody_is_f32(dtype)) return cols <= TODY_NARROW && k->gemm_f32_narrow ? k->gemm_f32_narrow : k->gemm_f32_rows;
-    return tody_is_s16(dtype) ? k->gemm_s16_rows : k->gemm_s8_rows;
+uint32_t tody_block_tile(const tody_kernels *k, tody_dtype dtype) {
+    return tody_is_f32(dtype) ? k->gemm_f32_rows : tody_is_s16(dtype) ? k->gemm_s16_rows : k->gemm_s8_rows;
 }
 
 // Rows of float32 in a block, at most.
@@ -31,8 +30,8 @@ static uint32_t block_rows_f32(const tody_kernels *k, uint32_t taps, uint32_t de
     return tody_min_u32(BLOCK_ROWS, BLOCK_BYTES / sizeof(float) / tody_slice_values(taps, depth));
 }
 
-uint32_t tody_block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t cols, uint32_t taps, uint32_t depth) {
-    const uint32_t tile = tody_block_tile(k, dtype, cols);
+uint32_t tody_block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth) {
+    const uint32_t tile = tody_block_tile(k, dtype);
     if (packs(k, dtype)) {
         const size_t fit = BLOCK_BYTES_S8 / tody_packed_stride(taps, depth);
         return tody_max_u32((uint32_t)(fit < k->gemm_s8_block ? fit : k->gemm_s8_block) / tile, 1) * tile;
@@ -44,8 +43,7 @@ uint32_t tody_block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t cols,
 
 // Of the pointers of a block, also of fewer taps: those of a part of a transposed convolution.
 static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
-    const uint64_t rows = tody_block_rows(k, dtype, TODY_PANEL, 1, depth),
-                   least = (uint64_t)taps * tody_block_tile(k, dtype, 1);
+    const uint64_t rows = tody_block_rows(k, dtype, 1, depth), least = (uint64_t)taps * tody_block_tile(k, dtype);
     const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
     if (packs(k, dtype)) return tody_scratch_bytes((uint64_t)tody_max_u32(taps, BLOCK_POINTERS) * bytes);
     return tody_scratch_bytes((all > least ? all : least) * bytes);
@@ -64,10 +62,12 @@ size_t tody_block_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, 
 }
 
 tody_blocks tody_blocks_of(const tody_kernels *k, const tody_gemm *g) {
-    const tody_lines none = {1, 0};
+    tody_blocks blocks = {g, k, {1, 0}};
+    if (!packs(k, g->dtype)) return blocks;
     const size_t bytes = tody_block_bytes(k, g->dtype, g->taps, g->depth, sizeof(const void *));
     const size_t room = bytes - pointer_bytes(k, g->dtype, g->taps, g->depth, sizeof(const void *));
-    return (tody_blocks){g, k, packs(k, g->dtype) ? tody_lines_of(k, g, room - TODY_PACK_ALIGN) : none};
+    blocks.lines = tody_lines_of(k, g, room - TODY_PACK_ALIGN);
+    return blocks;
 }
 
 // Whether `run` taps of tap_bytes lie one after the other in memory, for each of `rows` rows and from each run-th tap on.
@@ -90,13 +90,13 @@ static uint32_t find_run(const tody_gemm *g, const void *const *a, uint32_t rows
     return run > 1 && g->taps % run == 0 && in_runs(g, a, rows, run, tap_bytes) ? run : 1;
 }
 
-// The tile of rows from `first` on; `a` has room for its pointers. Neighbouring taps become one longer tap: at once where all
-// rows are in lines, else their pointers are moved together, unless a panel has gaps between them. Written in place: to copy
-// what was just written in smaller pieces makes CPUs wait.
-static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32_t rows, tody_tile *tile) {
+// Pointers to the rows of a tile, for which there is room. Neighbouring taps become one longer tap: at once where all rows are
+// in lines, else their pointers are moved together, unless a panel has gaps between them.
+static void make_tile(const tody_gemm *g, tody_tile *tile) {
     const bool f32 = tody_is_f32(g->dtype), lines = f32 && g->slide && !g->beside, whole = f32 && tody_gemm_sliced(g);
+    const uint32_t first = tile->first, rows = tile->rows;
+    const void **a = tile->a;
     const size_t room = (size_t)g->taps * rows * sizeof *a;
-    *tile = (tody_tile){a, first, rows, 1, NULL};
     if (lines && !whole && tody_slide_lines(g->slide, first, rows, room, a)) {
         tile->joined = g->slide->window.kernel[1];
         return;
@@ -110,18 +110,20 @@ static void make_tile(const tody_gemm *g, const void **a, uint32_t first, uint32
     tile->joined = run;
 }
 
-// Packed tiles come behind the pointers; a product of one row needs none.
+// Larger tiles first, so that those of one size follow each other. Packed tiles come behind the pointers; a product of one row
+// needs none. Where a row has one pointer, those of all tiles are made at once.
 static uint32_t gather_block(const tody_blocks *b, uint32_t first, uint32_t rows, const void **a, tody_tile *tiles) {
     const tody_gemm *g = b->gemm;
-    const uint32_t count = tody_div_up(rows, tody_block_tile(b->kernels, g->dtype, g->cols));
+    const uint32_t count = tody_div_up(rows, tody_block_tile(b->kernels, g->dtype));
     const size_t values = tody_slice_values(g->taps, g->depth);
     float *packed = NULL;
     if (tody_block_packs_f32(b->kernels, g->dtype) && g->rows > 1)
         packed = (float *)(void *)((uint8_t *)a + pointer_bytes(b->kernels, g->dtype, g->taps, g->depth, sizeof *a));
-    for (uint32_t t = 0; t < count; t++) {
-        const uint32_t row = tody_share(rows, t, count), some = tody_share(rows, t + 1, count) - row;
-        make_tile(g, a + (size_t)row * g->taps, first + row, some, &tiles[t]);
-        if (packed) tiles[t].work = packed + row * values;
+    if (g->taps == 1) g->gather(g->source, first, rows, a);
+    for (uint32_t t = 0, row = 0; t < count; row += tiles[t++].rows) {
+        const uint32_t some = rows / count + (t < rows % count);
+        tiles[t] = (tody_tile){a + (size_t)row * g->taps, first + row, some, 1, packed ? packed + row * values : NULL};
+        if (g->taps > 1) make_tile(g, &tiles[t]);
     }
     return count;
 }
@@ -215,9 +217,9 @@ static void run_s8(const tody_blocks *b, uint32_t first, uint32_t rows, uint32_t
         run_packed(b, first, rows, panel, end, a);
         return;
     }
-    tody_tile tile;
-    make_tile(g, a, first, rows, &tile);
-    tile.work = (uint8_t *)a + pointer_bytes(b->kernels, g->dtype, g->taps, g->depth, sizeof *a);
+    void *work = (uint8_t *)a + pointer_bytes(b->kernels, g->dtype, g->taps, g->depth, sizeof *a);
+    tody_tile tile = {a, first, rows, 1, work};
+    make_tile(g, &tile);
     tody_gemm_tile_s8(b->kernels, g, panel, end, &tile);
 }
 

@@ -22,11 +22,11 @@ static inline bool tody_block_packs_f32(const tody_kernels *k, tody_dtype dtype)
     return tody_is_f32(dtype) && tody_packs_f32(k);
 }
 
-// Rows of a full tile of so many columns.
-uint32_t tody_block_tile(const tody_kernels *kernels, tody_dtype dtype, uint32_t cols);
+// Rows of a full tile.
+uint32_t tody_block_tile(const tody_kernels *kernels, tody_dtype dtype);
 
 // Rows of a block, at most; a whole number of tiles. Of int8 that is not packed, on chips, one: they have no cache for more.
-uint32_t tody_block_rows(const tody_kernels *kernels, tody_dtype dtype, uint32_t cols, uint32_t taps, uint32_t depth);
+uint32_t tody_block_rows(const tody_kernels *kernels, tody_dtype dtype, uint32_t taps, uint32_t depth);
 
 // Bytes of scratch that a thread works with, pointers being of pointer_bytes: those to a block's rows, and where the kernel set
 // packs, its rows; else what its kernel of int8 works with.

@@ -47,9 +47,9 @@ void tody_gather_pixels(const void *slide, uint32_t first, uint32_t rows, const 
 // images are rather dealt out by columns, so that every core reads its own ones only.
 static uint32_t count_blocks(const tody_kernels *k, const tody_gemm *g, const tody_lines *lines, uint32_t threads,
                              uint32_t wanted) {
-    const uint32_t units = lines->lines ? tody_lines_units(lines, g) : g->rows / tody_block_tile(k, g->dtype, g->cols);
-    const uint32_t blocks = lines->lines ? tody_div_up(units, lines->lines)
-                                         : tody_div_up(g->rows, tody_block_rows(k, g->dtype, g->cols, g->taps, g->depth));
+    const uint32_t units = lines->lines ? tody_lines_units(lines, g) : g->rows / tody_block_tile(k, g->dtype);
+    const uint32_t blocks =
+        lines->lines ? tody_div_up(units, lines->lines) : tody_div_up(g->rows, tody_block_rows(k, g->dtype, g->taps, g->depth));
     const uint32_t even = tody_div_up(blocks, threads) * threads;
     const uint64_t weights = (uint64_t)g->cols * g->taps * g->depth, images = (uint64_t)g->rows * (g->depth + g->cols);
     if (wanted < threads || even > units) return blocks;
@@ -74,7 +74,7 @@ static cut cut_product(const tody_kernels *k, const tody_gemm *g, const tody_lin
 // Where block `block` begins: rows of int8 are dealt out by whole tiles, packed ones of float32 if none can be left alone.
 static uint32_t block_begin(const job *job, uint32_t block) {
     const tody_gemm *g = job->blocks.gemm;
-    const uint32_t tile = tody_block_tile(job->blocks.kernels, g->dtype, g->cols);
+    const uint32_t tile = tody_block_tile(job->blocks.kernels, g->dtype);
     if (job->blocks.lines.lines)
         return tody_lines_begin(&job->blocks.lines, g,
                                 tody_share(tody_lines_units(&job->blocks.lines, g), block, job->cut.blocks));

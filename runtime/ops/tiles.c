@@ -74,9 +74,10 @@ typedef struct wanted {
     size_t step, share;  // in elements: with each step in depth, of each tile
 } wanted;
 
-static wanted wanted_by(const tody_gemm *g, const pass *pass, const struct pass *next, uint32_t count) {
+static wanted wanted_by(const tody_gemm *g, const pass *pass, const struct pass *next, const tody_tile *tiles, uint32_t count) {
     const slice *s = &next->slice;
-    if (pass->first || s->taps == 0 || tody_gemm_is_f16(g)) return (wanted){.w = NULL, .step = TODY_PANEL};
+    if (pass->first || s->taps == 0 || tody_gemm_is_f16(g))
+        return (wanted){.w = NULL, .each = count, .step = tiles->rows / pass->slice.taps};
     const uint32_t panels = next->end - next->panel, each = tody_max_u32(count / panels, 1),
                    step = tody_div_up(TODY_PANEL, each);
     return (wanted){weights_at(g, next->panel, s), each, each * panels, step, (size_t)s->taps * s->depth * step};
@@ -96,14 +97,23 @@ static bool is_outside(const tody_gemm *g, const slice *s, const tody_tile *t) {
     return a == end;
 }
 
+// How many tiles from tile i on one call takes: of one form, and which have the same panel fetched.
+static uint32_t count_together(const tody_kernels *kernels, const tody_tile *tiles, uint32_t i, uint32_t count, uint32_t each) {
+    uint32_t end = i + 1;
+    if (tody_packs_f32(kernels)) return 1;
+    while (end < count && end % each != 0 && tiles[end].rows == tiles[i].rows && tiles[end].joined == tiles[i].joined) end++;
+    return end - i;
+}
+
 // A block of rows in the panels of a pass, which stay in cache while the rows go by. The first slice begins with the bias, all
 // others with what is there; the last one ends in the activation.
 static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass *pass, const struct pass *next,
                      const tody_tile *tiles, uint32_t count) {
     const slice *s = &pass->slice;
-    const wanted soon = wanted_by(g, pass, next, count);
+    const wanted soon = wanted_by(g, pass, next, tiles, count);
     const uint32_t column = pass->panel * TODY_PANEL;
     const bool head = s->tap == 0 && s->from == 0, tail = s->tap + s->taps == g->taps && s->from + s->depth == g->depth;
+    const bool padded = !head && !tail && g->outside;  // so that a tile may be left out
     const float *addend = head ? g->addend : g->c;
     const size_t addend_stride = head ? g->addend_stride : g->c_stride;
     tody_gemm_f32 args = {
@@ -117,10 +127,13 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         .lo = tail ? tody_low(&g->activation) : -__builtin_inff(),
         .hi = tail ? tody_high(&g->activation) : __builtin_inff(),
     };
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0, together; i < count; i += together) {
         const tody_tile *t = &tiles[i];
-        if (!head && !tail && g->outside && is_outside(g, s, t)) continue;
+        together = padded ? 1 : count_together(kernels, tiles, i, count, soon.each);
+        if (padded && is_outside(g, s, t)) continue;
         args.rows = t->rows;
+        args.more = together - 1;
+        args.a_step = (size_t)g->taps * t->rows;
         args.taps = s->taps / t->joined;
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;

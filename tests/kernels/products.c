@@ -6,19 +6,20 @@
 
 #include "floats.h"
 
-enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100, MORE_PANELS = 5 };
+enum { MAX_TERMS = 4096, MAX_RESULTS = 4 * 20 * 100, MORE_PANELS = 5, MORE_TILES = 4 };
 
 static double bounds[MAX_RESULTS];  // of the results of one case
 
 static void bound_gemm(const tody_gemm_f32 *g) {
-    for (uint32_t i = 0; i < g->rows; i++) {
+    for (uint32_t i = 0; i < (g->more + 1) * g->rows; i++) {
+        const float *const *a = g->a + i / g->rows * g->a_step + i % g->rows;
         for (uint32_t j = 0; j < g->cols; j++) {
             double sum =
                 (g->bias ? fabs((double)g->bias[j]) : 0) + (g->addend ? fabs((double)g->addend[i * g->addend_stride + j]) : 0);
             for (size_t t = 0; t < g->taps; t++) {
                 for (size_t k = 0; k < g->depth; k++) {
                     const float w = g->w[j / 16 * g->w_stride + (t * g->depth + k) * 16 + j % 16];
-                    sum += fabs((double)g->a[t * g->rows + i][k] * (double)w);
+                    sum += fabs((double)a[t * g->rows][k] * (double)w);
                 }
             }
             bounds[i * g->cols + j] = bound_of(sum, (size_t)g->taps * g->depth);
@@ -53,21 +54,23 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     tody_gemm_f32 g = {.taps = 1};
     const uint32_t panels = 1 + random_below(&r, set->gemm_f32_bytes ? MORE_PANELS : set->gemm_f32_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
-    const bool narrow = g.cols <= TODY_NARROW && set->gemm_f32_narrow;
-    g.rows = 1 + random_below(&r, narrow ? set->gemm_f32_narrow : set->gemm_f32_rows);
+    g.rows = 1 + random_below(&r, set->gemm_f32_rows);
+    if (!set->pack_f32 && random_below(&r, 2)) g.more = random_below(&r, MORE_TILES);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);
-    describe("rows %u cols %u taps %u depth %u addend %u gap %u", g.rows, g.cols, g.taps, g.depth, addend, gap);
+    const uint32_t rows = (g.more + 1) * g.rows;
+    describe("rows %u more %u cols %u taps %u depth %u addend %u gap %u", g.rows, g.more, g.cols, g.taps, g.depth, addend, gap);
     pick_clamp(&r, &g.lo, &g.hi);
-    g.a = pointers_take(&r, (size_t)g.taps * g.rows, g.depth);
+    g.a_step = (size_t)g.taps * g.rows + random_below(&r, 2) * 3;
+    g.a = pointers_take(&r, (g.more + 1) * g.a_step, g.depth);
     g.w_stride = (size_t)g.taps * g.depth * 16 + random_below(&r, 2) * 48;
     g.w = memory_floats(&r, (panels - 1) * g.w_stride + (size_t)g.taps * g.depth * 16);
     g.next = g.w;
     if (random_below(&r, 2)) g.bias = memory_floats(&r, panels * 16);
     g.addend_stride = g.c_stride = g.cols + gap;
-    const output o = output_take(&r, g.rows, g.cols, g.c_stride);
-    if (addend == 1) g.addend = memory_floats(&r, (g.rows - 1) * g.addend_stride + g.cols);
+    const output o = output_take(&r, rows, g.cols, g.c_stride);
+    if (addend == 1) g.addend = memory_floats(&r, (rows - 1) * g.addend_stride + g.cols);
     if (addend == 2) g.addend = o.want;
     bound_gemm(&g);
     g.c = o.want;

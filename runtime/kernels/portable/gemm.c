@@ -15,12 +15,14 @@ static void store(const tody_gemm_f32 *g, uint32_t i, const float sum[TODY_PANEL
     }
 }
 
+static const float *const *pointers(const tody_gemm_f32 *g, uint32_t i) { return g->a + i / g->rows * g->a_step + i % g->rows; }
+
 // Rows i and `next`: two at a time, because each value of w then serves twice and the 32 sums fit any vector unit's registers.
 static void rows(const tody_gemm_f32 *g, uint32_t i, uint32_t next) {
     float sum[TODY_PANEL_F32] = {0}, sum2[TODY_PANEL_F32] = {0};
-    const float *w = g->w;
-    for (uint32_t t = 0; t < g->taps; t++) {
-        const float *a = g->a[(size_t)t * g->rows + i], *a2 = g->a[(size_t)t * g->rows + next];
+    const float *w = g->w, *const *first = pointers(g, i), *const *second = pointers(g, next);
+    for (uint32_t t = 0; t < g->taps; t++, first += g->rows, second += g->rows) {
+        const float *a = *first, *a2 = *second;
         for (uint32_t k = 0; k < g->depth; k++, w += TODY_PANEL_F32) {
 #pragma GCC unroll 1  // gcc -O3 unrolls before it vectorises, and then cannot: four times slower
             for (uint32_t j = 0; j < TODY_PANEL_F32; j++) {
@@ -34,5 +36,6 @@ static void rows(const tody_gemm_f32 *g, uint32_t i, uint32_t next) {
 }
 
 void tody_portable_gemm_f32(const tody_gemm_f32 *args) {
-    for (uint32_t i = 0; i < args->rows; i += 2) rows(args, i, i + 1 < args->rows ? i + 1 : i);
+    const uint32_t count = (args->more + 1) * args->rows;
+    for (uint32_t i = 0; i < count; i += 2) rows(args, i, i + 1 < count ? i + 1 : i);
 }

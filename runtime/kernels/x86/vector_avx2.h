@@ -44,6 +44,12 @@ static inline vector sub(vector x, vector y) { return _mm256_sub_ps(x, y); }
 static inline vector divide(vector x, vector y) { return _mm256_div_ps(x, y); }
 static inline vector root(vector x) { return _mm256_sqrt_ps(x); }
 static inline vector add_product(vector x, vector y, vector sum) { return _mm256_fmadd_ps(x, y, sum); }
+
+// sum += x * y, in loops: compilers would rather overwrite x, and then move registers about in each round.
+static inline __attribute__((always_inline)) void accumulate(vector *sum, vector x, vector y) {
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(x), "x"(y));
+}
+
 static inline vector less_product(vector x, vector y, vector sum) { return _mm256_fnmadd_ps(x, y, sum); }
 static inline vector larger(vector x, vector y) { return _mm256_max_ps(x, y); }  // y if one is NaN
 

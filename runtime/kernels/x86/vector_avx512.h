@@ -41,6 +41,7 @@ static inline vector sub(vector x, vector y) { return _mm512_sub_ps(x, y); }
 static inline vector divide(vector x, vector y) { return _mm512_div_ps(x, y); }
 static inline vector root(vector x) { return _mm512_sqrt_ps(x); }
 static inline vector add_product(vector x, vector y, vector sum) { return _mm512_fmadd_ps(x, y, sum); }
+static inline void accumulate(vector *sum, vector x, vector y) { *sum = add_product(x, y, *sum); }
 static inline vector less_product(vector x, vector y, vector sum) { return _mm512_fnmadd_ps(x, y, sum); }
 static inline vector larger(vector x, vector y) { return _mm512_max_ps(x, y); }  // y if one is NaN
 

@@ -7,7 +7,6 @@ const tody_kernels tody_kernels_avx2 = {
     .needs = TODY_CPU_AVX2,
     .gemm_f32_rows = GEMM_F32_ROWS_AVX2,
     .gemm_f32_panels = 1,
-    .gemm_f32_narrow = GEMM_F32_NARROW_AVX2,
     .gemm_f32 = tody_gemm_f32_avx2,
     .dwconv_f32_strip = DWCONV_F32_STRIP,
     .dwconv_f32 = tody_dwconv_f32_avx2,

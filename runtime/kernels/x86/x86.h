@@ -6,7 +6,7 @@
 #include "core/kernels.h"
 
 // Rows of a full tile and pixels of a strip, where the kernel and its set find them.
-enum { GEMM_F32_ROWS_AVX2 = 6, GEMM_F32_NARROW_AVX2 = 8, GEMM_F32_ROWS_AVX512 = 14, DWCONV_F32_STRIP = 7 };
+enum { GEMM_F32_ROWS_AVX2 = 6, GEMM_F32_ROWS_AVX512 = 14, DWCONV_F32_STRIP = 7 };
 
 void tody_gemm_f32_avx2(const tody_gemm_f32 *args);
 void tody_dwconv_f32_avx2(const tody_dwconv_f32 *args);
