@@ -157,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         the exit code.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which `tody.__main__` makes an exit code of.
     """
     if arguments is None:
         arguments = sys.argv[1:]
@@ -164,8 +167,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Output("--json" in arguments)
     try:
         return _dispatch(arguments, out)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         # The reader went away (`tody … | head`): not an error. Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

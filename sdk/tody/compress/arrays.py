@@ -68,7 +68,7 @@ def _count(source: str, stacks: Mapping[str, Any], labels: Array | None) -> int:
         raise UsageError(f"{source} has stacks of different length", why, "the first axis counts samples, the same for all")
     (count,) = set(counts.values())
     if not count:
-        raise UsageError(f"{source} holds no samples", "", "the first axis counts samples")
+        raise UsageError(f"{source} holds no samples", "its arrays have a length of 0", "the first axis counts samples")
     return count
 
 

@@ -56,7 +56,11 @@ def read_data(
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.exists():
-            raise UsageError(f"there is no {path}", "", "name a folder of pictures, or an .npy or .npz file of inputs")
+            raise UsageError(
+                f"there is no {path}",
+                "the samples are read from it",
+                "name a folder of pictures, or an .npy or .npz file of inputs",
+            )
         if path.suffix not in (".npy", ".npz"):
             return read_pictures(path, inputs, preprocess, samples, measure, report)
         return read_arrays(path.name, load(path, inputs), inputs, samples, measure, report)
@@ -67,7 +71,7 @@ def read_data(
         return read_arrays("arrays", stacks, inputs, samples, measure, report)
     if not isinstance(source, Iterable):
         hint = "a folder, an .npy or .npz file, an array, or an iterable of arrays or dicts"
-        raise UsageError(f"data cannot be of type {type(source).__name__}", "", hint)
+        raise UsageError(f"data cannot be of type {type(source).__name__}", "it holds no samples", hint)
     items = iter(source)
     first = list(islice(items, 1))
     everything, name = chain(first, items), type(source).__name__

@@ -67,7 +67,7 @@ class Wanted:
             raise UsageError(f"max_drop is {max_drop}", "it is a share of the metric", "0 to 1: 0.01 is one point")
         self._check_numbers()
         if not widths:
-            raise UsageError("weights are asked for in no bits", "", "weights=8")
+            raise UsageError("weights are asked for in no bits", "the list is empty", "weights=8")
         for bits in widths:
             self._check_bits(bits)
         if self.arithmetic == "int16" and replace(self, ram=None).of_integers:
@@ -84,15 +84,25 @@ class Wanted:
         if not 0 <= self.prune <= MOST:
             raise UsageError(f"prune is {self.prune}", "it is the share of the work that goes", f"0 to {MOST}")
         if self.latency is not None and not 0 < self.latency < math.inf:
-            raise UsageError(f"latency is {self.latency}", "", "milliseconds that a run may take")
+            raise UsageError(f"latency is {self.latency}", "it must be above 0", "milliseconds that a run may take")
         if self.target_size is not None and not 0 < self.target_size < math.inf:
-            raise UsageError(f"target_size is {self.target_size}", "", "bytes that the file may have, or a share below 1")
+            raise UsageError(
+                f"target_size is {self.target_size}", "it must be above 0", "bytes that the file may have, or a share below 1"
+            )
 
     def _check_bits(self, bits: int) -> None:
         if self.arithmetic == "int16" and bits not in range(8, 16):
-            raise UsageError(f"weights beside int16 cannot have {bits} bits", "", "8 to 15; fewer go with arithmetic='int8'")
+            raise UsageError(
+                f"weights beside int16 cannot have {bits} bits",
+                "sums of products must fit 32 bits",
+                "8 to 15; fewer go with arithmetic='int8'",
+            )
         if self.arithmetic != "int16" and bits not in (*range(2, 9), HALF):
-            raise UsageError(f"weights cannot have {bits} bits", "", "2 to 8, or 16 for half floats and no integers")
+            raise UsageError(
+                f"weights cannot have {bits} bits",
+                "there are no kernels for such weights",
+                "2 to 8, or 16 for half floats and no integers",
+            )
         if bits == HALF and self.sparsity:
             raise UsageError("half floats have no blocks to leave out", "weights is 16", "weights=8")
         if bits == HALF and self.io == "int8":

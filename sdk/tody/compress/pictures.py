@@ -66,7 +66,11 @@ def read_frames(
         report(len(images), samples + measure)
     colourful = [i for i, image in enumerate(images) if not _has_one_colour(image)]
     if not colourful or len({zlib.crc32(image.tobytes()) for image in images}) == 1 < len(images):
-        raise UsageError(f"all {len(images)} frames are the same or have one colour", hint="give frames of what it will see")
+        raise UsageError(
+            f"all {len(images)} frames are the same or have one colour",
+            "no ranges can be seen in them",
+            "give frames of what it will see",
+        )
     first, second, shared = split(len(colourful), samples, measure)
     groups = [[colourful[i] for i in chosen] for chosen in (first, second)]
     made = [Frames(images, rows, inputs[0], preprocess) for rows in groups]
@@ -138,7 +142,7 @@ def _unusable(paths: list[Path], report: Progress) -> dict[Path, str]:
     """Why pictures cannot be used: each is decoded once.
 
     Raises:
-        UsageError: there are more of them than `BAD_SHARE` allows.
+        UsageError: there are more of them than `BAD_SHARE` allows, or as many as others.
     """
     bad: dict[Path, str] = {}
     seen: set[int] = set()
@@ -151,7 +155,7 @@ def _unusable(paths: list[Path], report: Progress) -> dict[Path, str]:
         except CameraError as e:
             bad[path] = e.what.removeprefix(f"{path} ") + (f" ({e.why})" if e.why else "")
         report(i + 1, len(paths))
-    if len(bad) > max(1, BAD_SHARE * len(paths)) or len(bad) == len(paths):
+    if len(bad) > max(1, BAD_SHARE * len(paths)) or 2 * len(bad) >= len(paths):
         raise _too_many_bad(bad, len(paths))
     if len(seen) == 1 and len(paths) - len(bad) > 1:
         raise UsageError(f"all {len(paths)} pictures are the same", str(paths[0]), "give pictures of what the model will see")

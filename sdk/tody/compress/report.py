@@ -158,7 +158,7 @@ class CompressReport:
         allowed = self.accuracy.allowed(max_drop)
         if self.accuracy.drop <= allowed:
             return
-        what = f"the compressed model loses too much: {self._lost()}"
+        what = f"the compressed model loses too much: {self._lost(self._telling_digits(allowed))}"
         worst = ", ".join(f"{layer.name} {layer.sqnr_db:.1f} dB" for layer in self.worst_layers[:3])
         why = f"{allowed:.3g} is allowed (--max-drop {max_drop:g})" + (f"; worst layers: {worst}" if worst else "")
         if not force:
@@ -214,12 +214,19 @@ class CompressReport:
         ms = "" if self.after.latency_ms is None else f", {self.after.latency_ms:.2f} ms"
         return f"gives {self._lost()} in {size(self.after.file_bytes)}{ms}"
 
-    def _lost(self) -> str:
+    def _telling_digits(self, allowed: float) -> int:
+        """Decimal places, four at least, at which what was lost reads as more than is allowed."""
+        a = self.accuracy
+        return next((n for n in range(4, 17) if round(a.before, n) - round(a.after, n) > allowed + 0.5 * 10**-n), 4)
+
+    def _lost(self, digits: int = 4) -> str:
         a = self.accuracy
         if a.metric == "agreement":
             same = f", {a.agreement.boxes.same:.4f} at the same place" if a.agreement.boxes else ""
-            return f"{KIND_NAMES[a.agreement.kind]} {a.after:.4f}{same}"
-        return f"{METRIC_NAMES[a.metric]} {a.before:.4f} -> {a.after:.4f} ({-100 * a.drop:+.2f} points)"
+            return f"{KIND_NAMES[a.agreement.kind]} {a.after:.{digits}f}{same}"
+        return (
+            f"{METRIC_NAMES[a.metric]} {a.before:.{digits}f} -> {a.after:.{digits}f} ({-100 * a.drop:+.{digits - 2}f} points)"
+        )
 
 
 def smallest(tried: Sequence[CompressReport], max_drop: float) -> CompressReport:

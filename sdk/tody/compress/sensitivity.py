@@ -99,7 +99,9 @@ def sensitivity(
         ModelError, UnsupportedError: as `tody.convert`.
     """
     if not bits or not all(2 <= b <= 8 for b in bits):
-        raise UsageError(f"weights cannot have {', '.join(map(str, bits)) or 'no'} bits", "", "2 to 8")
+        raise UsageError(
+            f"weights cannot have {', '.join(map(str, bits)) or 'no'} bits", "there are no kernels for such weights", "2 to 8"
+        )
     source = read_source(model, end)
     graph = source.graph({k: tuple(v) for k, v in (shapes or {}).items()}, constants)
     facts = describe(source, graph, decoder=decoder, preprocess=preprocess)

@@ -52,7 +52,9 @@ def find_decoder(
     """
     name = asked if isinstance(asked, str) else str(asked.get("name", "auto"))
     if name != "auto" and name not in USUAL:
-        raise UsageError(f"there is no decoder {name!r}", "", f"one of {', '.join(sorted(USUAL))}")
+        raise UsageError(
+            f"there is no decoder {name!r}", "tody reads the outputs of known families", f"one of {', '.join(sorted(USUAL))}"
+        )
     heads = _heads(graph, inputs, outputs, labels)
     found: Facts | None = None
     if heads is not None:

@@ -114,5 +114,5 @@ def _vision(
         spelt = ", ".join(f"{key} {facts['preprocess'][key]}" for key in ("pixels", "mean", "std", "fit"))
         graph.notes.append(f"preprocessing is taken as usual for {facts['decoder']['name']}: {spelt}")
     elif preprocess not in (None, "auto"):
-        raise UsageError(f"preprocess is {preprocess!r}", "", 'give a dict, "auto" or None')
+        raise UsageError(f"preprocess is {preprocess!r}", "it says how pixels become the input", 'give a dict, "auto" or None')
     return facts

@@ -56,7 +56,11 @@ class Address:
         except ValueError as e:
             raise UsageError(f"{url!r} has no sound host or port", str(e), "mqtts://HOST:8883") from e
         if parts.scheme not in PORTS or not host:
-            raise UsageError(f"{url!r} is not the address of a broker", "", "mqtts://HOST, or mqtt://localhost")
+            raise UsageError(
+                f"{url!r} is not the address of a broker",
+                "it has no host, or another scheme",
+                "mqtts://HOST, or mqtt://localhost",
+            )
         if parts.scheme == "mqtt" and not is_local(host):
             why = "anybody on the way could read and change what is said"
             raise UsageError(f"{url} is not encrypted", why, "use mqtts:// and a broker with TLS")

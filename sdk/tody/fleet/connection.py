@@ -142,7 +142,9 @@ class Connection:
             since = self._used_at = time.monotonic()
             while not done():
                 if self._turn != turn:
-                    raise DeviceError("the connection to the broker broke", "", "it is tried again by itself")
+                    raise DeviceError(
+                        "the connection to the broker broke", "no answer can come any more", "it is tried again by itself"
+                    )
                 if self._changed.wait(min(timeout, LOOK)):
                     since = time.monotonic()
                 waited = time.monotonic() - since

@@ -152,7 +152,11 @@ def accept(store: Path, content: bytes, device: str | None = None) -> Enrolment:
     """
     enrolment = Enrolment.parse(content)
     if device not in (None, enrolment.device.device):
-        raise UsageError(f"the enrolment is of {enrolment.device.device}, not of {device}", "", "name the right file")
+        raise UsageError(
+            f"the enrolment is of {enrolment.device.device}, not of {device}",
+            "each device has a file of its own",
+            "name the right file",
+        )
     _prove_root(enrolment.root.encode())
     if (store / IDENTITY / FILE).is_file():
         now = load_device(store)

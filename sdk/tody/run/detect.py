@@ -85,7 +85,9 @@ def labels_of(model: Model, labels: Sequence[str] | None) -> tuple[str, ...]:
         raise UsageError("labels is one string", "it must be a list of names", "Path(file).read_text().splitlines()")
     names = model.meta.get("labels", []) if labels is None else list(labels)
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise (ModelError if labels is None else UsageError)("labels are not a list of names")
+        raise (ModelError if labels is None else UsageError)(
+            "labels are not a list of names", "each class has a name, a string"
+        )
     return tuple(names)
 
 

@@ -76,8 +76,10 @@ def evaluate(
     if metric == "auto":
         metric = "agreement" if against is not None else "map" if is_detector(model.meta) else "top1"
     if (against is None) == (metric == "agreement"):
-        hint = "give the float model: --against FLOAT.tody" if against is None else "--metric agreement"
-        raise UsageError(f"the metric {metric} {'needs' if against is None else 'takes no'} model to compare with", "", hint)
+        what = f"the metric {metric} {'needs' if against is None else 'takes no'} model to compare with"
+        if against is None:
+            raise UsageError(what, "there is none", "give the float model: --against FLOAT.tody")
+        raise UsageError(what, "there is one", "--metric agreement")
     if against is not None:
         models = open_model(against, threads), model
         things = pictures(Path(data)) if isinstance(data, (str, os.PathLike)) else data
@@ -211,7 +213,7 @@ class MeanAveragePrecision:
         """
         if not self._truth:
             hint = "each line of a label file is: class cx cy w h"
-            raise UsageError("the pictures have no boxes in their labels", hint=hint)
+            raise UsageError("the pictures have no boxes in their labels", "every label file is empty", hint)
         kinds = sorted({int(t["category_id"]) for t in self._truth} | {int(k) for f in self._found for k in f[:, 6]})
         categories = [{"id": k, "name": str(k)} for k in kinds]
         dataset = {"info": {}, "images": self._images, "annotations": self._truth, "categories": categories}
@@ -237,7 +239,9 @@ def _coco(dataset: dict[str, Any], found: Boxes) -> tuple[float, float, float]:
 
 def _agreement(comparison: Comparison, things: Sequence[Path | Mapping[str, Any]], report: Report) -> dict[str, float]:
     if not things:
-        raise UsageError("there is nothing to compare on", hint="--data names a folder of pictures or a list of them")
+        raise UsageError(
+            "there is nothing to compare on", "no samples were found", "--data names a folder of pictures or a list of them"
+        )
     for i, thing in enumerate(things):
         if isinstance(thing, Path):
             comparison.picture(_read(thing))

@@ -35,14 +35,20 @@ def as_image(frame: Any) -> Image:
     if image is None:
         raise UsageError("a frame is missing", "got None", "cv2.imread returns None for a file that it cannot read")
     if not isinstance(image, np.ndarray):
-        raise UsageError(f"a frame is a NumPy array, not {type(image).__name__}", hint="numpy.asarray(frame)")
+        raise UsageError(
+            f"a frame is a NumPy array, not {type(image).__name__}", "its pixels are read in place", "numpy.asarray(frame)"
+        )
     if image.dtype != np.uint8:
         hint = "frame.astype('uint8')" if image.dtype.kind in "iu" else "(frame * 255).astype('uint8'), if it goes from 0 to 1"
         raise UsageError(f"a frame holds uint8, not {image.dtype}", "pixels go from 0 to 255", hint)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] in _PIXELS):
-        raise UsageError(f"a frame has shape [h, w], [h, w, 3] or [h, w, 4], not {list(image.shape)}")
+        raise UsageError(
+            f"a frame has shape [h, w], [h, w, 3] or [h, w, 4], not {list(image.shape)}",
+            "gray, BGR or BGRA",
+            "give one frame at a time",
+        )
     inner = (1,) if image.ndim == 2 else (image.shape[2], 1)
     if image.strides[1:] != inner or image.strides[0] < image.shape[1] * inner[0]:
         return np.ascontiguousarray(image)

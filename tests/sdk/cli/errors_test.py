@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import os
@@ -321,8 +322,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, **pipes, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_quietly_and_what_was_saved_is_whole(door: Path, tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")])
+def test_a_signal_ends_it_and_what_was_saved_is_whole(door: Path, tmp_path: Path, number: int, code: int, said: str) -> None:
     cv2 = pytest.importorskip("cv2")
     clip = tmp_path / "out.avi"
     process = start("detect", str(door), "fake://door?frames=0&live=1&size=64x48", "--save", str(clip))
@@ -331,9 +332,46 @@ def test_a_signal_ends_it_quietly_and_what_was_saved_is_whole(door: Path, tmp_pa
         assert process.poll() is None
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == code and err == ""
+    assert process.returncode == code and err == said
     assert "median" in out
     assert cv2.VideoCapture(str(clip)).read()[0]
+
+
+def reasons(path: Path) -> list[str]:
+    """Where a file makes one of our errors without saying why."""
+    found = []
+    for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+        kind = ast.unparse(call.func)
+        why = next((k.value for k in call.keywords if k.arg == "why"), call.args[1] if len(call.args) > 1 else None)
+        known = any(isinstance(argument, ast.Starred) for argument in call.args)
+        if "UsageError" in kind and not known and (why is None or (isinstance(why, ast.Constant) and not why.value)):
+            found.append(f"{path.name}:{call.lineno}")
+    return found
+
+
+def test_every_usage_error_says_why() -> None:
+    package = Path(tody.__file__).parent
+    assert [place for path in sorted(package.rglob("*.py")) for place in reasons(path)] == []
+
+
+@pytest.mark.parametrize("module", ["tody.cli", "tody.cli.output", "tody._runtime"])
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "--json"]])
+def test_an_interrupt_while_it_is_still_being_imported(module: str, arguments: list[str]) -> None:
+    code = f"""
+import runpy, sys
+
+class Interrupt:
+    def find_spec(name, path=None, target=None):
+        if name == "{module}":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt)
+sys.argv[1:] = {arguments}
+runpy.run_module("tody", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stdout == ""
+    assert done.stderr == ("" if "--json" in arguments else "interrupted\n")
 
 
 def test_broken_pipe_is_quiet(door: Path) -> None:

@@ -81,8 +81,8 @@ def test_list_of_pictures(tmp_path: Path) -> None:
 
 
 def test_list_with_one_picture_that_is_not_there(tmp_path: Path) -> None:
-    folder(tmp_path, "0.png")
-    (tmp_path / "list.txt").write_text("0.png\n1.png\n")
+    folder(tmp_path, "0.png", "2.png")
+    (tmp_path / "list.txt").write_text("0.png\n1.png\n2.png\n")
     assert any("1 picture left out: 1.png" in note for note in read(tmp_path / "list.txt").notes)
 
 
@@ -180,6 +180,10 @@ def unreadable(root: Path) -> Path:
     return root
 
 
+def one_of_two(root: Path) -> Path:
+    return content("list.txt", b"a.png\nb.png\n")(folder(root, "a.png"))
+
+
 def only_arrays(root: Path) -> Path:
     np.save(root / "x.npy", STACK)
     return root
@@ -228,6 +232,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "equal pictures": (same, "all 8 pictures are the same"),
     "a list of nothing": (content("list.txt", b"\n"), "there are no pictures in "),
     "a list of what is not there": (content("list.txt", b"a.png\nb.png\n"), "2 of 2 pictures cannot be used"),
+    "a list of two of which one is there": (one_of_two, "1 of 2 pictures cannot be used"),
     "not a list": (content("data.bin", bytes(range(256))), "is not a list of pictures"),
     "an empty npz": (written("x.npz"), "has no array for input image"),
     "two stacks without the name": (written("x.npz", a=STACK, b=STACK), "has no array for input image\n.*it has a, b"),

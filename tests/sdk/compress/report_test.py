@@ -156,6 +156,20 @@ def test_too_much_lost_is_refused(name: str) -> None:
     assert "kept because it was forced" in result.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "max_drop", "said"),
+    [
+        (Accuracy("agreement", 1.0, 0.99999987, 9, agreement()), 0.0, "lowest cosine of an output 0.9999999"),
+        (Accuracy("agreement", 1.0, 0.989, 9, agreement()), 0.01, "lowest cosine of an output 0.9890"),
+        (Accuracy("map", 0.3, 0.289996, 9, agreement()), 0.01, "mAP 0.300000 -> 0.289996 (-1.0004 points)"),
+    ],
+)
+def test_what_was_lost_reads_as_more_than_is_allowed(accuracy: Accuracy, max_drop: float, said: str) -> None:
+    with pytest.raises(AccuracyError) as raised:
+        report(accuracy).judge(max_drop)
+    assert raised.value.what == f"the compressed model loses too much: {said}"
+
+
 def test_few_bits_are_the_first_thing_to_change() -> None:
     with pytest.raises(AccuracyError) as raised:
         report(Accuracy("map", 0.3, 0.1, 9, agreement()), weights=4).judge(0.01)

@@ -108,11 +108,17 @@ class Executor(torch.nn.Module):  # type: ignore[misc]
         """The outputs, and the values of these names (`layers` lists them), as [batch, ..]."""
         names = set(names)
         if unknown := sorted(names - self.graph.values.keys()):
-            raise UsageError(f"the model has no layer {unknown[0]!r}", "", "Executor.layers lists them")
+            raise UsageError(
+                f"the model has no layer {unknown[0]!r}", "its outputs were asked for", "Executor.layers lists them"
+            )
         known: dict[str, Tensor] = {}
         given = list(inputs)
         if len(given) != len(self.graph.inputs):
-            raise UsageError(f"the model takes {len(self.graph.inputs)} inputs, {len(given)} given")
+            raise UsageError(
+                f"the model takes {len(self.graph.inputs)} inputs, {len(given)} given",
+                f"they are {', '.join(self.graph.inputs)}",
+                "a tensor for each, in this order",
+            )
         for name, x in zip(self.graph.inputs, given, strict=True):
             known[name] = self._enter(self.graph.values[name], x)
         kept = {*names, *self.graph.outputs}

@@ -185,7 +185,11 @@ def init(laptop: Laptop, authority: Authority, folder: Path, setup: Setup) -> st
     """
     for dashboard in setup.dashboards:
         if not _DASHBOARD.fullmatch(dashboard):
-            raise UsageError(f"a dashboard cannot be called {dashboard!r}", "", "dashboard, or dashboard-anna")
+            raise UsageError(
+                f"a dashboard cannot be called {dashboard!r}",
+                "the broker tells dashboards by their names",
+                "dashboard, or dashboard-anna",
+            )
     if not authority.exists:
         authority.create(laptop.fleet)
     certificate, key = authority.issue_server(list(dict.fromkeys([*setup.hosts, "localhost", "127.0.0.1", "::1"])))

@@ -62,7 +62,9 @@ class X509:
         except ValueError:
             labels = text.rstrip(".").split(".")
             if len(text) > 64 or not all(label.replace("-", "").isalnum() and label.isascii() for label in labels):
-                raise UsageError(f"{text!r} is no host", "", "a name such as broker.local, or an address") from None
+                raise UsageError(
+                    f"{text!r} is no host", "it cannot stand in a certificate", "a name such as broker.local, or an address"
+                ) from None
             return self._x509.DNSName(text)
 
     def requested(self, request: bytes, client: str) -> Any:

@@ -125,7 +125,9 @@ class FleetWorld:
         fault = next((e for e in faults if isinstance(e, TrustError)), faults[0] if faults else None)
         if isinstance(fault, TrustError):
             self.refused, self.why = REFUSED.get(fault.code, "refused-signature"), f"{fault.code}: {fault.what}"
-        raise fault or DeviceError("there is no connection to the broker", "", "it is tried again by itself")
+        raise fault or DeviceError(
+            "there is no connection to the broker", "nothing can be fetched from it", "it is tried again by itself"
+        )
 
     def _sources(self, ring: Ring) -> Iterator[Source]:
         if self._link.is_connected:
@@ -196,7 +198,9 @@ class FleetWorld:
     def fetch(self, model: str, store: Store) -> None:
         release = self._known(model)
         if isinstance(self._source, BrokerSource) and not self._link.is_connected:
-            raise DeviceError("there is no connection to the broker", "", "it is tried again by itself")
+            raise DeviceError(
+                "there is no connection to the broker", "nothing can be fetched from it", "it is tried again by itself"
+            )
         parts = [*release.chunks, *(part for delta in release.deltas.values() for part in delta.chunks)]
         store.tidy(self.wanted.releases if self.wanted else (), {part.sha256 for part in parts})
         self._say(f"fetching {release.name} version {release.version}, {release.bytes} bytes")

@@ -82,7 +82,11 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> Non
     """One file of a backup, which may be hostile: nothing outside of the folder, no links, only the owner may read it."""
     name = PurePosixPath(member.name)
     if not member.isfile() or name.is_absolute() or ".." in name.parts or not 0 <= member.size <= MOST_BYTES:
-        raise UsageError(f"the backup has {member.name!r}, which is no plain file of a fleet", "", "tody keys backup makes one")
+        raise UsageError(
+            f"the backup has {member.name!r}, which is no plain file of a fleet",
+            "it could be written anywhere",
+            "tody keys backup makes one",
+        )
     source, target = tar.extractfile(member), folder / name
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -100,7 +104,7 @@ def make_keeper(laptop: Laptop, folder: Path) -> None:
     if not key.is_file():
         raise UsageError("the online key is not here", f"{key.parent} lacks {key.name}", "bring it")
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty", "", "name another one")
+        raise UsageError(f"{folder} is not empty", "what is in it would stay beside the keeper's files", "name another one")
     FolderDisk(folder).make_folder("keys")
     shutil.copytree(laptop.folder / "repository", folder / "repository")
     shutil.copy(key, folder / "keys" / key.name)

@@ -105,7 +105,7 @@ def passphrase_from_environment(purpose: str) -> str:
         raise UsageError("a passphrase is needed", "there is no terminal to ask", "TODY_PASSPHRASE, or --passphrase-file")
     typed = getpass(f"{purpose}: ")
     if purpose.startswith(NEW) and getpass("again: ") != typed:
-        raise UsageError("the two passphrases are not equal", "", "try again")
+        raise UsageError("the two passphrases are not equal", "one of them was mistyped", "try again")
     return typed
 
 

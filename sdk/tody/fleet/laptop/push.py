@@ -77,7 +77,11 @@ def change(owner: Owner, group: str, change: Callable[[Archive, Desired], Desire
         require_group(archive, group)
         before = archive.desired(group)
         if before is None:
-            raise UsageError(f"nothing was pushed to the group {group} yet", "", "tody push MODEL " + group)
+            raise UsageError(
+                f"nothing was pushed to the group {group} yet",
+                "there is no model to change anything about",
+                "tody push MODEL " + group,
+            )
         desired = change(archive, before)
         archive.sign_documents(group, [], desired)
     return desired

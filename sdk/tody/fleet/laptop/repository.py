@@ -44,7 +44,7 @@ class Repository(Archive):
             UsageError: there is one already.
         """
         if self.exists:
-            raise UsageError(f"{self.folder} holds a repository already", "", "name another folder")
+            raise UsageError(f"{self.folder} holds a repository already", "its keys would be lost", "name another folder")
         tuf = self._tuf
         root = tuf.Root(expires=self._expires("root"), consistent_snapshot=True)
         roots = [self.keys.create(key) for key in ROOT_KEYS]
@@ -75,7 +75,7 @@ class Repository(Archive):
         tuf, targets = self._tuf, self._load("targets")
         delegations = targets.signed.delegations or tuf.Delegations(keys={}, roles={})
         if role in (delegations.roles or {}):
-            raise UsageError(f"there is a group {group} already", "", "")
+            raise UsageError(f"there is a group {group} already", "it has a key of its own", "push to it, or name another one")
         above = self.keys.signer("targets-1")
         self.keys.signer(ONLINE)
         signer = self.keys.create(role)

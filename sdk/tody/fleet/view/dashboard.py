@@ -238,7 +238,7 @@ def direct(fleet: Laptop, url: str | None = None, user: str | None = None) -> Se
     url = url or f"ws://127.0.0.1:{PORTS['ws']}"
     if urlsplit(url).scheme not in ("ws", "wss") or not urlsplit(url).hostname:
         hint = "wss://HOST:8884, or ws://127.0.0.1:9001"
-        raise UsageError(f"{url!r} is no address of a broker's WebSockets", "", hint)
+        raise UsageError(f"{url!r} is no address of a broker's WebSockets", "it has no host, or another scheme", hint)
     known, password = entry.get("user", ""), entry.get("password", "")
     return Settings(fleet.fleet, url, known, password, bool(known), fleet.devices)
 
