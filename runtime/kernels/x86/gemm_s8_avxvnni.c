@@ -7,7 +7,6 @@ enum { TILE = 6, SHIFT = 128 };
 static inline integers dot(integers sum, integers u, integers w) { return _mm256_dpbusd_avx_epi32(sum, u, w); }
 
 #include "gemm_s8_vnni.h"
-#include "pack_s8_avx2.h"
 
 static void tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
     switch (rows) {
@@ -26,5 +25,3 @@ void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args) {
         run_rows(args, &c, tile);
     }
 }
-
-void tody_pack_s8_avxvnni(const tody_pack_s8 *args) { pack_rows(args); }

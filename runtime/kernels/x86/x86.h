@@ -37,7 +37,6 @@ void tody_words_s8_avx2(const tody_words_s8 *args);
 void tody_sparse_s8_avx2(const tody_sparse_s8 *args);
 
 void tody_gemm_s8_avxvnni(const tody_gemm_s8 *args);
-void tody_pack_s8_avxvnni(const tody_pack_s8 *args);
 void tody_gemm_s16_avxvnni(const tody_gemm_s16 *args);
 void tody_words_s8_avxvnni(const tody_words_s8 *args);
 void tody_sparse_s8_avxvnni(const tody_sparse_s8 *args);
