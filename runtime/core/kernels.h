@@ -274,8 +274,11 @@ typedef struct tody_kernels {
     uint8_t gemm_s8_least;                  // a tile of fewer rows takes as long as one of so many; 0: gemm_s8_rows
     bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
-    void (*pack_s8)(const tody_pack_s8 *args);          // or NULL: gemm_s8 takes rows as they are
-    void (*winograd_s8)(const tody_winograd_s8 *args);  // or NULL: gemm_s8 is faster; on AArch64 only
+    void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
+    uint32_t winograd_s8_tiles;                 // of a call, at most; these belong to winograd_s8
+    uint32_t winograd_s8_bytes;                 // of a layer's prepared weights, at most; 0: it transforms weights itself
+    tody_winograd_price winograd_s8_price;
+    void (*winograd_s8)(const tody_winograd_s8 *args);  // or NULL: gemm_s8 is faster
     uint32_t dwconv_s8_rows;  // at a time, of windows of 3x3 with a step of 1 or 2; else, or if it is 0: one
     void (*dwconv_s8)(const tody_dwconv_s8 *args);
     // z[i] = fn2(x[i], y[i]); z may be x or y.
@@ -311,11 +314,13 @@ enum tody_cpu_feature {
 
 extern const tody_kernels tody_kernels_portable;
 
-// Whether any set of this build has float16 arithmetic, or Winograd's way of int8.
+// Whether any set of this build has float16 arithmetic, or Winograd's way of int8, with weights that are prepared for it.
 #if defined(__aarch64__)
-enum { TODY_HAS_F16 = 1, TODY_WINOGRAD_S8 = 1 };
+enum { TODY_HAS_F16 = 1, TODY_WINOGRAD_S8 = 1, TODY_WINOGRAD_PREPARED = 1 };
+#elif defined(__x86_64__) || defined(__i386__)
+enum { TODY_HAS_F16 = 0, TODY_WINOGRAD_S8 = 1, TODY_WINOGRAD_PREPARED = 0 };
 #else
-enum { TODY_HAS_F16 = 0, TODY_WINOGRAD_S8 = 0 };
+enum { TODY_HAS_F16 = 0, TODY_WINOGRAD_S8 = 0, TODY_WINOGRAD_PREPARED = 0 };
 #endif
 
 static inline bool tody_packs_f32(const tody_kernels *k) { return TODY_PACKS_F32 && k->pack_f32; }

@@ -112,16 +112,17 @@ typedef struct tody_pack_s8 {
 // w_zero is 0, the caller has to prove.
 //
 // Result i < 16 of tile t goes to c[at[t * 16 + i]], cols values of tody_result_s8 with addend[at[t * 16 + i]], or nowhere if
-// that is TODY_NOWHERE. u[((j / 8 * 36 + p) * D + k) * 8 + j % 8], D being the channels up to a multiple of 8, is position p of
-// the transformed weights of channel k and column j; zero for channels and columns that are not there.
-#define TODY_WINOGRAD_TILES 16u
+// that is TODY_NOWHERE.
 #define TODY_NOWHERE SIZE_MAX
 typedef struct tody_winograd_s8 {
-    uint32_t tiles;           // 1 .. TODY_WINOGRAD_TILES
+    uint32_t tiles;           // 1 .. winograd_s8_tiles of the set
     uint32_t channels, cols;  // at least 1; bias and scale are readable for whole panels
     const int8_t *const *a;   // 36 pointers for each tile, along its lines, to `channels` values
-    void *work;               // tody_winograd_work(channels) bytes, aligned to 16, of any content
-    const int16_t *u;
+    void *work;               // tody_winograd_work(tiles, channels) bytes, aligned to 16, of any content
+    const int16_t *u;  // u[((j / 8 * 36 + p) * D + k) * 8 + j % 8], D being the channels up to a multiple of 8, is position p
+                       // of the transformed weights of channel k and column j; zero for channels and columns that are not
+                       // there. Of sets with winograd_s8_bytes; others transform weights themselves:
+    const int8_t *w;   // panels of 9 taps, as of tody_gemm_s8, one behind the other
     const int32_t *bias;  // or NULL
     const float *scale;
     size_t scale_stride;   // as of tody_gemm_s8
@@ -131,10 +132,19 @@ typedef struct tody_winograd_s8 {
     tody_layer_s8 layer;
 } tody_winograd_s8;
 
-// Transformed tiles of int16, and products of 8 columns.
-static inline uint64_t tody_winograd_work(uint32_t channels) {
-    return (uint64_t)36 * TODY_WINOGRAD_TILES * (((uint64_t)channels + 7) / 8 * 16 + 32);
+// Transformed tiles of int16, products of a panel, and a slice of transformed weights; so much more for each position that none
+// begins whole pages behind another.
+#define TODY_WINOGRAD_SLICE 64u  // channels
+static inline uint64_t tody_winograd_work(uint32_t tiles, uint32_t channels) {
+    const uint64_t depth = ((uint64_t)channels + 15) / 16 * 16, values = tiles * depth + TODY_WINOGRAD_SLICE * 16u;
+    return 36 * (values * 2 + (uint64_t)tiles * 64 + 256);
 }
+
+// What that costs a set, in a unit of its own: for each tile, a channel of its image, a column of its results and a product of
+// both; for each call, a channel and a column of its weights. And the direct way: a channel and a column of a pixel.
+typedef struct tody_winograd_price {
+    uint16_t image, result, product, weight, pixel;
+} tody_winograd_price;
 
 // For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of (a[(p * step + x) * lines + y][k] - x_zero) * w[(y * width + x) * channels + k].

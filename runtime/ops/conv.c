@@ -95,7 +95,7 @@ static size_t tiled_bytes(const tody_call *call) {
     const tody_tiling tiling = tiling_of(call);
     if (tiling.tile) return tody_winograd_scratch(call, &w, &y, tiling);
     if (tody_strassen_wanted(call)) return tody_strassen_scratch(call);
-    return prepared_s8(call) ? tody_winograd_s8_scratch(call, &w) : 0;
+    return prepared_s8(call) ? tody_winograd_s8_scratch(call, &w, &y) : 0;
 }
 
 // What all threads work with: pointers to pixels, or transformed tiles.

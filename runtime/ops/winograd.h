@@ -47,7 +47,7 @@ size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, co
 
 // The same as above, for tiles of 4 in int8.
 void tody_winograd_s8_prepare(const tody_call *call, const tody_tensor *w);
-size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w);
+size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y);
 
 // False if the weights do not allow it: `gemm` has to be computed directly then.
 bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint8_t *scratch);

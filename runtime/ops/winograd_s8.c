@@ -1,12 +1,12 @@
-// winograd_s8.c - 3x3 convolution of int8 by Winograd's way: weights are transformed once, tiles of the image a few at a time.
+// winograd_s8.c - 3x3 convolution of int8 by Winograd's way: weights are transformed once, or by each call of the kernel,
+// tiles of the image a few at a time.
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd.h"
 
 enum { TILE = 4, EDGE = 6, POSITIONS = 36, LANES = 8, TAPS = 9, MOST = 1 << 25, LARGEST = 255 };
-enum { IMAGE_PRICE = 50, RESULT_PRICE = 90, MOST_BYTES = 5 << 18 };  // 128 x 128 weights become 1.2 MB
-enum { FEWEST = 4 };                                                 // tiles in a block, of which all threads get some
+enum { FEWEST = 4 };  // tiles in a block, of which all threads get some
 
-// In front of the transformed weights.
+// In front of the transformed weights, if there are any.
 typedef struct head {
     uint32_t exact;  // no sum of products can reach MOST
 } head;
@@ -16,20 +16,32 @@ static const int8_t points[EDGE][3] = {{6, 0, 0}, {-4, -4, -4}, {-4, 4, -4}, {1,
 
 static size_t depth_of(uint32_t channels) { return ((size_t)channels + LANES - 1) / LANES * LANES; }
 
-// Whether tiles cost less, in instructions for a whole tile: of a channel of its image, of a column of its results, and 36
-// products, four at once, where the direct way has 9 for each pixel, six at once.
-static bool pays(const tody_tensor *w, const tody_tensor *y) {
-    const uint64_t cols = w->shape[1], channels = w->shape[3];
-    const uint64_t down = tody_div_up(y->shape[TODY_HEIGHT], TILE), across = tody_div_up(y->shape[TODY_WIDTH], TILE);
-    const uint64_t tile = IMAGE_PRICE * depth_of(w->shape[3]) + RESULT_PRICE * cols + POSITIONS * channels * cols / 4;
-    const uint64_t pixel = TAPS * channels * cols / 6;
-    return down * across * tile < (uint64_t)y->shape[TODY_HEIGHT] * y->shape[TODY_WIDTH] * pixel;
+static uint32_t tiles_of(const tody_tensor *y) {
+    return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], TILE) * tody_div_up(y->shape[TODY_WIDTH], TILE);
+}
+
+// Whether tiles cost the kernel set less than the direct way.
+static bool pays(const tody_kernels *k, const tody_tensor *w, const tody_tensor *y) {
+    const tody_winograd_price price = k->winograd_s8_price;
+    const uint64_t cols = w->shape[1], channels = w->shape[3], both = cols * channels, tiles = tiles_of(y);
+    const uint64_t tile = price.image * channels + price.result * cols + price.product * both;
+    const uint64_t calls = tody_div_up(tiles_of(y), k->winograd_s8_tiles);
+    const uint64_t pixels = tody_extent(y, TODY_BATCH, TODY_CHANNELS);
+    return tiles * tile + calls * price.weight * both < pixels * price.pixel * both;
+}
+
+// Whether a set does not transform weights itself.
+static bool takes_prepared(const tody_kernels *k) { return TODY_WINOGRAD_PREPARED && k->winograd_s8_bytes; }
+
+static uint64_t weight_bytes(const tody_kernels *k, const tody_tensor *w) {
+    return takes_prepared(k) ? POSITIONS * tody_panels_length(w->shape[1]) * depth_of(w->shape[3]) * 2 : 0;
 }
 
 size_t tody_winograd_s8_prepared(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
-    if (!call->kernels->winograd_s8 || w->dtype != TODY_S8 || w->pack != TODY_PANELS) return 0;
-    const uint64_t columns = tody_panels_length(w->shape[1]), bytes = POSITIONS * columns * depth_of(w->shape[3]) * 2;
-    return bytes <= MOST_BYTES && pays(w, y) ? tody_scratch_bytes(TODY_ALIGN + bytes) : 0;
+    const tody_kernels *k = call->kernels;
+    if (!k->winograd_s8 || w->dtype != TODY_S8 || w->pack != TODY_PANELS) return 0;
+    const uint64_t bytes = weight_bytes(k, w);
+    return bytes <= k->winograd_s8_bytes && pays(k, w, y) ? tody_scratch_bytes(TODY_ALIGN + bytes) : 0;
 }
 
 // All positions of a filter, `step` apart.
@@ -52,17 +64,13 @@ typedef struct preparation {
     uint32_t cols, channels;
 } preparation;
 
-// The filter of channel k and column j, and the sum of its sizes.
-static uint32_t load_filter(const preparation *p, uint32_t k, uint32_t j, int8_t *filter) {
+// The filter of channel k and column j.
+static void load_filter(const preparation *p, uint32_t k, uint32_t j, int8_t *filter) {
     const size_t groups = tody_div_up(p->channels, 4);
-    uint32_t sizes = 0;
     for (uint32_t t = 0; t < TAPS; t++) {
         const size_t group = j / TODY_PANEL * TAPS * groups + t * groups + k / 4;
-        const int value = p->w[(group * TODY_PANEL + j % TODY_PANEL) * 4 + k % 4];
-        filter[t] = (int8_t)value;
-        sizes += (uint32_t)(value < 0 ? -value : value);
+        filter[t] = p->w[(group * TODY_PANEL + j % TODY_PANEL) * 4 + k % 4];
     }
-    return sizes;
 }
 
 static void prepare_column(void *context, uint32_t j, uint32_t thread) {
@@ -77,12 +85,26 @@ static void prepare_column(void *context, uint32_t j, uint32_t thread) {
     }
 }
 
+// By the sizes of each column's weights, and of what may stand behind the channels. A loop over bytes is one that compilers
+// vectorise.
 static bool is_exact(const preparation *p) {
-    for (uint32_t j = 0; j < p->cols; j++) {
-        uint64_t sizes = 0;
-        int8_t filter[TAPS];
-        for (uint32_t k = 0; k < p->channels; k++) sizes += load_filter(p, k, j, filter);
-        if (sizes * LARGEST >= MOST) return false;
+    enum { BYTES = TODY_PANEL * 4 };
+    const size_t groups = (size_t)TAPS * tody_div_up(p->channels, 4);
+    const uint32_t most = (MOST - 1) / LARGEST;
+    if (groups * 4 * 128 <= most) return true;
+    if (groups > UINT32_MAX / 512) return false;
+    const int8_t *w = p->w;
+    for (uint32_t panel = 0; panel < tody_div_up(p->cols, TODY_PANEL); panel++) {
+        uint32_t sizes[BYTES] = {0};
+        for (const int8_t *end = w + groups * BYTES; w < end; w += BYTES) {
+            for (uint32_t i = 0; i < BYTES; i++) {
+                const int32_t value = w[i];
+                sizes[i] += (uint32_t)(value < 0 ? -value : value);
+            }
+        }
+        for (uint32_t i = 0; i < BYTES; i += 4) {
+            if (sizes[i] + sizes[i + 1] + sizes[i + 2] + sizes[i + 3] > most) return false;
+        }
     }
     return true;
 }
@@ -91,23 +113,25 @@ void tody_winograd_s8_prepare(const tody_call *call, const tody_tensor *w) {
     head *h = (head *)(void *)call->prepared;
     preparation p = {w->data, (int16_t *)(void *)(call->prepared + TODY_ALIGN), w->shape[1], w->shape[3]};
     h->exact = is_exact(&p);
-    if (h->exact) tody_for(call, (uint32_t)tody_panels_length(p.cols), prepare_column, &p);
+    if (h->exact && takes_prepared(call->kernels)) tody_for(call, (uint32_t)tody_panels_length(p.cols), prepare_column, &p);
+}
+
+// Most tiles in a block.
+static uint32_t block_tiles(const tody_call *call, const tody_tensor *y) {
+    return tody_min_u32(tiles_of(y), call->kernels->winograd_s8_tiles);
 }
 
 // Of a thread: pointers to pixels, places of results, and what the kernel works with.
-typedef struct room {
-    const void *a[TODY_WINOGRAD_TILES * POSITIONS];
-    size_t at[TODY_WINOGRAD_TILES * TILE * TILE];
-} room;
-
-static size_t room_bytes(void) { return tody_scratch_bytes(sizeof(room)); }
-
-static size_t thread_bytes(uint32_t channels) {
-    return tody_scratch_bytes((uint64_t)room_bytes() + tody_winograd_work(channels));
+static size_t room_bytes(uint32_t tiles) {
+    return tody_scratch_bytes((uint64_t)tiles * (POSITIONS * sizeof(void *) + TILE * TILE * sizeof(size_t)));
 }
 
-size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w) {
-    return tody_scratch_bytes((uint64_t)thread_bytes(w->shape[3]) * tody_threads(call));
+static size_t thread_bytes(uint32_t tiles, uint32_t channels) {
+    return tody_scratch_bytes((uint64_t)room_bytes(tiles) + tody_winograd_work(tiles, channels));
+}
+
+size_t tody_winograd_s8_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
+    return tody_scratch_bytes((uint64_t)thread_bytes(block_tiles(call, y), w->shape[3]) * tody_threads(call));
 }
 
 typedef struct job {
@@ -115,7 +139,9 @@ typedef struct job {
     const tody_gemm *gemm;
     const tody_slide *slide;
     uint8_t *scratch;
+    uint32_t most;                         // tiles in a block
     uint32_t down, across, tiles, blocks;  // tiles of an image, and of the batch
+    uint32_t parts;                        // of all panels: tasks of a block
 } job;
 
 // Pixels of tile t of the batch, and where its results go.
@@ -131,41 +157,60 @@ static void place(const job *job, uint32_t t, const void **a, size_t *at) {
     }
 }
 
-static void run_block(void *context, uint32_t block, uint32_t thread) {
+static void run_task(void *context, uint32_t task, uint32_t thread) {
     const job *job = context;
     const tody_gemm *g = job->gemm;
-    uint8_t *scratch = job->scratch + thread * thread_bytes(g->depth);
-    room *room = (struct room *)(void *)scratch;
+    const uint32_t block = task / job->parts, part = task % job->parts, panels = tody_div_up(g->cols, TODY_PANEL);
     const uint32_t first = tody_share(job->tiles, block, job->blocks), end = tody_share(job->tiles, block + 1, job->blocks);
-    for (uint32_t t = first; t < end; t++)
-        place(job, t, room->a + (t - first) * POSITIONS, room->at + (t - first) * TILE * TILE);
+    const size_t panel = tody_share(panels, part, job->parts), column = panel * TODY_PANEL;
+    const size_t until = (size_t)tody_share(panels, part + 1, job->parts) * TODY_PANEL;
+    uint8_t *scratch = job->scratch + thread * thread_bytes(job->most, g->depth);
+    const void **a = (const void **)(void *)scratch;
+    size_t *at = (size_t *)(void *)(a + (size_t)job->most * POSITIONS);
+    for (uint32_t t = first; t < end; t++) place(job, t, a + (t - first) * POSITIONS, at + (t - first) * TILE * TILE);
+    const int16_t *u = (const int16_t *)(const void *)(job->call->prepared + TODY_ALIGN);
     const tody_winograd_s8 args = {
         .tiles = end - first,
         .channels = g->depth,
-        .cols = g->cols,
-        .a = (const int8_t *const *)(const void *)room->a,
-        .work = scratch + room_bytes(),
-        .u = (const int16_t *)(const void *)(job->call->prepared + TODY_ALIGN),
-        .bias = g->bias,
-        .scale = g->scale,
+        .cols = (uint32_t)((until < g->cols ? until : g->cols) - column),
+        .a = (const int8_t *const *)(const void *)a,
+        .work = scratch + room_bytes(job->most),
+        .u = takes_prepared(job->call->kernels) ? u + column * POSITIONS * depth_of(g->depth) : NULL,
+        .w = (const int8_t *)g->w + panel * g->w_stride_bytes,
+        .bias = g->bias ? (const int32_t *)g->bias + column : NULL,
+        .scale = g->scale + panel * g->scale_stride,
         .scale_stride = g->scale_stride,
-        .addend = g->addend,
-        .c = g->c,
-        .at = room->at,
+        .addend = g->addend ? (const int8_t *)g->addend + column : NULL,
+        .c = (int8_t *)g->c + column,
+        .at = at,
         .layer = g->layer,
     };
     job->call->kernels->winograd_s8(&args);
 }
 
+// Blocks for all threads; where weights are transformed in each, as few as there can be, and threads share out their columns.
+static void share_out(job *job, uint32_t panels) {
+    const uint32_t threads = tody_threads(job->call), blocks = tody_div_up(job->tiles, job->most);
+    const uint32_t even = tody_div_up(blocks, threads) * threads;
+    job->parts = 1;
+    job->blocks = blocks;
+    if (takes_prepared(job->call->kernels))
+        job->blocks = tody_max_u32(blocks, tody_min_u32(even, job->tiles / FEWEST));
+    else if (blocks < threads)
+        job->parts = tody_min_u32(tody_div_up(threads, blocks), panels);
+    else
+        job->blocks = tody_min_u32(even, job->tiles);
+}
+
 bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const tody_slide *slide, uint8_t *scratch) {
     const head *h = (const head *)(const void *)call->prepared;
     if (!h->exact) return false;
-    job job = {.call = call, .gemm = gemm, .slide = slide, .scratch = scratch};
+    const tody_tensor y = tody_out(call, 0);
+    job job = {.call = call, .gemm = gemm, .slide = slide, .scratch = scratch, .most = block_tiles(call, &y)};
     job.down = tody_div_up(slide->out_height, TILE);
     job.across = tody_div_up(slide->out_width, TILE);
-    job.tiles = tody_in(call, 0).shape[TODY_BATCH] * job.down * job.across;
-    const uint32_t threads = tody_threads(call), blocks = tody_div_up(job.tiles, TODY_WINOGRAD_TILES);
-    job.blocks = tody_max_u32(blocks, tody_min_u32(tody_div_up(blocks, threads) * threads, job.tiles / FEWEST));
-    tody_for(call, job.blocks, run_block, &job);
+    job.tiles = tiles_of(&y);
+    share_out(&job, tody_div_up(gemm->cols, TODY_PANEL));
+    tody_for(call, job.blocks * job.parts, run_task, &job);
     return true;
 }

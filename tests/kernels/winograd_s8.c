@@ -74,7 +74,7 @@ static bool check_winograd(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     const bool extreme = random_below(&r, 4) == 0;
     const uint32_t panels = (MOST_COLS + 15) / 16, addend = random_below(&r, 3);
-    tody_winograd_s8 w = {.tiles = 1 + random_below(&r, TODY_WINOGRAD_TILES), .layer = random_layer(&r)};
+    tody_winograd_s8 w = {.tiles = 1 + random_below(&r, set->winograd_s8_tiles), .layer = random_layer(&r)};
     w.channels = 1 + random_below(&r, MOST_CHANNELS);
     w.cols = 1 + random_below(&r, MOST_COLS);
     describe("tiles %u channels %u cols %u addend %u zero %d", w.tiles, w.channels, w.cols, addend, w.layer.x_zero);
@@ -84,12 +84,13 @@ static bool check_winograd(const tody_kernels *set, uint64_t seed) {
     g.a = windows_of(w.a, w.tiles);
     g.w_stride = TAPS * up_to(w.channels, 4) * 16;
     g.w = bytes_take(&r, panels * g.w_stride, extreme);
-    w.u = transform(g.w, w.channels, w.cols);
+    w.w = g.w;
+    if (set->winograd_s8_bytes) w.u = transform(g.w, w.channels, w.cols);
     w.bias = g.bias = random_below(&r, 2) ? bias_take(&r, (size_t)panels * 16) : NULL;
     w.scale_stride = g.scale_stride = random_below(&r, 4) ? 16 : 0;
     w.scale = g.scale = scales_take(&r, (size_t)panels * 16, (double)TAPS * w.channels * (extreme ? 100 : 4));
     w.at = places_take(&r, rows, stride);
-    w.work = memory_take((size_t)tody_winograd_work(w.channels));
+    w.work = memory_take((size_t)tody_winograd_work(w.tiles, w.channels));
     const bytes b = result_take(&r, rows, w.cols, stride);
     int8_t *elsewhere = bytes_take(&r, (rows - 1) * stride + w.cols, false);
     make_directly(&g, &w, addend == 0 ? NULL : addend == 1 ? elsewhere : b.want, b.want);
@@ -107,18 +108,19 @@ static void run_winograd(void *context) {
 
 static void bench_winograd(const tody_kernels *kernels) {
     dice r = random_from(1);
-    size_t at[TODY_WINOGRAD_TILES * RESULTS];
-    const uint32_t channels = 64, cols = 64;
-    for (size_t i = 0; i < TODY_WINOGRAD_TILES * RESULTS; i++) at[i] = i * cols;
-    tody_winograd_s8 w = {.tiles = TODY_WINOGRAD_TILES, .channels = channels, .cols = cols, .scale_stride = 16, .at = at};
-    w.a = rows_take(&r, TODY_WINOGRAD_TILES * POSITIONS, channels, false);
-    w.u = transform(bytes_take(&r, TAPS * channels * cols, false), channels, cols);
+    const uint32_t tiles = kernels->winograd_s8_tiles, channels = 64, cols = 64;
+    size_t *at = memory_take(tiles * RESULTS * sizeof *at);
+    for (size_t i = 0; i < tiles * RESULTS; i++) at[i] = i * cols;
+    tody_winograd_s8 w = {.tiles = tiles, .channels = channels, .cols = cols, .scale_stride = 16, .at = at};
+    w.a = rows_take(&r, (size_t)tiles * POSITIONS, channels, false);
+    w.w = bytes_take(&r, (size_t)TAPS * channels * cols, false);
+    if (kernels->winograd_s8_bytes) w.u = transform(w.w, channels, cols);
     w.scale = scales_take(&r, cols, 4.0 * TAPS * channels);
-    w.work = memory_take((size_t)tody_winograd_work(channels));
-    w.c = memory_take(TODY_WINOGRAD_TILES * RESULTS * cols);
+    w.work = memory_take((size_t)tody_winograd_work(tiles, channels));
+    w.c = memory_take((size_t)tiles * RESULTS * cols);
     w.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
     const void *both[] = {&w, kernels};
-    const double products = (double)TODY_WINOGRAD_TILES * RESULTS * TAPS * channels * cols;
+    const double products = (double)tiles * RESULTS * TAPS * channels * cols;
     printf("  3x3x%ux%u %.1f GMAC/s of the direct way", channels, cols, products / time_of(run_winograd, both) * 1e-9);
 }
 

@@ -142,19 +142,24 @@ def int8_conv(weights: NDArray[np.int8], height: int, width: int) -> bytes:
     return seeds.Builder().build(seeds.one("conv", inputs, [seeds.quantised(2, height, width, cols)], groups=1, **window))
 
 
-@pytest.mark.parametrize("height, width, cols, depth", [(13, 18, 40, 37), (5, 50, 20, 64), (41, 8, 9, 300)])
-def test_tiles_of_int8_on_arm(height: int, width: int, cols: int, depth: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["host", "cortex-a53"])
+@pytest.mark.parametrize("height, width, cols, depth", [(13, 20, 40, 37), (8, 50, 20, 64), (41, 8, 9, 300)])
+def test_tiles_of_int8(name: str, height: int, width: int, cols: int, depth: int, tmp_path: Path) -> None:
     """Winograd's way gives the bytes of the direct one, and leaves weights alone with which its sums could overflow."""
-    small = next(target for target in EMULATED if target.name == "cortex-a53")
-    small.build()
+    tiled, direct = (next(target for target in (HOST, *EMULATED) if target.name == n) for n in (name, "nehalem"))
+    if tiled.kernels not in ("avx2", "neon"):
+        pytest.skip(f"{tiled.kernels} has no such kernel")
+    tiled.build()
     rng, model = np.random.default_rng(11), tmp_path / "model.tody"
     for weights in (rng.integers(-128, 128, (1, cols, 9, depth), np.int8), np.full((1, cols, 9, depth), -128, np.int8)):
         model.write_bytes(int8_conv(weights, height, width))
-        compare(model, [small], tmp_path)
         file = tf.read(model.read_bytes())
-        one, three = (run(small, model, file, tmp_path / "inputs.bin", tmp_path / "out.bin", n)[0] for n in (1, 3))
-        np.testing.assert_array_equal(one, three)
-        done = small.run("run_model", model, tmp_path / "inputs.bin", tmp_path / "outputs.bin")
+        inputs = random_inputs(file, tmp_path)
+        want = run(direct, model, file, inputs, tmp_path / "direct.bin")[0]
+        for threads in (1, 2, 3):
+            got = run(tiled, model, file, inputs, tmp_path / "out.bin", threads)[0]
+            np.testing.assert_array_equal(got, want, f"{threads} threads")
+        done = tiled.run("run_model", model, inputs, tmp_path / "out.bin")
         assert "prepared 0 bytes" not in done.stderr
 
 

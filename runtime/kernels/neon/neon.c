@@ -13,6 +13,9 @@ const tody_kernels tody_kernels_neon = {
     .gemm_s8_plain = true,
     .gemm_s8 = tody_gemm_s8_neon,
     .pack_s8 = tody_pack_s8_neon,
+    .winograd_s8_tiles = 16,
+    .winograd_s8_bytes = 5 << 18,                                                   // 128 x 128 weights become 1.2 MB
+    .winograd_s8_price = {.image = 100, .result = 180, .product = 18, .pixel = 3},  // half instructions
     .winograd_s8 = tody_winograd_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon,
     .gemm_s16_rows = GEMM_S16_ROWS,

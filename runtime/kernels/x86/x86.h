@@ -28,6 +28,7 @@ void tody_column_moments_f32_avx2(const tody_columns_f32 *args);
 void tody_norm_f32_avx2(const tody_norm_f32 *args);
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args);
 void tody_pack_s8_avx2(const tody_pack_s8 *args);
+void tody_winograd_s8_avx2(const tody_winograd_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx2(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
 void tody_max_s8_avx2(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
