@@ -40,7 +40,8 @@ typedef struct tody_gemm_f32 {
         const float *packed;
         const uint16_t *packed_f16;
     };
-    union {  // panels of taps * depth * 16
+    uint32_t packed_rows;  // of float32, that are packed together: `packed` is the first of `rows` that follow one another
+    union {                // panels of taps * depth * 16
         const float *w;
         const uint16_t *w_f16;
     };
@@ -137,11 +138,13 @@ typedef struct tody_winograd_in {
     size_t v_step;  // not 1: only of sets with pack_f32
 } tody_winograd_in;
 
-// The result: c[y * c_line + x * c_stride + k] for y < rows, x < cols, k < channels is clamp(Y m Y' + bias[k] + addend) of the
-// square m[position * m_stride + k]; the addend stands at the same place as c.
+// The result: c[y * c_line + x * c_stride + k] for y < rows, x < cols, k < channels is clamp(Y m Y' + bias[k] + addend) at
+// (top + y, left + x) of the square m[position * m_stride + k]; the addend stands at the same place as c. Lines and columns of
+// Y but the first are without the point 0, all but the last without infinity: what m has there may be anything.
 typedef struct tody_winograd_out {
     uint32_t edge, tile;            // 4 or 6; 2 .. edge - 1
-    uint32_t rows, cols, channels;  // rows and cols: what lies inside of the image, 1 .. tile
+    uint32_t top, left;             // where what is wanted begins,
+    uint32_t rows, cols, channels;  // and how much: all of it ends within the tile; at least 1
     const float *m;                 // readable for whole panels of 16, as is bias
     size_t m_stride;
     const float *bias;    // or NULL

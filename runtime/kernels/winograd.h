@@ -186,7 +186,7 @@ INLINE void image(const tody_winograd_in *in, const uint32_t edge) {
     if (k < in->channels) image_of(in, &f, edge, k, false, first(in->channels - k));
 }
 
-// A vector of channels of all outputs, from k on, to c, without regard to what lies inside of the image.
+// A vector of channels of all outputs, from k on, to c, without regard to what is wanted.
 INLINE void result_of(const tody_winograd_out *out, const result_factors *f, const uint32_t edge, const uint32_t tile, size_t k,
                       float *c) {
     vector half[TILE][EDGE];
@@ -214,18 +214,18 @@ INLINE void result_of(const tody_winograd_out *out, const result_factors *f, con
     }
 }
 
-// What lies inside of the image, of a vector of channels from k on; `part` has the outputs without addend.
-INLINE void store_inside(const tody_winograd_out *out, size_t k, const float *part) {
+// What is wanted, of a vector of channels from k on; `part` has the outputs without addend.
+INLINE void store_wanted(const tody_winograd_out *out, size_t k, const float *part) {
     for (uint32_t y = 0; y < out->rows; y++) {
         for (uint32_t x = 0; x < out->cols; x++) {
             const size_t at = y * out->c_line + x * out->c_stride + k;
-            const vector sum = load_part(part + (y * out->tile + x) * WIDTH, true, first(WIDTH));
+            const vector sum = load_part(part + ((out->top + y) * out->tile + out->left + x) * WIDTH, true, first(WIDTH));
             finish(out->c + at, out->channels - k, sum, out->addend ? out->addend + at : NULL, all(out->lo), all(out->hi));
         }
     }
 }
 
-// Tiles that reach out of the image, and channels that do not fill a vector, take a way round.
+// Tiles of which a part is wanted, and channels that do not fill a vector, take a way round.
 INLINE void result(const tody_winograd_out *out, const uint32_t edge, const uint32_t tile) {
     const bool inside = out->rows == tile && out->cols == tile;
     const size_t whole = inside ? out->channels / WIDTH * WIDTH : 0;
@@ -241,7 +241,7 @@ INLINE void result(const tody_winograd_out *out, const uint32_t edge, const uint
             to.hi = __builtin_inff();
         }
         result_of(&to, &f, edge, tile, k, k < whole ? out->c + k : part);
-        if (k >= whole) store_inside(out, k, part);
+        if (k >= whole) store_wanted(out, k, part);
     }
 }
 

@@ -138,6 +138,7 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;
         args.packed = t->work;
+        args.packed_rows = t->rows;
         args.next = wanted_at(&soon, args.w_stride, tiles, i, count);
         args.c = (float *)g->c + t->first * g->c_stride + column;
         args.addend = addend ? addend + t->first * addend_stride + column : NULL;

@@ -39,13 +39,18 @@ static void gemm_portable(tody_gemm_f32 g) {
     }
 }
 
-// The rows of `g` as the set wants them.
+// The rows of `g` as the set wants them, among others that are packed together with them.
 static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
     if (!set->pack_f32 || g->rows == 1) return;
-    float *packed = memory_floats(r, (size_t)g->taps * g->rows * ((g->depth + 3) / 4 * 4));
-    const tody_pack_f32 pack = {g->rows, g->taps, g->depth, g->a, {packed}};
+    const uint32_t more = random_below(r, set->gemm_f32_rows - g->rows + 1), before = random_below(r, more + 1);
+    const uint32_t rows = g->rows + more;
+    float *packed = memory_floats(r, (size_t)g->taps * rows * ((g->depth + 3) / 4 * 4));
+    const float **a = pointers_take(r, (size_t)g->taps * rows, g->depth);
+    for (uint32_t t = 0; t < g->taps; t++) memcpy(a + t * rows + before, g->a + t * g->rows, g->rows * sizeof *a);
+    const tody_pack_f32 pack = {rows, g->taps, g->depth, a, {packed}};
     set->pack_f32(&pack);
-    g->packed = packed;
+    g->packed = packed + before * 4;
+    g->packed_rows = rows;
 }
 
 // The addend is absent, elsewhere, or what the result overwrites.
@@ -228,6 +233,7 @@ static void pack_gemm_tiles(const tody_kernels *set, dice *r, tody_gemm_f32 *g) 
         set->pack_f32(&pack);
     }
     g->packed = packed;
+    g->packed_rows = set->gemm_f32_rows;
 }
 
 static void bench_gemm(const tody_kernels *kernels) {

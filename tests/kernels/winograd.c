@@ -71,20 +71,37 @@ static bool check_in(const tody_kernels *set, uint64_t seed) {
     return output_same(&o, bounds);
 }
 
+// What no wanted line or column is made from.
+static void poison(const tody_winograd_out *out, float *m) {
+    const bool needed[2][2] = {{out->top + out->rows == out->tile, out->top == 0},
+                               {out->left + out->cols == out->tile, out->left == 0}};
+    for (uint32_t y = 0; y < out->edge; y++) {
+        for (uint32_t x = 0; x < out->edge; x++) {
+            if ((y > 1 || needed[0][y]) && (x > 1 || needed[1][x])) continue;
+            for (uint32_t k = 0; k < out->channels; k++) m[(y * out->edge + x) * out->m_stride + k] = NAN;
+        }
+    }
+}
+
 // The guards of the output stand between pixels, not between lines: a line is as long as its pixels.
 static bool check_out(const tody_kernels *set, uint64_t seed) {
     dice r = random_from(seed);
     tody_winograd_out out = {.edge = random_edge(&r), .channels = 1 + random_below(&r, 32)};
     out.tile = random_tile(&r, out.edge);
     const uint32_t edge = out.edge, addend = random_below(&r, 3), whole = (out.channels + 15) / 16 * 16;
-    out.rows = 1 + random_below(&r, out.tile);
-    out.cols = 1 + random_below(&r, out.tile);
+    out.top = random_below(&r, 2);
+    out.left = random_below(&r, 2);
+    out.rows = 1 + random_below(&r, out.tile - out.top);
+    out.cols = 1 + random_below(&r, out.tile - out.left);
     out.c_stride = out.channels + random_below(&r, 20);
     out.c_line = out.c_stride * out.cols;
-    describe("edge %u tile %u rows %u cols %u channels %u addend %u", edge, out.tile, out.rows, out.cols, out.channels, addend);
+    describe("edge %u tile %u top %u left %u rows %u cols %u channels %u addend %u", edge, out.tile, out.top, out.left,
+             out.rows, out.cols, out.channels, addend);
     pick_clamp(&r, &out.lo, &out.hi);
     out.m_stride = whole + random_below(&r, 20);
-    out.m = memory_floats(&r, (edge * edge - 1) * out.m_stride + whole);
+    float *m = memory_floats(&r, (edge * edge - 1) * out.m_stride + whole);
+    poison(&out, m);
+    out.m = m;
     if (random_below(&r, 2)) out.bias = memory_floats(&r, whole);
     const size_t pixels = (size_t)out.rows * out.cols;
     const output o = output_take(&r, pixels, out.channels, out.c_stride);

@@ -60,14 +60,15 @@ INLINE block add_lanes(block b, fours x, weights w, const uint32_t count, const 
     return b;
 }
 
-// Four steps. All that they need is loaded first, and takes all 32 registers; in-order cores like the two kinds of loads mixed.
-INLINE block add_four(block b, const float **a, const float **w, const uint32_t count) {
+// Four steps, of rows of which those of `step` / 4 are packed together. All that they need is loaded first, and takes all 32
+// registers; in-order cores like the two kinds of loads mixed.
+INLINE block add_four(block b, const float **a, size_t step, const float **w, const uint32_t count) {
     weights w0, w1, w2, w3;
     fours x = {0};
     load_next_pair_f32(w, 256, &w0.low, &w0.high);
-    load_first_f32(&x, a, count);
+    load_first_f32(&x, a, step, count);
     load_pair_f32(*w, -192, &w1.low, &w1.high);
-    load_last_f32(&x, a, count);
+    load_last_f32(&x, a, step, count);
     load_pair_f32(*w, -128, &w2.low, &w2.high);
     load_pair_f32(*w, -64, &w3.low, &w3.high);
     b = add_lanes(b, x, w0, count, 0);
@@ -79,9 +80,9 @@ INLINE block add_four(block b, const float **a, const float **w, const uint32_t 
 #else
 
 // One step after the other: ARMv7 has no vfma by lane and no registers to spare.
-INLINE block add_four(block b, const float **a, const float **w, const uint32_t count) {
+INLINE block add_four(block b, const float **a, size_t step, const float **w, const uint32_t count) {
     for (size_t k = 0; k < 4; k++, *w += 16) b = add_one(b, *a + k, *w, count);
-    *a += (size_t)count * 4;
+    *a += step;
     return b;
 }
 
@@ -187,15 +188,16 @@ INLINE block start(const float *bias, const uint32_t count) {
 INLINE void tile(const tody_gemm_f32 *g, const uint32_t count, uint32_t column, const bool bounded) {
     block b = start(bias_of(g, column), count);
     const float *w = weights_of(g, column), *a = g->packed;
-    const size_t fours = g->depth / 4, rest = g->depth % 4;
+    const size_t fours = g->depth / 4, rest = g->depth % 4, step = (size_t)g->packed_rows * 4;
     uint32_t taps = g->taps;
     do {
         for (size_t k = fours / 4; k > 0; k--)
-            b = add_four(add_four(add_four(add_four(b, &a, &w, count), &a, &w, count), &a, &w, count), &a, &w, count);
-        for (size_t k = fours % 4; k > 0; k--) b = add_four(b, &a, &w, count);
+            b = add_four(add_four(add_four(add_four(b, &a, step, &w, count), &a, step, &w, count), &a, step, &w, count), &a,
+                         step, &w, count);
+        for (size_t k = fours % 4; k > 0; k--) b = add_four(b, &a, step, &w, count);
         if (rest == 0) continue;
         for (size_t k = 0; k < rest; k++, w += 16) b = add_one(b, a + k, w, count);
-        a += count * 4;
+        a += step;
     } while (--taps > 0);
     finish_block(g, column, b, count, bounded);
 }

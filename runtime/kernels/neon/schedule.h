@@ -67,44 +67,47 @@ typedef struct fours {
     float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
 } fours;
 
-// 4 * `count` floats at *p, 1 to 4 vectors, to registers that follow each other; *p moves on behind them.
-#define LOAD_ROWS(r0, r1, r2, r3)                                                               \
-    do {                                                                                        \
-        register float32x4_t a __asm__(#r0), b __asm__(#r1), c __asm__(#r2), d __asm__(#r3);    \
-        if (count > 3) {                                                                        \
-            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s, " #r3 ".4s}, [%4], #64"  \
-                             : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)::"memory");         \
-            *x3 = d;                                                                            \
-        } else if (count > 2) {                                                                 \
-            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s}, [%3], #48"              \
-                             : "=w"(a), "=w"(b), "=w"(c), "+r"(*p)::"memory");                  \
-        } else if (count > 1) {                                                                 \
-            __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(a), "=w"(b), "+r"(*p)::"memory"); \
-        } else {                                                                                \
-            __asm__ volatile("ldr %q0, [%1], #16" : "=w"(a), "+r"(*p)::"memory");               \
-        }                                                                                       \
-        *x0 = a;                                                                                \
-        if (count > 1) *x1 = b;                                                                 \
-        if (count > 2) *x2 = c;                                                                 \
+// The first `count` of the vectors x0 to x3, 1 to 4, from *p on into registers that follow each other; *p moves on by `step`
+// bytes.
+#define LOAD_ROWS(r0, r1, r2, r3, x0, x1, x2, x3, count, step)                                                              \
+    do {                                                                                                                    \
+        register float32x4_t a __asm__(#r0), b __asm__(#r1), c __asm__(#r2), d __asm__(#r3);                                \
+        if ((count) > 3) {                                                                                                  \
+            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s, " #r3 ".4s}, [%4], %5"                               \
+                             : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)                                                 \
+                             : "r"(step)                                                                                    \
+                             : "memory");                                                                                   \
+            x3 = d;                                                                                                         \
+        } else if ((count) > 2) {                                                                                           \
+            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s}, [%3], %4"                                           \
+                             : "=w"(a), "=w"(b), "=w"(c), "+r"(*p)                                                          \
+                             : "r"(step)                                                                                    \
+                             : "memory");                                                                                   \
+        } else if ((count) > 1) {                                                                                           \
+            __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s}, [%2], %3" : "=w"(a), "=w"(b), "+r"(*p) : "r"(step) : "memory"); \
+        } else {                                                                                                            \
+            __asm__ volatile("ld1 {" #r0 ".4s}, [%1], %2" : "=w"(a), "+r"(*p) : "r"(step) : "memory");                      \
+        }                                                                                                                   \
+        x0 = a;                                                                                                             \
+        if ((count) > 1) x1 = b;                                                                                            \
+        if ((count) > 2) x2 = c;                                                                                            \
     } while (0)
 
-static inline __attribute__((always_inline)) void load_rows_f32(const float **p, float32x4_t *x0, float32x4_t *x1,
-                                                                float32x4_t *x2, float32x4_t *x3, const uint32_t count,
-                                                                const bool last) {
-    if (last)
-        LOAD_ROWS(v20, v21, v22, v23);
-    else
-        LOAD_ROWS(v16, v17, v18, v19);
+// Of `count` rows, a constant, one after the other from *p on, which moves on by `step` floats once all are loaded: the first
+// four of more than four, of fewer all. The others come from load_last_f32.
+static inline __attribute__((always_inline)) void load_first_f32(fours *x, const float **p, size_t step, const uint32_t count) {
+    if (count > 4) {
+        register float32x4_t a __asm__("v16"), b __asm__("v17"), c __asm__("v18"), d __asm__("v19");
+        __asm__ volatile("ld1 {v16.4s, v17.4s, v18.4s, v19.4s}, [%4], #64"
+                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)::"memory");
+        x->x0 = a, x->x1 = b, x->x2 = c, x->x3 = d;
+    } else {
+        LOAD_ROWS(v16, v17, v18, v19, x->x0, x->x1, x->x2, x->x3, count, step * sizeof(float));
+    }
 }
 
-// Of `count` rows, a constant, one after the other from *p on, which moves on behind them: the first four of more than four,
-// of fewer all. The others come from load_last_f32.
-static inline __attribute__((always_inline)) void load_first_f32(fours *x, const float **p, const uint32_t count) {
-    load_rows_f32(p, &x->x0, &x->x1, &x->x2, &x->x3, count, false);
-}
-
-static inline __attribute__((always_inline)) void load_last_f32(fours *x, const float **p, const uint32_t count) {
-    if (count > 4) load_rows_f32(p, &x->x4, &x->x5, &x->x6, &x->x7, count - 4, true);
+static inline __attribute__((always_inline)) void load_last_f32(fours *x, const float **p, size_t step, const uint32_t count) {
+    if (count > 4) LOAD_ROWS(v20, v21, v22, v23, x->x4, x->x5, x->x6, x->x7, count - 4, step * sizeof(float) - 64);
 }
 
 // s + w * x[lane]

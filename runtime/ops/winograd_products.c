@@ -1,0 +1,155 @@
+// winograd_products.c - the products of Winograd's convolution: of each position the tiles that need it, phase by phase.
+// SPDX-License-Identifier: Apache-2.0
+#include "winograd_products.h"
+
+#include "f16.h"
+#include "winograd_weights.h"
+
+typedef tody_winograd_job job;
+typedef tody_winograd_block block;
+typedef tody_span span;
+
+// Transformed weights of some panels, and a part of the depth of each phase.
+typedef struct slice {
+    const float *u;
+    size_t stride, panel_stride;  // from one position to the next where these differ, and from one panel
+    uint32_t from, depth;
+} slice;
+
+static bool is_f16(const job *job) { return tody_gemm_is_f16(job->gemm); }
+
+// Empty where they have none.
+static span common(span s, span t) {
+    const uint32_t begin = tody_max_u32(s.begin, t.begin);
+    return (span){begin, tody_max_u32(begin, tody_min_u32(s.end, t.end))};
+}
+
+// A lone row would be summed in another order: a neighbour goes with it, if it has one.
+static span with_neighbour(span s, span all) {
+    if (s.end - s.begin != 1) return s;
+    if (s.end < all.end) return (span){s.begin, s.end + 1};
+    return (span){tody_max_u32(s.begin, all.begin + 1) - 1, s.end};
+}
+
+// The rows of a block that need position (y, x); of float16 all, whose groups are met as a whole.
+static span rows_needing(const job *job, const block *b, uint32_t y, uint32_t x) {
+    const span all = {b->first, b->first + b->count}, some = common(tody_tiles_needing(&job->tiles, y, x), all);
+    const span rows = is_f16(job) ? all : with_neighbour(some, all);
+    return (span){rows.begin - b->first, rows.end - b->first};
+}
+
+// Multiplies some rows of a group with the weights at args->w. Of a row the values from `from` on are taken, which is 0 for
+// float16.
+static inline void multiply_rows(const job *job, tody_gemm_f32 *args, span rows, span group, const float *v, uint32_t from) {
+    const tody_kernels *k = job->call->kernels;
+    const uint32_t depth = job->tiles.depth, together = group.end - group.begin;
+    const float *a[TODY_MAX_ROWS];
+    args->rows = rows.end - rows.begin;
+    args->a = a;
+    if (tody_packs_f32(k) && together > 1) {
+        args->packed_rows = together;
+        if (is_f16(job))
+            args->packed_f16 = (const uint16_t *)(const void *)v + (size_t)group.begin * depth;
+        else
+            args->packed = v + (size_t)group.begin * depth + (size_t)from * together + (rows.begin - group.begin) * 4;
+    } else {
+        for (uint32_t r = 0; r < args->rows; r++) a[r] = v + (size_t)(rows.begin + r) * depth + from;
+    }
+    (is_f16(job) ? k->f16->gemm : k->gemm_f32)(args);
+}
+
+// The same of a position: rows that are packed in the groups that they are in, others in tiles of nearly the same size, which
+// have `next` fetched.
+static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, uint32_t from, float *m,
+                              span rows, uint32_t count) {
+    const span all = tody_packs_f32(job->call->kernels) ? (span){0, count} : rows;
+    const tody_groups groups = tody_groups_of(job->call->kernels, all);
+    span group = {all.begin, all.begin};
+    for (uint32_t i = 0; i < groups.count; i++) {
+        group = tody_group_at(&groups, i, group.end);
+        const span some = common(rows, group);
+        if (some.begin == some.end) continue;
+        const span these = with_neighbour(some, group);
+        args->c = m + these.begin * args->c_stride;
+        args->addend = from ? args->c : NULL;
+        args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
+        multiply_rows(job, args, these, group, v, from);
+    }
+}
+
+// How many phases from i on, whose weights are together, are one product at position (y, x): those that have no tap left for
+// infinity, where y or x is 0, are none. 0 if the phase before i is one with it.
+static uint32_t count_together(const tody_tiling *t, uint32_t i, uint32_t y, uint32_t x) {
+    const uint32_t taps = tody_phase_of(t, 0).down;
+    uint32_t count = 0;
+    for (uint32_t at = i > 0 ? i - 1 : i; at < tody_phases(t); at++) {
+        const tody_phase phase = tody_phase_of(t, at);
+        const bool meets = (y > 0 || phase.down == taps) && (x > 0 || phase.across == taps);
+        if (at < i && meets) return 0;
+        if (at >= i && !meets) break;
+        count += at >= i;
+    }
+    return count;
+}
+
+// The products of phase i with a slice, and at once of those after it that are together with it, which are added to the
+// products of slices and phases before it.
+static void multiply_phase(const job *job, const slice *s, uint32_t i, tody_gemm_f32 *args, const block *b) {
+    const tody_tiles *g = &job->tiles;
+    const tody_tiling *t = &job->tiling;
+    const tody_positions at = tody_phase_positions(t, i, job->gemm->depth, s->stride);
+    const tody_phase phase = tody_phase_of(t, i), largest = tody_phase_of(t, 0);
+    const uint32_t top = phase.down < largest.down, left = phase.across < largest.across, from = i * g->phase_depth + s->from;
+    for (uint32_t y = top; y < t->edge; y++) {
+        for (uint32_t x = left; x < t->edge; x++) {
+            const uint32_t p = y * t->edge + x, phases = at.together ? count_together(t, i, y, x) : 1;
+            if (phases == 0) continue;
+            args->depth = phases * s->depth;
+            args->w = s->u + at.first + y * at.down + x * at.right;
+            args->scale = is_f16(job) ? tody_f16_scale(args->w) : NULL;
+            const float *next = p + 1 < g->positions ? args->w + at.right : args->w;
+            multiply_position(job, args, next, b->v + p * g->v_stride, from, b->m + p * g->m_stride, rows_needing(job, b, y, x),
+                              b->count);
+        }
+    }
+}
+
+// The products of all positions and phases with a slice of so many panels.
+static void multiply_slice(const job *job, const slice *s, uint32_t panels, const block *b) {
+    tody_gemm_f32 args = {
+        .cols = panels * TODY_PANEL,
+        .taps = 1,
+        .w_stride = s->panel_stride,
+        .next_step = TODY_PANEL,
+        .addend_stride = panels * TODY_PANEL,
+        .c_stride = panels * TODY_PANEL,
+        .lo = -__builtin_inff(),
+        .hi = __builtin_inff(),
+    };
+    for (uint32_t i = 0; i < tody_phases(&job->tiling); i++) multiply_phase(job, s, i, &args, b);
+}
+
+static void multiply_prepared(const job *job, uint32_t panel, uint32_t panels, const block *b) {
+    const uint32_t depth = job->gemm->depth;
+    const size_t stride = tody_position_stride(is_f16(job), depth);
+    slice whole = {.stride = stride, .panel_stride = tody_winograd_panel(&job->tiling, depth, stride), .depth = depth};
+    whole.u = (const float *)(const void *)job->call->prepared + panel * whole.panel_stride + (is_f16(job) ? TODY_PANEL : 0);
+    multiply_slice(job, &whole, panels, b);
+}
+
+// Each slice of the weights is transformed to u, and met by all tiles at once.
+static void multiply_fleeting(const job *job, uint32_t panel, uint32_t panels, const block *b) {
+    const tody_tiles *g = &job->tiles;
+    const tody_filters filters = {job->gemm->w, job->call->kernels, job->tiling, job->gemm->depth};
+    slice s = {.u = b->u, .stride = g->u_stride, .panel_stride = g->u_stride * g->positions};
+    for (; s.from < filters.depth; s.from += TODY_FLEETING_SLICE) {
+        s.depth = tody_min_u32(filters.depth - s.from, TODY_FLEETING_SLICE);
+        for (uint32_t i = 0; i < panels; i++)
+            tody_winograd_transform(&filters, panel + i, 0, s.from, s.depth, b->u + i * s.panel_stride, s.stride);
+        multiply_slice(job, &s, panels, b);
+    }
+}
+
+void tody_winograd_multiply(const job *job, const block *b, uint32_t panel, uint32_t panels) {
+    (job->tiling.fleeting ? multiply_fleeting : multiply_prepared)(job, panel, panels, b);
+}
