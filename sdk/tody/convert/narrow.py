@@ -17,9 +17,10 @@ import numpy as np
 from ..format import PANEL, align
 from .graph import Graph, Node
 from .rewrite import add_constant, add_value, first_input, first_output, insert_before, slot
-from .winograd import GAIN, Way, winograd_ways
+from .winograd import Way, winograd_ways
 
 # Costs in multiply-adds, as in winograd.py.
+GAIN = 1.25  # what a layer must cost over what it costs in two steps
 TAP_MACS = 180  # for adding up what one tap of a pixel gives to all its output channels
 VALUE_MACS = 24  # for a number between the two steps, which goes to memory and back
 LARGEST = 65535  # number of a window (docs/format.md)

@@ -10,6 +10,7 @@ from .strassen import strassen_ways
 from .winograd import Way, winograd_ways
 
 LEAST_LIMIT = 1 << 20  # bytes of what is made of weights that every model may have
+LEAST_SAVING = 0.75  # multiply-adds for each of these bytes: what saves less does not take memory
 
 
 def tilings(graph: Graph, arena_bytes: int, chained: Set[str] = frozenset()) -> dict[str, int]:
@@ -40,8 +41,9 @@ def _choose(layers: dict[str, list[Way]], limit: int) -> dict[str, Way]:
             ((now.cost - way.cost) / (way.bytes - now.bytes), name, way)
             for name, now in chosen.items()
             for way in layers[name]
-            if way.cost < now.cost and 0 < way.bytes - now.bytes <= left
+            if 0 < way.bytes - now.bytes <= left
         ]
+        steps = [step for step in steps if step[0] >= LEAST_SAVING]
         if not steps:
             return chosen
         _, name, way = max(steps, key=lambda step: step[0])

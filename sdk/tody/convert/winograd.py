@@ -26,7 +26,7 @@ from .rewrite import first_output
 MACS_PER_BYTE = 3  # that a core does while it streams a byte of weights from memory or an outer cache,
 NEAR_MACS_PER_BYTE = 1  # or of so few that these are likely to be in a nearer one:
 NEAR_BYTES = 1 << 20
-GAIN = 1.25  # what a layer must cost directly over what it costs in tiles: prepared weights take memory,
+GAIN = 1.2  # what a layer must cost directly over what it costs in tiles: costs are estimates,
 FLEETING_GAIN = 1.15  # and what any other way must cost over fleeting ones, which suit some processors less than others
 TILE_MACS = 3000  # for finding the pixels of a phase of a tile
 IMAGE_MACS = {4: 70, 6: 220}  # for transforming a channel of such a square of pixels
@@ -67,10 +67,19 @@ class _Form:
     def phases(self) -> int:
         return self.step**2
 
-    @property
-    def products(self) -> int:
-        """Of all phases; those that lack a tap have none at infinity."""
-        return sum(self.edge - (taps < self.taps) for taps in self._sides()) ** 2
+    def products(self, height: int, width: int) -> int:
+        """Of a channel, for so many outputs. Phases that lack a tap have none at infinity, nor have tiles that reach out of an
+        output, and none at 0 either if they do so by more than 1 (runtime/ops/winograd_tiles.c)."""
+        return self._line(height) * self._line(width)
+
+    def _line(self, outputs: int) -> int:
+        """Products of one dimension."""
+        whole, rest = divmod(outputs, self.tile)
+        spared = min(self.tile - rest, 2)
+        return sum(
+            whole * (self.edge - (taps < self.taps)) + (rest > 0) * (self.edge - max(spared, taps < self.taps))
+            for taps in self._sides()
+        )
 
     def weights(self, depth: int) -> int:
         """That are kept: a single tap is the same at all points, of which one is, unless phases are multiplied together."""
@@ -162,12 +171,10 @@ def _direct(taps: int, columns: int, depth: int, places: tuple[int, int, int]) -
 
 def _ways_of(forms: list[_Form], columns: int, depth: int, places: tuple[int, int, int]) -> list[Way]:
     """The best way that keeps no memory, and those that do, if they gain enough over the direct one."""
-    batch, height, width = places
     columns = align(columns, PANEL)
     direct = _direct(forms[0].kernel ** 2, columns, depth, places)
-    tiles = {form: batch * -(-height // form.tile) * -(-width // form.tile) for form in forms}
-    kept = [_kept(form, count, columns, depth) for form, count in tiles.items()]
-    fleeting = [_fleeting(form, count, columns, depth) for form, count in tiles.items() if _is_fleeting(form, count, depth)]
+    kept = [_kept(form, columns, depth, places) for form in forms]
+    fleeting = [_fleeting(form, columns, depth, places) for form in forms if _is_fleeting(form, depth, places)]
     return [min([direct, *fleeting], key=lambda way: way.cost), *(way for way in kept if GAIN * way.cost < direct.cost)]
 
 
@@ -175,23 +182,30 @@ def _streaming(weights: int) -> int:
     return 4 * weights * (NEAR_MACS_PER_BYTE if 4 * weights <= NEAR_BYTES else MACS_PER_BYTE)
 
 
-def _products(form: _Form, tiles: int, columns: int, depth: int) -> int:
+def _tiles(form: _Form, places: tuple[int, int, int]) -> int:
+    batch, height, width = places
+    return batch * -(-height // form.tile) * -(-width // form.tile)
+
+
+def _products(form: _Form, columns: int, depth: int, places: tuple[int, int, int]) -> int:
     """What tiles cost without their weights."""
+    tiles, (batch, height, width) = _tiles(form, places), places
+    products = batch * form.products(height, width)
     image = form.phases * (TILE_MACS + IMAGE_MACS[form.edge] * align(depth, PANEL))
-    added = 0 if form.together(depth) else form.products - form.edge**2
-    result = 20 + 10 * (form.edge - 2) * form.tile + ADDING_MACS * added
-    return tiles * (form.products * columns * depth + image + result * columns)
+    added = 0 if form.together(depth) else max(products - tiles * form.edge**2, 0)
+    result = 20 + 10 * (form.edge - 2) * form.tile
+    return products * columns * depth + tiles * (image + result * columns) + ADDING_MACS * added * columns
 
 
-def _kept(form: _Form, tiles: int, columns: int, depth: int) -> Way:
+def _kept(form: _Form, columns: int, depth: int, places: tuple[int, int, int]) -> Way:
     weights = form.weights(depth) * columns * depth
-    return Way(form.tile, _products(form, tiles, columns, depth) + _streaming(weights), 4 * weights)
+    return Way(form.tile, _products(form, columns, depth, places) + _streaming(weights), 4 * weights)
 
 
-def _fleeting(form: _Form, tiles: int, columns: int, depth: int) -> Way:
+def _fleeting(form: _Form, columns: int, depth: int, places: tuple[int, int, int]) -> Way:
     weights = WEIGHT_MACS[form.edge, form.taps] * columns * depth + _streaming(form.kernel**2 * columns * depth)
-    return Way(form.tile | FLEETING, round(FLEETING_GAIN * (_products(form, tiles, columns, depth) + weights)), 0)
+    return Way(form.tile | FLEETING, round(FLEETING_GAIN * (_products(form, columns, depth, places) + weights)), 0)
 
 
-def _is_fleeting(form: _Form, tiles: int, depth: int) -> bool:
-    return form.step == 1 and 4 * form.edge**2 * tiles * depth <= IMAGE_BYTES
+def _is_fleeting(form: _Form, depth: int, places: tuple[int, int, int]) -> bool:
+    return form.step == 1 and 4 * form.edge**2 * _tiles(form, places) * depth <= IMAGE_BYTES
