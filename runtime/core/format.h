@@ -16,6 +16,7 @@
 #define TODY_FLEETING_MINOR 7u  // the first that knows TODY_TILE_FLEETING
 #define TODY_QUARTERS_MINOR 9u  // the first that knows TODY_TILE_QUARTERS
 #define TODY_PHASES_MINOR 11u   // the first that knows tiles of other windows than 3x3, and of those that move by more than 1
+#define TODY_BF16_MINOR 11u     // the first that knows TODY_BF16
 #define TODY_NONE 0xFFFFFFFFu   // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u   // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u    // of each tensor in the arena

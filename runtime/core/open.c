@@ -64,7 +64,7 @@ static bool pack_sound(const tody_tensor_record *t) {
     if (t->pack == TODY_BLOCKS) return t->rank == 4 && t->dtype == TODY_S8 && t->shape[0] == 1;
     if (t->pack != TODY_PANELS) return false;
     if (t->rank == 4) return t->dtype == TODY_F32 || t->dtype == TODY_S8 || t->dtype == TODY_S16;
-    return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32);
+    return t->rank == 2 && (t->dtype == TODY_F32 || t->dtype == TODY_S32 || t->dtype == TODY_S16 || t->dtype == TODY_BF16);
 }
 
 // `to` is a power of two.
@@ -179,6 +179,7 @@ static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
         if (t->reserved[i] != 0) return false;
     }
     if (t->dtype == TODY_S16 && h->minor < TODY_S16_MINOR) return false;
+    if (t->dtype == TODY_BF16 && (h->minor < TODY_BF16_MINOR || t->place != TODY_IN_WEIGHTS)) return false;
     return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
            size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }
@@ -200,8 +201,9 @@ static bool lies_in(const tody_model *model, uint32_t index, uint8_t place) {
 static bool io_sound(const tody_model *model, uint32_t position) {
     const uint32_t index = tody_file_io(model)[position];
     if (lies_in(model, index, TODY_IN_ARENA)) return true;
-    return position >= model->input_count && lies_in(model, index, TODY_IN_WEIGHTS) &&
-           tody_file_tensors(model)[index].pack == TODY_PLAIN;
+    const tody_tensor_record *t = &tody_file_tensors(model)[index];
+    return position >= model->input_count && lies_in(model, index, TODY_IN_WEIGHTS) && t->pack == TODY_PLAIN &&
+           t->dtype != TODY_BF16;
 }
 
 static tody_status check_io(tody_model *model) {

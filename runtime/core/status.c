@@ -31,6 +31,7 @@ size_t tody_dtype_bytes(tody_dtype dtype) {
         case TODY_U8:
         case TODY_BOOL: return 1;
         case TODY_F16:
+        case TODY_BF16:
         case TODY_S16: return 2;
         case TODY_F32:
         case TODY_S32: return 4;

@@ -62,6 +62,7 @@ typedef enum tody_dtype {
     TODY_S64 = 6,   // `cast` and operators that move elements alone take it
     TODY_F16 = 7,   // likewise; stored weights too
     TODY_S16 = 8,   // quantised around 0: for what 8 bits cannot hold
+    TODY_BF16 = 9,  // the upper half of a float32: of constants alone, that multiply sums of integers
 } tody_dtype;
 
 // A tensor as its user sees it: row-major, innermost dimension last.

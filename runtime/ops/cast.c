@@ -15,7 +15,7 @@ typedef struct job {
 
 // int8 and int16 may be quantised per tensor, nothing else. `zero_point` is then one of its values.
 static bool can_take(const tody_tensor *t) {
-    if (t->pack || tody_dtype_bytes(t->dtype) == 0 || t->scale_count > 1) return false;
+    if (t->pack || t->dtype == TODY_BF16 || t->scale_count > 1) return false;
     if (t->scale_count == 0) return t->zero_point == 0;
     return (t->dtype == TODY_S8 || t->dtype == TODY_S16) && t->scales[0] > 0.0f && t->scales[0] < __builtin_inff() &&
            t->zero_point >= INT8_MIN && t->zero_point <= INT8_MAX;

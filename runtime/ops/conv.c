@@ -107,10 +107,11 @@ static size_t work_bytes(const tody_call *call) {
     return tiled > direct ? tiled : direct;
 }
 
-// The work of all threads, then one pixel of zeros.
+// The work of all threads, then what is widened, then one pixel of zeros.
 static size_t conv_scratch(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
-    return tody_scratch_bytes((uint64_t)work_bytes(call) + (uint64_t)w.shape[0] * w.shape[3] * tody_dtype_bytes(w.dtype));
+    return tody_scratch_bytes((uint64_t)work_bytes(call) + tody_channels_room(call, 1) +
+                              (uint64_t)w.shape[0] * w.shape[3] * tody_dtype_bytes(w.dtype));
 }
 
 static void gather(const void *slide, uint32_t first, uint32_t rows, const void **a) {
@@ -125,8 +126,9 @@ static bool same_pixels(const tody_window *w) {
 // Whether the pixels of a line of a window are neighbours. Products of int8 that are not packed do not ask.
 static bool has_lines(const tody_conv_params *p) { return TODY_FLOAT && p->window.dilation[1] == 1 && p->window.kernel[1] > 1; }
 
-static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y) {
+static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint8_t **room) {
     const tody_conv_params *p = call->params;
+    const tody_channels channels = tody_channels_of(call, 1, room);
     return (tody_gemm){
         .dtype = y->dtype,
         .rows = tody_extent(y, TODY_BATCH, TODY_CHANNELS),
@@ -136,13 +138,13 @@ static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const t
         .gather = same_pixels(&p->window) ? tody_gather_pixels : gather,
         .w = w->data,
         .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
-        .bias = tody_in_data(call, TODY_LAYER_BIAS),
+        .bias = channels.bias,
         .addend = tody_in_data(call, TODY_LAYER_ADDEND),
         .addend_stride = y->shape[TODY_CHANNELS],
         .c = y->data,
         .c_stride = y->shape[TODY_CHANNELS],
         .activation = p->activation,
-        .scale = tody_layer_scale(call, 1),
+        .scale = channels.scale,
         .scale_stride = TODY_PANEL,
         .layer = tody_layer_of(call, 1, &p->activation),
         .pointers = (const void **)(void *)call->scratch,
@@ -157,20 +159,20 @@ static void multiply(const tody_call *call, const tody_gemm *gemm) {
         tody_gemm_run(call, gemm);
 }
 
-// Not inlined, so that what it works with leaves the stack before the product runs; `zeros`, which takes stack to find, comes
+// Not inlined, so that what it works with leaves the stack before the product runs; `room`, which takes stack to find, comes
 // from its caller.
-static __attribute__((noinline)) void make_job(const tody_call *call, job *job, void *zeros) {
+static __attribute__((noinline)) void make_job(const tody_call *call, job *job, uint8_t *room) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    tody_fill_zero(&x, zeros, x.shape[TODY_CHANNELS]);
     job->call = call;
-    job->gemm = group_zero(call, &w, &y);
+    job->gemm = group_zero(call, &w, &y, &room);  // which leaves a place for zeros
+    tody_fill_zero(&x, room, x.shape[TODY_CHANNELS]);
     job->gemm.source = &job->slide;
-    job->gemm.outside = zeros;
+    job->gemm.outside = room;
     job->gemm.slide = has_lines(p) ? &job->slide : NULL;
     job->gemm.beside = p->groups - 1;
     if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &job->gemm);
-    job->slide = tody_slide_over(&x, &y, &p->window, zeros);
+    job->slide = tody_slide_over(&x, &y, &p->window, room);
 }
 
 static void conv_run(const tody_call *call) {

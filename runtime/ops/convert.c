@@ -61,7 +61,8 @@ void tody_load_f32(const tody_tensor *x, uint32_t at, uint32_t count, float *f) 
         switch (x->dtype) {
             case TODY_F32: f[i] = ((const float *)data)[i]; break;
             case TODY_S8:
-            case TODY_S16: break;  // above
+            case TODY_S16:  // above
+            case TODY_BF16: break;
             case TODY_U8: f[i] = (float)bytes[i]; break;
             case TODY_S32: f[i] = (float)((const int32_t *)data)[i]; break;
             case TODY_BOOL: f[i] = bytes[i] ? 1.0f : 0.0f; break;
@@ -117,6 +118,7 @@ void tody_store_f32(const tody_tensor *y, uint32_t at, uint32_t count, const flo
             case TODY_BOOL: bytes[i] = f[i] != 0.0f; break;
             case TODY_S64: ((int64_t *)data)[i] = hold(f[i], INT64_MIN, INT64_MAX); break;
             case TODY_F16: ((uint16_t *)data)[i] = to_half(f[i]); break;
+            case TODY_BF16: break;
         }
     }
 }

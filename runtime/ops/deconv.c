@@ -101,12 +101,13 @@ static size_t pixel_bytes(const tody_tensor *w) {
     return tody_scratch_bytes((uint64_t)w->shape[3] * tody_dtype_bytes(w->dtype));
 }
 
-// The pointers of all threads, then one pixel of zeros, then the panels, where they must be put into order.
+// The pointers of all threads, then one pixel of zeros, what is widened, and the panels, where they must be put into order.
 static size_t deconv_scratch(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor w = tody_in(call, W);
     const uint64_t panels = (uint64_t)w.shape[0] * tody_panels_bytes(w.dtype, w.shape[1], w.shape[2], w.shape[3]);
-    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + pixel_bytes(&w) + (in_order(&p->window) ? 0 : panels));
+    return tody_scratch_bytes((uint64_t)pointer_bytes(call) + pixel_bytes(&w) + tody_channels_room(call, 0) +
+                              (in_order(&p->window) ? 0 : panels));
 }
 
 // Put tap t of every panel into its place.
@@ -210,7 +211,8 @@ static void run_line(void *context, uint32_t line, uint32_t thread) {
 static void deconv_run(const tody_call *call) {
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
-    uint8_t *zeros = call->scratch + pointer_bytes(call);
+    uint8_t *zeros = call->scratch + pointer_bytes(call), *sorted = zeros + pixel_bytes(&w);
+    const tody_channels channels = tody_channels_of(call, 0, &sorted);
     tody_fill_zero(&x, zeros, w.shape[3]);
     job job = {
         .call = call,
@@ -221,14 +223,14 @@ static void deconv_run(const tody_call *call) {
                  .gather = gather,
                  .w = w.data,
                  .w_stride_bytes = tody_panel_bytes(w.dtype, w.shape[2], w.shape[3]),
-                 .bias = tody_in_data(call, TODY_LAYER_BIAS),
+                 .bias = channels.bias,
                  .c = y.data,
                  .c_stride = (size_t)y.shape[TODY_CHANNELS] * p->window.stride[1],
                  .activation = p->activation,
-                 .scale = tody_layer_scale(call, 0),
+                 .scale = channels.scale,
                  .scale_stride = TODY_PANEL,
                  .layer = tody_layer_of(call, 0, &p->activation)},
-        .sorted = zeros + pixel_bytes(&w),
+        .sorted = sorted,
     };
     if (!in_order(&p->window)) {
         tody_for(call, tody_taps(&p->window), sort_tap, &job);

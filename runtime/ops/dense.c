@@ -22,12 +22,17 @@ static tody_status dense_check(const tody_call *call) {
 }
 
 // Also of a model that is not prepared, though it might be.
-static size_t dense_scratch(const tody_call *call) {
+static size_t work_bytes(const tody_call *call) {
     const tody_tensor w = tody_in(call, W);
     if (w.pack == TODY_BLOCKS) return tody_sparse_scratch(call, w.shape[1], 1);
     const size_t direct = tody_gemm_scratch(call, w.dtype, 1, w.shape[3]);
     const size_t quarters = tody_strassen_wanted(call) ? tody_strassen_scratch(call) : 0;
     return quarters > direct ? quarters : direct;
+}
+
+// The work of all threads, then what is widened.
+static size_t dense_scratch(const tody_call *call) {
+    return tody_scratch_bytes((uint64_t)work_bytes(call) + tody_channels_room(call, 1));
 }
 
 static size_t dense_prepared(const tody_call *call) {
@@ -48,6 +53,8 @@ static void dense_run(const tody_call *call) {
     const tody_dense_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     const uint32_t cols = w.shape[1], depth = w.shape[3];
+    uint8_t *room = call->scratch + work_bytes(call);
+    const tody_channels channels = tody_channels_of(call, 1, &room);
     const tody_matrix rows = {x.data, depth * tody_dtype_bytes(x.dtype)};
     tody_gemm gemm = {
         .dtype = x.dtype,
@@ -59,13 +66,13 @@ static void dense_run(const tody_call *call) {
         .source = &rows,
         .w = w.data,
         .w_stride_bytes = tody_panel_bytes(w.dtype, 1, depth),
-        .bias = tody_in_data(call, TODY_LAYER_BIAS),
+        .bias = channels.bias,
         .addend = tody_in_data(call, TODY_LAYER_ADDEND),
         .addend_stride = cols,
         .c = y.data,
         .c_stride = cols,
         .activation = p->activation,
-        .scale = tody_layer_scale(call, 1),
+        .scale = channels.scale,
         .scale_stride = TODY_PANEL,
         .layer = tody_layer_of(call, 1, &p->activation),
         .pointers = (const void **)(void *)call->scratch,

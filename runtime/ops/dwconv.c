@@ -103,11 +103,11 @@ static size_t all_threads_bytes(const tody_call *call, const cut *c) {
     return tody_scratch_bytes((uint64_t)thread_bytes(c, call->pointer_bytes) * tody_threads(call));
 }
 
-// What the threads have, then one pixel of zeros.
+// What the threads have, then what is widened, then one pixel of zeros.
 static size_t dwconv_scratch(const tody_call *call) {
     const tody_tensor x = tody_in(call, X);
     const cut c = cut_layer(call);
-    return tody_scratch_bytes((uint64_t)all_threads_bytes(call, &c) +
+    return tody_scratch_bytes((uint64_t)all_threads_bytes(call, &c) + tody_channels_room(call, 1) +
                               (uint64_t)x.shape[TODY_CHANNELS] * tody_dtype_bytes(x.dtype));
 }
 
@@ -196,7 +196,7 @@ static void run_s16(void *context, uint32_t task, uint32_t thread) {
     job->call->kernels->dwconv_s16(&args);
 }
 
-static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut) {
+static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut, const tody_channels *each) {
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
     const uint32_t channels = y.shape[TODY_CHANNELS];
@@ -208,7 +208,7 @@ static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut) {
                              .a_stride = cut->columns,
                              .w = tody_in(call, W).data,
                              .w_stride = channels,
-                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
+                             .bias = each->bias,
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                              .addend_row = row,
                              .addend_stride = channels,
@@ -219,7 +219,7 @@ static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut) {
                              .hi = tody_high(&p->activation)};
 }
 
-static tody_dwconv_s8 make_s8(const tody_call *call) {
+static tody_dwconv_s8 make_s8(const tody_call *call, const tody_channels *each) {
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
     const uint32_t channels = y.shape[TODY_CHANNELS];
@@ -229,8 +229,8 @@ static tody_dwconv_s8 make_s8(const tody_call *call) {
                             .step = tody_slide_step(&p->window),
                             .down = tody_grid_step(&p->window, 0),
                             .w = tody_in(call, W).data,
-                            .bias = tody_in_data(call, TODY_LAYER_BIAS),
-                            .scale = tody_layer_scale(call, 1),
+                            .bias = each->bias,
+                            .scale = each->scale,
                             .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                             .addend_stride = channels,
                             .c = y.data,
@@ -238,7 +238,7 @@ static tody_dwconv_s8 make_s8(const tody_call *call) {
                             .layer = tody_layer_of(call, 1, &p->activation)};
 }
 
-static tody_dwconv_s16 make_s16(const tody_call *call) {
+static tody_dwconv_s16 make_s16(const tody_call *call, const tody_channels *each) {
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
     const uint32_t channels = y.shape[TODY_CHANNELS];
@@ -247,8 +247,8 @@ static tody_dwconv_s16 make_s16(const tody_call *call) {
                              .width = p->window.kernel[1],
                              .step = tody_slide_step(&p->window),
                              .w = tody_in(call, W).data,
-                             .bias = tody_in_data(call, TODY_LAYER_BIAS),
-                             .scale = tody_layer_scale(call, 1),
+                             .bias = each->bias,
+                             .scale = each->scale,
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                              .addend_stride = channels,
                              .c = y.data,
@@ -264,18 +264,19 @@ static __attribute__((noinline)) uint32_t make_job(const tody_call *call, job *j
     job->call = call;
     job->cut = cut_layer(call);
     job->activation = p->activation;
-    void *zeros = call->scratch + all_threads_bytes(call, cut);
+    uint8_t *zeros = call->scratch + all_threads_bytes(call, cut);
+    const tody_channels each = tody_channels_of(call, 1, &zeros);
     tody_fill_zero(&x, zeros, x.shape[TODY_CHANNELS]);
     job->slide = tody_slide_over(&x, &y, &p->window, zeros);
     if (tody_is_f32(x.dtype)) {
         job->run = run_f32;
-        job->f32 = make_f32(call, cut);
+        job->f32 = make_f32(call, cut, &each);
     } else if (tody_is_s16(x.dtype)) {
         job->run = run_s16;
-        job->s16 = make_s16(call);
+        job->s16 = make_s16(call, &each);
     } else {
         job->run = run_s8;
-        job->s8 = make_s8(call);
+        job->s8 = make_s8(call, &each);
     }
     return y.shape[TODY_BATCH] * cut->row_parts * cut->pixel_parts * cut->channel_parts;
 }

@@ -26,7 +26,8 @@ static tody_status check_channels(const tody_tensor *t, const tody_tensor *w, to
 static tody_status check_bias(const tody_call *call, const tody_tensor *w) {
     if (!tody_has_in(call, TODY_LAYER_BIAS)) return TODY_OK;
     const tody_tensor bias = tody_in(call, TODY_LAYER_BIAS);
-    return check_channels(&bias, w, w->dtype == TODY_F32 ? TODY_F32 : TODY_S32);
+    const tody_dtype integer = tody_is_short_bias(&bias) ? TODY_S16 : TODY_S32;
+    return check_channels(&bias, w, w->dtype == TODY_F32 ? TODY_F32 : integer);
 }
 
 static bool has_addend(const tody_call *call, uint32_t addends) { return addends && tody_has_in(call, TODY_LAYER_ADDEND); }
@@ -41,7 +42,9 @@ static tody_status check_addend(const tody_call *call, uint32_t addends, const t
 static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {
     const uint32_t at = TODY_LAYER_ADDEND + addends;
     const bool panels = channels_pack(w) == TODY_PANELS, addend = has_addend(call, addends);
-    tody_status status = tody_check_multipliers(call, at, channels_pack(w), panels ? 2 : 1, panels ? w->shape : w->shape + 1);
+    const bool half = tody_has_in(call, at) && call->records[call->in[at]].dtype == TODY_BF16;
+    const tody_status status = tody_check_multipliers(call, at, half ? TODY_BF16 : TODY_F32, channels_pack(w), panels ? 2 : 1,
+                                                      panels ? w->shape : w->shape + 1);
     if (status) return status;
     if (addend) return tody_check_addend_multipliers(call, at + 1, w->dtype);
     return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
@@ -56,12 +59,9 @@ tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody
         status = check_rescaling(call, addends, &w);
         return status || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
     }
+    if (!TODY_FLOAT) return TODY_ERR_DTYPE;
     if (call->in_count > TODY_LAYER_ADDEND + addends) return TODY_ERR_OP_RECORD;
     return tody_activation_ok(f) ? TODY_OK : TODY_ERR_PARAM;
-}
-
-const float *tody_layer_scale(const tody_call *call, uint32_t addends) {
-    return tody_in_data(call, TODY_LAYER_ADDEND + addends);
 }
 
 // Without the rest of the tensor, which would take stack.

@@ -19,8 +19,21 @@ bool tody_is_matrix(const tody_tensor *w, tody_dtype dtype);
 // Everything behind weights that are already sound, and the activation.
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f);
 
-// Of integers: the multipliers, and the numbers that all results share.
-const float *tody_layer_scale(const tody_call *call, uint32_t addends);
+// What there is for each output channel: biases, float32 or int32, or NULL; of integers multipliers.
+typedef struct tody_channels {
+    const void *bias;
+    const float *scale;
+} tody_channels;
+
+// Whether a bias is in 16 bits, with one scale: a power of two that leaves it within int32.
+bool tody_is_short_bias(const tody_tensor *t);
+
+// Bytes of scratch for what the file holds in 16 bits; and all there is, with that in *room, at a multiple of 4, which then
+// moves on.
+uint64_t tody_channels_room(const tody_call *call, uint32_t addends);
+tody_channels tody_channels_of(const tody_call *call, uint32_t addends, uint8_t **room);
+
+// Of integers: the numbers that all results share.
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f);
 
 // An optional input's values, or NULL.

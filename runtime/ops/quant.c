@@ -2,18 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant.h"
 
-static bool is_multiplier(float m) { return m >= 0x1p-126f && m < 0x1p64f; }
+// Of float32, or of the upper half of one: positive numbers rise with their bits.
+static bool is_multiplier(uint32_t bits) { return bits >= 0x00800000 && bits < 0x5F800000; }
 
-tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t pack, uint32_t rank, const uint32_t *shape) {
+tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype, uint32_t pack, uint32_t rank,
+                                   const uint32_t *shape) {
     if (!tody_has_in(call, i)) return TODY_ERR_OP_RECORD;
     const tody_tensor t = tody_in(call, i);
-    if (t.dtype != TODY_F32 || t.pack != pack || !tody_is_constant(call, i)) return TODY_ERR_DTYPE;
+    if (t.dtype != dtype || t.pack != pack || !tody_is_constant(call, i)) return TODY_ERR_DTYPE;
     if (!tody_has_shape(&t, rank, shape)) return TODY_ERR_SHAPE;
     const uint32_t length = shape[rank - 1], stored = pack ? tody_div_up(length, TODY_PANEL) * TODY_PANEL : length;
-    const float *row = t.data;
-    for (uint32_t at = 0; at < t.count; at += length, row += stored) {
-        for (uint32_t n = 0; n < length; n++) {
-            if (!is_multiplier(row[n])) return TODY_ERR_PARAM;
+    const uint32_t *wide = t.data;
+    const uint16_t *upper = t.data;
+    for (uint32_t at = 0, row = 0; at < t.count; at += length, row += stored) {
+        for (uint32_t n = row; n < row + length; n++) {
+            if (!is_multiplier(dtype == TODY_BF16 ? (uint32_t)upper[n] << 16 : wide[n])) return TODY_ERR_PARAM;
         }
     }
     return TODY_OK;
@@ -21,7 +24,7 @@ tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t p
 
 tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count) {
     if (call->in_count != i + 1) return TODY_ERR_OP_RECORD;
-    return tody_check_multipliers(call, i, TODY_PLAIN, 1, &count);
+    return tody_check_multipliers(call, i, TODY_F32, TODY_PLAIN, 1, &count);
 }
 
 // One more than the largest integer; the least is the negative of it.

@@ -6,11 +6,12 @@
 #include "core/kernels.h"
 #include "shape.h"
 
-// Input i holds multipliers: a float32 constant of this shape and pack, each normal, positive and below 2^64, so that a product
-// with an int32 is neither infinite nor NaN.
-tody_status tody_check_multipliers(const tody_call *call, uint32_t i, uint32_t pack, uint32_t rank, const uint32_t *shape);
+// Input i holds multipliers: a constant of float32, or of its upper halves, of this shape and pack, each normal, positive and
+// below 2^64, so that a product with an int32 is neither infinite nor NaN.
+tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype, uint32_t pack, uint32_t rank,
+                                   const uint32_t *shape);
 
-// The same for a plain one of `count` values that must be the operator's last input.
+// The same for a plain float32 one of `count` values that must be the operator's last input.
 tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count);
 
 // How many of them an addend has where the product is rounded to int8 before it comes: that of the addend, that of the rounded

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from . import format as fmt
 from .coding import HEADER, blocks
 
-LAYERS = {"conv": 4, "dwconv": 4, "dense": 4, "deconv": 3}  # operators with weights and biases: where multipliers begin
 RECURRENT = {"lstm": 3, "gru": 3, "rnn": 3}  # with two weights: where biases begin
 FILLING = "filling"
 
@@ -100,8 +99,10 @@ def _names(file: fmt.File) -> dict[int, str]:
 
 
 def _name(op: str, place: int, dtype: str) -> str:
-    if op in LAYERS and place:
-        return "weights" if place == 1 else "biases" if place == 2 else "multipliers" if place >= LAYERS[op] else "constants"
+    if op in fmt.MULTIPLIERS and place:
+        if place >= fmt.MULTIPLIERS[op]:
+            return "multipliers"
+        return {1: "weights", fmt.BIAS: "biases"}.get(place, "constants")
     if op in RECURRENT and place:
         return "weights" if place < RECURRENT[op] else "biases"
     return "tables" if op == "lut" or dtype == "uint8" else "constants"

@@ -36,6 +36,7 @@ FLEETING_MINOR = 7  # of one in which such weights are transformed in each run
 ROUNDED_MINOR = 7  # of one with addends of rounded products
 QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
 PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and stride 1 have tiles
+SHORT_MINOR = 11  # of one with biases or multipliers of layers in 16 bits
 FLEETING = 256  # in Tensor.tile
 QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
@@ -47,6 +48,8 @@ CHUNK = 128  # words in a chunk of weights in blocks
 PACKS = ("plain", "panels", "blocks")
 PLACES = ("arena", "weights", "strips")
 MAX_CHAIN = 16  # operators that one `strips` runs
+BIAS = 2  # among the inputs of a layer
+MULTIPLIERS = {"conv": 4, "dwconv": 4, "dense": 4, "deconv": 3}  # layers, and where their multipliers begin
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
@@ -63,6 +66,7 @@ DTYPES: dict[str, tuple[int, np.dtype[Any]]] = {
     "int64": (6, np.dtype("<i8")),
     "float16": (7, np.dtype("<f2")),
     "int16": (8, np.dtype("<i2")),
+    "bfloat16": (9, np.dtype("<u2")),  # which NumPy lacks: the upper halves of float32, as integers
 }
 DTYPE_NAMES = {code: name for name, (code, _) in DTYPES.items()}
 
@@ -334,10 +338,18 @@ def _has_phases(tensor: Tensor) -> bool:
     return edge not in (0, QUARTERS) and (tensor.shape[2:3] != (9,) or edge % 2 == 1)
 
 
+def _has_short_bias(file: File, record: Record) -> bool:
+    """Whether a layer's bias has 16 bits."""
+    bias = record.inputs[BIAS] if record.op in MULTIPLIERS and len(record.inputs) > BIAS else None
+    return bias is not None and file.tensors[bias].dtype == "int16"
+
+
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
     if any(_has_phases(t) for t in file.tensors):
         return PHASES_MINOR
+    if any(t.dtype == "bfloat16" for t in file.tensors) or any(_has_short_bias(file, record) for record in file.records):
+        return SHORT_MINOR
     if any(t.tile == QUARTERS for t in file.tensors):
         return QUARTERS_MINOR
     if any(t.tile & FLEETING for t in file.tensors):

@@ -4,7 +4,8 @@ They were converted from models of tests/models/zoo.py when their format was new
 weights in blocks; 1.3 has weights with tiles, 1.4 is coded and has them; 1.5 has int16,
 1.6 is coded; of 1.7, and of 1.8, which is coded, the tiles of 1.3 were made fleeting,
 or rounded products have addends; in 1.9, and in 1.10, which is coded, a product asks for
-Strassen's way; in 1.11, and in 1.12, which is coded, windows of 3x3 that move by 2 have tiles. Add a folder for a new version.
+Strassen's way; in 1.11, and in 1.12, which is coded, windows of 3x3 that move by 2 have tiles, or biases and
+multipliers have 16 bits. Add a folder for a new version.
 """
 
 # SPDX-License-Identifier: Apache-2.0

@@ -401,7 +401,7 @@ FLOATS = "conv dwconv deconv dense matmul softmax layer_norm instance_norm resiz
 
 def test_every_tensor_of_a_float_operator_has_one_dtype() -> None:
     """Tables of indices and biases of int8 hold int32, everything else of 4 bytes float32: exchange them; bytes are int8."""
-    other = {"float32": "int32", "int32": "float32", "int8": "uint8"}
+    other = {"float32": "int32", "int32": "float32", "int8": "uint8", "int16": "float16", "bfloat16": "int16"}
     seen = set()
     for data in seeds.models().values():
         file = tf.read(data)

@@ -35,12 +35,14 @@ class Arena:
 
 @dataclass
 class Weights:
-    """A constant."""
+    """A constant: `scales` times quantised by `scale`. `dtype`: that of the file, where NumPy has none."""
 
     data: np.ndarray
     pack: str = "plain"
     scales: int = 0
     tile: int = 0
+    scale: float = 0.01
+    dtype: str = ""
 
 
 def arena(*shape: int, dtype: str = "float32") -> Arena:
@@ -79,6 +81,15 @@ def int32_bias(*shape: int, pack: str = "panels") -> Weights:
 
 def multipliers(*shape: int, pack: str = "plain", near: float = 0.001) -> Weights:
     return Weights((near * RNG.uniform(0.5, 1.5, shape)).astype(np.float32), pack)
+
+
+def int16_bias(*shape: int, pack: str = "panels", shift: int = 4) -> Weights:
+    return Weights(RNG.integers(-60, 60, shape).astype(np.int16), pack, 1, scale=float(1 << shift))
+
+
+def short_multipliers(*shape: int, pack: str = "plain") -> Weights:
+    upper = multipliers(*shape).data.view(np.uint32) >> 16
+    return Weights(upper.astype(np.uint16), pack, dtype="bfloat16")
 
 
 Operand = Arena | Weights | None
@@ -121,12 +132,17 @@ class Builder:
         data = pack(operand.data)
         stored = len(data) if operand.pack == "blocks" else 0
         tensor = tf.Tensor(
-            str(operand.data.dtype), operand.data.shape, "weights", self.store(data), operand.pack, stored=stored
+            operand.dtype or str(operand.data.dtype),
+            operand.data.shape,
+            "weights",
+            self.store(data),
+            operand.pack,
+            stored=stored,
         )
         tensor.tile = operand.tile
         if operand.scales:
             tensor.scale_count = operand.scales
-            tensor.scales_at = self.store(np.full(operand.scales, 0.01, np.float32).tobytes())
+            tensor.scales_at = self.store(np.full(operand.scales, operand.scale, np.float32).tobytes())
         return tensor
 
     def store(self, data: bytes) -> int:
@@ -316,6 +332,33 @@ def integers() -> dict[str, list[Step]]:
     }
 
 
+def shorts() -> dict[str, list[Step]]:
+    """Layers of integers with biases and multipliers in 16 bits, or one of them."""
+    same, wide, rows, y = quantised(1, 6, 5, 20), quantised(2, 4, 4, 6, zero=-128), quantised(3, 10), quantised(1, 6, 5, 20)
+    m20, addend, w16 = short_multipliers(1, 20, pack="panels"), multipliers(1, near=0.5), Arena((1, 6, 5, 20), "int16", 0.5)
+    conv = [same, int8_weights(1, 20, 9, 20), int16_bias(1, 20, shift=0), quantised(1, 6, 5, 20), m20, addend]
+    grouped = [wide, int8_weights(3, 5, 4, 2), int16_bias(3, 5), None, short_multipliers(3, 5, pack="panels")]
+    blocks = [same, sparse_weights(1, 20, 9, 20), int16_bias(1, 20, shift=16), None, m20]
+    dwconv = [same, int8_weights(9, 20, pack="plain"), int16_bias(20, pack="plain"), None, short_multipliers(20)]
+    deconv = [wide, int8_weights(2, 4, 9, 3), int16_bias(2, 4), short_multipliers(2, 4, pack="panels")]
+    dense = [rows, int8_weights(1, 18, 1, 10), int16_bias(1, 18), None, multipliers(1, 18, pack="panels")]
+    words = Weights(RNG.integers(-999, 999, (1, 20, 9, 20)).astype(np.int16), "panels")
+    kept, strip = Arena((1, 6, 5, 20), "int8", 0.5, 5, rows=4), window(3, pad=1)
+    chain = one("strips", [], [(end := quantised(1, 6, 5, 20)), arena(4096, dtype="uint8")], count=2, rows=2)
+    chain += one("conv", conv, [kept], **strip, groups=1)
+    chain += one("dwconv", [kept, *dwconv[1:]], [end], **strip, groups=20)
+    return {
+        "short_conv": one("conv", conv, [y], **strip, groups=1),
+        "short_conv_groups": one("conv", grouped, [quantised(2, 3, 3, 15)], **window(2), groups=3),
+        "short_conv_blocks": one("conv", blocks, [y], **strip, groups=1),
+        "short_conv_s16": one("conv", [w16, words, int16_bias(1, 20), None, m20], [w16], **strip, groups=1),
+        "short_dwconv": one("dwconv", dwconv, [y], **strip, groups=20),
+        "short_deconv": one("deconv", deconv, [quantised(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
+        "short_dense": one("dense", dense, [quantised(3, 18)]),
+        "short_strips": chain,
+    }
+
+
 def network() -> dict[str, list[Step]]:
     """Several operators in a row."""
     x, y, z, pooled = arena(1, 8, 8, 3), arena(1, 4, 4, 8), arena(1, 4, 4, 8), arena(1, 1, 1, 8)
@@ -354,7 +397,7 @@ def chains() -> dict[str, list[Step]]:
 
 def models() -> dict[str, bytes]:
     """Every seed by name."""
-    groups = (products, pointwise, movers, reducers, recurrents, integers, chains, network)
+    groups = (products, pointwise, movers, reducers, recurrents, integers, chains, network, shorts)
     return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
 
 

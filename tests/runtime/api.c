@@ -53,8 +53,8 @@ static void check_texts(void) {
         expect(strlen(tody_status_text((tody_status)status)) > 10, "every status has a text");
         expect(strcmp(tody_status_text((tody_status)status), tody_status_text((tody_status)99)) != 0, "of its own");
     }
-    static const size_t bytes[] = {0, 4, 1, 1, 4, 1, 8, 2, 2, 0};
-    for (int dtype = 0; dtype < 10; dtype++) expect(tody_dtype_bytes((tody_dtype)dtype) == bytes[dtype], "bytes of a dtype");
+    static const size_t bytes[] = {0, 4, 1, 1, 4, 1, 8, 2, 2, 2, 0};
+    for (int dtype = 0; dtype < 11; dtype++) expect(tody_dtype_bytes((tody_dtype)dtype) == bytes[dtype], "bytes of a dtype");
 }
 
 static void check_pick(void) {

@@ -67,18 +67,20 @@ def scales(weights: Array, bits: int, power: Array | None = None, floor: float |
 
 
 def short_steps(steps: Array, unit: float) -> Array:
-    """Steps near these whose multipliers, `unit` times the step, have 8 significant bits or nearly so: they are coded in half.
+    """Steps near these whose multipliers, `unit` times the step, have 8 significant bits: bfloat16 holds them.
 
-    A step that is off by 2^-9 costs nothing, because the weights are rounded after it was chosen.
+    A step that is off by 2^-9 costs nothing, because the weights are rounded after it was chosen. Returns float64.
     """
+    wide = steps.astype(np.float64)
     if unit == 0:
-        return steps
-    fraction, exponent = np.frexp(steps.astype(np.float64) * unit)
-    return np.asarray(np.ldexp(np.rint(fraction * 256) / 256, exponent) / unit, np.float32)
+        return wide
+    fraction, exponent = np.frexp(wide * unit)
+    return np.asarray(np.ldexp(np.rint(fraction * 256) / 256, exponent) / unit)
 
 
 def short_biases(bias: Array, steps: Array, taken: float, unit: float) -> Array:
-    """Biases near these, multiples of 1/32 to 1/16 of an output step: their lower bits are zeros, which are coded in less.
+    """Biases near these, multiples of 1/32 to 1/16 of an output step: their lower bits are zeros, which are coded in less, and
+    where the channels of a layer are not too unequal int16 holds what is left (`convert/short.py`).
 
     Args:
         bias: [groups, outputs].

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from ..convert.forms import channel_scales
 from ..convert.graph import Graph, Node, Quant, Value
-from ..convert.rewrite import first_input, first_output
+from ..convert.rewrite import first_input, first_output, slot
 from ..errors import UsageError
+from ..format import BIAS
 from . import place
 from .equalise import rescale
 from .heads import rewrite
+from .levels import short_biases, short_steps
 from .quantise import Quantised
+from .rounding import units
 
 Array = NDArray[Any]
 
@@ -51,8 +54,12 @@ def follow(made: Quantised, graph: Graph, io_is_integer: bool = False) -> None:
                 continue
             stored = _stored(made.graph, makers, taker.inputs[i] or "")
             if stored.name not in done:
-                _move(stored, old, new)
+                _move(stored, old, new, units(made.graph, taker)[1] if taker.op in place.LINEAR else 0.0)
                 done.add(stored.name)
+    for node in made.graph.nodes:
+        name = slot(node, BIAS) if node.op in place.LINEAR else None
+        if name is not None:
+            _shorten(made.graph.values[name], _stored(made.graph, makers, node.inputs[1] or ""), *units(made.graph, node))
     for node, twin in zip(made.reference.nodes, later.nodes, strict=True):
         for name, other in zip(node.inputs, twin.inputs, strict=True):
             if name is not None and other is not None and later.values[other].data is not None:
@@ -89,8 +96,8 @@ def _stored(graph: Graph, makers: dict[str, Node], name: str) -> Value:
     return graph.values[name]
 
 
-def _move(stored: Value, old: Array, new: Array) -> None:
-    """Change a constant by what it changed in the float model."""
+def _move(stored: Value, old: Array, new: Array, unit: float) -> None:
+    """Change a constant by what it changed in the float model. `unit`: of `short_steps`, if it is a layer's weights."""
     assert stored.data is not None
     moved = new.astype(np.float64) - old
     if stored.quant is None:
@@ -99,16 +106,23 @@ def _move(stored: Value, old: Array, new: Array) -> None:
     elif len(stored.quant.scales) == 1 and stored.quant.zero_point:
         stored.data = stored.quant.quantise(new)
     else:
-        stored.data, stored.quant = _move_weights(stored, moved)
+        stored.data, stored.quant = _move_weights(stored, moved, unit)
 
 
-def _move_weights(weights: Value, moved: Array) -> tuple[Array, Quant]:
+def _move_weights(weights: Value, moved: Array, unit: float) -> tuple[Array, Quant]:
     """Weights in the same steps; outputs whose weights outgrow theirs get larger ones."""
     assert weights.data is not None
     steps = channel_scales(weights)
     target = weights.data + moved / steps
     within = tuple(d for d, n in enumerate(steps.shape) if n == 1)
     reach = np.abs(target).max(axis=within, keepdims=True) / LARGEST
-    grown = np.where(np.rint(reach * LARGEST) > LARGEST, reach, 1.0)
-    data = np.clip(np.rint(target / grown), -LARGEST, LARGEST).astype(np.int8)
-    return data, Quant(tuple((steps * grown).astype(np.float32).reshape(-1).tolist()))
+    grown = short_steps(steps * np.where(np.rint(reach * LARGEST) > LARGEST, reach, 1.0), unit)
+    data = np.clip(np.rint(target * (steps / grown)), -LARGEST, LARGEST).astype(np.int8)
+    return data, Quant(tuple(grown.reshape(-1).tolist()))
+
+
+def _shorten(bias: Value, weights: Value, taken: float, unit: float) -> None:
+    """Round a bias as that of a layer with these weights was, whose input and products have these units (`short_biases`)."""
+    if weights.quant is not None and bias.data is not None:
+        steps = channel_scales(weights).reshape(bias.data.shape)
+        bias.data = short_biases(bias.data.astype(np.float64), steps, taken, unit).astype(np.float32)

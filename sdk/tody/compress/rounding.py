@@ -182,7 +182,7 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
     weights = matrices(node, value.data)
     fitted = refit(weights, moments) if layer.first and moments.count else weights
     kept = _kept(graph, layer, weights, sparsity)
-    floor, unit = _floor(graph, layer, fitted), _units(graph, node)[1]
+    floor, unit = _floor(graph, layer, fitted), units(graph, node)[1]
     step, nearest = _levels(fitted * kept, layer, floor)
     step = short_steps(step, unit)
     levels = _rounded(fitted, step, nearest, moments, kept)
@@ -195,7 +195,7 @@ def _quantise(graph: Graph, layer: _Layer, sparsity: float) -> None:
         if moments.count:
             bias = correct_bias(bias, weights, levels * step[..., None], moments)
         if moments.count or bias.any():
-            _correct(graph, each, short_biases(bias, step, *_units(graph, each)))
+            _correct(graph, each, short_biases(bias, step, *units(graph, each)))
     _store(graph, layer, from_matrices(node, levels, value.shape), step)
 
 
@@ -249,7 +249,7 @@ def _floor(graph: Graph, layer: _Layer, weights: Array) -> Array:
     return np.asarray(np.maximum.reduce(np.broadcast_arrays(*floors)))
 
 
-def _units(graph: Graph, node: Node) -> tuple[float, float]:
+def units(graph: Graph, node: Node) -> tuple[float, float]:
     """Input step, and what multipliers are to the steps of weights: input step / output step; zeros where one is missing."""
     source, users = graph.producer().get(first_input(node)), graph.consumers().get(first_output(node), [])
     taken = None if source is None or source.op != "cast" else graph.values[first_input(source)].quant

@@ -50,7 +50,7 @@ Form = tuple[list["str | None"], dict[str, Any]]  # inputs and attributes
 def channel_scales(weights: Value) -> Array:
     """The scales of weights in double precision, in a shape that broadcasts against them."""
     assert weights.quant is not None
-    scales = np.asarray(weights.quant.scales, np.float32).astype(np.float64)
+    scales = np.asarray(weights.quant.scales, np.float64)
     shape = (*weights.shape[:2], 1, 1) if weights.pack == "panels" else (1, weights.shape[-1])
     return np.asarray(np.broadcast_to(scales, math.prod(shape)).reshape(shape))
 

@@ -25,7 +25,8 @@ class Quant:
     """What the integers of a quantised value stand for: scale * (q - zero_point).
 
     Attributes:
-        scales: one float32 number, or for weights one per output channel, in the order of the channels.
+        scales: one float32 number, or for weights one per output channel, in the order of the channels. Those of weights may
+            have double precision: the file holds them in multipliers alone.
         zero_point: -128 to 127; 0 where there are several scales, for weights, and of 16 bits.
         bits: of the integers, 8 or 16.
     """

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
 from .rewrite import add_value, first_output
 from .schedule import schedule
+from .short import short_constants
 from .sparse import sparse_weights
 from .strips import Chain, choose
 from .tiling import tilings
@@ -21,7 +22,9 @@ from .tiling import tilings
 Choice = Callable[[Graph], list[Chain]]  # of chains in a graph whose nodes are in the order of the file's operators
 
 
-def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: Choice | None = choose) -> tuple[fmt.File, Plan]:
+def lower(
+    graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: Choice | None = choose, short: bool = True
+) -> tuple[fmt.File, Plan]:
     """The content of the file for a graph, without metadata. Equal graphs give equal content.
 
     The graph's nodes are put into the order of the file's operators, and nodes that copy are added where outputs need memory
@@ -31,6 +34,7 @@ def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: C
         keep_inputs: they keep their content during a run.
         blocks: store weights as the blocks that are not zero where that is quicker.
         chains: chooses what runs by strips of rows; None: nothing, so that each value exists whole for a moment.
+        short: store biases and multipliers in 16 bits where those hold them.
 
     Raises:
         ModelError: a tensor has more dimensions than the format holds.
@@ -40,7 +44,8 @@ def lower(graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: C
     chosen = chains(graph) if chains else []
     where = plan(graph, keep_inputs, chosen)
     file = fmt.File(arena_bytes=where.arena_bytes)
-    tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set(), chosen)
+    halves = short_constants(graph) if short else {}
+    tensors = _Tensors(graph, where, file, sparse_weights(graph) if blocks else set(), chosen, halves)
     file.inputs = [tensors.index(name) for name in graph.inputs]
     heads = {chain.first: chain for chain in chosen}
     for i, node in enumerate(graph.nodes):
@@ -78,13 +83,21 @@ class _Tensors:
     Constants of one dtype stand together: coded, many small ones such as biases then share a block and its table.
     """
 
-    def __init__(self, graph: Graph, where: Plan, file: fmt.File, sparse: set[str], chains: Sequence[Chain]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        where: Plan,
+        file: fmt.File,
+        sparse: set[str],
+        chains: Sequence[Chain],
+        short: Mapping[str, Value],
+    ) -> None:
         self._graph, self._where, self._file = graph, where, file
         self._indices: dict[str, int] = {}
         self._constants: list[tuple[fmt.Tensor, bytes]] = []
         self._scales: dict[bytes, int] = {}  # where each set stands among all of them
         self._scale_bytes = 0
-        self._sparse = sparse
+        self._sparse, self._short = sparse, short
         chained = {name for c in chains for node in graph.nodes[c.first : c.first + c.count] for name in node.inputs if name}
         self._tiles = tilings(graph, where.arena_bytes, chained)
         self._in_strips = {name: chain for chain in chains for name in chain.kept}
@@ -92,7 +105,7 @@ class _Tensors:
     def index(self, name: str) -> int:
         """The tensor record of a value, made at its first use."""
         if name not in self._indices:
-            value = self._graph.values[name]
+            value = self._short.get(name, self._graph.values[name])
             if len(value.shape) > fmt.MAX_RANK:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)

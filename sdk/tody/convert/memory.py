@@ -30,8 +30,8 @@ def lower_into(graph: Graph, ram: int | None = None) -> tuple[fmt.File, Plan]:
     """As `lower`, for a file that is kept: in the forms that run fastest (phases, wide products, margins), or, of a model whose
     arena and scratch may take at most `ram` bytes on a chip, in those that take little.
 
-    Given up for it, in this order, and only as far as needed: weights as blocks, which want scratch, a little time for strips
-    of few rows, and the content of inputs after a run.
+    Given up for it, in this order, and only as far as needed: biases and multipliers in 16 bits and weights as blocks, which
+    want scratch, a little time for strips of few rows, and the content of inputs after a run.
 
     Raises:
         MemoryLimitError: it needs more.
@@ -42,11 +42,11 @@ def lower_into(graph: Graph, ram: int | None = None) -> tuple[fmt.File, Plan]:
         add_margins(graph)
         return lower(graph)
     choices = [True, False] if sparse_weights(graph) else [True]
-    for keep_inputs, rows, blocks in product((True, False), (None, *ROWS), choices):
-        file, where = lower(graph, keep_inputs, blocks, _choice(keep_inputs, rows))
+    for keep_inputs, rows, blocks, short in product((True, False), (None, *ROWS), choices, (True, False)):
+        file, where = lower(graph, keep_inputs, blocks, _choice(keep_inputs, rows), short)
         need = memory.need(fmt.write(file))
         if need.ram <= ram:
-            graph.notes += _given_up(file, keep_inputs, blocks, need)
+            graph.notes += _given_up(file, keep_inputs, blocks, short, need)
             return file, where
     raise _error(_least_peaks(graph), graph, ram, need)
 
@@ -77,13 +77,15 @@ def refuse_early(graph: Graph, ram: int | None) -> None:
         raise _error(found, graph, ram, memory.Need(most, 0), measured=False)
 
 
-def _given_up(file: fmt.File, keep_inputs: bool, blocks: bool, need: memory.Need) -> list[str]:
+def _given_up(file: fmt.File, keep_inputs: bool, blocks: bool, short: bool, need: memory.Need) -> list[str]:
     notes = [f"on a chip it takes {need.ram:,} bytes of RAM: {need.arena:,} arena, {need.scratch:,} scratch"]
     chains = [record.attrs["count"] for record in file.records if record.op == "strips"]
     if chains:
         notes.append(f"{sum(chains)} operators run by strips of rows, in chains of {', '.join(map(str, chains))}")
     if not keep_inputs:
         notes.append("to fit, a run overwrites the inputs: fill them before each")
+    if not short:
+        notes.append("to fit, biases and multipliers are stored in 32 bits: those in 16 need more scratch")
     if not blocks:
         notes.append("to fit, no weights are stored as blocks: those need more scratch")
     return notes

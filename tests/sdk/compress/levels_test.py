@@ -219,9 +219,19 @@ def test_short_steps_are_near_and_give_multipliers_of_few_bits() -> None:
     steps = np.random.default_rng(1).uniform(1e-4, 1e-1, (2, 500)).astype(np.float32)
     short = levels.short_steps(steps, 0.37)
     np.testing.assert_allclose(short, steps, rtol=2**-8)
-    low = (short.astype(np.float64) * 0.37).astype(np.float32).view(np.uint32) & 0xFFFF
-    assert np.isin(low, [0, 1, 0xFFFF]).all() and (low == 0).mean() > 0.6
+    assert ((short * 0.37).astype(np.float32).view(np.uint32) & 0xFFFF == 0).all()
     assert (levels.short_steps(steps, 0.0) == steps).all()
+
+
+def test_short_biases_are_near_and_int16_holds_them() -> None:
+    random = np.random.default_rng(4)
+    steps, bias, taken, unit = random.uniform(1e-3, 1e-2, (1, 500)), random.standard_normal((1, 500)), 0.02, 0.5
+    short = levels.short_biases(bias, steps, taken, unit)
+    assert 0 < np.abs(short - bias).max() <= taken / unit / 32
+    grain = np.exp2(np.floor(np.log2(levels._GRAIN / (steps.max() * unit))))
+    whole = short / (steps * taken) / grain
+    np.testing.assert_allclose(whole, np.rint(whole), atol=1e-6)
+    assert 255 < np.abs(whole).max() < 32768
 
 
 def test_short_biases_are_near_and_have_zeros_below() -> None:
@@ -235,6 +245,7 @@ def test_short_biases_are_near_and_have_zeros_below() -> None:
     grain = np.exp2(np.floor(np.log2(levels._GRAIN / (steps * unit))))
     assert grain.min() > 1
     np.testing.assert_allclose(whole / grain, np.rint(whole / grain), atol=1e-6)
+    assert np.abs(whole).max() > 32767 * grain.min()  # no power of two serves all channels
     assert (levels.short_biases(bias, steps, 0.0, 0.0) == bias).all()
 
 
