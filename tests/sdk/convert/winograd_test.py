@@ -39,7 +39,7 @@ def conv(size: int, depth: int, columns: int, **attrs: object) -> Graph:
         (40, 32, 32, 4),
         (10, 128, 128, 2),  # weights of larger tiles would come from memory for 9 tiles only,
         (14, 256, 256, 4 | tf.FLEETING),
-        (7, 512, 512, 2),
+        (7, 512, 512, 4 | tf.FLEETING),
         (4, 512, 512, 0),  # one tile would have to pay for the transform of all weights
         (224, 3, 64, 0),  # next to nothing is multiplied: the transforms cost more
         (1, 64, 64, 0),
