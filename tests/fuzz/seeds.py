@@ -335,7 +335,8 @@ def integers() -> dict[str, list[Step]]:
 def shorts() -> dict[str, list[Step]]:
     """Layers of integers with biases and multipliers in 16 bits, or one of them."""
     same, wide, rows, y = quantised(1, 6, 5, 20), quantised(2, 4, 4, 6, zero=-128), quantised(3, 10), quantised(1, 6, 5, 20)
-    m20, addend, w16 = short_multipliers(1, 20, pack="panels"), multipliers(1, near=0.5), Arena((1, 6, 5, 20), "int16", 0.5)
+    m20, addend = short_multipliers(1, 20, pack="panels"), multipliers(1, near=0.5)
+    w16, y16 = Arena((1, 6, 5, 20), "int16", 0.5), Arena((1, 6, 5, 20), "int16", 0.5)
     conv = [same, int8_weights(1, 20, 9, 20), int16_bias(1, 20, shift=0), quantised(1, 6, 5, 20), m20, addend]
     grouped = [wide, int8_weights(3, 5, 4, 2), int16_bias(3, 5), None, short_multipliers(3, 5, pack="panels")]
     blocks = [same, sparse_weights(1, 20, 9, 20), int16_bias(1, 20, shift=16), None, m20]
@@ -351,7 +352,7 @@ def shorts() -> dict[str, list[Step]]:
         "short_conv": one("conv", conv, [y], **strip, groups=1),
         "short_conv_groups": one("conv", grouped, [quantised(2, 3, 3, 15)], **window(2), groups=3),
         "short_conv_blocks": one("conv", blocks, [y], **strip, groups=1),
-        "short_conv_s16": one("conv", [w16, words, int16_bias(1, 20), None, m20], [w16], **strip, groups=1),
+        "short_conv_s16": one("conv", [w16, words, int16_bias(1, 20), None, m20], [y16], **strip, groups=1),
         "short_dwconv": one("dwconv", dwconv, [y], **strip, groups=20),
         "short_deconv": one("deconv", deconv, [quantised(2, 8, 8, 8)], **window(3, 2, 1), groups=2),
         "short_dense": one("dense", dense, [quantised(3, 18)]),
