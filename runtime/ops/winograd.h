@@ -22,6 +22,11 @@ static inline tody_tiling tody_tiling_of(const tody_window *window, uint32_t til
     return t;
 }
 
+// Tiles of the result y.
+static inline uint32_t tody_count_tiles(const tody_tensor *y, uint32_t tile) {
+    return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], tile) * tody_div_up(y->shape[TODY_WIDTH], tile);
+}
+
 // What a kernel set makes of that, for `depth` channels and the result y: not at all if there are too few fleeting tiles, or if
 // sums are so short that phases do not pay.
 tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_window *window, const tody_tensor *y, uint32_t depth,

@@ -16,16 +16,13 @@ static const int8_t points[EDGE][3] = {{6, 0, 0}, {-4, -4, -4}, {-4, 4, -4}, {1,
 
 static size_t depth_of(uint32_t channels) { return ((size_t)channels + LANES - 1) / LANES * LANES; }
 
-static uint32_t tiles_of(const tody_tensor *y) {
-    return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], TILE) * tody_div_up(y->shape[TODY_WIDTH], TILE);
-}
-
 // Whether tiles cost the kernel set less than the direct way.
 static bool pays(const tody_kernels *k, const tody_tensor *w, const tody_tensor *y) {
     const tody_winograd_price price = k->winograd_s8_price;
-    const uint64_t cols = w->shape[1], channels = w->shape[3], both = cols * channels, tiles = tiles_of(y);
+    const uint64_t cols = w->shape[1], channels = w->shape[3], both = cols * channels;
+    const uint32_t tiles = tody_count_tiles(y, TILE);
     const uint64_t tile = price.image * channels + price.result * cols + price.product * both;
-    const uint64_t calls = tody_div_up(tiles_of(y), k->winograd_s8_tiles);
+    const uint64_t calls = tody_div_up(tiles, k->winograd_s8_tiles);
     const uint64_t pixels = tody_extent(y, TODY_BATCH, TODY_CHANNELS);
     return tiles * tile + calls * price.weight * both < pixels * price.pixel * both;
 }
@@ -118,7 +115,7 @@ void tody_winograd_s8_prepare(const tody_call *call, const tody_tensor *w) {
 
 // Most tiles in a block.
 static uint32_t block_tiles(const tody_call *call, const tody_tensor *y) {
-    return tody_min_u32(tiles_of(y), call->kernels->winograd_s8_tiles);
+    return tody_min_u32(tody_count_tiles(y, TILE), call->kernels->winograd_s8_tiles);
 }
 
 // Of a thread: pointers to pixels, places of results, and what the kernel works with.
@@ -209,7 +206,7 @@ bool tody_winograd_s8_run(const tody_call *call, const tody_gemm *gemm, const to
     job job = {.call = call, .gemm = gemm, .slide = slide, .scratch = scratch, .most = block_tiles(call, &y)};
     job.down = tody_div_up(slide->out_height, TILE);
     job.across = tody_div_up(slide->out_width, TILE);
-    job.tiles = tiles_of(&y);
+    job.tiles = tody_count_tiles(&y, TILE);
     share_out(&job, tody_div_up(gemm->cols, TODY_PANEL));
     tody_for(call, job.blocks * job.parts, run_task, &job);
     return true;

@@ -17,10 +17,6 @@ enum {
     CORNER,
 };
 
-uint32_t tody_count_tiles(const tody_tensor *y, uint32_t tile) {
-    return y->shape[TODY_BATCH] * tody_div_up(y->shape[TODY_HEIGHT], tile) * tody_div_up(y->shape[TODY_WIDTH], tile);
-}
-
 // As many tiles as the kernel set's cache holds, in whole tiles of its product, in blocks that keep all threads busy.
 static void cut_blocks(tody_tiles *g, const tody_kernels *k, uint32_t threads) {
     const uint32_t rows = k->gemm_f32_rows, floats = (uint32_t)(k->winograd_bytes / sizeof(float) / g->positions);

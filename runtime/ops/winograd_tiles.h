@@ -33,9 +33,6 @@ typedef struct tody_tiles {
     size_t u_stride;              // fleeting weights; 0: they are prepared
 } tody_tiles;
 
-// Tiles of a batch.
-uint32_t tody_count_tiles(const tody_tensor *y, uint32_t tile);
-
 // Of the weights w and the result y.
 tody_tiles tody_tiles_of(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling);
 
