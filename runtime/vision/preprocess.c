@@ -11,6 +11,7 @@
 
 #define WEIGHT_ONE 2048u  // 11-bit weights
 #define ROW_BITS 4u       // dropped after the horizontal pass: 255 * 2048 >> 4 fits int16_t
+#define LANES 16u         // a count that is known lets compilers use vectors where they optimise for size too
 #define MAX_MODEL_SIDE 8192u
 #define MAX_FRAME_SIDE 65535u
 
@@ -152,12 +153,17 @@ static const int16_t *fetch_row(job *j, uint32_t slot, uint32_t y) {
     return resize_row(j, &j->rows[slot], y);
 }
 
+static inline uint8_t mix_values(int16_t a, int16_t b, int16_t weight) {
+    const int16_t rest = (int16_t)((int16_t)WEIGHT_ONE - weight);
+    return (uint8_t)((a * rest + b * weight + (1 << 17)) >> 18);
+}
+
 static void mix_rows(const int16_t *restrict a, const int16_t *restrict b, int16_t weight, uint8_t *restrict out,
                      uint32_t count) {
-    int16_t rest = (int16_t)((int16_t)WEIGHT_ONE - weight);
-    for (uint32_t x = 0; x < count; x++) {
-        out[x] = (uint8_t)((a[x] * rest + b[x] * weight + (1 << 17)) >> 18);
+    for (; count >= LANES; count -= LANES, a += LANES, b += LANES, out += LANES) {
+        for (uint32_t x = 0; x < LANES; x++) out[x] = mix_values(a[x], b[x], weight);
     }
+    for (uint32_t x = 0; x < count; x++) out[x] = mix_values(a[x], b[x], weight);
 }
 
 // Luma of BT.601 in 14 bits, in place of the first plane. Planes are R, G, B.
