@@ -42,6 +42,7 @@ const tody_kernels tody_kernels_avx2 = {
     .winograd_s8 = tody_winograd_s8_avx2,
     .dwconv_s8 = tody_dwconv_s8_avx2,
     .binary_s8 = tody_binary_s8_avx2,
+    .lut_s8 = tody_lut_s8_avx2,
     .max_s8 = tody_max_s8_avx2,
     .sparse_s8_rows = 32,
     .sparse_s8_shift = 0,

@@ -31,6 +31,7 @@ void tody_pack_s8_avx2(const tody_pack_s8 *args);
 void tody_winograd_s8_avx2(const tody_winograd_s8 *args);
 void tody_dwconv_s8_avx2(const tody_dwconv_s8 *args);
 void tody_binary_s8_avx2(const tody_binary_s8 *args, const int8_t *x, const int8_t *y, int8_t *z, size_t count);
+void tody_lut_s8_avx2(const int8_t *table, const int8_t *x, int8_t *y, size_t count);
 void tody_max_s8_avx2(const int8_t *const *a, uint32_t taps, uint32_t channels, int8_t *y);
 void tody_gemm_s16_avx2(const tody_gemm_s16 *args);
 void tody_dwconv_s16_avx2(const tody_dwconv_s16 *args);
