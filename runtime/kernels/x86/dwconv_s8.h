@@ -1,64 +1,16 @@
-// dwconv_s8.h - depthwise convolution of int8: columns of pixels are loaded once for all windows that they are in.
+// dwconv_s8.h - depthwise convolution of integers: which channels and pixels go together.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has `dwconv`, tody_dwconv_s8 or one of other integers, and `value`, these; LARGE, whether windows of 5x5
-// have code of their own, too; PIXELS, of a strip; PART, how many channels of a vector it loads quickly, 0 for any number;
-// `total`, the sums of 16 channels of a pixel; `term`, operands of up to ROWS rows of 16 channels; start_of, add_term and
-// take_term; load_pixels and load_filter, which fill a term; all_zero, the term that stands for padding; store_pixels.
+// The including file has `dwconv`, tody_dwconv_s8 or one of other integers, and `value`, these; rows_of and lines_of it, and
+// window_of, the pointers to a pixel's window; LARGE, whether windows of 5x5 have code of their own, too; PART, how many
+// channels of a vector it loads quickly, 0 for any number; `total`, the sums of 16 channels of a pixel; `term`, operands of up
+// to ROWS rows of 16 channels; start_of, add_term and take_term; load_pixels and load_filter, which fill a term; all_zero, the
+// term that stands for padding; store_pixels; `channels`, what prepare_some makes ready for 16 of them, and `strip`, up to
+// STRIP pixels of these under square windows; PIXELS, how many go together under others.
 #ifndef TODY_X86_DWCONV_S8_H
 #define TODY_X86_DWCONV_S8_H
 
-#define INLINE static inline __attribute__((always_inline))  // arguments marked const are constants after inlining
-
-enum { WHOLE = 16, LARGEST = 5, TERMS = LARGEST * ((LARGEST + ROWS - 1) / ROWS) };
-
-// 16 channels from k on, or as many as there are, and what belongs to them.
-typedef struct channels {
-    size_t k, count;
-    total start;         // of every sum: the bias less what x_zero adds
-    term filter[TERMS];  // column by column
-} channels;
-
-// Windows of size x size, `step` apart: PIXELS of them from `first` on, or as many as there are.
-INLINE void strip(const dwconv *d, const channels *c, uint32_t first, const uint32_t size, const uint32_t step,
-                  const bool whole) {
-    const size_t count = whole ? WHOLE : PART ? PART : c->count;
-    const uint32_t terms = (size + ROWS - 1) / ROWS, left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
-    const uint32_t columns = (pixels - 1) * step + size;
-    const value *const *a = d->a + (size_t)first * step * size;
-    total t[PIXELS], all[PIXELS];
-#pragma GCC unroll 8
-    for (uint32_t p = 0; p < PIXELS; p++) t[p] = c->start;
-#pragma GCC unroll 19
-    for (uint32_t j = 0; j < (PIXELS - 1) * step + size; j++) {
-        const value *const *column = a + (size_t)(j < columns ? j : columns - 1) * size;
-#pragma GCC unroll 3
-        for (uint32_t y = 0; y < terms; y++) {
-            const term x = load_pixels(column + y * ROWS, size - y * ROWS, c->k, count);
-#pragma GCC unroll 8
-            for (uint32_t p = 0; p < PIXELS; p++) {
-                if (j >= p * step && j - p * step < size) t[p] = add_term(t[p], x, c->filter[(j - p * step) * terms + y]);
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (uint32_t p = 0; p < PIXELS; p++) all[p] = t[p];  // so that only a copy must be in memory
-    store_pixels(d, c->k, count, first, pixels, all);
-}
-
-INLINE void prepare_some(const dwconv *d, uint32_t size, size_t k, const size_t count, channels *c) {
-    const uint32_t terms = (size + ROWS - 1) / ROWS;
-    const term zero = all_zero(d);
-    total start = start_of(d, k, count);
-    for (uint32_t i = 0; i < size * terms; i++) {
-        const uint32_t x = i / terms, y = i % terms * ROWS;
-        c->filter[i] = load_filter(d->w + (y * size + x) * d->channels + k, size * d->channels, size - y, count);
-        start = take_term(start, zero, c->filter[i]);
-    }
-    c->k = k;
-    c->count = count;
-    c->start = start;
-}
+enum { WHOLE = 16 };
 
 // Not inlined: one copy serves all sizes.
 static __attribute__((noinline)) void prepare(const dwconv *d, uint32_t size, size_t k, size_t count, channels *c) {
@@ -71,7 +23,9 @@ static __attribute__((noinline)) void prepare(const dwconv *d, uint32_t size, si
 INLINE void strips(const dwconv *d, const uint32_t size, const uint32_t step, size_t k) {
     channels c;
     prepare(d, size, k, WHOLE, &c);
-    for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, true);
+    for (uint32_t r = 0; r < rows_of(d); r++) {
+        for (uint32_t p = 0; p < d->pixels; p += STRIP) strip(d, &c, r, p, size, step, WHOLE);
+    }
 }
 
 // Not inlined: it is called for several pixels.
@@ -80,10 +34,11 @@ static __attribute__((noinline)) term filter_at(const dwconv *d, uint32_t x, uin
     return load_filter(w, (size_t)d->width * d->channels, d->height - y, count);
 }
 
-// PIXELS pixels from `first` on, or as many as there are, under windows of any size: each part of the filter serves all.
-static __attribute__((noinline)) void any(const dwconv *d, uint32_t first, size_t k, size_t count) {
+// PIXELS pixels of a row from `first` on, or as many as there are, under windows of any size: each part of the filter serves
+// all.
+static __attribute__((noinline)) void any(const dwconv *d, uint32_t row, uint32_t first, size_t k, size_t count) {
     const uint32_t left = d->pixels - first, pixels = left < PIXELS ? left : PIXELS;
-    const size_t window = (size_t)d->step * d->height;
+    const size_t lines = lines_of(d), window = d->step * lines;
     const term zero = all_zero(d);
     total t[PIXELS], start = start_of(d, k, count);
     for (uint32_t x = 0; x < d->width; x++) {
@@ -92,20 +47,23 @@ static __attribute__((noinline)) void any(const dwconv *d, uint32_t first, size_
     for (uint32_t p = 0; p < PIXELS; p++) t[p] = start;
     for (uint32_t x = 0; x < d->width; x++) {
         for (uint32_t y = 0; y < d->height; y += ROWS) {
-            const value *const *a = d->a + first * window + (size_t)x * d->height + y;
+            const value *const *a = window_of(d, row, first) + x * lines + y;
             const term filter = filter_at(d, x, y, k, count);
 #pragma GCC unroll 1
             for (uint32_t p = 0; p < pixels; p++)
                 t[p] = add_term(t[p], load_pixels(a + p * window, d->height - y, k, count), filter);
         }
     }
-    store_pixels(d, k, count, first, pixels, t);
+    store_pixels(d, k, count, (size_t)row * d->pixels + first, pixels, t);
 }
 
 // Channels from `first` on.
 static void rest(const dwconv *d, size_t first) {
-    for (uint32_t p = 0; p < d->pixels; p += PIXELS) {
-        for (size_t k = first; k < d->channels; k += WHOLE) any(d, p, k, d->channels - k < WHOLE ? d->channels - k : WHOLE);
+    for (uint32_t r = 0; r < rows_of(d); r++) {
+        for (uint32_t p = 0; p < d->pixels; p += PIXELS) {
+            for (size_t k = first; k < d->channels; k += WHOLE)
+                any(d, r, p, k, d->channels - k < WHOLE ? d->channels - k : WHOLE);
+        }
     }
 }
 
@@ -122,7 +80,9 @@ INLINE void narrow(const dwconv *d, const uint32_t size, const uint32_t step) {
     for (size_t k = 0; k < d->channels; k += part) {
         channels c;
         prepare(d, size, k + part <= d->channels ? k : d->channels - part, part, &c);
-        for (uint32_t p = 0; p < d->pixels; p += PIXELS) strip(d, &c, p, size, step, false);
+        for (uint32_t r = 0; r < rows_of(d); r++) {
+            for (uint32_t p = 0; p < d->pixels; p += STRIP) strip(d, &c, r, p, size, step, part);
+        }
     }
 }
 

@@ -1,67 +1,62 @@
-// dwconv_s8_avx2.c - depthwise convolution of int8: two rows of a column side by side in int16.
+// dwconv_s8_avx2.c - depthwise convolution of int8: values become int16 as they are loaded.
 // SPDX-License-Identifier: Apache-2.0
 #include "vector_s8_avx2.h"
 
-enum { ROWS = 2, PIXELS = 4, PART = 8, LARGE = 1 };
+enum { PART = 8, LARGE = 1 };
 
 typedef tody_dwconv_s8 dwconv;
 typedef int8_t value;
-typedef sums total;
-typedef sums term;  // for each of 16 channels the int16 of two rows; the second of a single pixel is of no value, its weight 0
 
-static inline __attribute__((always_inline)) term pair(const int8_t *first_row, const int8_t *second_row, size_t count) {
-    const __m128i x = load_s8(first_row, count), y = load_s8(second_row, count);
-    return (term){_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, y)), _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(x, y))};
+static inline uint32_t rows_of(const dwconv *d) { return d->rows; }
+static inline uint32_t lines_of(const dwconv *d) { return d->lines; }
+static inline const value *const *window_of(const dwconv *d, uint32_t row, uint32_t pixel) {
+    return d->a + (size_t)pixel * d->step * d->lines + (size_t)row * d->down;
 }
 
-static inline __attribute__((always_inline)) term single(const int8_t *row, size_t count) {
-    const __m128i x = load_s8(row, count);
-    return (term){_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))};
+// As bytes are widened from memory only, this costs no more than to load.
+static inline __attribute__((always_inline)) __m256i wide(const int8_t *x, size_t count) {
+    if (count == 8) return _mm256_zextsi128_si256(_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)x)));
+    return _mm256_cvtepi8_epi16(load_s8(x, count));
 }
 
-static inline __attribute__((always_inline)) term load_pixels(const int8_t *const *a, uint32_t rows, size_t k, size_t count) {
-    return rows > 1 ? pair(a[0] + k, a[1] + k, count) : single(a[0] + k, count);
+static inline __m256i zero_of(const dwconv *d) { return _mm256_set1_epi16((short)d->layer.x_zero); }
+
+#include "dwconv_pairs.h"
+
+// Results of 16 channels in 16 bits.
+INLINE __m256i words_of(const total *t, sums scale, const int8_t *addend, size_t count, const tody_layer_s8 *q) {
+    const __m128i a = addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128();
+    const __m256i low = result_s8(t->low, scale.low, addend, a, q);
+    const __m256i high = result_s8(t->high, scale.high, addend, _mm_srli_si128(a, 8), q);
+    const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
+    return _mm256_max_epi16(_mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero)), lo);
 }
 
-static inline __attribute__((always_inline)) term load_filter(const int8_t *w, size_t stride, uint32_t rows, size_t count) {
-    if (rows > 1) return pair(w, w + stride, count);
-    const term t = single(w, count);
-    return (term){_mm256_and_si256(t.low, all_s32(0xFFFF)), _mm256_and_si256(t.high, all_s32(0xFFFF))};
-}
-
-static inline term all_zero(const tody_dwconv_s8 *d) {
-    const __m256i zero = _mm256_set1_epi16((short)d->layer.x_zero);
-    return (term){zero, zero};
-}
-
-static inline total add_term(total t, term x, term w) {
-    return (total){add_s32(t.low, _mm256_madd_epi16(x.low, w.low)), add_s32(t.high, _mm256_madd_epi16(x.high, w.high))};
-}
-
-static inline total take_term(total t, term x, term w) {
-    return (total){sub_s32(t.low, _mm256_madd_epi16(x.low, w.low)), sub_s32(t.high, _mm256_madd_epi16(x.high, w.high))};
-}
-
-static inline total start_of(const tody_dwconv_s8 *d, size_t k, size_t count) {
-    return bias_s8(d->bias ? d->bias + k : NULL, count);
-}
-
-static inline __attribute__((always_inline)) void store_channels(const tody_dwconv_s8 *d, size_t k, const size_t count,
-                                                                 size_t first, uint32_t pixels, const total *t) {
-    const sums scale = scale_s8(d->scale + k, count);
+// By two pixels, which are packed together.
+INLINE void store_channels(const dwconv *d, size_t k, const size_t count, size_t first, uint32_t pixels, const int8_t *addend,
+                           const total *t) {
+    const sums scale = in_halves(scale_s8(d->scale + k, count));
     const tody_layer_s8 layer = d->layer;
-    for (size_t p = first; p < first + pixels; p++) {
-        const int8_t *addend = d->addend ? d->addend + p * d->addend_stride + k : NULL;
-        finish_s8(d->c + p * d->c_stride + k, count, t[p - first], scale, addend, &layer);
+    int8_t *c = d->c + first * d->c_stride + k;
+    for (uint32_t p = 0; p < pixels; p += 2, t += 2, c += 2 * d->c_stride) {
+        const bool both = p + 1 < pixels;
+        const __m256i x = words_of(t, scale, addend, count, &layer);
+        if (addend) addend += both ? d->addend_stride : 0;
+        const __m256i y = words_of(both ? t + 1 : t, scale, addend, count, &layer);
+        if (addend) addend += d->addend_stride;
+        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(x, y), 0xD8);
+        store_s8(c, count, _mm256_castsi256_si128(bytes));
+        if (both) store_s8(c + d->c_stride, count, _mm256_extracti128_si256(bytes, 1));
     }
 }
 
-static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,
-                                                   uint32_t pixels, const total *t) {
-    if (count == 16)
-        store_channels(d, k, 16, first, pixels, t);
+static __attribute__((noinline)) void store_pixels(const dwconv *d, size_t k, size_t count, size_t first, uint32_t pixels,
+                                                   const total *t) {
+    const int8_t *addend = d->addend ? d->addend + first * d->addend_stride + k : NULL;
+    if (count == 16 && !addend)
+        store_channels(d, k, 16, first, pixels, NULL, t);
     else
-        store_channels(d, k, count, first, pixels, t);
+        store_channels(d, k, count, first, pixels, addend, t);
 }
 
 #include "dwconv_s8.h"

@@ -6,6 +6,19 @@ enum { ROWS = 4, PIXELS = 8, PART = 0, LARGE = 1 };
 
 typedef tody_dwconv_s8 dwconv;
 typedef int8_t value;
+
+static inline uint32_t rows_of(const dwconv *d) {
+    (void)d;
+    return 1;
+}
+
+static inline uint32_t lines_of(const dwconv *d) { return d->height; }
+
+static inline const value *const *window_of(const dwconv *d, uint32_t row, uint32_t pixel) {
+    (void)row;
+    return d->a + (size_t)pixel * d->step * d->height;
+}
+
 typedef __m512i total;
 typedef __m512i term;  // for each of 16 channels the bytes of four rows, unsigned of activations: with 128 added
 
@@ -50,6 +63,8 @@ static inline total take_term(total t, term x, term w) { return sub_s32(t, _mm51
 static inline total start_of(const tody_dwconv_s8 *d, size_t k, size_t count) {
     return d->bias ? _mm512_maskz_loadu_epi32(bytes_mask(count), d->bias + k) : all_s32(0);
 }
+
+#include "dwconv_strips.h"
 
 // Pixels go by in pairs.
 static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,

@@ -110,9 +110,9 @@ static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const 
     const __m256i low = result_s8(s.low, scale.low, addend, a, q);
     const __m256i high = result_s8(s.high, scale.high, addend, _mm_srli_si128(a, 8), q);
     const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
-    __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero));
-    words = _mm256_permute4x64_epi64(_mm256_max_epi16(words, lo), 0xD8);  // packs works in halves
-    store_s8(c, count, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    const __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero));
+    const __m256i large = _mm256_max_epi16(words, lo), bytes = _mm256_packs_epi16(large, large);  // in halves: by fours
+    store_s8(c, count, _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
 }
 
 // 16 multipliers, or the first `count`.

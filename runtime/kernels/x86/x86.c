@@ -40,6 +40,7 @@ const tody_kernels tody_kernels_avx2 = {
     .winograd_s8_tiles = 24,
     .winograd_s8_price = {.image = 500, .result = 700, .product = 120, .weight = 370, .pixel = 14},
     .winograd_s8 = tody_winograd_s8_avx2,
+    .dwconv_s8_rows = 4,
     .dwconv_s8 = tody_dwconv_s8_avx2,
     .binary_s8 = tody_binary_s8_avx2,
     .lut_s8 = tody_lut_s8_avx2,
