@@ -3,7 +3,7 @@
 With H the covariance of a layer's inputs, an error e of one output's weights costs e H e'. Rounding column by column, and
 letting the columns to come make up for the error so far, is Babai's nearest plane (GPTQ: Frantar et al., 2022); going over all
 columns again, each moved to its best level given the others, until nothing moves, is cyclic coordinate descent (QuantEase:
-Behdin et al., 2023). Both are plain linear algebra and give the same weights every time.
+Behdin et al., 2023). Both are plain linear algebra (`linear.py`) and give the same weights every time.
 """
 
 # SPDX-License-Identifier: Apache-2.0
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .linear import cholesky, product, solve
 from .moments import Moments
 
 Array = NDArray[Any]
@@ -107,8 +108,8 @@ def refit(weights: Array, moments: Moments, pull: float = PULL) -> Array:
     """
     gram, cross = moments.gram(), moments.cross()
     old = moments.split(weights.astype(np.float64))
-    drift = (cross - gram) @ old.transpose(0, 2, 1)
-    change = np.linalg.solve(_damped(gram, pull * moments.scarcity), drift)
+    drift = product(cross - gram, old.transpose(0, 2, 1))
+    change = solve(_damped(gram, pull * moments.scarcity), drift)
     return moments.join(old + change.transpose(0, 2, 1))
 
 
@@ -133,7 +134,7 @@ def round_weights(
     damped = _damped(gram, damping)[each, order[:, :, None], order[:, None, :]]
     wanted = np.take_along_axis(target.astype(np.float32), order[:, None, :], 2)
     mask = np.ones_like(wanted) if kept is None else np.take_along_axis(kept.astype(np.float32), order[:, None, :], 2)
-    levels = _feed_back(wanted, np.linalg.cholesky(damped).astype(np.float32), nearest, mask)
+    levels = _feed_back(wanted, cholesky(damped).astype(np.float32), nearest, mask)
     damped = damped.astype(np.float32)
     for _ in range(passes):
         if not _descend(levels, wanted, damped, nearest, mask):
@@ -150,7 +151,7 @@ def rescale(weights: Array, levels: Array, moments: Moments) -> Array:
         moments: of the layer's inputs.
     """
     made, gram = moments.split(levels.astype(np.float64)), moments.gram()
-    seen = moments.join(made @ gram)
+    seen = moments.join(product(made, gram))
     own, wanted = (seen * levels).sum(-1), (seen * weights).sum(-1)
     return np.asarray(np.where((own > 0) & (wanted > 0.5 * own) & (wanted < 2 * own), wanted / np.where(own > 0, own, 1), 1.0))
 
@@ -190,13 +191,13 @@ def _feed_back(target: Array, factor: Array, nearest: Nearest, mask: Array) -> A
             error = levels[:, :, j] - target[:, :, j]
             owed[:, :, start:j] += error[:, :, None] * factor[:, None, j, start:j]
         errors = levels[:, :, start:stop] - target[:, :, start:stop]
-        owed[:, :, :start] += errors @ factor[:, start:stop, :start]
+        owed[:, :, :start] += product(errors, factor[:, start:stop, :start])
     return levels
 
 
 def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest, mask: Array) -> bool:
     """One pass over all columns in place; returns whether a level changed."""
-    slope = (levels - target) @ gram
+    slope = product(levels - target, gram)
     moved = False
     for start in range(0, levels.shape[2], _BLOCK):
         stop = min(start + _BLOCK, levels.shape[2])
@@ -211,5 +212,5 @@ def _descend(levels: Array, target: Array, gram: Array, nearest: Nearest, mask: 
                 levels[:, :, start + j] = new
                 local += change[:, :, None] * near[:, None, j, :]
                 moved = True
-        slope += (levels[:, :, start:stop] - before) @ gram[:, start:stop, :]
+        slope += product(levels[:, :, start:stop] - before, gram[:, start:stop, :])
     return moved

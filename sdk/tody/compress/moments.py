@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..convert.graph import Node
+from .linear import product
 
 Array = NDArray[Any]
 
@@ -109,8 +110,8 @@ class Moments:
         a = b if x is y else self._split(x - origin)
         self.count += a.shape[1]
         transposed = b.transpose(0, 2, 1)
-        square = transposed @ b
-        cross = square if x is y else transposed @ a
+        square = product(transposed, b)
+        cross = square if x is y else product(transposed, a)
         for total, term in zip(self._sums, (a.sum(1), b.sum(1), square, cross), strict=True):
             total += term
 

@@ -122,7 +122,7 @@ class _Error:
         else:
             slope = (f(self._clip + self._step) - f(self._clip - self._step)) / (2 * self._step)
             rounding, clipping = np.square(slope * scale) / 12, np.square(f(self._clip) - f(kept))
-        errors: Floats = np.where(x == kept, rounding, CLIPPED * clipping) @ self._n
+        errors: Floats = np.einsum("rx,x->r", np.where(x == kept, rounding, CLIPPED * clipping), self._n)
         return errors
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..convert.graph import Node
 from ..convert.rewrite import first_input
 from ..convert.ties import HELD, MAKERS, Channels, Ints
+from .linear import product, solve
 from .observe import Probe, Sample
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,7 @@ class Inlet:
         power = self.power[group]
         kept = power[np.ix_(stays, stays)]
         ridge = self.ridge * max(float(np.trace(kept)) / max(len(kept), 1), 1e-30)
-        found: Floats = np.linalg.solve(kept + ridge * np.eye(len(kept)), power[np.ix_(stays, ~stays)]).T
+        found: Floats = solve((kept + ridge * np.eye(len(kept)))[None], power[np.ix_(stays, ~stays)][None])[0].T
         return found
 
 
@@ -60,7 +61,8 @@ class Elimination:
         self._of = inlet.of.reshape(groups, width)
         mean = np.trace(inlet.power, axis1=1, axis2=2) / width
         ridge = inlet.ridge * np.maximum(mean, 1e-30)
-        self._inverse = np.linalg.inv(inlet.power + ridge[:, None, None] * np.eye(width))
+        whole = np.broadcast_to(np.eye(width), inlet.power.shape)
+        self._inverse = solve(inlet.power + ridge[:, None, None] * whole, whole)
         self._weight = inlet.weight.copy()
         self._all = float((inlet.weight * np.diagonal(inlet.power, axis1=1, axis2=2)).sum()) or 1.0
 
@@ -78,7 +80,7 @@ class Elimination:
             if len(gone):
                 inverse = self._inverse[group]
                 columns = inverse[:, gone]
-                inverse -= columns @ np.linalg.solve(columns[gone], columns.T)
+                inverse -= product(columns[None], np.linalg.solve(columns[gone], columns.T)[None])[0]
                 inverse[:, gone] = inverse[gone] = 0.0
                 self._weight[group, gone] = 0.0
 
@@ -136,8 +138,8 @@ def _powers(channels: Channels, layers: Sequence[Node], samples: Sequence[Sample
             rows = rows[:: -(-len(rows) // _MOST_ROWS)]
             count[name] += len(rows)
             single = rows.shape[1] > MAX_CHANNELS
-            product = np.square(rows).sum(0) if single else rows.T @ rows
-            total[name] = total.get(name, 0.0) + product.astype(np.float64)
+            powers = np.square(rows).sum(0) if single else product(rows.T[None], rows[None])[0]
+            total[name] = total.get(name, 0.0) + powers.astype(np.float64)
 
     probe = Probe(channels.graph)
     for sample in samples:
