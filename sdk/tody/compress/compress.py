@@ -150,7 +150,7 @@ def _compressed(job: Job, bits: int, wanted: Wanted, earlier: Graph | None) -> C
     if bits == HALF:
         made = _halve(job, {"weights": bits, **asked, **job.data.as_dict()})
     elif wanted.arithmetic == "float32":
-        made = shortened(job, bits, asked)
+        made = shortened(job, bits, asked, wanted.effort)
     else:
         asked = wanted.as_dict()
         settings = Settings(bits, wanted.method, wanted.effort, wanted.io == "int8", sparsity=wanted.sparsity)

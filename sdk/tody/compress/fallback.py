@@ -24,6 +24,7 @@ from .made import Made
 from .measure import Accuracy, latency, measure
 from .quantise import Settings
 from .report import CompressReport, Point
+from .stages import STAGES
 
 SHORT = range(FEWEST, MOST + 1)  # significant bits in float32
 WIDE = range(8, 16)  # bits of weights beside activations of 16
@@ -41,10 +42,15 @@ class _Trial:
     enough: bool
 
 
-def shortened(job: Job, bits: int, asked: Mapping[str, Any]) -> Made:
-    """The model in float32 with weights of so many significant bits, in a coded file."""
+def shortened(job: Job, bits: int, asked: Mapping[str, Any], effort: str = "normal") -> Made:
+    """The model in float32 with weights of so many significant bits, in a coded file.
+
+    Args:
+        effort: of `Settings`; "fast" rounds each number by itself.
+    """
     graph = job.graph.copy()
-    shorten(graph, bits)
+    samples = () if effort == "fast" else job.data.calibration
+    shorten(graph, bits, samples, STAGES[effort], lambda done, total: job.tell("rounding", done, total))
     feeds = verify.feeds(graph, job.facts.get("preprocess"))
     provenance = {"weights": bits, "arithmetic": "float32", **asked, **job.data.as_dict()}
     content = finish(lower_into(graph)[0], job.source, job.facts, feeds, {"compressed": provenance}, coded=True)
@@ -68,7 +74,7 @@ class _Attempts:
         """
         trials: list[_Trial] = []
         for bits in WIDE if arithmetic == "int16" else SHORT:
-            made = self._wide(bits) if arithmetic == "int16" else shortened(self.job, bits, self._asked)
+            made = self._wide(bits) if arithmetic == "int16" else shortened(self.job, bits, self._asked, self._effort)
             if len(made.content) >= below:
                 break
             trials.append(self._measured(bits, made))

@@ -12,7 +12,7 @@ from ..errors import MemoryLimitError, UsageError
 from . import ranges
 from .measure import METRICS
 from .prune import MOST
-from .quantise import STAGES
+from .stages import STAGES
 
 IO = ("float32", "int8")
 ARITHMETIC = ("auto", "int8", "int16", "float32")

@@ -22,6 +22,7 @@ from .heads import Head, coarse_heads, rewrite
 from .islands import GOAL, islands
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
+from .stages import STAGES
 from .timing import Spare
 
 Array = NDArray[Any]
@@ -29,7 +30,6 @@ Report = Callable[[str, int, int], None]  # what is being done, how much of it, 
 
 MORE = 12  # bits of the smallest layers' weights, where activations have 16
 SMALL = 0.03  # of a model's weights: the smallest layers, which keep 8 bits
-STAGES = {"fast": 1, "normal": 4, "best": 12}  # how often the model runs anew while weights are rounded, by effort
 ENDS_OF = 32  # samples, at most, that the first look at every channel's ends takes
 _LOOKED_AT = 8  # samples for the SQNR of every layer
 _KEPT = 1 << 15  # elements of a value that one sample adds to it

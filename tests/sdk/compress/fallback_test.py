@@ -14,7 +14,10 @@ import tody
 from tody.compress import CompressReport, compress
 from tody.compress.floats import MOST, shorten, significant
 from tody.compress.measure import Accuracy
+from tody.compress.observe import Probe
 from tody.convert.graph import Graph, Value
+from tody.convert.optimise import optimise
+from tody.convert.source import read_source
 from tody.errors import AccuracyError, UsageError
 from tody.run.agreement import Agreement
 from tody.run.match import BoxAgreement
@@ -53,6 +56,46 @@ def test_constants_of_a_quarter_of_the_numbers_keep_a_bit_more() -> None:
     for name, bits in {"largest": 6, "quarter": 7, "bias": 9, "one": MOST}.items():
         np.testing.assert_array_equal(values[name].data, significant(before[name], bits))
     np.testing.assert_array_equal(values["indices"].data, before["indices"])
+
+
+def test_weights_are_shortened_with_regard_to_their_inputs() -> None:
+    """Half of the noise at the outputs of what rounding each number by itself makes, with as many bits; zeros stay."""
+    graph = read_source(chain()).graph()
+    optimise(graph)
+    rng = np.random.default_rng(1)
+    layer = next(node for node in graph.nodes if node.op == "conv")
+    weights = graph.values[layer.inputs[1] or ""]
+    assert weights.data is not None
+    weights.data = np.where(rng.random(weights.shape) < 0.2, 0, weights.data).astype(np.float32)
+    mixed = rng.normal(size=(32, 32)) / 4  # channels that have much in common
+    samples = [{graph.inputs[0]: (rng.normal(size=(1, 8, 8, 32)) @ mixed).astype(np.float32)} for _ in range(24)]
+    samples = [{name: x.reshape(graph.values[name].shape) for name, x in sample.items()} for sample in samples]
+    short, near = graph.copy(), graph.copy()
+    shorten(short, 5, samples[:16])
+    shorten(near, 5)
+    noise = []
+    for each in (short, near):
+        for value in each.values.values():
+            if value.data is not None and value.name != weights.name:
+                np.testing.assert_array_equal(value.data, significant(value.data, MOST if value.data.size < 100 else 5))
+        exact, rounded = Probe(graph), Probe(each)
+        pairs = [(exact.run(s), rounded.run(s)) for s in samples[16:]]
+        noise.append(sum(float(np.square(a[k] - b[k]).sum()) for a, b in pairs for k in a))
+    assert noise[0] < 0.5 * noise[1]
+    made = short.values[weights.name].data
+    assert made is not None and (made[weights.data == 0] == 0).all()
+
+
+def test_what_is_infinite_is_shortened_by_itself() -> None:
+    graph = read_source(chain(2)).graph()
+    optimise(graph)
+    before, after = graph.copy(), graph.copy()
+    sample = {graph.inputs[0]: np.full(graph.values[graph.inputs[0]].shape, np.inf, np.float32)}
+    shorten(after, 6, [sample])
+    shorten(before, 6)
+    for name, value in before.values.items():
+        if value.data is not None:
+            np.testing.assert_array_equal(after.values[name].data, value.data)
 
 
 def trunk(depth: int = 16, width: int = 16) -> Any:
