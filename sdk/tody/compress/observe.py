@@ -34,7 +34,8 @@ class Probe:
     """A graph that runs operator by operator and shows what each one makes.
 
     Nothing is kept: a value is shown when it is made, in the memory in which it lies, so that looking at all values of a model
-    needs no more memory than running it. Weights that are quantised are used as the numbers they stand for.
+    needs little more memory than running it: operators stay in the order of the graph, as it takes time to find a better one.
+    Weights that are quantised are used as the numbers they stand for.
 
     Args:
         graph: left as it is.
@@ -44,7 +45,7 @@ class Probe:
     def __init__(self, graph: Graph, threads: int = 2) -> None:
         work = graph.copy()
         fold_weights(work)
-        file, _ = lower(work, chains=None)
+        file, _ = lower(work, chains=None, order=False)
         self._runtime = Runtime(fmt.write(file), threads)
         self._inputs = dict(zip(graph.inputs, map(np.asarray, self._runtime.inputs), strict=True))
         self._outputs = dict(zip(graph.outputs, map(np.asarray, self._runtime.outputs), strict=True))

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 FEWEST_TO_SPLIT = 6  # below, the same samples calibrate and measure
 SEED = 1
+MAX_BYTES = 1 << 28  # of decoded pictures that are kept
 
 
 class Samples(Sequence[Sample]):
@@ -78,9 +79,18 @@ class Files(Pictures):
     def __init__(self, paths: Sequence[Path], root: Path, port: Port, preprocess: Mapping[str, Any]) -> None:
         super().__init__([str(path) for path in paths], port, preprocess)
         self.paths, self.root = list(paths), root
+        self._kept: dict[int, Image] = {}
+        self._room = MAX_BYTES
 
     def image(self, index: int) -> Image:
-        return read_picture(self.paths[index])
+        """Decoded once, as long as there is room for it."""
+        if index in self._kept:
+            return self._kept[index]
+        image = read_picture(self.paths[index])
+        if image.nbytes <= self._room:
+            self._kept[index] = image
+            self._room -= image.nbytes
+        return image
 
     def folders(self) -> list[str]:
         """The first folder below the root that each picture is in; empty where it is in the root itself."""

@@ -23,7 +23,12 @@ Choice = Callable[[Graph], list[Chain]]  # of chains in a graph whose nodes are 
 
 
 def lower(
-    graph: Graph, keep_inputs: bool = True, blocks: bool = True, chains: Choice | None = choose, short: bool = True
+    graph: Graph,
+    keep_inputs: bool = True,
+    blocks: bool = True,
+    chains: Choice | None = choose,
+    short: bool = True,
+    order: bool = True,
 ) -> tuple[fmt.File, Plan]:
     """The content of the file for a graph, without metadata. Equal graphs give equal content.
 
@@ -35,12 +40,14 @@ def lower(
         blocks: store weights as the blocks that are not zero where that is quicker.
         chains: chooses what runs by strips of rows; None: nothing, so that each value exists whole for a moment.
         short: store biases and multipliers in 16 bits where those hold them.
+        order: search for an order of the nodes that takes less memory.
 
     Raises:
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
-    schedule(graph, keep_inputs)
+    if order:
+        schedule(graph, keep_inputs)
     chosen = chains(graph) if chains else []
     where = plan(graph, keep_inputs, chosen)
     file = fmt.File(arena_bytes=where.arena_bytes)

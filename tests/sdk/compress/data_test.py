@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tody.camera.pictures import read_picture
 from tody.compress.data import read_data
 from tody.compress.samples import Arrays, Pictures
 from tody.errors import UsageError
@@ -57,6 +58,21 @@ def test_pictures_go_through_the_preprocessing(tmp_path: Path) -> None:
     assert [s["image"].shape for s in calibration[:2]] == [(1, 3, 24, 32)] * 2
     with pytest.raises(IndexError):
         calibration[len(calibration)]
+
+
+@pytest.mark.parametrize(("room", "again"), [(1 << 20, 0), (3 * 24 * 32 * 3, 3), (0, 6)])
+def test_pictures_are_decoded_once_as_long_as_there_is_room(
+    room: int, again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tody.compress.samples.MAX_BYTES", room)
+    folder(tmp_path / "train", *(f"{i}.png" for i in range(6)))
+    folder(tmp_path / "val", "a.png")
+    calibration, decoded = read(tmp_path).calibration, list[Path]()
+    monkeypatch.setattr("tody.compress.samples.read_picture", lambda path: (decoded.append(path), read_picture(path))[1])
+    first = [sample["image"] for sample in calibration]
+    assert len(decoded) == 6
+    np.testing.assert_array_equal(first, [sample["image"] for sample in calibration])
+    assert len(decoded) == 6 + again
 
 
 @pytest.mark.parametrize("below", ["", "images/"])
