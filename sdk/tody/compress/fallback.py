@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..convert import verify
@@ -21,13 +21,15 @@ from .floats import FEWEST, MOST, shorten
 from .integers import in_integers
 from .job import Job, report_of
 from .made import Made
-from .measure import Accuracy, latency, measure
+from .measure import Accuracy, latency
 from .quantise import Settings
 from .report import CompressReport, Point
 from .stages import STAGES
 
 SHORT = range(FEWEST, MOST + 1)  # significant bits in float32
 WIDE = range(8, 16)  # bits of weights beside activations of 16
+DOUBT = 1 / 3  # of max_drop: share of the boxes that may be expected to change sides of the threshold in other pictures
+STUCK = 0.8  # of the noise that one bit less made: what is left above that is not of the weights
 SEARCHED = ("int16", "float32")  # arithmetic whose bits are searched for where nobody names them
 
 
@@ -40,6 +42,12 @@ class _Trial:
     accuracy: Accuracy
     kept: float
     enough: bool
+
+    @property
+    def doubt(self) -> float:
+        """Of the boxes, if there are any."""
+        boxes = self.accuracy.agreement.boxes
+        return boxes.doubt if boxes else 0.0
 
 
 def shortened(job: Job, bits: int, asked: Mapping[str, Any], effort: str = "normal") -> Made:
@@ -67,7 +75,8 @@ class _Attempts:
     def fewest(self, arithmetic: str, below: float = math.inf) -> _Trial | None:
         """What has enough bits with the fewest; if none has, what keeps most.
 
-        One after the other: where a box is near the threshold, more bits may lose what fewer keep.
+        One after the other: where a box is near the threshold, more bits may lose what fewer keep. It ends where every box has
+        stayed and a bit more takes little noise away: the rest is of activations.
 
         Args:
             below: bytes that a file of use may not reach. None is returned where that of the fewest bits does.
@@ -78,25 +87,39 @@ class _Attempts:
             if len(made.content) >= below:
                 break
             trials.append(self._measured(bits, made))
-            if trials[-1].enough:
-                return trials[-1]
-        return max(trials, key=lambda trial: trial.kept, default=None)
+            last = trials[-1]
+            if last.enough:
+                return last
+            if len(trials) > 1 and last.doubt > STUCK * trials[-2].doubt and max(trial.kept for trial in trials) == 1.0:
+                break
+        most = max((trial.kept for trial in trials), default=0.0)
+        good = [trial for trial in trials if trial.kept == most] or trials  # none of them a number
+        least = min((trial.doubt for trial in good), default=0.0)
+        return next((trial for trial in good if STUCK * trial.doubt <= least), None)
 
     def _wide(self, bits: int) -> Made:
         settings = Settings(bits, effort=self._effort, activations=16)
         return in_integers(self.job, settings, self._asked, coded=True)
 
     def _measured(self, bits: int, made: Made) -> _Trial:
-        accuracy = _accuracy(self.job, made, self._max_drop)
+        """Measured on all samples, and what seems to be enough on those alone that did not calibrate."""
+        after, job = load(made.content, threads=1), self.job
+        metric = job.metric
+        accuracy = job.measure(after, metric, everything=True)
+        if accuracy.metric != metric:  # the labels are of something else
+            metric = accuracy.metric
+            accuracy = job.measure(after, metric, everything=True)
         label = f"int16, weights of {bits} bits" if made.arithmetic == "int16" else f"float32, {bits} significant bits"
         self.points.append(_point(label, made.content, accuracy))
-        return _Trial(bits, made, accuracy, self.points[-1].accuracy, accuracy.is_kept(self._max_drop, moved=0.0))
+        enough = accuracy.is_kept(self._max_drop, moved=0.0, doubt=DOUBT * self._max_drop)
+        enough = enough and job.measure(after, metric).is_kept(self._max_drop, moved=0.0)
+        return _Trial(bits, made, accuracy, self.points[-1].accuracy, enough)
 
 
 def with_fewest_bits(job: Job, arithmetic: str, max_drop: float, effort: str, asked: Mapping[str, Any]) -> CompressReport:
     """The model in int16 or float32 with the fewest bits of the weights that keep what it finds, or those that keep most.
 
-    Without labels each box has to stay, as in `give_way`.
+    Without labels each box has to stay, and others have to be expected to, as in `give_way`.
 
     Args:
         arithmetic: one of SEARCHED.
@@ -110,14 +133,17 @@ def with_fewest_bits(job: Job, arithmetic: str, max_drop: float, effort: str, as
     report = report_of(job, found.made, found.bits, {**asked, "coded": True})
     report.points = attempts.points
     if not found.enough:
-        report.notes.append(f"no bits of the weights keep all that the float model finds; {found.bits} keep most of it")
+        least = f"{100 * found.doubt:.2f} % of the boxes are expected to change sides of the threshold, however many there are"
+        most = f"no bits of the weights keep all that the float model finds; {found.bits} keep most of it"
+        report.notes.append(f"with {found.bits} bits of the weights {least}" if found.kept == 1.0 and found.doubt else most)
     return report
 
 
 def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "normal") -> CompressReport:
     """The report of what keeps the model's accuracy: int8 if it does, else float32 or int16, else what was tried.
 
-    Without labels each box has to stay, on the samples that calibrated as well: another bit costs little.
+    Without labels each box has to stay, on the samples that calibrated as well, and the noise of scores near the threshold
+    has to be so small that next to none is expected to change sides in other pictures: another bit costs little.
 
     Args:
         tried: the model in int8.
@@ -129,7 +155,7 @@ def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "no
     attempts = _Attempts(job, max_drop, effort, {})
     attempts.points.append(_point("int8", tried.content, tried.accuracy))
     short = attempts.fewest("float32")
-    if short is None or not short.accuracy.is_kept(max_drop, moved=0.0 if short.enough else 1.0):
+    if short is None or not (short.enough or short.accuracy.is_kept(max_drop, moved=1.0)):
         return tried
     found = _better(short, attempts.fewest("int16", below=len(short.made.content)))
     report = report_of(job, found.made, found.bits, {"coded": True})
@@ -145,19 +171,6 @@ def _better(short: _Trial, wide: _Trial | None) -> _Trial:
     sizes = [len(trial.made.content) for trial in (short, wide)]
     times = latency([load(trial.made.content, threads=1) for trial in (short, wide)])
     return wide if sizes[1] * times[1] < sizes[0] * times[0] else short
-
-
-def _accuracy(job: Job, made: Made, max_drop: float) -> Accuracy:
-    """On the measuring samples, or on those that calibrated if these are not as good; labels are of the former alone."""
-    after = load(made.content, threads=1)
-
-    def tell(done: int, total: int) -> None:
-        job.tell("measuring", done, total)
-
-    found = measure(job.before, after, job.data, job.metric, tell)
-    if found.metric != "agreement" or job.data.shared or not found.is_kept(max_drop, moved=0.0):
-        return found
-    return measure(job.before, after, replace(job.data, measuring=job.data.calibration), found.metric, tell)
 
 
 def _point(label: str, content: bytes, accuracy: Accuracy) -> Point:

@@ -13,10 +13,11 @@ from ..convert.memory import lower_into
 from ..convert.optimise import optimise
 from ..convert.source import Source
 from ..errors import UsageError
+from ..run.agreement import Answers
 from ..run.model import Model, load
 from .data import read_data
 from .made import Made
-from .measure import choose_metric, cost, latency, measure
+from .measure import Accuracy, choose_metric, cost, latency, measure
 from .quantise import Report, Study, study
 from .report import CompressReport
 from .samples import Data
@@ -37,6 +38,7 @@ class Job:
         tell: takes progress.
         notes: for the report.
         seen: of `study`, by whether inputs and outputs are integers.
+        answers: of the float model, in what was measured so far.
     """
 
     source: Source
@@ -48,12 +50,21 @@ class Job:
     tell: Report
     notes: list[str]
     seen: dict[bool, Study] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
 
     def study(self, io_is_integer: bool) -> Study:
         """What the float model is like on all samples that calibrate, looked at once."""
         if io_is_integer not in self.seen:
             self.seen[io_is_integer] = study(self.graph, self.data.calibration, io_is_integer, self.tell)
         return self.seen[io_is_integer]
+
+    def measure(self, after: Model, metric: str, everything: bool = False) -> Accuracy:
+        """What the compressed model is worth beside the float one: `measure.measure`."""
+
+        def tell(done: int, total: int) -> None:
+            self.tell("measuring", done, total)
+
+        return measure(self.before, after, self.data, metric, tell, self.answers, everything)
 
 
 def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samples: int, metric: str, tell: Report) -> Job:
@@ -76,7 +87,7 @@ def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samp
 def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> CompressReport:
     """Measure the compressed model beside the float one."""
     after = load(made.content, threads=1)
-    accuracy = measure(job.before, after, job.data, job.metric, lambda done, total: job.tell("measuring", done, total))
+    accuracy = job.measure(after, job.metric)
     times = latency([job.before, after])
     notes = [*job.notes, *made.notes, *_unshrunk(job.before, after, made.arithmetic)]
     if accuracy.metric != job.metric:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingExtraError, UsageError
-from ..run.agreement import Agreement, Comparison, is_detector
+from ..run.agreement import Agreement, Answers, Comparison, is_detector
 from ..run.evaluate import IOU, MeanAveragePrecision, class_of, label_file, read_labels
 from ..run.model import Model
 from .samples import Arrays, Data, Files, Pictures, Progress, Samples
@@ -56,14 +57,15 @@ class Accuracy:
         """
         return max_drop * PATIENCE[self.agreement.kind if self.metric == "agreement" else self.metric]
 
-    def is_kept(self, max_drop: float, moved: float) -> bool:
+    def is_kept(self, max_drop: float, moved: float, doubt: float = math.inf) -> bool:
         """Whether no more than `max_drop` allows is lost, and boxes stay where they are if there are no labels to judge them.
 
         Args:
             moved: share of the boxes that may overlap less than `tody.run.match.SAME`, or be found by one model alone.
+            doubt: share that may be expected to change sides of the threshold in other pictures (`BoxAgreement.doubt`).
         """
         boxes = self.agreement.boxes
-        stay = self.metric != "agreement" or boxes is None or boxes.same >= 1 - moved
+        stay = self.metric != "agreement" or boxes is None or (boxes.same >= 1 - moved and boxes.doubt <= doubt)
         return stay and self.drop <= self.allowed(max_drop)
 
     def as_dict(self) -> dict[str, Any]:
@@ -189,7 +191,15 @@ def _classes_of_folders(meta: Mapping[str, Any], samples: Samples, asked: bool) 
     return classes if len(classes) == len(found) else None
 
 
-def measure(before: Model, after: Model, data: Data, metric: str, progress: Progress | None = None) -> Accuracy:
+def measure(
+    before: Model,
+    after: Model,
+    data: Data,
+    metric: str,
+    progress: Progress | None = None,
+    known: Answers | None = None,
+    everything: bool = False,
+) -> Accuracy:
     """Run both models on the measuring samples.
 
     Args:
@@ -197,27 +207,31 @@ def measure(before: Model, after: Model, data: Data, metric: str, progress: Prog
         data: of `read_data`.
         metric: of `choose_metric`.
         progress: called with samples done and in all.
+        known: answers of `before` in earlier measurements by this metric; those of this one are added.
+        everything: where agreement is the metric, on the samples that calibrated as well.
 
     Returns:
         the accuracy; by agreement where the float model's mAP is below `TELLING`.
     """
-    samples, report = data.measuring, progress or (lambda done, total: None)
+    report = progress or (lambda done, total: None)
+    more = everything and metric == "agreement" and not data.shared
+    things = [(samples, i) for samples in (data.measuring, data.calibration)[: 1 + more] for i in range(len(samples))]
     iou = None if "iou" in before.meta else IOU
-    comparison = Comparison(before, after, iou, classifier=metric == "top1")
-    score = {"map": _Boxes, "top1": _Classes}.get(metric, _Nothing)(before, samples)
-    for i in range(len(samples)):
+    comparison = Comparison(before, after, iou, classifier=metric == "top1", known=known)
+    score = {"map": _Boxes, "top1": _Classes}.get(metric, _Nothing)(before, data.measuring)
+    for done, (samples, i) in enumerate(things, 1):
         found = None
         if isinstance(samples, Pictures):
-            found = comparison.picture(samples.image(i))
+            found = comparison.picture(samples.image(i), samples.names[i])
         else:
-            comparison.arrays(samples.sample(i))
+            comparison.arrays(samples.sample(i), samples.names[i])
         score.add(i, comparison, found)
-        report(i + 1, len(samples))
+        report(done, len(things))
     agreement = comparison.result()
     one, two, figures = score.result(agreement)
     if metric == "map" and one < TELLING:
-        return Accuracy("agreement", 1.0, agreement.score, len(samples), agreement, {"map": (one, two)})
-    return Accuracy(metric, one, two, len(samples), agreement, figures)
+        return Accuracy("agreement", 1.0, agreement.score, len(things), agreement, {"map": (one, two)})
+    return Accuracy(metric, one, two, len(things), agreement, figures)
 
 
 Result = tuple[float, float, dict[str, tuple[float, float]]]

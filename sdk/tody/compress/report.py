@@ -244,6 +244,9 @@ def agreement_lines(accuracy: Accuracy) -> list[str]:
         b = found.boxes
         where = f"{b.same:.4f} at the same place, overlap {b.iou:.3f} on average"
         lines.append(f"boxes: F1 {b.f1:.4f}, {where}; {b.before} found before, {b.after} after")
+        lines.append(
+            f"scores: {b.noise:.4f} of the logit away near the threshold; {b.doubt:.4f} of the boxes may change sides of it"
+        )
     if found.argmax is not None:
         lines.append(f"the same class for {100 * found.argmax:.1f} % of {found.samples} samples")
     ranked = sorted(found.outputs, key=lambda o: o.sqnr_db)

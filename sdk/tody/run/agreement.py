@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from .preprocess import Image, Preprocessor
 Array = NDArray[Any]
 
 SEEN = 0.01  # score of the boxes that `Comparison` asks detectors for, so that COCO's measure can use them too
+MAX_BYTES = 1 << 28  # of answers that are kept
 PROBABLE = 0.02  # how far the sum of a row of probabilities may be from 1, int8 ones included
 
 
@@ -73,14 +74,45 @@ class Agreement:
         return {**asdict(self), "kind": self.kind, "score": self.score}
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a model made of one thing: copies of its outputs, in real numbers, and what a detector found."""
+
+    outputs: list[Array]
+    found: Detections | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.outputs)
+
+
+class Answers:
+    """What one model made of things with a name, as long as there is room, so that it need not run again."""
+
+    def __init__(self, room: int = MAX_BYTES) -> None:
+        self._kept: dict[str, Answer] = {}
+        self._room = room
+
+    def get(self, name: str | None, ask: Callable[[], Answer]) -> Answer:
+        """The answer for the thing of this name; None: for one that never comes again."""
+        if name is not None and name in self._kept:
+            return self._kept[name]
+        answer = ask()
+        if name is not None and answer.nbytes <= self._room:
+            self._kept[name] = answer
+            self._room -= answer.nbytes
+        return answer
+
+
 class Comparison:
-    """Runs two models on the same things and keeps count. Nothing but sums is kept.
+    """Runs two models on the same things and keeps count. Nothing but sums is kept here.
 
     Args:
         before: the model that counts as right.
         after: another one with the same inputs and outputs; where it has int8 for float32, its scale is used.
         iou: of the suppression of detectors; None: as the models say.
         classifier: the first row of classes is that of a classifier, whatever the metadata says.
+        known: answers of `before` in earlier comparisons with the same arguments but for `after`.
 
     Attributes:
         classes: the most likely class of each model for what was run last; None for what is no classifier.
@@ -91,8 +123,16 @@ class Comparison:
 
     classes: tuple[int, int] | None = None
 
-    def __init__(self, before: Model, after: Model, iou: float | None = None, classifier: bool = False) -> None:
+    def __init__(
+        self,
+        before: Model,
+        after: Model,
+        iou: float | None = None,
+        classifier: bool = False,
+        known: Answers | None = None,
+    ) -> None:
         self.models = (before, after)
+        self._known = known or Answers(0)
         for kind, a, b in (("inputs", before.inputs, after.inputs), ("outputs", before.outputs, after.outputs)):
             if [(p.name, p.shape) for p in a] != [(p.name, p.shape) for p in b]:
                 why = f"{'; '.join(map(str, a))} against {'; '.join(map(str, b))}"
@@ -104,33 +144,48 @@ class Comparison:
         self._classes = _ClassSums(before, classifier)
         self._samples = 0
 
-    def picture(self, image: Image) -> tuple[Detections, Detections] | None:
-        """Run both on a picture (BGR); returns what detectors found in it, everything from a score of `SEEN`."""
+    def picture(self, image: Image, name: str | None = None) -> tuple[Detections, Detections] | None:
+        """Run both on a picture (BGR); returns what detectors found in it, everything from a score of `SEEN`.
+
+        Args:
+            name: of the picture, by which the first model's answer is known again.
+        """
         if not self._detectors and not self._prepare:
             self._prepare = [Preprocessor(model) for model in self.models]
-        found, results = [], []
-        for i, model in enumerate(self.models):
-            if self._detectors:
-                found.append(self._detectors[i](image))
-            else:
-                self._prepare[i](image)
-                model.run()
-            results.append(self._results(i))
-        self._count(*results)
-        if not found:
-            return None
-        self._boxes.add(found[0], found[1])
-        return found[0], found[1]
 
-    def arrays(self, sample: Mapping[str, Array]) -> None:
-        """Run both on arrays by input name."""
-        results = []
-        for i, model in enumerate(self.models):
+        def look(i: int) -> Answer:
+            if self._detectors:
+                return Answer(found=self._detectors[i](image), outputs=self._outputs_of(i))
+            self._prepare[i](image)
+            self.models[i].run()
+            return Answer(self._outputs_of(i))
+
+        before, after = self._ask(look, name)
+        if before.found is None or after.found is None:
+            return None
+        self._boxes.add(before.found, after.found)
+        return before.found, after.found
+
+    def arrays(self, sample: Mapping[str, Array], name: str | None = None) -> None:
+        """Run both on arrays by input name. `name` is that of the sample, as for `picture`."""
+
+        def feed(i: int) -> Answer:
+            model = self.models[i]
             for port in model.inputs:
                 model.input(port.name)[...] = _quantised(sample[port.name], port.quant)
             model.run()
-            results.append(self._results(i))
-        self._count(*results)
+            return Answer(self._outputs_of(i))
+
+        self._ask(feed, name)
+
+    def _ask(self, ask: Callable[[int], Answer], name: str | None) -> tuple[Answer, Answer]:
+        """Both models' answers, counted."""
+        before, after = self._known.get(name, lambda: ask(0)), ask(1)
+        self._samples += 1
+        for sums, a, b in zip(self._outputs, before.outputs, after.outputs, strict=True):
+            sums.add(a, b)
+        self.classes = self._classes.add(before.outputs, after.outputs)
+        return before, after
 
     def result(self) -> Agreement:
         """The agreement over everything that was run so far."""
@@ -138,16 +193,10 @@ class Comparison:
         outputs = [sums.result(name) for sums, name in zip(self._outputs, names, strict=True)]
         return Agreement(self._samples, outputs, self._classes.result(), self._boxes.result())
 
-    def _results(self, i: int) -> list[Array]:
-        """Copies of the outputs, in real numbers."""
+    def _outputs_of(self, i: int) -> list[Array]:
+        """Copies of a model's outputs, in real numbers."""
         model = self.models[i]
         return [np.array(model.real_output(k) if p.quant else model.output(k)) for k, p in enumerate(model.outputs)]
-
-    def _count(self, before: list[Array], after: list[Array]) -> None:
-        self._samples += 1
-        for sums, a, b in zip(self._outputs, before, after, strict=True):
-            sums.add(a, b)
-        self.classes = self._classes.add(before, after)
 
 
 def is_detector(meta: Mapping[str, Any]) -> bool:

@@ -241,7 +241,8 @@ def test_where_no_bits_serve_those_that_keep_most_are_judged() -> None:
         compress(chain(), samples, **asked)
     report = compress(chain(), samples, force=True, **asked)
     assert [p.label for p in report.points] == [f"int16, weights of {bits} bits" for bits in range(8, 16)]
-    assert report.accuracy.after == max(p.accuracy for p in report.points)
+    most = max(report.points, key=lambda point: point.accuracy)
+    assert (most.label, most.file_bytes) == (f"int16, weights of {report.weights} bits", report.after.file_bytes)
     assert any(f"{report.weights} keep most of it" in note for note in report.notes)
 
 
@@ -272,12 +273,14 @@ def test_a_file_of_little_but_metadata_says_so() -> None:
 
 
 KEPT = {
-    # metric, after, same place (None: no boxes), may move -> kept
+    # metric, after, same place (None: no boxes), may move -> kept; share that is expected to change sides, of 0.005 allowed
     "all boxes stay": ("agreement", 1.0, 1.0, 0.0, True),
     "a box moved": ("agreement", 1.0, 0.99, 0.0, False),
     "few boxes may move": ("agreement", 1.0, 0.99, 0.01, True),
     "boxes are missing": ("agreement", 0.89, 0.89, 1.0, False),
     "labels judge boxes": ("map", 1.0, 0.2, 0.0, True),
+    "others may change sides": ("agreement", 1.0, 1.0, 0.0, True, 0.004),
+    "too many may change sides": ("agreement", 1.0, 1.0, 0.0, False, 0.006),
     "no boxes at all": ("agreement", 0.999, None, 0.0, True),
     "no number": ("agreement", math.nan, None, 0.0, False),
 }
@@ -285,7 +288,7 @@ KEPT = {
 
 @pytest.mark.parametrize("name", KEPT)
 def test_boxes_without_labels_have_to_stay(name: str) -> None:
-    metric, after, same, moved, kept = KEPT[name]
-    boxes = None if same is None else BoxAgreement(after, 0.9, 0.6, 50, 50, same)
+    metric, after, same, moved, kept, *doubt = KEPT[name]
+    boxes = None if same is None else BoxAgreement(after, 0.9, 0.6, 50, 50, same, 0.1, *doubt)
     accuracy = Accuracy(metric, 1.0, after, 9, Agreement(9, boxes=boxes))
-    assert accuracy.is_kept(0.01, moved) == kept
+    assert accuracy.is_kept(0.01, moved, doubt=0.005) == kept

@@ -14,7 +14,7 @@ import tody
 from tody.compress.data import read_data
 from tody.compress.measure import choose_metric, cost, latency, measure
 from tody.errors import UsageError
-from tody.run.agreement import Comparison
+from tody.run.agreement import Answers, Comparison
 from tody.run.detections import Detections
 from tody.run.match import BoxSums, match, overlap
 
@@ -220,6 +220,41 @@ def test_boxes_at_the_same_place_overlap_by_nearly_all() -> None:
     found = sums.result()
     assert found is not None and (found.before, found.after) == (3, 2)
     assert found.f1 == pytest.approx(4 / 5) and found.same == pytest.approx(2 / 5)
+
+
+def logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
+
+
+def test_boxes_that_may_change_sides_are_reckoned_from_the_noise_of_scores_near_the_threshold() -> None:
+    """Four boxes within one unit of the logit, two for each unit, whose scores differ by 0.1 on average: 0.2 change sides."""
+    sums, places = BoxSums(0.6), [(100.0 * i, 0.0, 100.0 * i + 90, 90.0) for i in range(6)]
+    near = [logit(0.6) + each for each in (-0.9, -0.1, 0.2, 0.8)]
+    logits = [*near, logit(0.6) + 1.5, logit(0.6) - 2.0]
+    moved = [each + noise for each, noise in zip(logits, (0.05, -0.15, 0.1, -0.1, 7.0, 7.0), strict=True)]
+    sums.add(*(things(*((*at, 1 / (1 + np.exp(-each)), 0) for at, each in zip(places, some))) for some in (logits, moved)))
+    found = sums.result()
+    assert found is not None and found.before == 3
+    assert found.noise == pytest.approx(0.1, rel=1e-6) and found.doubt == pytest.approx(0.1 * 4 / 2 / 3, rel=1e-6)
+
+
+def test_a_model_that_has_answered_is_not_asked_again(door: Path, scenes: Path) -> None:
+    asked: list[str] = []
+    known = Answers(room=1 << 20)
+    before, after = (tody.load(door, threads=1) for _ in range(2))
+    run = before.run
+    before.run = lambda: (asked.append("run"), run())  # type: ignore[method-assign, assignment, func-returns-value]
+    paths = sorted((scenes / "images").iterdir())[:4]
+    results = []
+    for _ in range(2):
+        comparison = Comparison(before, after, known=known)
+        found = [comparison.picture(cv2.imread(str(path)), path.name) for path in paths]
+        results.append((comparison.result(), [str(a) + str(b) for a, b in found]))  # type: ignore[misc]
+    assert results[0] == results[1] and len(asked) == len(paths)
+    small = Answers(room=1)
+    for _ in range(2):
+        Comparison(before, after, known=small).picture(cv2.imread(str(paths[0])), paths[0].name)
+    assert len(asked) == len(paths) + 2, "no room: asked each time"
 
 
 def test_boxes_below_the_threshold_do_not_count(door: Path, scenes: Path) -> None:
