@@ -34,8 +34,8 @@ typedef struct tody_gemm_f32 {
                     // panels, addend and c for cols
     uint32_t taps, depth;   // at least 1
     const float *const *a;  // taps * rows pointers to depth values each
-    uint32_t more;          // tiles of as many rows that follow this one, in addend and c too; 0 of sets with pack_f32
-    size_t a_step;          // from a tile's pointers to those of the next
+    uint32_t more;          // tiles of as many rows that follow this one, in addend and c too
+    size_t a_step;          // from a tile's pointers, or packed values, to those of the next
     union {                 // sets with pack_f32 have this instead, unless rows is 1: rows as it left them
         const float *packed;
         const uint16_t *packed_f16;

@@ -98,11 +98,15 @@ static bool is_outside(const tody_gemm *g, const slice *s, const tody_tile *t) {
 }
 
 // How many tiles from tile i on one call takes: of one form, and which have the same panel fetched.
-static uint32_t count_together(const tody_kernels *kernels, const tody_tile *tiles, uint32_t i, uint32_t count, uint32_t each) {
+static uint32_t count_together(const tody_tile *tiles, uint32_t i, uint32_t count, uint32_t each) {
     uint32_t end = i + 1;
-    if (tody_packs_f32(kernels)) return 1;
     while (end < count && end % each != 0 && tiles[end].rows == tiles[i].rows && tiles[end].joined == tiles[i].joined) end++;
     return end - i;
+}
+
+// From what a kernel reads of a tile to that of the next one, which has as many rows: in pointers, or in packed values.
+static size_t tile_step(const tody_kernels *kernels, const tody_gemm *g, uint32_t rows) {
+    return (size_t)rows * (tody_packs_f32(kernels) ? tody_slice_values(g->taps, g->depth) : g->taps);
 }
 
 // A block of rows in the panels of a pass, which stay in cache while the rows go by. The first slice begins with the bias, all
@@ -129,11 +133,11 @@ static void run_pass(const tody_kernels *kernels, const tody_gemm *g, const pass
     };
     for (uint32_t i = 0, together; i < count; i += together) {
         const tody_tile *t = &tiles[i];
-        together = padded ? 1 : count_together(kernels, tiles, i, count, soon.each);
+        together = padded || tody_gemm_is_f16(g) ? 1 : count_together(tiles, i, count, soon.each);
         if (padded && is_outside(g, s, t)) continue;
         args.rows = t->rows;
         args.more = together - 1;
-        args.a_step = (size_t)g->taps * t->rows;
+        args.a_step = tile_step(kernels, g, t->rows);
         args.taps = s->taps / t->joined;
         args.depth = s->depth * t->joined;
         args.a = (const float *const *)t->a + (size_t)s->tap * t->rows;

@@ -39,18 +39,23 @@ static void gemm_portable(tody_gemm_f32 g) {
     }
 }
 
-// The rows of `g` as the set wants them, among others that are packed together with them.
+// The rows of `g` as the set wants them, among others that are packed together with them, tile after tile.
 static void pack_gemm(const tody_kernels *set, dice *r, tody_gemm_f32 *g) {
     if (!set->pack_f32 || g->rows == 1) return;
     const uint32_t more = random_below(r, set->gemm_f32_rows - g->rows + 1), before = random_below(r, more + 1);
     const uint32_t rows = g->rows + more;
-    float *packed = memory_floats(r, (size_t)g->taps * rows * ((g->depth + 3) / 4 * 4));
+    const size_t step = (size_t)g->taps * rows * ((g->depth + 3) / 4 * 4) + random_below(r, 2) * 8;
+    float *packed = memory_floats(r, (g->more + 1) * step);
     const float **a = pointers_take(r, (size_t)g->taps * rows, g->depth);
-    for (uint32_t t = 0; t < g->taps; t++) memcpy(a + t * rows + before, g->a + t * g->rows, g->rows * sizeof *a);
-    const tody_pack_f32 pack = {rows, g->taps, g->depth, a, {packed}};
-    set->pack_f32(&pack);
+    for (uint32_t i = 0; i <= g->more; i++) {
+        const float *const *tile = g->a + i * g->a_step;
+        for (uint32_t t = 0; t < g->taps; t++) memcpy(a + t * rows + before, tile + t * g->rows, g->rows * sizeof *a);
+        const tody_pack_f32 pack = {rows, g->taps, g->depth, a, {packed + i * step}};
+        set->pack_f32(&pack);
+    }
     g->packed = packed + before * 4;
     g->packed_rows = rows;
+    g->a_step = step;
 }
 
 // The addend is absent, elsewhere, or what the result overwrites.
@@ -60,7 +65,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     const uint32_t panels = 1 + random_below(&r, set->gemm_f32_bytes ? MORE_PANELS : set->gemm_f32_panels);
     g.cols = panels * 16 - (random_below(&r, 2) ? random_below(&r, 16) : 0);
     g.rows = 1 + random_below(&r, set->gemm_f32_rows);
-    if (!set->pack_f32 && random_below(&r, 2)) g.more = random_below(&r, MORE_TILES);
+    if (random_below(&r, 2) && !(set->pack_f32 && g.rows == 1)) g.more = random_below(&r, MORE_TILES);
     if (random_below(&r, 2)) g.taps = 1 + random_below(&r, 10);
     g.depth = 1 + random_below(&r, MAX_TERMS / 16 / g.taps);
     const uint32_t addend = random_below(&r, 3), gap = random_below(&r, 20);

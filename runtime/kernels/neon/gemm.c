@@ -1,19 +1,7 @@
 // gemm.c - matrix product on panels of 16 columns, half a panel at a time: 8 rows (ARMv7: 4) by 8 columns in registers.
 // SPDX-License-Identifier: Apache-2.0
+#include "gemm_block.h"
 #include "neon.h"
-#include "schedule.h"
-
-// Constants after inlining are marked const. Structs of variables and not arrays, which gcc 12 would keep in memory.
-#define INLINE static inline __attribute__((always_inline))
-
-// 8 columns of one row.
-typedef struct sum {
-    float32x4_t low, high;
-} sum;
-
-typedef struct block {
-    sum s0, s1, s2, s3, s4, s5, s6, s7;
-} block;
 
 INLINE sum add(sum s, float x, float32x4_t low, float32x4_t high) {
     s.low = add_scaled(s.low, low, x);
@@ -88,79 +76,6 @@ INLINE block add_four(block b, const float **a, size_t step, const float **w, co
 
 #endif
 
-// Fewer than 8 columns, or a lone row.
-static void finish_part(const tody_gemm_f32 *g, uint32_t column, const sum *sums) {
-    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
-    const size_t cols = g->cols - column;
-    for (uint32_t i = 0; i < g->rows; i++) {
-        float *c = g->c + i * g->c_stride + column;
-        const float *addend = g->addend ? g->addend + i * g->addend_stride + column : NULL;
-        finish(c, cols, sums[i].low, addend, lo, hi);
-        if (cols > 4) finish(c + 4, cols - 4, sums[i].high, addend ? addend + 4 : NULL, lo, hi);
-    }
-}
-
-INLINE sum clamp_row(sum s, float32x4_t lo, float32x4_t hi) { return (sum){clamp(s.low, lo, hi), clamp(s.high, lo, hi)}; }
-
-INLINE block clamp_block(block b, const tody_gemm_f32 *g, const uint32_t count) {
-    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
-    b.s0 = clamp_row(b.s0, lo, hi);
-    if (count > 1) b.s1 = clamp_row(b.s1, lo, hi);
-    if (count > 2) b.s2 = clamp_row(b.s2, lo, hi);
-    if (count > 3) b.s3 = clamp_row(b.s3, lo, hi);
-    if (count > 4) b.s4 = clamp_row(b.s4, lo, hi);
-    if (count > 5) b.s5 = clamp_row(b.s5, lo, hi);
-    if (count > 6) b.s6 = clamp_row(b.s6, lo, hi);
-    if (count > 7) b.s7 = clamp_row(b.s7, lo, hi);
-    return b;
-}
-
-INLINE sum add_row(sum s, const float *addend) {
-    return (sum){vaddq_f32(s.low, vld1q_f32(addend)), vaddq_f32(s.high, vld1q_f32(addend + 4))};
-}
-
-INLINE block add_addend(block b, const float *addend, const size_t stride, const uint32_t count) {
-    b.s0 = add_row(b.s0, addend);
-    if (count > 1) b.s1 = add_row(b.s1, addend += stride);
-    if (count > 2) b.s2 = add_row(b.s2, addend += stride);
-    if (count > 3) b.s3 = add_row(b.s3, addend += stride);
-    if (count > 4) b.s4 = add_row(b.s4, addend += stride);
-    if (count > 5) b.s5 = add_row(b.s5, addend += stride);
-    if (count > 6) b.s6 = add_row(b.s6, addend += stride);
-    if (count > 7) b.s7 = add_row(b.s7, addend += stride);
-    return b;
-}
-
-INLINE void store_block(float *c, const size_t stride, block b, const uint32_t count) {
-    store_pair_f32(c, 0, b.s0.low, b.s0.high);
-    if (count > 1) store_pair_f32(c += stride, 0, b.s1.low, b.s1.high);
-    if (count > 2) store_pair_f32(c += stride, 0, b.s2.low, b.s2.high);
-    if (count > 3) store_pair_f32(c += stride, 0, b.s3.low, b.s3.high);
-    if (count > 4) store_pair_f32(c += stride, 0, b.s4.low, b.s4.high);
-    if (count > 5) store_pair_f32(c += stride, 0, b.s5.low, b.s5.high);
-    if (count > 6) store_pair_f32(c += stride, 0, b.s6.low, b.s6.high);
-    if (count > 7) store_pair_f32(c += stride, 0, b.s7.low, b.s7.high);
-}
-
-// Of slices of a sum, and of what Winograd's way multiplies, nothing is cut off.
-static inline bool is_bounded(const tody_gemm_f32 *g) { return g->lo > -__builtin_inff() || g->hi < __builtin_inff(); }
-
-INLINE void finish_block(const tody_gemm_f32 *g, uint32_t column, block b, const uint32_t count, const bool bounded) {
-    if (g->cols < column + 8) {
-        finish_part(g, column, (const sum[]){b.s0, b.s1, b.s2, b.s3, b.s4, b.s5, b.s6, b.s7});
-        return;
-    }
-    if (g->addend) b = add_addend(b, g->addend + column, g->addend_stride, count);
-    if (bounded) b = clamp_block(b, g, count);
-    store_block(g->c + column, g->c_stride, b, count);
-}
-
-INLINE sum load_sum(const float *p) {
-    sum s;
-    load_pair_f32(p, 0, &s.low, &s.high);
-    return s;
-}
-
 INLINE const float *weights_of(const tody_gemm_f32 *g, uint32_t column) {
     return g->w + column / 16 * g->w_stride + column % 16;
 }
@@ -170,36 +85,65 @@ static const float *bias_of(const tody_gemm_f32 *g, uint32_t column) {
     return g->bias ? g->bias + column : zeros;
 }
 
-// Each row's sums are loaded: to copy those of the first would take twice as many instructions.
-INLINE block start(const float *bias, const uint32_t count) {
-    block b;
-    b.s0 = b.s1 = b.s2 = b.s3 = b.s4 = b.s5 = b.s6 = b.s7 = load_sum(bias);
-    if (count > 1) b.s1 = load_sum(bias);
-    if (count > 2) b.s2 = load_sum(bias);
-    if (count > 3) b.s3 = load_sum(bias);
-    if (count > 4) b.s4 = load_sum(bias);
-    if (count > 5) b.s5 = load_sum(bias);
-    if (count > 6) b.s6 = load_sum(bias);
-    if (count > 7) b.s7 = load_sum(bias);
-    return b;
-}
+// What the tiles of a call have in common, kept in registers: behind a store a compiler reads all of its arguments again.
+typedef struct common {
+    size_t fours, rest, step, addend_stride, c_stride;
+    uint32_t taps, bounds;
+    const float *lo, *hi;
+} common;
 
-// `count` rows by 8 columns.
-INLINE void tile(const tody_gemm_f32 *g, const uint32_t count, uint32_t column, const bool bounded) {
-    block b = start(bias_of(g, column), count);
-    const float *w = weights_of(g, column), *a = g->packed;
-    const size_t fours = g->depth / 4, rest = g->depth % 4, step = (size_t)g->packed_rows * 4;
+// `count` rows by 8 columns, whose weights, bias, addend and results begin at w, bias, addend and c.
+INLINE void tile(const common *g, const uint32_t count, const float *a, const float *w, const float *bias, const float *addend,
+                 float *c) {
+    block b = start(bias, count);
     uint32_t taps = g->taps;
     do {
-        for (size_t k = fours / 4; k > 0; k--)
-            b = add_four(add_four(add_four(add_four(b, &a, step, &w, count), &a, step, &w, count), &a, step, &w, count), &a,
-                         step, &w, count);
-        for (size_t k = fours % 4; k > 0; k--) b = add_four(b, &a, step, &w, count);
-        if (rest == 0) continue;
-        for (size_t k = 0; k < rest; k++, w += 16) b = add_one(b, a + k, w, count);
-        a += step;
+        for (size_t k = g->fours / 4; k > 0; k--)
+            b = add_four(
+                add_four(add_four(add_four(b, &a, g->step, &w, count), &a, g->step, &w, count), &a, g->step, &w, count), &a,
+                g->step, &w, count);
+        for (size_t k = g->fours % 4; k > 0; k--) b = add_four(b, &a, g->step, &w, count);
+        if (g->rest == 0) continue;
+        for (size_t k = 0; k < g->rest; k++, w += 16) b = add_one(b, a + k, w, count);
+        a += g->step;
     } while (--taps > 0);
-    finish_block(g, column, b, count, bounded);
+    if (addend) b = add_addend(b, addend, g->addend_stride, count);
+    if (g->bounds & RAISED) b = raise_block(b, vld1q_dup_f32(g->lo), count);
+    if (g->bounds & LOWERED) b = lower_block(b, vld1q_dup_f32(g->hi), count);
+    store_block(c, g->c_stride, b, count);
+}
+
+// Whole eights of columns.
+INLINE void tiles(const tody_gemm_f32 *args, const uint32_t count) {
+    const size_t fours = args->depth / 4, rest = args->depth % 4, step = (size_t)args->packed_rows * 4;
+    const common g = {fours,     rest,     step, args->addend_stride, args->c_stride, args->taps, bounds_of(args->lo, args->hi),
+                      &args->lo, &args->hi};
+    const float *a = args->packed, *addend = args->addend;
+    float *c = args->c;
+    const size_t to_next = args->w_stride - 8, a_step = args->a_step;
+    const uint32_t cols = args->cols, bias_step = args->bias ? 8 : 0;
+    for (uint32_t more = args->more;; more--) {
+        const float *w = args->w, *bias = bias_of(args, 0);
+        for (uint32_t column = 0; column < cols; column += 8, bias += bias_step) {
+            tile(&g, count, a, w, bias, addend ? addend + column : NULL, c + column);
+            w += column % 16 ? to_next : 8;
+        }
+        if (more == 0) return;
+        a += a_step;
+        c += count * g.c_stride;
+        if (addend) addend += count * g.addend_stride;
+    }
+}
+
+// Columns from `column` on, fewer than 8 or of one row, of rows of `made`.
+static void finish_rows(const tody_gemm_f32 *g, uint32_t column, const float *made, const float *addend, float *c) {
+    const float32x4_t lo = vdupq_n_f32(g->lo), hi = vdupq_n_f32(g->hi);
+    const size_t cols = g->cols - column;
+    for (uint32_t i = 0; i < g->rows; i++, made += 8, c += g->c_stride) {
+        finish(c + column, cols, vld1q_f32(made), addend ? addend + column : NULL, lo, hi);
+        if (cols > 4) finish(c + column + 4, cols - 4, vld1q_f32(made + 4), addend ? addend + column + 4 : NULL, lo, hi);
+        if (addend) addend += g->addend_stride;
+    }
 }
 
 // One row: its depth is dealt out to four sums, because one can only be added to every fourth cycle.
@@ -219,23 +163,18 @@ static void lone_part(const tody_gemm_f32 *g, uint32_t column) {
         }
         for (; k < g->depth; k++, w += 16) s0 = add(s0, a[k], vld1q_f32(w), vld1q_f32(w + 4));
     }
-    s0.low = vaddq_f32(vaddq_f32(vaddq_f32(s0.low, s1.low), s2.low), s3.low);
-    s0.high = vaddq_f32(vaddq_f32(vaddq_f32(s0.high, s1.high), s2.high), s3.high);
-    finish_part(g, column, &s0);
+    float made[8];
+    vst1q_f32(made, vaddq_f32(vaddq_f32(vaddq_f32(s0.low, s1.low), s2.low), s3.low));
+    vst1q_f32(made + 4, vaddq_f32(vaddq_f32(vaddq_f32(s0.high, s1.high), s2.high), s3.high));
+    finish_rows(g, column, made, g->addend, g->c);
 }
 
 static void lone_row(const tody_gemm_f32 *g) {
     for (uint32_t column = 0; column < g->cols; column += 8) lone_part(g, column);
 }
 
-INLINE void tiles(const tody_gemm_f32 *g, const uint32_t count) {
-    const bool bounded = is_bounded(g);
-    for (uint32_t column = 0; column < g->cols; column += 8) tile(g, count, column, bounded);
-}
-
 static void few_rows(const tody_gemm_f32 *g) {
     switch (g->rows) {
-        case 1: lone_row(g); break;
         case 2: tiles(g, 2); break;
         case 3: tiles(g, 3); break;
         default: tiles(g, 4); break;
@@ -251,9 +190,45 @@ static void many_rows(const tody_gemm_f32 *g) {
     }
 }
 
-void tody_gemm_f32_neon(const tody_gemm_f32 *args) {
-    if (GEMM_ROWS > 4 && args->rows > 4)
-        many_rows(args);
+static void some_rows(const tody_gemm_f32 *g) {
+    if (GEMM_ROWS > 4 && g->rows > 4)
+        many_rows(g);
     else
-        few_rows(args);
+        few_rows(g);
+}
+
+// The last columns, fewer than 8: as many are made beside the result, to which go those that there are.
+static void last_columns(const tody_gemm_f32 *g, uint32_t column) {
+    float made[GEMM_ROWS * 8];
+    tody_gemm_f32 eight = *g;
+    eight.cols = 8;
+    eight.c_stride = 8;
+    eight.more = 0;
+    eight.w = weights_of(g, column);
+    eight.bias = g->bias ? g->bias + column : NULL;
+    eight.addend = NULL;
+    eight.c = made;
+    eight.lo = -__builtin_inff();
+    eight.hi = __builtin_inff();
+    const float *addend = g->addend;
+    float *c = g->c;
+    for (uint32_t more = g->more;; more--) {
+        some_rows(&eight);
+        finish_rows(g, column, made, addend, c);
+        if (more == 0) return;
+        eight.packed += g->a_step;
+        c += g->rows * g->c_stride;
+        if (addend) addend += g->rows * g->addend_stride;
+    }
+}
+
+void tody_gemm_f32_neon(const tody_gemm_f32 *args) {
+    if (args->rows == 1) {
+        lone_row(args);
+        return;
+    }
+    tody_gemm_f32 whole = *args;
+    whole.cols = args->cols / 8 * 8;
+    if (whole.cols > 0) some_rows(&whole);
+    if (whole.cols < args->cols) last_columns(args, whole.cols);
 }

@@ -62,6 +62,47 @@ static inline __attribute__((always_inline)) void store_pair_f32(float *p, const
     __asm__ volatile("stp %q1, %q2, [%0, %c3]" : : "r"(p), "w"(low), "w"(high), "i"(at) : "memory");
 }
 
+#define LOAD_ROW(r0, r1, p, bytes, low, high)                                                                            \
+    do {                                                                                                                 \
+        register float32x4_t a __asm__(#r0), b __asm__(#r1);                                                             \
+        __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s}, [%2], %3" : "=w"(a), "=w"(b), "+r"(*p) : "r"(bytes) : "memory"); \
+        *low = a, *high = b;                                                                                             \
+    } while (0)
+
+// Eight floats at *p, which then moves on by `step` floats: of row `row` of a tile, whose registers follow each other.
+static inline __attribute__((always_inline)) void load_row_f32(const float **p, size_t step, float32x4_t *low,
+                                                               float32x4_t *high, const int row) {
+    const size_t bytes = step * sizeof(float);
+    switch (row % 4) {
+        case 0: LOAD_ROW(v16, v17, p, bytes, low, high); break;
+        case 1: LOAD_ROW(v18, v19, p, bytes, low, high); break;
+        case 2: LOAD_ROW(v20, v21, p, bytes, low, high); break;
+        default: LOAD_ROW(v22, v23, p, bytes, low, high); break;
+    }
+}
+
+#define STORE_ROW(r0, r1, p, bytes, low, high)                                                                         \
+    do {                                                                                                               \
+        register float32x4_t a __asm__(#r0) = low, b __asm__(#r1) = high;                                              \
+        __asm__ volatile("st1 {" #r0 ".4s, " #r1 ".4s}, [%0], %3" : "+r"(*p) : "w"(a), "w"(b), "r"(bytes) : "memory"); \
+    } while (0)
+
+// The same to *p, of row `row` of a tile: each has registers of its own, which follow each other, so that nothing is copied.
+static inline __attribute__((always_inline)) void store_row_f32(float **p, size_t step, float32x4_t low, float32x4_t high,
+                                                                const int row) {
+    const size_t bytes = step * sizeof(float);
+    switch (row) {
+        case 0: STORE_ROW(v0, v1, p, bytes, low, high); break;
+        case 1: STORE_ROW(v2, v3, p, bytes, low, high); break;
+        case 2: STORE_ROW(v4, v5, p, bytes, low, high); break;
+        case 3: STORE_ROW(v6, v7, p, bytes, low, high); break;
+        case 4: STORE_ROW(v24, v25, p, bytes, low, high); break;
+        case 5: STORE_ROW(v26, v27, p, bytes, low, high); break;
+        case 6: STORE_ROW(v28, v29, p, bytes, low, high); break;
+        default: STORE_ROW(v30, v31, p, bytes, low, high); break;
+    }
+}
+
 // Four floats of each of some rows.
 typedef struct fours {
     float32x4_t x0, x1, x2, x3, x4, x5, x6, x7;
@@ -206,6 +247,19 @@ static inline void load_pair_f32(const float *p, const int at, float32x4_t *low,
 static inline void load_next_pair_f32(const float **p, const int step, float32x4_t *low, float32x4_t *high) {
     load_pair_f32(*p, 0, low, high);
     *p += step / 4;
+}
+
+static inline void load_row_f32(const float **p, size_t step, float32x4_t *low, float32x4_t *high, const int row) {
+    (void)row;
+    load_pair_f32(*p, 0, low, high);
+    *p += step;
+}
+
+static inline void store_row_f32(float **p, size_t step, float32x4_t low, float32x4_t high, const int row) {
+    (void)row;
+    vst1q_f32(*p, low);
+    vst1q_f32(*p + 4, high);
+    *p += step;
 }
 
 static inline void store_pair_f32(float *p, const int at, float32x4_t low, float32x4_t high) {
