@@ -50,14 +50,14 @@ INLINE pair add_column(pair s, pair x, const line *l, const int at) {
 // line, which may be outside of the image; or all of them.
 typedef enum layout { SCATTERED, BORDERED, NEIGHBOURS } layout;
 
-// Bytes between the pixels of a line, if these are neighbours.
-INLINE size_t stride_of(const float *const *a) { return (uintptr_t)a[2] - (uintptr_t)a[1]; }
+// Bytes between the pixels of a line from a[0] on, if these are neighbours.
+INLINE size_t stride_of(const float *const *a) { return (uintptr_t)a[1] - (uintptr_t)a[0]; }
 
 static layout layout_of(const tody_dwconv_f32 *d, size_t pixel, const size_t last) {
     const float *const *a = d->a + pixel * d->step, *const *end = a + ((d->rows - 1) * (size_t)d->down + 3) * d->a_stride;
     uintptr_t border = 0, inner = 0;
     for (; a < end; a += d->a_stride) {
-        const uintptr_t stride = stride_of(a);
+        const uintptr_t stride = stride_of(a + 1);
         border |= ((uintptr_t)a[1] - (uintptr_t)a[0] - stride) | ((uintptr_t)a[last] - (uintptr_t)a[last - 1] - stride);
         for (size_t j = 3; j < last; j++) inner |= (uintptr_t)a[j] - (uintptr_t)a[j - 1] - stride;
     }
@@ -76,8 +76,8 @@ INLINE pair load_column(const float *const *a, const size_t k, const float **nex
 // A line of the windows of a strip; each column is loaded while those before it are multiplied.
 INLINE strip add_line(strip s, const float *const *a, const size_t k, const line *l, const int step, const layout how) {
     const int last = 3 * step + 2;
-    const size_t stride = how == SCATTERED ? 0 : stride_of(a);
-    const float *next = a[how == BORDERED] + k;
+    const float *const *from = how == BORDERED ? a + 1 : a, *next = *from + k;
+    const size_t stride = how == SCATTERED ? 0 : stride_of(from);
     pair x = load_column(a, k, &next, stride, 0, last, how);
 #pragma GCC unroll 9
     for (int j = 0; j <= last; j++) {
@@ -101,25 +101,45 @@ INLINE pair add_pixel(pair s, const float *addend) {
     return (pair){vaddq_f32(s.low, vld1q_f32(addend)), vaddq_f32(s.high, vld1q_f32(addend + 4))};
 }
 
-INLINE void store_pixel(float *c, pair s, float32x4_t lo, float32x4_t hi) {
-    store_pair_f32(c, 0, clamp(s.low, lo, hi), clamp(s.high, lo, hi));
+// Of row `row`, which the compiler does not see here: else it would move pointers to addends from row to row where there are
+// none.
+INLINE strip add_addend(const tody_dwconv_f32 *d, strip s, size_t row, size_t pixel, size_t k, const size_t count) {
+    __asm__("" : "+r"(row));
+    const float *addend = d->addend + row * d->addend_row + pixel * d->addend_stride + k;
+    s.s0 = add_pixel(s.s0, addend);
+    if (count > 1) s.s1 = add_pixel(s.s1, addend += d->addend_stride);
+    if (count > 2) s.s2 = add_pixel(s.s2, addend += d->addend_stride);
+    if (count > 3) s.s3 = add_pixel(s.s3, addend += d->addend_stride);
+    return s;
 }
 
-// The first `count` pixels of a strip, 8 channels from k on.
-INLINE void finish_strip(const tody_dwconv_f32 *d, strip s, size_t row, size_t pixel, size_t k, const size_t count) {
-    const float32x4_t lo = vdupq_n_f32(d->lo), hi = vdupq_n_f32(d->hi);
-    if (d->addend) {
-        const float *addend = d->addend + row * d->addend_row + pixel * d->addend_stride + k;
-        s.s0 = add_pixel(s.s0, addend);
-        if (count > 1) s.s1 = add_pixel(s.s1, addend += d->addend_stride);
-        if (count > 2) s.s2 = add_pixel(s.s2, addend += d->addend_stride);
-        if (count > 3) s.s3 = add_pixel(s.s3, addend += d->addend_stride);
+INLINE pair raise(pair s, float32x4_t lo) { return (pair){vmaxq_f32(s.low, lo), vmaxq_f32(s.high, lo)}; }
+INLINE pair lower(pair s, float32x4_t hi) { return (pair){vminq_f32(s.low, hi), vminq_f32(s.high, hi)}; }
+
+INLINE strip bound_strip(strip s, const float *lo, const float *hi, uint32_t bounds) {
+    if (bounds & RAISED) {
+        const float32x4_t x = vld1q_dup_f32(lo);
+        s = (strip){raise(s.s0, x), raise(s.s1, x), raise(s.s2, x), raise(s.s3, x)};
     }
-    float *c = d->c + row * d->c_row + pixel * d->c_stride + k;
-    store_pixel(c, s.s0, lo, hi);
-    if (count > 1) store_pixel(c += d->c_stride, s.s1, lo, hi);
-    if (count > 2) store_pixel(c += d->c_stride, s.s2, lo, hi);
-    if (count > 3) store_pixel(c += d->c_stride, s.s3, lo, hi);
+    if (bounds & LOWERED) {
+        const float32x4_t x = vld1q_dup_f32(hi);
+        s = (strip){lower(s.s0, x), lower(s.s1, x), lower(s.s2, x), lower(s.s3, x)};
+    }
+    return s;
+}
+
+// The first `count` pixels of a strip.
+INLINE void store_strip(strip s, float *c, size_t stride, const size_t count) {
+    store_row_f32(&c, stride, s.s0.low, s.s0.high, 0);
+    if (count > 1) store_row_f32(&c, stride, s.s1.low, s.s1.high, 1);
+    if (count > 2) store_row_f32(&c, stride, s.s2.low, s.s2.high, 2);
+    if (count > 3) store_row_f32(&c, stride, s.s3.low, s.s3.high, 3);
+}
+
+INLINE void finish_strip(const tody_dwconv_f32 *d, strip s, size_t row, size_t pixel, size_t k, uint32_t bounds, float *c,
+                         const size_t count) {
+    if (d->addend) s = add_addend(d, s, row, pixel, k, count);
+    store_strip(bound_strip(s, &d->lo, &d->hi, bounds), c, d->c_stride, count);
 }
 
 INLINE line load_line(const float *w, size_t stride) {
@@ -133,16 +153,18 @@ INLINE void strips(const tody_dwconv_f32 *d, size_t pixel, size_t k, const int s
                third = load_line(w + 6 * d->w_stride, d->w_stride);
     const float *const *a = d->a + pixel * d->step;
     const size_t left = d->pixels - pixel;
-    for (size_t row = 0; row < d->rows; row++, a += d->down * d->a_stride) {
+    const uint32_t bounds = bounds_of(d->lo, d->hi);
+    float *c = d->c + pixel * d->c_stride + k;
+    for (size_t row = 0; row < d->rows; row++, a += d->down * d->a_stride, c += d->c_row) {
         strip s = start(bias);
         s = add_line(s, a, k, &first, step, how);
         s = add_line(s, a + d->a_stride, k, &second, step, how);
         s = add_line(s, a + 2 * d->a_stride, k, &third, step, how);
         switch (how == SCATTERED ? left : STRIP) {
-            case 1: finish_strip(d, s, row, pixel, k, 1); break;
-            case 2: finish_strip(d, s, row, pixel, k, 2); break;
-            case 3: finish_strip(d, s, row, pixel, k, 3); break;
-            default: finish_strip(d, s, row, pixel, k, 4); break;
+            case 1: finish_strip(d, s, row, pixel, k, bounds, c, 1); break;
+            case 2: finish_strip(d, s, row, pixel, k, bounds, c, 2); break;
+            case 3: finish_strip(d, s, row, pixel, k, bounds, c, 3); break;
+            default: finish_strip(d, s, row, pixel, k, bounds, c, 4); break;
         }
     }
 }
