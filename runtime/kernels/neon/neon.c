@@ -44,6 +44,8 @@ const tody_kernels tody_kernels_neon = {
     .unary_f32 = tody_unary_f32_neon,
     .softmax_f32 = tody_softmax_f32_neon,
     .moments_f32 = tody_moments_f32_neon,
+    .column_moments_f32 = tody_column_moments_f32_neon,
+    .norm_f32 = tody_norm_f32_neon,
 };
 #else
 const tody_kernels tody_kernels_neon = {
@@ -85,5 +87,7 @@ const tody_kernels tody_kernels_neon = {
     .unary_f32 = tody_unary_f32_neon,
     .binary_f32 = tody_binary_f32_neon,
     .blend_f32 = tody_blend_f32_neon,
+    .column_moments_f32 = tody_column_moments_f32_neon,
+    .norm_f32 = tody_norm_f32_neon,
 };
 #endif

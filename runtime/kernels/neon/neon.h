@@ -22,6 +22,8 @@ void tody_transpose_b32_neon(const uint32_t *x, size_t x_stride, uint32_t *y, si
 void tody_unary_f32_neon(uint32_t fn, float a, float b, const float *x, float *y, size_t count);
 void tody_softmax_f32_neon(const float *x, float *y, size_t count);  // AArch64 only, as the next
 void tody_moments_f32_neon(const float *x, size_t count, float mean, float sums[2]);
+void tody_column_moments_f32_neon(const tody_columns_f32 *args);
+void tody_norm_f32_neon(const tody_norm_f32 *args);
 void tody_gemm_s8_neon(const tody_gemm_s8 *args);
 void tody_pack_s8_neon(const tody_pack_s8 *args);
 void tody_winograd_s8_neon(const tody_winograd_s8 *args);  // AArch64 only

@@ -1,10 +1,11 @@
 // norm.h - moments of columns, and what makes mean and variance what a norm wants them to be: four vectors of channels at a
-// time, row by row.
+// time, row by row. Once for all sets, whatever the width of their vectors.
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TODY_X86_NORM_H
-#define TODY_X86_NORM_H
-
-#include "vector.h"
+//
+// A set defines, before it includes this: WIDTH, vector, mask, first, load_part, store_part, all, add, sub, mul, and clamp(x,
+// lo, hi).
+#ifndef TODY_KERNELS_NORM_H
+#define TODY_KERNELS_NORM_H
 
 #define INLINE static inline __attribute__((always_inline))  // `count` and `whole` are constants after inlining
 
