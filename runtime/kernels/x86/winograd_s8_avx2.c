@@ -168,7 +168,8 @@ INLINE void multiply_some(const work *k, const int16_t *v, const int16_t *u, siz
         if (some > FEW) s5 = load_sums(m + to.d5);
     }
     for (const int16_t *end = v + pairs * 2; v < end; v += 2, u += 32) {
-        const sums w = {load_all(u), load_all(u + 16)};
+        sums w = {load_all(u), load_all(u + 16)};
+        __asm__("" : "+x"(w.low), "+x"(w.high));  // else gcc 12 loads both again for each tile: more loads than products
         s0 = add_pair(s0, v, w);
         s1 = add_pair(s1, v + at.d1, w);
         s2 = add_pair(s2, v + at.d2, w);
@@ -184,6 +185,12 @@ INLINE void multiply_some(const work *k, const int16_t *v, const int16_t *u, siz
     store_sums(m, s0);
 }
 
+// Not inlined, so that there are registers for all of `places`.
+static __attribute__((noinline)) void multiply_all(const work *k, const int16_t *v, const int16_t *u, size_t pairs, int32_t *m,
+                                                   uint32_t tiles, bool more) {
+    multiply_some(k, v, u, pairs, m, tiles, more, ROWS);
+}
+
 // All tiles by a slice of `pairs` from channel `first` on.
 static void multiply(const work *k, uint32_t tiles, size_t first, size_t pairs) {
     for (uint32_t p = 0; p < POSITIONS; p++) {
@@ -192,7 +199,7 @@ static void multiply(const work *k, uint32_t tiles, size_t first, size_t pairs) 
         for (uint32_t t = 0; t < tiles; t += ROWS, v += ROWS * k->depth, m += ROWS * COLUMNS) {
             const uint32_t left = tiles - t;
             if (left > FEW)
-                multiply_some(k, v, u, pairs, m, left, first, ROWS);
+                multiply_all(k, v, u, pairs, m, left, first);
             else
                 multiply_some(k, v, u, pairs, m, left, first, FEW);
         }

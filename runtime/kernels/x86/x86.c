@@ -38,7 +38,7 @@ const tody_kernels tody_kernels_avx2 = {
     .gemm_s8 = tody_gemm_s8_avx2,
     .pack_s8 = tody_pack_s8_avx2,
     .winograd_s8_tiles = 24,
-    .winograd_s8_price = {.image = 500, .result = 700, .product = 120, .weight = 370, .pixel = 14},
+    .winograd_s8_price = {.image = 500, .result = 700, .product = 90, .weight = 370, .pixel = 14},
     .winograd_s8 = tody_winograd_s8_avx2,
     .dwconv_s8_rows = 4,
     .dwconv_s8 = tody_dwconv_s8_avx2,
