@@ -42,42 +42,41 @@ INLINE sums weights(const int8_t *w, const bool odd) {
     return (sums){_mm256_srai_epi16(_mm256_slli_epi16(v.low, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(v.high, 8), 8)};
 }
 
-// Sums of 16 columns of each row. Variables and not an array, which gcc 12 would keep in memory.
-typedef struct block {
-    sums s0, s1, s2, s3, s4, s5;
-} block;
-
 // Even and odd bytes go by one after the other: together, compilers would add their products up first and run out of registers.
-INLINE block half(block b, const int8_t *x, size_t stride, const int8_t *w, size_t groups, const uint32_t rows,
-                  const bool odd) {
+// Sums are variables of their own: an array of them, or one structure, gcc 12 would keep in memory.
+INLINE void half(const int8_t *x, size_t stride, const int8_t *w, size_t groups, const uint32_t rows, const bool odd, sums *s0,
+                 sums *s1, sums *s2, sums *s3, sums *s4, sums *s5) {
     const int8_t *y = x + 3 * stride;
     for (const int8_t *end = w + groups * 64; w < end; x += 8, y += 8, w += 64) {
         const sums v = weights(w, odd);
-        b.s0 = add_pair(b.s0, x, v);
-        if (rows > 1) b.s1 = add_pair(b.s1, x + stride, v);
-        if (rows > 2) b.s2 = add_pair(b.s2, x + 2 * stride, v);
-        if (rows > 3) b.s3 = add_pair(b.s3, y, v);
-        if (rows > 4) b.s4 = add_pair(b.s4, y + stride, v);
-        if (rows > 5) b.s5 = add_pair(b.s5, y + 2 * stride, v);
+        *s0 = add_pair(*s0, x, v);
+        if (rows > 1) *s1 = add_pair(*s1, x + stride, v);
+        if (rows > 2) *s2 = add_pair(*s2, x + 2 * stride, v);
+        if (rows > 3) *s3 = add_pair(*s3, y, v);
+        if (rows > 4) *s4 = add_pair(*s4, y + stride, v);
+        if (rows > 5) *s5 = add_pair(*s5, y + 2 * stride, v);
     }
-    return b;
 }
 
 INLINE void wide_tile_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, sums *s) {
     const sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     const size_t stride = g->packed_stride * 2, line = c->line / 4, jump = (g->line_stride - c->line) * 2;
-    block b = {zero, zero, zero, zero, zero, zero};
+    sums s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero;
     const int8_t *x = c->wide + (a - g->packed) * 2, *w = c->w, *last = w + c->groups * 64;
     for (size_t left = line, groups; w < last; left -= groups) {
         groups = left < GROUPS ? left : GROUPS;
-        b = half(b, x, stride, w, groups, rows, false);
-        b = half(b, x + 4, stride, w, groups, rows, true);
+        half(x, stride, w, groups, rows, false, &s0, &s1, &s2, &s3, &s4, &s5);
+        half(x + 4, stride, w, groups, rows, true, &s0, &s1, &s2, &s3, &s4, &s5);
         x += groups * 8 + (groups == left ? jump : 0);
         w += groups * 64;
         if (groups == left) left += line;
     }
-    const sums all[] = {b.s0, b.s1, b.s2, b.s3, b.s4, b.s5};
-    memcpy(s, all, rows * sizeof *s);
+    s[0] = s0;
+    if (rows > 1) s[1] = s1;
+    if (rows > 2) s[2] = s2;
+    if (rows > 3) s[3] = s3;
+    if (rows > 4) s[4] = s4;
+    if (rows > 5) s[5] = s5;
 }
 
 static void wide_tile(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, sums *s) {
@@ -195,11 +194,11 @@ static bool find_all_runs(const tody_gemm_s8 *g, const columns *c, run *runs) {
     return _mm256_testz_si256(large, large);
 }
 
-static inline void widen(int8_t *to, const int8_t *x, size_t count) {
-    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    const __m256i wide = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(load_s8(x, count), order));
-    store_s8(to, count * 2, _mm256_castsi256_si128(wide));
-    if (count > 8) store_s8(to + 16, (count - 8) * 2, _mm256_extracti128_si256(wide, 1));
+// Sixteen values, which become words as they are loaded: it costs more to move from one half of a vector to the other.
+static inline void widen(int8_t *to, const int8_t *x) {
+    const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    const __m256i wide = _mm256_cvtepu8_epi16(load_s8(x, 16));
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_shuffle_epi8(wide, order));
 }
 
 // Bytes from the first packed row to the end of the last one.
@@ -208,10 +207,19 @@ static size_t extent(const tody_gemm_s8 *g) {
            g->depth / g->lines;
 }
 
+// The last sixteen values may be some of those before, again.
 static void widen_rows(const tody_gemm_s8 *g) {
     const size_t count = extent(g);
-    int8_t *to = g->packed + count;
-    for (size_t k = 0; k < count; k += 16) widen(to + k * 2, g->packed + k, count - k < 16 ? count - k : 16);
+    int8_t *to = g->packed + count, some[32];
+    if (count < 16) {
+        widen(some, g->packed);  // there is as much to read
+        memcpy(to, some, count * 2);
+        return;
+    }
+    for (size_t k = 0; k < count; k += 16) {
+        const size_t at = k + 16 <= count ? k : count - 16;
+        widen(to + at * 2, g->packed + at);
+    }
 }
 
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {

@@ -39,7 +39,7 @@ static inline spread spread_of(const tody_pack_s8 *p, uint32_t first, size_t cou
 }
 
 static inline void pack_taps(const tody_pack_s8 *p, uint32_t first) {
-    const size_t count = (size_t)p->run * p->depth, bytes = (size_t)(p->run - first) * 4;
+    const size_t count = (size_t)p->run * p->depth;
     const spread s = spread_of(p, first, count < 8 ? 8 : count);
     const __m128i fill = _mm_andnot_si128(s.there, _mm_set1_epi8((char)p->x_zero));
     for (uint32_t i = 0; i < p->rows; i++) {
@@ -48,7 +48,7 @@ static inline void pack_taps(const tody_pack_s8 *p, uint32_t first) {
         for (uint32_t l = 0; l < p->lines; l++, a += p->rows, to += (size_t)p->run * 4) {
             const uint64_t low = load_part(*a + s.low, count), high = count < 8 ? 0 : load_part(*a + s.high, 8);
             const __m128i some = _mm_shuffle_epi8(_mm_set_epi64x((long long)high, (long long)low), s.from);
-            store_s8(to, bytes, shifted(_mm_or_si128(_mm_and_si128(some, s.there), fill)));
+            put(to, _mm_or_si128(_mm_and_si128(some, s.there), fill));
         }
     }
 }
@@ -66,7 +66,8 @@ static inline int8_t *pack_tap(int8_t *to, const int8_t *x, const tody_pack_s8 *
 
 static inline void pack_rows(const tody_pack_s8 *args) {
     const tody_pack_s8 copy = *args, *p = &copy;
-    for (uint32_t t = 0; p->depth < 4 && t < p->run; t += 4) pack_taps(p, t);
+    // From the last four taps on, because those that are fewer write into the first ones of the next line.
+    for (uint32_t t = (p->run + 3) / 4 * 4; p->depth < 4 && t > 0; t -= 4) pack_taps(p, t - 4);
     for (uint32_t i = 0; p->depth >= 4 && i < p->rows; i++) {
         int8_t *to = p->packed + i * p->stride;
         for (uint32_t l = 0; l < p->lines; l++) {
