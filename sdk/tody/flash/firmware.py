@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ _UF2_VOLUMES = ("/media", "/run/media", "/Volumes", "/mnt")
 
 
 def build(board: Board) -> Path:
-    """Compile; returns tody.elf.
+    """Compile; returns tody.elf. Of those that build a board at once each waits for the one before.
 
     Raises:
         UsageError: make or the compiler is not installed.
@@ -27,7 +28,9 @@ def build(board: Board) -> Path:
     if not shutil.which("make"):
         raise UsageError("firmware cannot be built", "the program make was not found", "apt-get install make")
     command = ["make", "-s", "-C", str(board.firmware), f"BOARD={board.name}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with (board.firmware / "boards" / board.name / "board.toml").open() as settings:
+        fcntl.flock(settings, fcntl.LOCK_EX)
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
         if any("not found" in line for line in said):
