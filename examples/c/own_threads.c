@@ -29,7 +29,7 @@ static void *run_share(void *argument) {
 // tody_parallel.run: task(context, i, thread) once for every i < tasks; `thread` differs among tasks that run at once.
 static void run(void *pool, uint32_t tasks, tody_task task, void *context) {
     const uint32_t threads = *(const uint32_t *)pool;
-    share shares[MOST_THREADS];
+    share shares[MOST_THREADS] = {0};
     uint32_t end = 0;
     for (uint32_t t = 0; t < threads; t++) {
         shares[t] = (share){.task = task, .context = context, .first = end, .thread = t};
