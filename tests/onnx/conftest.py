@@ -1,25 +1,18 @@
-"""Prints what became of onnx's cases at the end of a test run."""
+"""Prints what became of onnx's cases at the end of a test run, in whichever process they ran."""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-import pytest
-
-_tallies: dict[str, tuple[Counter[str], Counter[str]]] = {}
-
-
-@pytest.fixture
-def tallies() -> dict[str, tuple[Counter[str], Counter[str]]]:
-    """Kind of cases -> (outcome -> count, reason of refusal -> count)."""
-    return _tallies
+TALLY = "onnx"  # the property of a test: [kind of cases, {outcome: count}, {reason of refusal: count}], most first
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for kind, (outcomes, reasons) in _tallies.items():
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    reports = [report for many in terminalreporter.stats.values() for report in many]
+    properties = [p for report in reports if getattr(report, "when", "") == "call" for p in report.user_properties]
+    for kind, outcomes, reasons in (value for name, value in properties if name == TALLY):
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         terminalreporter.section(f"onnx {kind}: {counts} of {sum(outcomes.values())}")
-        for reason, count in reasons.most_common():
+        for reason, count in reasons.items():
             terminalreporter.write_line(f"{count:5} refused  {reason}")
