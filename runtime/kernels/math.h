@@ -14,12 +14,18 @@ static inline vector step(vector p, vector x, float q) { return add_product(p, x
 static inline vector apart(vector p, vector x, float q) { return add(mul(p, x), all(q)); }
 
 #define ROUNDING 12582912.0f  // 1.5 * 2^23: what is added to it is rounded to an integer
+#define BIAS 127.0f           // of the exponent of a float32: what scale_of wants to have been added
 
-// exp(x) = 2^n (1 + p); *t is ROUNDING + n + more
-static inline vector exp_less_1(vector x, vector *t, const float more) {
+// x - n ln 2, at most half of ln 2 and as exact as float32; *t is ROUNDING + more + n
+static inline vector reduced(vector x, vector *t, const float more) {
     *t = step(x, all(1.44269504f), ROUNDING + more);
     const vector k = sub(*t, all(ROUNDING + more));
-    const vector r = less_product(k, all(LN2_LO), less_product(k, all(LN2_HI), x));
+    return less_product(k, all(LN2_LO), less_product(k, all(LN2_HI), x));
+}
+
+// exp(x) = 2^n (1 + p); *t is ROUNDING + more + n
+static inline vector exp_less_1(vector x, vector *t, const float more) {
+    const vector r = reduced(x, t, more);
     vector q = step(step(all(EXP_6), r, EXP_5), r, EXP_4);
     q = step(step(q, r, EXP_3), r, EXP_2);
     return add_product(mul(r, r), q, r);
@@ -34,7 +40,7 @@ static inline vector exp_of(vector x) {
 // Of x within [-87, 88], or NaN
 static inline vector exp_near(vector x) {
     vector t;
-    const vector p = add(exp_less_1(x, &t, 0.0f), all(1.0f));
+    const vector p = add(exp_less_1(x, &t, BIAS), all(1.0f));
     return mul(p, scale_of(t));
 }
 
@@ -46,15 +52,18 @@ static inline vector exp_share_of(vector x) {
 
 static inline vector expm1_of(vector x) {
     vector t;
-    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t, 0.0f), scale = scale_of(t);
+    const vector p = exp_less_1(clamp(x, all(-18.0f), all(88.0f)), &t, BIAS), scale = scale_of(t);
     return add_product(scale, p, sub(scale, all(1.0f)));
 }
 
-// 1 + exp(x), which gates of -x are divided by: infinite above GATE_END, so that no quotient is subnormal
+// 1 + exp(x), which gates of -x are divided by: infinite above GATE_END, so that no quotient is subnormal. A quarter of exp(r),
+// 9e-8 of it off, in pairs of terms, which wait less for each other and take fewer instructions.
 static inline vector one_and_exp_of(vector x) {
     vector t;
-    const vector p = add(exp_less_1(clamp(x, all(-87.0f), all(87.0f)), &t, 2.0f), all(1.0f));
-    return add_product(mul(p, scale_of(t)), all(0.25f), all(1.0f));
+    const vector r = reduced(clamp(x, all(-87.0f), all(87.0f)), &t, BIAS + 2.0f), z = mul(r, r);
+    const vector last = step(all(0.0020725683f), r, 0.01047454f), middle = step(all(0.041669097f), r, 0.12499787f);
+    const vector quarter = add_product(add_product(last, z, middle), z, step(all(0.24999993f), r, 0.25f));
+    return step(quarter, scale_of(t), 1.0f);
 }
 
 static inline vector tanh_of(vector x) {

@@ -79,11 +79,10 @@ INLINE vector reciprocal(vector x, vector a, vector b) {
 
 // Inlined with its function.
 INLINE void map(vector (*fn)(vector, vector, vector), float a, float b, const float *x, float *y, size_t count) {
-    size_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH) store(y + i, fn(load(x + i), all(a), all(b)));
-    if (i == count) return;
-    const mask m = first(count - i);
-    store_some(y + i, m, fn(load_some(x + i, m), all(a), all(b)));
+    for (const float *end = x + count / WIDTH * WIDTH; x < end; x += WIDTH, y += WIDTH) store(y, fn(load(x), all(a), all(b)));
+    if (count % WIDTH == 0) return;
+    const mask m = first(count % WIDTH);
+    store_some(y, m, fn(load_some(x, m), all(a), all(b)));
 }
 
 static inline void unary_f32(uint32_t fn, float a, float b, const float *x, float *y, size_t count) {

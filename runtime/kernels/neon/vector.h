@@ -58,10 +58,8 @@ static inline vector signed_as(vector x, vector sign) {
     return bits_as_vector(vorrq_u32(bits_of_vector(x), vandq_u32(bits_of_vector(sign), vdupq_n_u32(1u << 31))));
 }
 
-// 2^n, of t = 1.5 * 2^23 + n: whose lowest bits, shifted, are those of the exponent.
-static inline vector scale_of(vector t) {
-    return bits_as_vector(vaddq_u32(vshlq_n_u32(bits_of_vector(t), 23), vdupq_n_u32(0x3F800000)));
-}
+// 2^n, of t = 1.5 * 2^23 + 127 + n: whose lowest bits, shifted, are those of the exponent.
+static inline vector scale_of(vector t) { return bits_as_vector(vshlq_n_u32(bits_of_vector(t), 23)); }
 
 // p * 2^n for |n| < 254, of t = 1.5 * 2^23 + n. Two factors, so that neither a large result nor a subnormal one is lost.
 static inline vector scaled(vector p, vector t) {

@@ -66,10 +66,8 @@ static inline vector signed_as(vector x, vector sign) { return _mm256_or_ps(x, _
 
 static inline vector bits_as_vector(__m256i bits) { return _mm256_castsi256_ps(bits); }
 
-// 2^n, of t = 1.5 * 2^23 + n: whose lowest bits, shifted, are those of the exponent.
-static inline vector scale_of(vector t) {
-    return bits_as_vector(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3F800000)));
-}
+// 2^n, of t = 1.5 * 2^23 + 127 + n: whose lowest bits, shifted, are those of the exponent.
+static inline vector scale_of(vector t) { return bits_as_vector(_mm256_slli_epi32(_mm256_castps_si256(t), 23)); }
 
 // p * 2^n for |n| < 254, of t = 1.5 * 2^23 + n. Two factors, so that neither a large result nor a subnormal one is lost.
 static inline vector scaled(vector p, vector t) {

@@ -56,8 +56,8 @@ static inline vector below_zero(vector x) { return _mm512_or_ps(x, all(-0.0f)); 
 static inline vector magnitude(vector x) { return _mm512_andnot_ps(all(-0.0f), x); }
 static inline vector signed_as(vector x, vector sign) { return _mm512_or_ps(x, _mm512_and_ps(all(-0.0f), sign)); }
 
-// 2^n, of t = 1.5 * 2^23 + n.
-static inline vector scale_of(vector t) { return _mm512_scalef_ps(all(1.0f), sub(t, all(12582912.0f))); }
+// 2^n, of t = 1.5 * 2^23 + 127 + n: whose lowest bits, shifted, are those of the exponent.
+static inline vector scale_of(vector t) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t), 23)); }
 
 // p * 2^n, of t = 1.5 * 2^23 + n.
 static inline vector scaled(vector p, vector t) { return _mm512_scalef_ps(p, sub(t, all(12582912.0f))); }
