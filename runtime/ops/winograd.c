@@ -5,7 +5,7 @@
 #include "winograd.h"
 
 #include "f16.h"
-#include "winograd_products.h"
+#include "winograd_fold.h"
 #include "winograd_weights.h"
 
 typedef tody_winograd_job job;
@@ -19,9 +19,14 @@ tody_tiling tody_winograd_tiling(const tody_kernels *kernels, const tody_window 
     return !is_short && !is_small ? tiling : (tody_tiling){0};
 }
 
+// Of all threads' tiles.
+static uint64_t blocks_bytes(const tody_call *call, const tody_tiles *g) {
+    return tody_scratch_bytes(tody_tiles_bytes(g)) * (uint64_t)tody_threads(call);
+}
+
 size_t tody_winograd_scratch(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling) {
     const tody_tiles g = tody_tiles_of(call, w, y, tiling);
-    return tody_scratch_bytes(tody_scratch_bytes(tody_tiles_bytes(&g)) * (uint64_t)tody_threads(call));
+    return tody_scratch_bytes(blocks_bytes(call, &g) + tody_fold_bytes(&g, &tiling, w->shape[3]));
 }
 
 static size_t output_at(const job *job, const tody_tile_place *at) {
@@ -155,5 +160,7 @@ void tody_winograd_run(const tody_call *call, const tody_gemm *gemm, const tody_
                        uint8_t *scratch) {
     const tody_tensor w = tody_in(call, 1), y = tody_out(call, 0);
     job job = {call, gemm, slide, tiling, scratch, tody_tiles_of(call, &w, &y, tiling)};
+    tody_folded folded;
+    if (tody_is_folded(&tiling, gemm->depth)) tody_fold(&job, &folded, scratch + blocks_bytes(call, &job.tiles));
     tody_for(call, job.tiles.blocks * job.tiles.parts, run_task, &job);
 }

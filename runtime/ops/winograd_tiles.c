@@ -32,7 +32,7 @@ static uint32_t points_spared(uint32_t outputs, uint32_t tile) {
     return tody_min_u32(tody_div_up(outputs, tile) * tile - outputs, 2);
 }
 
-static void cut_regions(tody_tiles *g, uint32_t images) {
+static void cut_regions(tody_tiles *g) {
     const uint32_t down = g->height / g->tile, across = g->width / g->tile;
     const uint32_t bottom = g->height % g->tile > 0, right = g->width % g->tile > 0;
     const uint32_t y = down * g->tile, x = across * g->tile;
@@ -43,7 +43,7 @@ static void cut_regions(tody_tiles *g, uint32_t images) {
     g->count = 0;
     for (tody_tile_region *r = g->regions; r < g->regions + TODY_TILE_REGIONS; r++) {
         r->first = g->count;
-        g->count += images * r->down * r->across;
+        g->count += g->images * r->down * r->across;
     }
     g->spared[0] = points_spared(g->height, g->tile);
     g->spared[1] = points_spared(g->width, g->tile);
@@ -57,19 +57,21 @@ static uint32_t panels_of(const tody_call *call, const tody_tensor *w, tody_tili
 }
 
 tody_tiles tody_tiles_of(const tody_call *call, const tody_tensor *w, const tody_tensor *y, tody_tiling tiling) {
-    const uint32_t threads = tody_threads(call), depth = w->shape[3];
+    const uint32_t threads = tody_threads(call), all = tody_phases(&tiling);
+    const uint32_t phases = tody_is_folded(&tiling, w->shape[3]) ? 1 : all, depth = w->shape[3] * (all / phases);
     tody_tiles g = {
         .tile = tiling.tile,
         .edge = tiling.edge,
         .positions = tiling.edge * tiling.edge,
         .height = y->shape[TODY_HEIGHT],
         .width = y->shape[TODY_WIDTH],
+        .images = y->shape[TODY_BATCH],
         .panels = panels_of(call, w, tiling),
         .parts = 1,
     };
-    cut_regions(&g, y->shape[TODY_BATCH]);
+    cut_regions(&g);
     g.phase_depth = tody_packs_f32(call->kernels) ? tody_div_up(depth, 4) * 4 : depth;
-    g.depth = tody_phases(&tiling) * g.phase_depth;
+    g.depth = phases * g.phase_depth;
     if (tiling.fleeting) {
         g.blocks = 1;
         g.block = g.count;

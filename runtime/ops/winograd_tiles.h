@@ -23,7 +23,7 @@ typedef struct tody_tiles {
     uint32_t tile, edge, positions;  // positions: products of a tile, a channel and a phase
     uint32_t height, width;          // of an output
     uint32_t spared[2];              // points that tiles at the bottom, and at the right, do without: infinity, then 0
-    uint32_t count;                  // tiles of the batch
+    uint32_t images, count;          // of the batch, and tiles of all of it
     tody_tile_region regions[TODY_TILE_REGIONS];
     uint32_t blocks, block;       // the most tiles of one
     uint32_t panels;              // of output channels that are multiplied together

@@ -13,10 +13,10 @@ static uint32_t taps_of(const tody_tiling *t) { return t->edge + 1 - t->tile; }
 
 static uint32_t positions_of(const tody_tiling *t) { return t->edge * t->edge; }
 
-// Only whole vectors of all kernel sets are put side by side.
-static bool are_together(const tody_tiling *t, uint32_t depth) {
-    return t->step > 1 && depth % 4 == 0 && depth <= TOGETHER / tody_phases(t);
-}
+static bool are_together(const tody_tiling *t, uint32_t depth) { return t->step > 1 && depth <= TOGETHER / tody_phases(t); }
+
+// Whole vectors of all kernel sets are put side by side as they are.
+bool tody_is_folded(const tody_tiling *t, uint32_t depth) { return are_together(t, depth) && depth % 4 != 0; }
 
 // Lines and columns of positions that a phase has weights for.
 static uint32_t lines_of(const tody_tiling *t, uint32_t i) { return tody_phase_of(t, i).down > 1 ? t->edge : 1; }

@@ -28,6 +28,9 @@ typedef struct tody_positions {
 // Of phase i: a position of it alone takes `stride`. Phases are together where they are of little depth.
 tody_positions tody_phase_positions(const tody_tiling *t, uint32_t i, uint32_t depth, size_t stride);
 
+// Whether the phases of an image of so many channels are made one pixel first: winograd_fold.h.
+bool tody_is_folded(const tody_tiling *t, uint32_t depth);
+
 // Weights as they are, of all phases.
 typedef struct tody_filters {
     const float *w;  // panels

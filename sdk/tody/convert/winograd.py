@@ -81,6 +81,14 @@ class _Form:
             for taps in self._sides()
         )
 
+    def folded(self) -> _Form:
+        """Of the image whose blocks of step x step pixels are one pixel (runtime/ops/winograd_fold.c)."""
+        return _Form(self.taps, 1, self.edge)
+
+    def folds(self, depth: int) -> bool:
+        """Whether an image of so many channels is folded before it is transformed."""
+        return self.together(depth) and depth % 4 != 0
+
     def weights(self, depth: int) -> int:
         """That are kept: a single tap is the same at all points, of which one is, unless phases are multiplied together."""
         if self.together(depth):
@@ -89,7 +97,7 @@ class _Form:
 
     def together(self, depth: int) -> bool:
         """Whether the phases of an image of so many channels are one product (runtime/ops/winograd_weights.c)."""
-        return self.step > 1 and depth % 4 == 0 and self.phases * depth <= TOGETHER
+        return self.step > 1 and self.phases * depth <= TOGETHER
 
     def _sides(self) -> list[int]:
         """Taps of each phase of a line."""
@@ -189,6 +197,8 @@ def _tiles(form: _Form, places: tuple[int, int, int]) -> int:
 
 def _products(form: _Form, columns: int, depth: int, places: tuple[int, int, int]) -> int:
     """What tiles cost without their weights."""
+    if form.folds(depth):
+        return _products(form.folded(), columns, form.phases * depth, places)
     tiles, (batch, height, width) = _tiles(form, places), places
     products = batch * form.products(height, width)
     image = form.phases * (TILE_MACS + IMAGE_MACS[form.edge] * align(depth, PANEL))

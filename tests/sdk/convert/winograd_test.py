@@ -57,6 +57,7 @@ def test_what_pays_is_chosen(size: int, depth: int, columns: int, tile: int) -> 
         (80, 16, 32, 3, 2, 0),  # gains too little for its memory
         (7, 256, 512, 3, 2, 0),  # 49 weights for 9 would come from memory for four tiles,
         (112, 3, 32, 3, 2, 0),  # and next to nothing is multiplied here
+        (112, 3, 64, 7, 2, 3),
         (56, 32, 32, 5, 1, 2),
         (28, 64, 64, 5, 2, 4),
         (56, 32, 32, 6, 1, 0),  # tiles of 1 would not save anything
@@ -101,14 +102,14 @@ FORMS += [(3, 2, 3), (3, 2, 5), (4, 2, 5), (5, 2, 2), (5, 2, 4), (7, 2, 3), (9, 
 MANY = 1536  # terms of a sum from which on every kernel set adds up phases
 
 
-def random_file(kernel: int, step: int, tile: int, least: int = 1, terms: int = 1) -> tf.File:
-    """One convolution of a random shape, of at least so many lines, columns, and terms of a sum."""
+def random_file(kernel: int, step: int, tile: int, least: int = 1, terms: int = 1, depth: int = 0) -> tf.File:
+    """One convolution of a random shape, of at least so many lines, columns, and terms of a sum; perhaps of a given depth."""
     n, h, w, more, columns = (int(RNG.integers(1, end)) for end in (4, 30 * step, 30 * step, 70, 50))
-    depth = -(-terms // kernel**2) + more - 1
+    depth = depth or -(-terms // kernel**2) + more - 1
     pad = tuple(int(p) for p in RNG.integers(0, kernel, 4))
     height, width = (h + pad[0] + pad[2] - kernel) // step + 1, (w + pad[1] + pad[3] - kernel) // step + 1
     if min(height, width) < least:
-        return random_file(kernel, step, tile, least, terms)
+        return random_file(kernel, step, tile, least, terms, depth)
     activation = [("none", 0.0, 0.0), ("clamp", -5.0, 9.0), ("silu", 1.0, 0.0)][int(RNG.integers(3))]
     attrs = {"kernel": (kernel, kernel), "stride": (step, step), "pad": pad, "activation": activation}
     return conv_file(RNG, (n, h, w, depth), (n, height, width, columns), tile, **attrs)
@@ -134,6 +135,15 @@ def largest_error(file: tf.File, kernels: str) -> float:
 def test_random_shapes(kernels: str, kernel: int, step: int, tile: int) -> None:
     errors = [largest_error(random_file(kernel, step, tile), kernels) for _ in range(10)]
     assert max(errors) <= 1.5e-5
+
+
+@pytest.mark.parametrize(("kernel", "step", "tile"), [form for form in FORMS if form[1] > 1])
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 7, 14, 15])
+def test_phases_of_few_channels(depth: int, kernel: int, step: int, tile: int) -> None:
+    """The portable set goes that way with sums of any length."""
+    file = random_file(kernel, step, tile, depth=depth)
+    assert Runtime(tf.write(file), 1, "portable").prepared_bytes
+    assert largest_error(file, "portable") <= 1.5e-5
 
 
 @pytest.mark.parametrize(("kernel", "step", "tile"), FORMS)
