@@ -3,26 +3,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from targets import HOST, ROOT
 
 
 @pytest.fixture(scope="session")
 def libtody() -> Path:
-    """The static library of the freestanding runtime, by the system's compiler."""
-    if not shutil.which("cmake"):
-        pytest.skip("cmake is not installed")
-    build = ROOT / "build" / "tests" / "runtime"
-    configure = ["cmake", "-S", ROOT / "runtime", "-B", build, "-DCMAKE_BUILD_TYPE=Release"]
-    for command in (configure, ["cmake", "--build", build, "-j", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return build / "libtody.a"
+    """The static library of the freestanding runtime, as the tests' C programs link it."""
+    return HOST.build() / "runtime" / "libtody.a"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from sharing import free_port
 from tody.fleet.broker.running import program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ NEEDS = {
     "flash": ["onnx", "serial"],
     "push": ["cv2", "onnx", "paho.mqtt", "tuf", "cryptography"],
 }
-PORT = random.Random(os.getpid()).randrange(20000, 30000)  # and the next two
+PORT = free_port()  # and the next two
 NO_NETWORK = 6  # what `tody models get` ends with when pip or npm bring nothing
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "tests" / "sanitize"
+from targets import ROOT, sanitized
+
 FLAGS = "-g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer"
 SUITES = ["tests/ops", "tests/vision", "tests/format/coded_test.py"]
 SUITES += ["tests/sdk/run/model_test.py", "tests/sdk/run/load_test.py"]
@@ -28,25 +28,12 @@ def run(*command: str | Path, **env: str) -> str:
 @pytest.fixture(scope="module")
 def package() -> Path:
     """A copy of the package with sanitized modules; the folder to put on PYTHONPATH."""
-    for tool in ("cmake", "gcc"):
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
-    run(
-        "cmake",
-        "-S",
-        ROOT,
-        "-B",
-        BUILD,
-        "-DCMAKE_BUILD_TYPE=Debug",
-        f"-DCMAKE_C_FLAGS={FLAGS}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    )
-    run("cmake", "--build", BUILD, "-j", "2")
-    shutil.rmtree(BUILD / "sdk", ignore_errors=True)
-    shutil.copytree(ROOT / "sdk", BUILD / "sdk", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for module in BUILD.glob("_*.so"):
-        shutil.copy(module, BUILD / "sdk" / "tody")
-    return BUILD / "sdk"
+    built = sanitized() / "package"
+    shutil.rmtree(built / "sdk", ignore_errors=True)
+    shutil.copytree(ROOT / "sdk", built / "sdk", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for module in built.glob("_*.so"):
+        shutil.copy(module, built / "sdk" / "tody")
+    return built / "sdk"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads the sanitizers the Linux way")

@@ -7,10 +7,13 @@ import functools
 import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from sharing import cmake
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,11 +59,12 @@ def own_kernels() -> str:
     return "portable"
 
 
-HOST = Target("host", platform.machine(), "cc", (), own_kernels())
+OWN = "gcc" if shutil.which("gcc") else "cc"
+HOST = Target("host", platform.machine(), OWN, (), own_kernels())
 ARM64 = ("aarch64", "aarch64-linux-gnu-gcc")
 ARMV7 = ("armv7", "arm-linux-gnueabihf-gcc")
 EMULATED = [
-    Target("nehalem", "x86_64", "cc", ("qemu-x86_64", "-cpu", "Nehalem"), "portable"),
+    Target("nehalem", "x86_64", OWN, ("qemu-x86_64", "-cpu", "Nehalem"), "portable"),
     Target("cortex-a53", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a53"), "neon"),
     Target("cortex-a76", *ARM64, ("qemu-aarch64", "-cpu", "cortex-a76"), "neon_dot"),
     Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon_i8mm"),
@@ -72,11 +76,17 @@ EMULATED = [
 @functools.cache
 def build(processor: str, compiler: str, flags: str) -> Path:
     folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, flags.strip("-").replace("=", "-")]))
-    foreign = processor != platform.machine()
-    configure = ["cmake", "-S", ROOT / "tests", "-B", folder, f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={flags}"]
-    if foreign:
-        configure += ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={processor}", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
-    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    settings = [f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={flags}"]
+    if processor != platform.machine():
+        settings += ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={processor}", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
+    return cmake(ROOT / "tests", folder, *settings)
+
+
+@functools.cache
+def sanitized() -> Path:
+    """The folder of the fuzzers, which has that of the package's modules, `package`, in it; skips the test without tools."""
+    for tool in ("cmake", "gcc"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    settings = ["-DCMAKE_C_COMPILER=gcc", f"-DPython_EXECUTABLE={sys.executable}"]
+    return cmake(ROOT / "tests" / "fuzz", ROOT / "build" / "tests" / "sanitized", *settings)

@@ -136,7 +136,7 @@ def compare(states: dict[str, Any]) -> None:
 
 def produce(python: str) -> None:
     """The device's half, and the comparison."""
-    sys.path.insert(0, str(HERE.parent / "fleet"))
+    sys.path += [str(HERE.parent), str(HERE.parent / "fleet")]
     from brokers import running
 
     from tody.fleet.address import Address

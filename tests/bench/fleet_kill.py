@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
 from agents import Home, command, environment, runs, variant
 from brokers import running
 

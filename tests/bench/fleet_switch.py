@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
 from agents import Home, agent, environment, runs, unseeing, variant, wait_until
 from brokers import running
 from transport_test import TOPICS, link

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "fleet"))
+sys.path += [str(HERE.parent), str(HERE.parent / "fleet")]
 DEVICE, MOST = "pi1", 4 << 20
 CAMERA = """
 import sys

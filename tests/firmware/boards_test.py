@@ -23,9 +23,11 @@ from stack import painted
 from zoo import separable, unit
 
 import tody
+from sharing import alone
 from tody import memory
 from tody.convert import convert
 from tody.errors import TodyError
+from tody.flash import pace
 from tody.flash.device import Device
 from tody.golden import splitmix64
 
@@ -115,7 +117,8 @@ def test_models_outlive_the_machine(small: list[Path], tmp_path: Path) -> None:
 def test_power_fails_while_flashing(small: list[Path], tmp_path: Path) -> None:
     """The whole firmware: killed at a store of an upload, it runs the model before, and takes the new one in the end."""
     board, flash = built("mps2-an386"), tmp_path / "flash.img"
-    chipcut.build()
+    with alone(chipcut.BUILD):
+        chipcut.build()
     with machine(board, flash) as address, connect(address) as device:
         device.flash(str(small[0]))
     for n in (20, 1500, 3000, 4500):
@@ -129,8 +132,12 @@ def test_power_fails_while_flashing(small: list[Path], tmp_path: Path) -> None:
         check_outputs(device, small[1], 1)
 
 
-def test_pico(tmp_path: Path) -> None:
-    """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many."""
+def test_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many.
+
+    On a busy machine it is silent for long.
+    """
+    monkeypatch.setattr(pace, "PATIENCE", 60.0)
     board, path = built("rp2040"), tmp_path / "tiny.tody"
     convert(quantise(separable(Net(1), 16, [(8, 2), (16, 1)], 4)), path)
     with machine(board, tmp_path / "flash.img") as address, connect(address) as device:

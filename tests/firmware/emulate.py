@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from sharing import free_port
 from tody.errors import DeviceError, UsageError
 from tody.flash import boards, firmware
 from tody.flash.device import Device
 
 HERE = Path(__file__).resolve().parent
-WAIT = 30.0  # seconds for a board to come up; the machine may be busy
+WAIT = 120.0  # seconds for a board to come up; the machine may be busy
 
 
 def built(name: str) -> boards.Board:
@@ -43,12 +43,6 @@ def command(board: boards.Board, flash: Path, port: int) -> list[str]:
         return [sys.executable, str(HERE / "pico.py"), str(board.build / "tody.bin"), str(flash), str(port)]
     words, _ = firmware.emulator(board, flash, f"tcp:127.0.0.1:{port},server=on,wait=off,nodelay=on")
     return words
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def connect(address: str) -> Device:

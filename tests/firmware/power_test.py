@@ -9,6 +9,8 @@ from pathlib import Path
 import chipcut
 import pytest
 
+from sharing import alone
+
 TOOLS = ("qemu-system-arm", "arm-none-eabi-gcc", "gcc", "make")
 MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed")
@@ -19,7 +21,8 @@ PLACES = [1, 3, 32, 40, 700, 1057, 1100, 1500, 1590, 1610, 1640, 1660, 1700, 200
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chipcut.build()
+    with alone(chipcut.BUILD):
+        chipcut.build()
     return chipcut.prepare(tmp_path_factory.mktemp("power"))
 
 

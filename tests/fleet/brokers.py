@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from sharing import free_port
+
 BROKERS = ("mosquitto", "iotcore")
 IOTCORE = "import sys, iotcore; iotcore.Broker(config_path=sys.argv[1]).run_forever()"
 RUMQTTD = """id = 0
@@ -34,12 +36,6 @@ max_payload_size = 8388608
 max_inflight_count = 100
 dynamic_filters = true
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

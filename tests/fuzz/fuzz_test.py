@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import seeds
 
+from targets import sanitized
 from tody import coding
 from tody import format as tf
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parents[1] / "build" / "tests" / "fuzz"
 MUTATIONS = 20_000
 CODED_MUTATIONS = 20_000
 MESSAGES = 50_000
@@ -28,9 +28,7 @@ def run(*command: object) -> str:
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    run("cmake", "-S", HERE, "-B", BUILD)
-    run("cmake", "--build", BUILD, "-j", "2")
-    return BUILD
+    return sanitized()
 
 
 def test_every_operator_has_a_seed() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sharing import free_port
 from tody.errors import AccuracyError, DeviceError, TrustError, UsageError
 from tody.flash import ssh
 
@@ -32,9 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
     folder.chmod(0o700)
     mine, theirs = key(folder / "mine"), key(folder / "host")
     (folder / "allowed").write_text(mine.with_suffix(".pub").read_text())
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     config = folder / "config"
     lines = [f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {theirs}", f"AuthorizedKeysFile {folder}/allowed"]
     config.write_text(
