@@ -9,7 +9,7 @@ float32, or steps of each channel beside activations of 16 bits. These are small
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,20 +28,28 @@ from .stages import STAGES
 
 SHORT = range(FEWEST, MOST + 1)  # significant bits in float32
 WIDE = range(8, 16)  # bits of weights beside activations of 16
+FIRST = {"float32": 8, "int16": 9}  # bits that are tried first: about as many as detectors of faces need
 DOUBT = 1 / 3  # of max_drop: share of the boxes that may be expected to change sides of the threshold in other pictures
-STUCK = 0.8  # of the noise that one bit less made: what is left above that is not of the weights
+STUCK = 0.8  # of the noise: a bit that takes away less than the rest is no use, and noise foretold may be as much less
 SEARCHED = ("int16", "float32")  # arithmetic whose bits are searched for where nobody names them
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A model with weights of so many bits, what it keeps, 0 to 1, and whether that is enough."""
+    """A model with weights of so many bits, what it keeps, 0 to 1, and whether that is enough.
+
+    Attributes:
+        noise: what it loses, in a measure that halves with each bit as long as weights make it.
+        allowed: of the same measure.
+    """
 
     bits: int
     made: Made
     accuracy: Accuracy
     kept: float
     enough: bool
+    noise: float
+    allowed: float
 
     @property
     def doubt(self) -> float:
@@ -75,27 +83,24 @@ class _Attempts:
     def fewest(self, arithmetic: str, below: float = math.inf) -> _Trial | None:
         """What has enough bits with the fewest; if none has, what keeps most.
 
-        One after the other: where a box is near the threshold, more bits may lose what fewer keep. It ends where every box has
-        stayed and a bit more takes little noise away: the rest is of activations.
+        Each trial foretells the noise of other bits (`_foretold`). The next one is of the fewest that may be enough by that.
 
         Args:
-            below: bytes that a file of use may not reach. None is returned where that of the fewest bits does.
+            below: bytes that a file of use may not reach; and where they are named, only enough bits are of use. None is
+                returned where no file is smaller.
         """
-        trials: list[_Trial] = []
-        for bits in WIDE if arithmetic == "int16" else SHORT:
+        widths, bits = list(WIDE if arithmetic == "int16" else SHORT), FIRST[arithmetic]
+        trials: dict[int, _Trial] = {}
+        while True:
             made = self._wide(bits) if arithmetic == "int16" else shortened(self.job, bits, self._asked, self._effort)
-            if len(made.content) >= below:
-                break
-            trials.append(self._measured(bits, made))
-            last = trials[-1]
-            if last.enough:
-                return last
-            if len(trials) > 1 and last.doubt > STUCK * trials[-2].doubt and max(trial.kept for trial in trials) == 1.0:
-                break
-        most = max((trial.kept for trial in trials), default=0.0)
-        good = [trial for trial in trials if trial.kept == most] or trials  # none of them a number
-        least = min((trial.doubt for trial in good), default=0.0)
-        return next((trial for trial in good if STUCK * trial.doubt <= least), None)
+            if len(made.content) < below:
+                trials[bits] = self._measured(bits, made)
+            else:
+                widths = [fewer for fewer in widths if fewer < bits]
+            promising = _promising(trials, widths, below < math.inf)
+            if not promising:
+                return _best([trials[bits] for bits in sorted(trials)])
+            bits = promising[0]
 
     def _wide(self, bits: int) -> Made:
         settings = Settings(bits, effort=self._effort, activations=16)
@@ -113,7 +118,59 @@ class _Attempts:
         self.points.append(_point(label, made.content, accuracy))
         enough = accuracy.is_kept(self._max_drop, moved=0.0, doubt=DOUBT * self._max_drop)
         enough = enough and job.measure(after, metric).is_kept(self._max_drop, moved=0.0)
-        return _Trial(bits, made, accuracy, self.points[-1].accuracy, enough)
+        noise, allowed = _noise(accuracy, self._max_drop)
+        return _Trial(bits, made, accuracy, self.points[-1].accuracy, enough, noise, allowed)
+
+
+def _noise(accuracy: Accuracy, max_drop: float) -> tuple[float, float]:
+    """What halves with each bit of the weights, and how much of it is allowed: the doubt of boxes, or what is lost."""
+    boxes = accuracy.agreement.boxes
+    if accuracy.metric == "agreement" and boxes:
+        return boxes.doubt, DOUBT * max_drop
+    lost, allowed = max(accuracy.drop, 0.0), accuracy.allowed(max_drop)
+    if accuracy.metric == "agreement" and accuracy.agreement.kind == "cosine":  # of powers
+        return math.sqrt(lost), math.sqrt(allowed)
+    return lost, allowed
+
+
+def _foretold(trials: Mapping[int, _Trial], bits: int) -> float:
+    """Noise with so many bits of the weights: of two independent parts, one of the weights, the other of the activations.
+
+    The nearest two trials say how large they are; a single one is taken to be of the weights alone.
+    """
+    near, *others = sorted(trials, key=lambda tried: (abs(tried - bits), -tried))
+    power, scale = trials[near].noise ** 2, 4.0**-near
+    slope = power / scale
+    for other in others[:1]:
+        slope = min(slope, max((power - trials[other].noise ** 2) / (scale - 4.0**-other), 0.0))
+    return math.sqrt(max(power + slope * (4.0**-bits - scale), 0.0))
+
+
+def _promising(trials: Mapping[int, _Trial], widths: Sequence[int], strict: bool) -> list[int]:
+    """Bits worth a trial, the fewest first: fewer than are known to be enough, which may be enough by what is foretold.
+
+    Where no bits are, those will do whose noise is about that of the most, unless `strict`.
+    """
+    if not trials:  # the first file was too large
+        return list(widths[-1:])
+    tried = trials.values()
+    most = min((trial.bits for trial in tried if trial.enough), default=math.inf)
+    untried = {bits: STUCK * _foretold(trials, bits) for bits in widths if bits not in trials and bits < most}
+    promising = [bits for bits, noise in untried.items() if noise <= max(trial.allowed for trial in tried)]
+    if promising or most < math.inf or strict:
+        return promising
+    least = _foretold(trials, widths[-1])
+    done = max(trial.kept for trial in tried) == 1.0 and STUCK * min(trial.noise for trial in tried) <= least
+    return [] if done else [bits for bits, noise in untried.items() if noise <= least]
+
+
+def _best(trials: Sequence[_Trial]) -> _Trial | None:
+    """Of trials of more and more bits the first that has enough; if none has, of those that keep most, one of little doubt."""
+    most = max((trial.kept for trial in trials), default=0.0)
+    good = [trial for trial in trials if trial.kept == most] or trials  # none of them a number
+    least = min((trial.doubt for trial in good), default=0.0)
+    best = next((trial for trial in good if STUCK * trial.doubt <= least), None)
+    return next((trial for trial in trials if trial.enough), best)
 
 
 def with_fewest_bits(job: Job, arithmetic: str, max_drop: float, effort: str, asked: Mapping[str, Any]) -> CompressReport:
