@@ -192,6 +192,9 @@ def products() -> dict[str, list[Step]]:
         "conv_phases_together": one(
             "conv", [arena(1, 12, 9, 12), panels(1, 8, 49, 12, tile=3)], [arena(1, 6, 5, 8)], **window(7, 2, pad=3)
         ),
+        "conv_phases_folded": one(
+            "conv", [arena(2, 3, 9, 3), panels(1, 8, 49, 3, tile=3)], [arena(2, 2, 5, 8)], **window(7, 2, pad=3)
+        ),
         "conv_quarters": one(
             "conv", [arena(1, 9, 9, 32), panels(1, 64, 1, 32, tile=tf.QUARTERS)], [arena(1, 9, 9, 64)], **window(1)
         ),
