@@ -37,8 +37,8 @@ LEFT = {
     "mobilenet_v2": "copy 1",
     "mobilenet_v3_large": "copy 1, binary 2",  # squeeze and excitation
     "mobilenet_v3_small": "copy 1, binary 2",
-    "resnet18": "copy 1, pad 1",
-    "resnet50": "copy 1, pad 1",
+    "resnet18": "copy 1",
+    "resnet50": "copy 1",
     "shufflenet": "copy 4",  # the input; two halves of the first shuffle; the second shuffle
     "squeezenet_1_1": "copy 1",
     "ssdlite_mbv2_300": "copy 1",
