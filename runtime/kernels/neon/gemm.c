@@ -108,8 +108,8 @@ INLINE void tile(const common *g, const uint32_t count, const float *a, const fl
         a += g->step;
     } while (--taps > 0);
     if (addend) b = add_addend(b, addend, g->addend_stride, count);
-    if (g->bounds & RAISED) b = raise_block(b, vld1q_dup_f32(g->lo), count);
-    if (g->bounds & LOWERED) b = lower_block(b, vld1q_dup_f32(g->hi), count);
+    if (g->bounds & RAISED) b = bound_block(b, vld1q_dup_f32(g->lo), RAISED, count);
+    if (g->bounds & LOWERED) b = bound_block(b, vld1q_dup_f32(g->hi), LOWERED, count);
     store_block(c, g->c_stride, b, count);
 }
 

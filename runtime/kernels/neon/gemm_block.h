@@ -3,6 +3,7 @@
 #ifndef TODY_NEON_GEMM_BLOCK_H
 #define TODY_NEON_GEMM_BLOCK_H
 
+#include "neon.h"
 #include "schedule.h"
 
 // Constants after inlining are marked const. Structs of variables and not arrays, which gcc 12 would keep in memory.
@@ -37,31 +38,21 @@ INLINE block start(const float *bias, const uint32_t count) {
     return b;
 }
 
-// Bounds from below and from above: most activations have one of them.
-INLINE sum raise_row(sum s, float32x4_t lo) { return (sum){vmaxq_f32(s.low, lo), vmaxq_f32(s.high, lo)}; }
-INLINE sum lower_row(sum s, float32x4_t hi) { return (sum){vminq_f32(s.low, hi), vminq_f32(s.high, hi)}; }
-
-INLINE block raise_block(block b, float32x4_t lo, const uint32_t count) {
-    b.s0 = raise_row(b.s0, lo);
-    if (count > 1) b.s1 = raise_row(b.s1, lo);
-    if (count > 2) b.s2 = raise_row(b.s2, lo);
-    if (count > 3) b.s3 = raise_row(b.s3, lo);
-    if (count > 4) b.s4 = raise_row(b.s4, lo);
-    if (count > 5) b.s5 = raise_row(b.s5, lo);
-    if (count > 6) b.s6 = raise_row(b.s6, lo);
-    if (count > 7) b.s7 = raise_row(b.s7, lo);
-    return b;
+// Bounds from below (RAISED) or from above: most activations have one of them.
+INLINE sum bound_row(sum s, float32x4_t x, const uint32_t bound) {
+    return bound == RAISED ? (sum){vmaxq_f32(s.low, x), vmaxq_f32(s.high, x)}
+                           : (sum){vminq_f32(s.low, x), vminq_f32(s.high, x)};
 }
 
-INLINE block lower_block(block b, float32x4_t hi, const uint32_t count) {
-    b.s0 = lower_row(b.s0, hi);
-    if (count > 1) b.s1 = lower_row(b.s1, hi);
-    if (count > 2) b.s2 = lower_row(b.s2, hi);
-    if (count > 3) b.s3 = lower_row(b.s3, hi);
-    if (count > 4) b.s4 = lower_row(b.s4, hi);
-    if (count > 5) b.s5 = lower_row(b.s5, hi);
-    if (count > 6) b.s6 = lower_row(b.s6, hi);
-    if (count > 7) b.s7 = lower_row(b.s7, hi);
+INLINE block bound_block(block b, float32x4_t x, const uint32_t bound, const uint32_t count) {
+    b.s0 = bound_row(b.s0, x, bound);
+    if (count > 1) b.s1 = bound_row(b.s1, x, bound);
+    if (count > 2) b.s2 = bound_row(b.s2, x, bound);
+    if (count > 3) b.s3 = bound_row(b.s3, x, bound);
+    if (count > 4) b.s4 = bound_row(b.s4, x, bound);
+    if (count > 5) b.s5 = bound_row(b.s5, x, bound);
+    if (count > 6) b.s6 = bound_row(b.s6, x, bound);
+    if (count > 7) b.s7 = bound_row(b.s7, x, bound);
     return b;
 }
 

@@ -7,17 +7,7 @@ enum { PART = 16, LARGE = 0 };
 typedef tody_dwconv_s16 dwconv;
 typedef int16_t value;
 
-static inline uint32_t rows_of(const dwconv *d) {
-    (void)d;
-    return 1;
-}
-
-static inline uint32_t lines_of(const dwconv *d) { return d->height; }
-
-static inline const value *const *window_of(const dwconv *d, uint32_t row, uint32_t pixel) {
-    (void)row;
-    return d->a + (size_t)pixel * d->step * d->height;
-}
+#include "dwconv_row.h"
 
 static inline __attribute__((always_inline)) __m256i wide(const int16_t *x, size_t count) { return load_s16(x, count); }
 

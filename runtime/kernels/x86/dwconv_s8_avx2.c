@@ -23,13 +23,9 @@ static inline __m256i zero_of(const dwconv *d) { return _mm256_set1_epi16((short
 
 #include "dwconv_pairs.h"
 
-// Results of 16 channels in 16 bits.
+// Results of a pixel in 16 bits, whose addends go in halves as its sums do.
 INLINE __m256i words_of(const total *t, sums scale, const int8_t *addend, size_t count, const tody_layer_s8 *q) {
-    const __m128i a = addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128();
-    const __m256i low = result_s8(t->low, scale.low, addend, a, q);
-    const __m256i high = result_s8(t->high, scale.high, addend, _mm_srli_si128(a, 8), q);
-    const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
-    return _mm256_max_epi16(_mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero)), lo);
+    return words_s8(*t, scale, addend, addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128(), q);
 }
 
 // By two pixels, which are packed together.

@@ -7,17 +7,7 @@ enum { ROWS = 4, PIXELS = 8, PART = 0, LARGE = 1 };
 typedef tody_dwconv_s8 dwconv;
 typedef int8_t value;
 
-static inline uint32_t rows_of(const dwconv *d) {
-    (void)d;
-    return 1;
-}
-
-static inline uint32_t lines_of(const dwconv *d) { return d->height; }
-
-static inline const value *const *window_of(const dwconv *d, uint32_t row, uint32_t pixel) {
-    (void)row;
-    return d->a + (size_t)pixel * d->step * d->height;
-}
+#include "dwconv_row.h"
 
 typedef __m512i total;
 typedef __m512i term;  // for each of 16 channels the bytes of four rows, unsigned of activations: with 128 added

@@ -104,14 +104,18 @@ static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __
     return _mm256_cvtps_epi32(_mm256_min_ps(p, all(q->finish.hi)));
 }
 
+// 16 results in 16 bits, in halves by fours, as packing leaves them. `a` holds the addends, if there are any.
+static inline __m256i words_s8(sums s, sums scale, bool with_addend, __m128i a, const tody_layer_s8 *q) {
+    const __m256i low = result_s8(s.low, scale.low, with_addend, a, q);
+    const __m256i high = result_s8(s.high, scale.high, with_addend, _mm_srli_si128(a, 8), q);
+    const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
+    return _mm256_max_epi16(_mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero)), lo);
+}
+
 // The first `count` results of 16 sums; the multipliers are `scale`, the addend may be NULL.
 static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
     const __m128i a = addend ? load_s8(addend, count) : _mm_setzero_si128();
-    const __m256i low = result_s8(s.low, scale.low, addend, a, q);
-    const __m256i high = result_s8(s.high, scale.high, addend, _mm_srli_si128(a, 8), q);
-    const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
-    const __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero));
-    const __m256i large = _mm256_max_epi16(words, lo), bytes = _mm256_packs_epi16(large, large);  // in halves: by fours
+    const __m256i words = words_s8(s, scale, addend, a, q), bytes = _mm256_packs_epi16(words, words);
     store_s8(c, count, _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
 }
 
