@@ -39,6 +39,8 @@ class _Trial:
     """A model with weights of so many bits, what it keeps, 0 to 1, and whether that is enough.
 
     Attributes:
+        accuracy: on all samples.
+        apart: on those that did not calibrate, for the report.
         noise: what it loses, in a measure that halves with each bit as long as weights make it.
         allowed: of the same measure.
     """
@@ -46,6 +48,7 @@ class _Trial:
     bits: int
     made: Made
     accuracy: Accuracy
+    apart: Accuracy
     kept: float
     enough: bool
     noise: float
@@ -107,19 +110,17 @@ class _Attempts:
         return in_integers(self.job, settings, self._asked, coded=True)
 
     def _measured(self, bits: int, made: Made) -> _Trial:
-        """Measured on all samples, and what seems to be enough on those alone that did not calibrate."""
+        """Measured on all samples, and on those alone that did not calibrate."""
         after, job = load(made.content, threads=1), self.job
-        metric = job.metric
-        accuracy = job.measure(after, metric, everything=True)
-        if accuracy.metric != metric:  # the labels are of something else
-            metric = accuracy.metric
-            accuracy = job.measure(after, metric, everything=True)
+        apart, accuracy = first = job.measure_all(after, job.metric)
+        if accuracy.metric != job.metric:  # the labels are of something else
+            apart, accuracy = job.measure_all(after, accuracy.metric)
         label = f"int16, weights of {bits} bits" if made.arithmetic == "int16" else f"float32, {bits} significant bits"
         self.points.append(_point(label, made.content, accuracy))
         enough = accuracy.is_kept(self._max_drop, moved=0.0, doubt=DOUBT * self._max_drop)
-        enough = enough and job.measure(after, metric).is_kept(self._max_drop, moved=0.0)
+        enough = enough and apart.is_kept(self._max_drop, moved=0.0)
         noise, allowed = _noise(accuracy, self._max_drop)
-        return _Trial(bits, made, accuracy, self.points[-1].accuracy, enough, noise, allowed)
+        return _Trial(bits, made, accuracy, first[0], self.points[-1].accuracy, enough, noise, allowed)
 
 
 def _noise(accuracy: Accuracy, max_drop: float) -> tuple[float, float]:
@@ -187,7 +188,7 @@ def with_fewest_bits(job: Job, arithmetic: str, max_drop: float, effort: str, as
     attempts = _Attempts(job, max_drop, effort, asked)
     found = attempts.fewest(arithmetic)
     assert found is not None
-    report = report_of(job, found.made, found.bits, {**asked, "coded": True})
+    report = report_of(job, found.made, found.bits, {**asked, "coded": True}, found.apart)
     report.points = attempts.points
     if not found.enough:
         least = f"{100 * found.doubt:.2f} % of the boxes are expected to change sides of the threshold, however many there are"
@@ -215,7 +216,7 @@ def give_way(job: Job, tried: CompressReport, max_drop: float, effort: str = "no
     if short is None or not (short.enough or short.accuracy.is_kept(max_drop, moved=1.0)):
         return tried
     found = _better(short, attempts.fewest("int16", below=len(short.made.content)))
-    report = report_of(job, found.made, found.bits, {"coded": True})
+    report = report_of(job, found.made, found.bits, {"coded": True}, found.apart)
     report.points = attempts.points
     report.notes.append(f"int8 {tried.loss}; {found.made.arithmetic} in its place, which --arithmetic int8 forbids")
     return report

@@ -17,7 +17,7 @@ from ..run.agreement import Answers
 from ..run.model import Model, load
 from .data import read_data
 from .made import Made
-from .measure import Accuracy, choose_metric, cost, latency, measure
+from .measure import Accuracy, choose_metric, cost, latency, measure, measure_all
 from .quantise import Report, Study, study
 from .report import CompressReport
 from .samples import Data
@@ -58,13 +58,16 @@ class Job:
             self.seen[io_is_integer] = study(self.graph, self.data.calibration, io_is_integer, self.tell)
         return self.seen[io_is_integer]
 
-    def measure(self, after: Model, metric: str, everything: bool = False) -> Accuracy:
+    def measure(self, after: Model) -> Accuracy:
         """What the compressed model is worth beside the float one: `measure.measure`."""
+        return measure(self.before, after, self.data, self.metric, self._tell_measuring, self.answers)
 
-        def tell(done: int, total: int) -> None:
-            self.tell("measuring", done, total)
+    def measure_all(self, after: Model, metric: str) -> tuple[Accuracy, Accuracy]:
+        """The same by a metric, and on all samples: `measure.measure_all`."""
+        return measure_all(self.before, after, self.data, metric, self._tell_measuring, self.answers)
 
-        return measure(self.before, after, self.data, metric, tell, self.answers, everything)
+    def _tell_measuring(self, done: int, total: int) -> None:
+        self.tell("measuring", done, total)
 
 
 def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samples: int, metric: str, tell: Report) -> Job:
@@ -84,10 +87,10 @@ def prepare(source: Source, graph: Graph, facts: dict[str, Any], data: Any, samp
     return Job(source, graph, facts, found, metric, before, tell, [*graph.notes, *found.notes])
 
 
-def report_of(job: Job, made: Made, weights: int, options: dict[str, Any]) -> CompressReport:
-    """Measure the compressed model beside the float one."""
+def report_of(job: Job, made: Made, weights: int, options: dict[str, Any], measured: Accuracy | None = None) -> CompressReport:
+    """Measure the compressed model beside the float one; its accuracy only if it is not `measured` yet."""
     after = load(made.content, threads=1)
-    accuracy = job.measure(after, job.metric)
+    accuracy = measured or job.measure(after)
     times = latency([job.before, after])
     notes = [*job.notes, *made.notes, *_unshrunk(job.before, after, made.arithmetic)]
     if accuracy.metric != job.metric:

@@ -192,13 +192,7 @@ def _classes_of_folders(meta: Mapping[str, Any], samples: Samples, asked: bool) 
 
 
 def measure(
-    before: Model,
-    after: Model,
-    data: Data,
-    metric: str,
-    progress: Progress | None = None,
-    known: Answers | None = None,
-    everything: bool = False,
+    before: Model, after: Model, data: Data, metric: str, progress: Progress | None = None, known: Answers | None = None
 ) -> Accuracy:
     """Run both models on the measuring samples.
 
@@ -207,31 +201,48 @@ def measure(
         data: of `read_data`.
         metric: of `choose_metric`.
         progress: called with samples done and in all.
-        known: answers of `before` in earlier measurements by this metric; those of this one are added.
-        everything: where agreement is the metric, on the samples that calibrated as well.
+        known: answers of `before` in earlier measurements; those of this one are added.
 
     Returns:
         the accuracy; by agreement where the float model's mAP is below `TELLING`.
     """
-    report = progress or (lambda done, total: None)
-    more = everything and metric == "agreement" and not data.shared
-    things = [(samples, i) for samples in (data.measuring, data.calibration)[: 1 + more] for i in range(len(samples))]
+    return _measured(before, after, [data.measuring], metric, progress, known)[0]
+
+
+def measure_all(
+    before: Model, after: Model, data: Data, metric: str, progress: Progress | None = None, known: Answers | None = None
+) -> tuple[Accuracy, Accuracy]:
+    """`measure`, and the same on the samples that calibrated as well, where agreement is the metric."""
+    more = [] if data.shared or metric != "agreement" else [data.calibration]
+    found = _measured(before, after, [data.measuring, *more], metric, progress, known)
+    return found[0], found[-1]
+
+
+def _measured(
+    before: Model, after: Model, parts: Sequence[Samples], metric: str, progress: Progress | None, known: Answers | None
+) -> list[Accuracy]:
+    """The accuracy on each part of the samples and those before it; labels are of the first part alone."""
+    report, count, done, found = progress or (lambda done, total: None), sum(map(len, parts)), 0, list[Accuracy]()
     iou = None if "iou" in before.meta else IOU
     comparison = Comparison(before, after, iou, classifier=metric == "top1", known=known)
-    score = {"map": _Boxes, "top1": _Classes}.get(metric, _Nothing)(before, data.measuring)
-    for done, (samples, i) in enumerate(things, 1):
-        found = None
-        if isinstance(samples, Pictures):
-            found = comparison.picture(samples.image(i), samples.names[i])
+    score = {"map": _Boxes, "top1": _Classes}.get(metric, _Nothing)(before, parts[0])
+    for samples in parts:
+        for i in range(len(samples)):
+            boxes = None
+            if isinstance(samples, Pictures):
+                boxes = comparison.picture(samples.image(i), samples.names[i])
+            else:
+                comparison.arrays(samples.sample(i), samples.names[i])
+            score.add(i, comparison, boxes)
+            done += 1
+            report(done, count)
+        agreement = comparison.result()
+        one, two, figures = score.result(agreement)
+        if metric == "map" and one < TELLING:
+            found.append(Accuracy("agreement", 1.0, agreement.score, done, agreement, {"map": (one, two)}))
         else:
-            comparison.arrays(samples.sample(i), samples.names[i])
-        score.add(i, comparison, found)
-        report(done, len(things))
-    agreement = comparison.result()
-    one, two, figures = score.result(agreement)
-    if metric == "map" and one < TELLING:
-        return Accuracy("agreement", 1.0, agreement.score, len(things), agreement, {"map": (one, two)})
-    return Accuracy(metric, one, two, len(things), agreement, figures)
+            found.append(Accuracy(metric, one, two, done, agreement, figures))
+    return found
 
 
 Result = tuple[float, float, dict[str, tuple[float, float]]]

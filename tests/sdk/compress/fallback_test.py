@@ -245,7 +245,7 @@ def at_last(arithmetic: str, noise: Mapping[int, float], lost: Sequence[int], be
         boxes = BoxAgreement(kept, 0.9, 0.9, 50, 50, kept, 0.1, noise[bits])
         accuracy = Accuracy("agreement", 1.0, kept, 9, Agreement(9, boxes=boxes))
         tried.append(bits)
-        return fallback._Trial(bits, made, accuracy, kept, accuracy.is_kept(0.01, 0.0, ALLOWED), noise[bits], ALLOWED)
+        return fallback._Trial(bits, made, accuracy, accuracy, kept, accuracy.is_kept(0.01, 0.0, ALLOWED), noise[bits], ALLOWED)
 
     tried: list[int] = []
     monkeypatch.setattr(fallback._Attempts, "_wide", lambda self, bits: Made(bytes(10 * bits), arithmetic="int16"))
