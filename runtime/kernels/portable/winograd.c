@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "portable.h"
 
-enum { WIDTH = 1, UNROLL = 1, UNROLL_LINES = 1 };
+enum { WIDTH = 1, UNROLL = 1, UNROLL_LINES = 1, AHEAD = 0 };
 typedef float vector;
 typedef bool mask;
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
 
-enum { UNROLL = 6, UNROLL_LINES = 1 };  // a square takes more registers than there are: lines written out took longer
+// A square takes more registers than there are: lines written out took longer.
+enum { UNROLL = 6, UNROLL_LINES = 1, AHEAD = 256 };
 
 // behind the vectors that it is written in
 #include "kernels/winograd.h"

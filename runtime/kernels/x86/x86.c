@@ -12,6 +12,7 @@ const tody_kernels tody_kernels_avx2 = {
     .dwconv_f32 = tody_dwconv_f32_avx2,
     .winograd_weights_f32 = tody_winograd_weights_f32_avx2,
     .winograd_bytes = 1 << 18,
+    .winograd_fleeting = 8,
     .winograd_phases = 512,
     .winograd_in_f32 = tody_winograd_in_f32_avx2,
     .winograd_out_f32 = tody_winograd_out_f32_avx2,
