@@ -127,7 +127,7 @@ class Client:
                 self._pace.silent()
                 silences, share = silences + 1, min(share * 4, 1.0)
             self.again, tries = self.again + 1, tries + 1
-            if once or patience.ends(tries if self._heard else TRIES):
+            if once or (tries > 1 and patience.ends(tries if self._heard else TRIES)):
                 raise (Silent if silence else Damaged)(f"no answer: {name}", *self._why_silent())
 
     def _question(self, group: int, op: int, command: int, body: bytes) -> tuple[bytes, bytes]:
@@ -149,8 +149,10 @@ class Client:
 
     def _answer(self, want: bytes, end: float) -> dict[str, Any] | None:
         """The answer that belongs to the question; None: it did not come in time, or something arrived damaged."""
-        while (left := end - time.monotonic()) > 0:
-            event = self.line.receive(left)
+        left = math.inf
+        while left > 0:
+            left = end - time.monotonic()
+            event = self.line.receive(max(left, 0.0))  # once at least, however late this computer is
             if event in (frame.DAMAGED, frame.NAK):
                 return None
             if isinstance(event, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import socket
 import time
 from collections import deque
@@ -144,18 +145,16 @@ class StreamLine:
             self._gone(e)
 
     def receive(self, timeout: float) -> frame.Event | None:
-        end = time.monotonic() + timeout
-        while not self._events:
+        end, left = time.monotonic() + timeout, math.inf
+        while not self._events and left > 0:
             left = end - time.monotonic()
-            if left <= 0:
-                return None
             try:
-                data = self._pipe.read(left)
+                data = self._pipe.read(max(left, 0.0))  # also when the time is over: what came while nobody ran lies there
             except (OSError, TypeError) as e:  # pyserial says TypeError of a port that was closed meanwhile
                 self._gone(e)
             self.received += len(data)
             self._events.extend(self._decoder.feed(data))
-        return self._events.popleft()
+        return self._events.popleft() if self._events else None
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
