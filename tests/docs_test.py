@@ -7,13 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from patience import PATIENCE, wait_until
 from sharing import free_port
 from tody.fleet.broker.running import program
 
@@ -62,7 +62,7 @@ def beside() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield running
     for process in reversed(running):
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def order(block: Block, folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -78,21 +78,18 @@ def order(block: Block, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     command, env = order(block, folder)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def start(block: Block, folder: Path) -> subprocess.Popen[bytes]:
-    """The program of a block, once it has said something and had a moment more: it may have to be compiled first."""
+    """The program of a block, once the terminals that it makes are there: it may have to be compiled first."""
     command, env = order(Block("sh", "", f"exec {block.text}"), folder)
     log = folder / "beside.log"
-    before = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
         process = subprocess.Popen(command, cwd=folder, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=out, stderr=out)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and log.stat().st_size == before and process.poll() is None:
-        time.sleep(0.1)
-    time.sleep(1)
-    assert process.poll() is None and log.stat().st_size > before, log.read_text()
+    terminals = [folder / name for name in re.findall(r"\S+\.tty", block.text)]
+    wait_until(lambda: process.poll() is not None or all(terminal.exists() for terminal in terminals))
+    assert terminals and process.poll() is None, log.read_text()
     return process
 
 

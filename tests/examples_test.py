@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 NEEDS_OPENCV = {"02_camera.py"}
@@ -51,6 +53,6 @@ def test_it_runs(name: str, door: Path, tmp_path: Path) -> None:
     model = EXAMPLES / "data" / "door.onnx" if "out.tody" in arguments else door
     command = [sys.executable, str(EXAMPLES / name), *([] if name in TRAINS else [str(model)]), *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}  # two threads that wait for one core take many times as long
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
 from targets import HOST
 
 KEPT = Path(__file__).with_suffix(".json")
@@ -58,7 +59,7 @@ def count(case: str) -> int:
         zeros.write_bytes(bytes(input_bytes))
         valgrind = ["valgrind", "--tool=callgrind", "--toggle-collect=tody_run", f"--callgrind-out-file={log}"]
         program = [HOST.build() / "run_model", model, zeros, folder / "out.bin"]
-        done = subprocess.run([str(part) for part in (*valgrind, *program)], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([str(part) for part in (*valgrind, *program)], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
         found = re.search(r"^(?:summary|totals): (\d+)", log.read_text(), re.MULTILINE)
         assert found, "callgrind counted nothing"

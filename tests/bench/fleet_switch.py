@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "fleet"), str(Path(__file__).parents[2] / "sdk")]
-from agents import Home, agent, environment, runs, unseeing, variant, wait_until
+from agents import Home, agent, environment, runs, unseeing, variant
 from brokers import running
 from transport_test import TOPICS, link
 
 import tody
+from patience import wait_until
 from tody.fleet.device.follow import read_state
 from tody.fleet.laptop.publish import BrokerSink, publish
 

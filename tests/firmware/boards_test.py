@@ -27,7 +27,6 @@ from sharing import alone
 from tody import memory
 from tody.convert import convert
 from tody.errors import TodyError
-from tody.flash import pace
 from tody.flash.device import Device
 from tody.golden import splitmix64
 
@@ -132,12 +131,8 @@ def test_power_fails_while_flashing(small: list[Path], tmp_path: Path) -> None:
         check_outputs(device, small[1], 1)
 
 
-def test_pico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many.
-
-    On a busy machine it is silent for long.
-    """
-    monkeypatch.setattr(pace, "PATIENCE", 60.0)
+def test_pico(tmp_path: Path) -> None:
+    """A smaller model: the emulator runs four million instructions a second, and the chip multiplies floats by many."""
     board, path = built("rp2040"), tmp_path / "tiny.tody"
     convert(quantise(separable(Net(1), 16, [(8, 2), (16, 1)], 4)), path)
     with machine(board, tmp_path / "flash.img") as address, connect(address) as device:

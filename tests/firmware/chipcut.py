@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE
 from tody.flash import boards
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,7 @@ def run(flash: Path, letter: str, cut: int = 0) -> str:
     words = [w.format(flash=flash, serial="stdio", elf=BUILD / "tody.elf") for w in words]
     words += ["-semihosting-config", "enable=on,target=native"]
     words += plugin(cut) if cut else []
-    return subprocess.run(words, input=letter, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(words, input=letter, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
 def prepare(folder: Path) -> Path:

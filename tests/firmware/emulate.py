@@ -13,16 +13,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from patience import PATIENCE
 from sharing import free_port
 from tody.errors import DeviceError, UsageError
-from tody.flash import boards, firmware
+from tody.flash import boards, firmware, pace
 from tody.flash.device import Device
 
 HERE = Path(__file__).resolve().parent
-WAIT = 120.0  # seconds for a board to come up; the machine may be busy
 
 
 def built(name: str) -> boards.Board:
@@ -47,7 +48,7 @@ def command(board: boards.Board, flash: Path, port: int) -> list[str]:
 
 def connect(address: str) -> Device:
     """A device that has answered."""
-    end = time.monotonic() + WAIT
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             device = Device(address)
@@ -61,10 +62,10 @@ def connect(address: str) -> Device:
 
 @contextmanager
 def started(words: list[str], flash: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that is a board."""
+    """A process that is a board; lines are patient, for its emulator may be slow, and one that ends is noticed."""
     env = {**os.environ, "TODY_FLASH": str(flash)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, env=env, text=True, **pipes) as process:
+    with mock.patch.object(pace, "PATIENCE", PATIENCE), subprocess.Popen(words, env=env, text=True, **pipes) as process:
         try:
             yield process
         finally:

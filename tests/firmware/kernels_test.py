@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["tests/firmware/kernels.c", "tests/kernels/memory.c", "tests/kernels/integers.c", "tests/kernels/sparse.c"]
 SOURCES += ["runtime/core/pick.c", "runtime/kernels/portable/*.c", "runtime/kernels/cortexm/*.c", "runtime/kernels/helium/*.c"]
@@ -48,7 +50,7 @@ def outcome(flags: list[str], machine: str, ram: int, folder: Path, *more: Path)
         pytest.skip("picolibc-arm-none-eabi is not installed")
     emulator = ["qemu-system-arm", "-M", machine, "-nographic", "-monitor", "none", "-serial", "none"]
     emulator += ["-semihosting-config", "enable=on,target=native", "-kernel", str(build(flags, ram, folder, *more))]
-    done = subprocess.run(emulator, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(emulator, capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from noise import disturb
 from quantised import quantised
 
 import tody
+from patience import HANG, PATIENCE
 from tody import format
 from tody.convert import convert
 from tody.errors import AccuracyError, DeviceError, TrustError
@@ -63,7 +65,7 @@ def smpmgr(address: str, *arguments: str) -> str:
     found = str(program) if program.exists() else shutil.which("smpmgr")
     if not found:
         pytest.skip("smpmgr is not installed")
-    done = subprocess.run([found, "--port", address, *arguments], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([found, "--port", address, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -147,7 +149,7 @@ def test_a_line_faster_than_the_board(name: str, kws: Path, tmp_path: Path) -> N
         device.line.send(device.client._question(IMAGE, WRITE, 1, cbor.encode(again))[0])  # it hashes the file that it has
         for text in texts:
             device.line.send(device.client._question(OS, WRITE, 0, cbor.encode({"d": text}))[0])
-        answers = [device.line.receive(10.0) for _ in range(9)]
+        answers = [device.line.receive(PATIENCE) for _ in range(9)]
         said = [cbor.decode(a[8:]) if isinstance(a, bytes) else a for a in answers]
         assert said[0]["off"] == len(data) and said[1:] == [{"r": text} for text in texts]
 
@@ -157,7 +159,7 @@ def test_bad_lines(how: str, host: str, kws: Path) -> None:
     """One byte of a hundred is lost, comes twice or is changed, both ways: byte-identical nevertheless."""
     with connect(host) as device:
         disturb(device, 5, **{how: 0.01})
-        report = device.flash(str(kws), timeout=120.0)
+        report = device.flash(str(kws), timeout=PATIENCE)
         assert report.state == "confirmed" and report.error == 0.0 and report.again > 100
         model = tody.load(kws, threads=1, kernels="portable")
         x = np.random.default_rng(1).normal(size=model.inputs[0].shape).astype(np.float32)
@@ -166,14 +168,16 @@ def test_bad_lines(how: str, host: str, kws: Path) -> None:
         assert device.flash(str(kws), verify=True).already
 
 
-def test_lines_too_bad_end_in_time(host: str, large: Path) -> None:
-    """The deadline holds, and the next try finds a board that can go on."""
+def test_lines_too_bad_end_in_time(host: str, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline holds, which is when 20 kB were sent, and the next try finds a board that can go on."""
     with connect(host) as device:
         disturb(device, 5, flip=0.01)
-        begin = time.monotonic()
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 2 * PATIENCE * (device.line.sent > 20_000))
+        monkeypatch.setattr("tody.flash.client.time", clock)
         with pytest.raises(Late, match="damages about") as end:
-            device.flash(str(large), timeout=3.0)
-        assert end.value.exit_code == 6 and time.monotonic() - begin < 6
+            device.flash(str(large), timeout=2 * PATIENCE)
+        assert end.value.exit_code == 6 and device.line.sent < 25_000
+        monkeypatch.undo()
     with connect(host) as device:
         assert device.flash(str(large)).state == "confirmed"
 
@@ -290,7 +294,7 @@ def test_silent_line_ends(kws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         device = Device(f"socket://127.0.0.1:{server.getsockname()[1]}")
         with device, pytest.raises(DeviceError, match="no answer"):
             device.flash(str(kws))
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < HANG
 
 
 def test_frames_of_the_device_are_those_of_the_laptop(host: str) -> None:

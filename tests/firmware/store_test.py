@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "firmware" / "store"
 SOURCES = [*STORE.glob("*.c"), ROOT / "firmware" / "sim" / "cut.c"]
@@ -71,7 +73,7 @@ def sanitized(program: str, folder: Path) -> Path:
 
 
 def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_rules(tmp_path: Path) -> None:

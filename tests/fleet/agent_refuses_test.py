@@ -18,13 +18,14 @@ import pytest
 pytest.importorskip("tuf")
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
-from agents import Home, agent, command, environment, runs, variant, wait_until
+from agents import Home, agent, command, environment, runs, variant
 from brokers import running
 from delta_test import model
 from fleets import desired, release
 from secure import ask, broker, enrol, make_fleet
 from transport_test import TOPICS, link
 
+from patience import wait_until
 from tody.cli.main import main
 from tody.errors import DeviceError
 from tody.fleet.broker.revoke import revoke

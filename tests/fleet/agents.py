@@ -7,8 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from fleets import desired, make_repository
 from transport_test import TOPICS, link
 
+from patience import PATIENCE
 from tody import format
 from tody.fleet.chunks import chunk, cut
 from tody.fleet.device import budget
@@ -45,15 +45,6 @@ def unseeing(content: bytes) -> bytes:
     for key in ("preprocess", "decoder"):
         file.meta.pop(key, None)
     return format.write(file)
-
-
-def wait_until(what: Callable[[], object], seconds: float = 60.0) -> Any:
-    """What it gives as soon as it is something."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(0.02)
-    return found
 
 
 class Home:
@@ -131,7 +122,7 @@ def agent(store: Path, *options: str, **more: str) -> Iterator[subprocess.Popen[
             yield process
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
 
 
 def runs(store: Path, model: str | None, trial: bool = False) -> bool:

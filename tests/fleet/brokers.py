@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE, wait_until
 from sharing import free_port
 
 BROKERS = ("mosquitto", "iotcore")
@@ -39,12 +39,13 @@ dynamic_filters = true
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+            return True
         assert process.poll() is None, "the broker ended at once"
-        time.sleep(0.05)
-    raise AssertionError("the broker does not answer")
+        return False
+
+    wait_until(answers)
 
 
 @contextlib.contextmanager

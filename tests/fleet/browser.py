@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE
+
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --remote-debugging-pipe --no-first-run --disable-dev-shm-usage --mute-audio"
     " --disable-background-networking --disable-component-update --disable-extensions --hide-scrollbars --lang=en-GB"
@@ -50,7 +52,7 @@ class Browser:
         assert "error" not in answer, answer
         return dict(answer["result"])
 
-    def _next(self, timeout: float = 30) -> dict[str, Any]:
+    def _next(self, timeout: float = PATIENCE) -> dict[str, Any]:
         while b"\0" not in self._rest:
             assert select.select([self._back], [], [], timeout)[0], "the browser does not answer"
             piece = os.read(self._back, 1 << 20)
@@ -78,7 +80,7 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 15) -> Any:
+    def until(self, expression: str, seconds: float = PATIENCE) -> Any:
         """Wait until an expression is true; returns its value."""
         end = time.monotonic() + seconds
         while not (value := self.eval(expression)):

@@ -258,7 +258,7 @@ def test_a_device_cannot_play_the_broker(laptop: Laptop, tmp_path: Path) -> None
         address = Address("127.0.0.1", server.getsockname()[1], device_link(tmp_path / "door").address.tls)
         with pytest.raises(DeviceError, match="not the fleet's"):
             Link(address, "door", "x").__enter__()
-        thread.join(5)
+        thread.join()
 
 
 @pytest.mark.parametrize("url", ["mqtt://127.evil.com", "mqtt://localhost.evil.com", "mqtts://[", "mqtt://0.0.0.0"])

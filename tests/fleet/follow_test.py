@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
-from agents import environment, sha256, variant, wait_until
+from agents import environment, sha256, variant
 
 import tody
+from patience import PATIENCE, wait_until
 from tody.errors import UsageError
 from tody.fleet.device import health, shadow
 from tody.fleet.device.follow import Followed
@@ -72,7 +73,8 @@ def test_without_a_store_there_is_nothing_to_follow(tmp_path: Path) -> None:
 def lost_by_exchanges(shelf: Shelf, models: list[str]) -> int:
     """Frames of a camera at 30 fps that nobody saw while each model in turn was exchanged for the next."""
     shelf.run(models[0])
-    with tody.follow(shelf.folder, 1) as look, tody.Camera("fake://door?live=1&frames=0&fps=30&size=160x120") as camera:
+    source = "fake://door?live=1&frames=0&fps=30&size=160x120"
+    with tody.follow(shelf.folder, 1) as look, tody.Camera(source, timeout_s=PATIENCE) as camera:
         for model in models[1:]:
             threading.Thread(target=shelf.run, args=[model]).start()
             look_until(look, camera, lambda model=model: look.model == model)
@@ -81,7 +83,7 @@ def lost_by_exchanges(shelf: Shelf, models: list[str]) -> int:
 
 def look_until(look: Followed, camera: tody.Camera, done: Callable[[], bool]) -> None:
     """Look at frames, and at ten more when it is done."""
-    end, left = time.monotonic() + 60, 10
+    end, left = time.monotonic() + PATIENCE, 10
     for frame in camera:
         look(frame)
         left -= done()
@@ -91,9 +93,9 @@ def look_until(look: Followed, camera: tody.Camera, done: Callable[[], bool]) ->
 
 
 def test_models_are_exchanged_and_a_frame_is_lost_at_most(shelf: Shelf) -> None:
-    """A busy machine loses frames for other reasons too, so the best of some tries counts."""
+    """A busy machine loses frames for other reasons too, so it is tried until none of these comes between."""
     models = [shelf.add(name) for name in ("one", "two", "three")]
-    assert any(lost_by_exchanges(shelf, models) <= 2 for _ in range(5))
+    wait_until(lambda: lost_by_exchanges(shelf, models) <= 2)
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_the_old_one_goes_on(shelf: Shelf) -> None:
@@ -102,9 +104,8 @@ def test_a_model_that_cannot_be_loaded_is_told_and_the_old_one_goes_on(shelf: Sh
     with tody.follow(shelf.folder, 1) as look:
         watch.begin(bad := shelf.add("bad", b"TODY" + bytes(100)))
         shelf.store.commit(begin_trial(shelf.store.state, bad, 0))
-        start = time.monotonic()
-        assert wait_until(lambda: (code := watch.judge((), 60.0)) != "pending" and code) == "failed-crash"
-        assert time.monotonic() - start < 2 and "cannot load" in watch.why
+        assert wait_until(lambda: (code := watch.judge((), 2 * PATIENCE)) != "pending" and code) == "failed-crash"
+        assert "cannot load" in watch.why
         assert look.model == good and look.fault
         shelf.store.commit(drop_trial(shelf.store.state))
         wait_until(lambda: not look.fault)

@@ -19,6 +19,8 @@ pytest.importorskip("cryptography")
 import fleet_scale
 from brokers import free_port, running
 
+from patience import PATIENCE
+
 BENCH = Path(fleet_scale.__file__).parent
 MIB = 1 << 20
 
@@ -51,7 +53,7 @@ def test_a_link_that_loses_a_tenth_and_breaks(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-n", "nft", "list", "tables"], capture_output=True).returncode:
         pytest.skip("no network namespaces here")
     command = [sys.executable, BENCH / "fleet_loss.py", "--size", "200000", "--loss", "10", "--cut", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
         assert json.loads(line)["sound"]

@@ -16,10 +16,11 @@ import pytest
 pytest.importorskip("tuf")
 pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
-from agents import variant, wait_until
+from agents import variant
 from brokers import BROKERS, free_port, running
 from simdevice import Devices, SimDevice
 
+from patience import wait_until
 from tody.errors import AccuracyError, DeviceError, RolloutError, TodyError, TrustError, UsageError
 from tody.fleet.documents import Desired, rule
 from tody.fleet.laptop import steer

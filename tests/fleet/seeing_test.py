@@ -22,6 +22,7 @@ from brokers import free_port, running
 from fleets import MODEL, OTHER, desired, release
 from secure import broker, device_link, enrol, make_fleet
 
+from patience import PATIENCE
 from tody.cli.main import main
 from tody.cli.seeing import BAR, _bar
 from tody.fleet.address import Address
@@ -166,7 +167,7 @@ def test_dashboard_says_where_the_page_is(fleet: Laptop) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == f"http://127.0.0.1:{port}/\n"
         process.terminate()
-        assert process.wait(60) == 143
+        assert process.wait(PATIENCE) == 143
     finally:
         process.kill()
         process.communicate()

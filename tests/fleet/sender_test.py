@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ pytest.importorskip("paho.mqtt")
 from brokers import free_port, running
 from transport_test import Stalling
 
+from patience import PATIENCE, wait_until
 from tody.errors import DeviceError
 from tody.fleet.address import Address
 from tody.fleet.mqtt import Handler, Link
@@ -164,9 +164,7 @@ def test_home_assistant_hears_of_entities_before_their_values(tmp_path: Path, wi
     put(tmp_path, METRICS, sample(1))
     sender = make(tmp_path, wire, homeassistant=home)
     with sender:
-        deadline = time.monotonic() + 10
-        while not wire.bodies(METRICS) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: wire.bodies(METRICS))
     topics = [topic for topic, _, retain in wire.sent if topic.startswith("homeassistant/") and retain]
     assert len(topics) == len(set(topics)) == 11 and wire.sent[len(topics)][0] == TOPICS.up(DEVICE, METRICS)
     assert set(wire.handlers) == {"homeassistant/status"}
@@ -208,14 +206,12 @@ def test_a_broker_that_was_gone_for_long(tmp_path: Path) -> None:
         got.setdefault(body["seq"], body)
 
     def wait(count: int) -> None:
-        end = time.monotonic() + 20
-        while len(got) < count and time.monotonic() < end:
-            time.sleep(0.02)
+        wait_until(lambda: len(got) >= count)
         assert sorted(got) == list(range(1, count + 1))
 
     def reach(port: int) -> None:
         """The device gets there when the laptop listens: the broker keeps nothing for those who are away."""
-        assert laptop.comes_back(20)
+        assert laptop.comes_back(PATIENCE)
         laptop.read([TOPICS.up(DEVICE, METRICS)])  # after this, it listens
         between.broker = port
 

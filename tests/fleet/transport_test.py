@@ -24,6 +24,7 @@ from delta_test import model
 from fleets import desired, make_repository
 from secure import broker, make_fleet
 
+from patience import PATIENCE
 from tody.errors import DeviceError, TrustError, UsageError
 from tody.fleet.address import Address
 from tody.fleet.chunks import chunk, cut, pieces
@@ -118,7 +119,7 @@ def test_a_broker_that_goes_away_is_told_and_comes_back(tmp_path: Path) -> None:
     with pytest.raises(DeviceError):
         mqtt.read([topic], timeout=1)
     with running("mosquitto", tmp_path, port), mqtt._changed:
-        assert mqtt._changed.wait_for(lambda: mqtt.is_connected, 20)
+        assert mqtt._changed.wait_for(lambda: mqtt.is_connected, PATIENCE)
     mqtt.__exit__()
 
 
@@ -259,7 +260,7 @@ def test_what_a_stalled_connection_did_not_bring_comes_on_the_next(tmp_path: Pat
             between.stall_at(b"second")
             mqtt._client.publish = lambda *a, **k: None  # type: ignore[method-assign]  # the probe never goes
             with pytest.raises(BrokenRead) as broken:
-                mqtt.read(topics, timeout=2)
+                mqtt.read(topics, timeout=10)  # time enough for what comes before
             assert broken.value.found == {topics[0]: b"first", topics[1]: b"second"}
 
 
@@ -268,7 +269,7 @@ def test_a_second_attempt_wins_where_the_first_is_not_answered(tmp_path: Path) -
     address = Address.parse(laptop.broker, laptop.identity)
     with broker(laptop), contextlib.closing(Stalling(address.port, b"", deaf=2)) as between:
         start = time.monotonic()
-        with dial("localhost", between.port, address.context(), 0.1, 10) as sock:
+        with dial("localhost", between.port, address.context(), 0.1, PATIENCE) as sock:
             assert isinstance(sock, ssl.SSLSocket) and sock.getpeername()[1] == between.port
         assert between.deaf == 0 and time.monotonic() - start >= 0.2
         between.deaf = 100

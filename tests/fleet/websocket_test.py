@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from patience import PATIENCE
 from tody.fleet.view.websocket import MOST_FRAME, Guard, WebSocket, accept
 
 CONNECT = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x28\x00\x00\x04page"
@@ -22,8 +23,8 @@ PING, LEAVE = b"\xc0\x00", b"\xe0\x00"
 def ends() -> Iterator[tuple[WebSocket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
-        theirs.settimeout(5)
+        ours.settimeout(PATIENCE)
+        theirs.settimeout(PATIENCE)
         yield WebSocket(ours), theirs
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from patience import PATIENCE
 from targets import EMULATED, HOST, ROOT, Target
 from tody import format as tf
 
@@ -272,6 +273,6 @@ def test_threads_of_ones_own(tmp_path: Path) -> None:
         inputs.write_bytes(b"".join(bytes(file.tensors[i].bytes) for i in file.inputs))
         want = run(HOST, model, file, inputs, tmp_path / "out.bin", 3)[0].tobytes()
         for threads in "1", "3":
-            done = subprocess.run([program, model, threads], capture_output=True, timeout=60, check=True)
+            done = subprocess.run([program, model, threads], capture_output=True, timeout=PATIENCE, check=True)
             assert done.stdout == want, f"{name} on {threads}"
     assert subprocess.run([program, model, "0"], capture_output=True).returncode == 1

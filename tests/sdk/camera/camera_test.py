@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from rtsp import RtspCamera
 
+from patience import HANG, PATIENCE, wait_until
 from tody.camera import Camera, Screen
 from tody.camera.camera import kind_of
 from tody.camera.pictures import is_complete
@@ -113,12 +115,10 @@ def test_loop_begins_again() -> None:
 def test_live_source_gives_the_latest_frame_and_counts_the_dropped() -> None:
     with Camera("fake://bars?size=64x48&fps=100&frames=0&live=1") as camera:
         next(camera)
-        time.sleep(0.5)
+        wait_until(lambda: camera.dropped >= 20)
         next(camera)
-        late = camera.time_s
-        assert late > 0.3
-        assert 20 <= camera.dropped <= 60
         assert camera.index == 1
+        assert 20 < round(100 * camera.time_s) <= camera.dropped + 1  # the latest, and all before it but two were dropped
 
 
 def test_live_source_that_ends_by_its_own_counting_is_no_error() -> None:
@@ -245,7 +245,7 @@ def test_http_stream_and_its_sudden_end() -> None:
     feeder = threading.Thread(target=feed, args=(screen, stop))
     feeder.start()
     try:
-        with Camera(screen.url + "stream", timeout_s=3.0) as camera:
+        with Camera(screen.url + "stream", timeout_s=2 * HANG) as camera:
             assert camera.live and camera.size == (64, 48)
             for _ in range(5):
                 assert next(camera).shape == (48, 64, 3)
@@ -256,7 +256,7 @@ def test_http_stream_and_its_sudden_end() -> None:
             with pytest.raises(CameraError, match=r"ended|stopped answering"):
                 for _ in range(1000):
                     next(camera)
-            assert time.monotonic() - begin < 6
+            assert time.monotonic() - begin < HANG  # noticed, and not waited out
     finally:
         stop.set()
         feeder.join()
@@ -267,7 +267,7 @@ def test_rtsp_camera_and_its_unplugging() -> None:
     jpegs = [cv2.imencode(".jpg", numbered(i), [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes() for i in range(1000)]
     server = RtspCamera(jpegs, (64, 48))
     try:
-        with Camera(server.url, timeout_s=5.0) as camera:
+        with Camera(server.url, timeout_s=PATIENCE) as camera:
             assert camera.live and camera.size == (64, 48) and camera.fps == 25 and "secret" not in camera.name
             numbers = [number_of(next(camera)) for _ in range(6)]
             assert all(a < b for a, b in pairwise(numbers)), f"frames come in order, none twice: {numbers}"
@@ -280,20 +280,31 @@ def test_rtsp_camera_and_its_unplugging() -> None:
         server.unplug()
 
 
+def opened(url: str, timeout_s: float) -> Camera | None:
+    """A camera that gave a frame, which a busy machine may not manage in time."""
+    with suppress(CameraError):
+        camera = Camera(url, timeout_s=timeout_s)
+        try:
+            next(camera)
+            return camera
+        except CameraError:
+            camera.close()
+    return None
+
+
 def test_stream_that_falls_silent_is_an_error_and_not_a_hang() -> None:
     stop = threading.Event()
     with Screen("http://127.0.0.1:0") as screen:
         feeder = threading.Thread(target=feed, args=(screen, stop))
         feeder.start()
-        with Camera(screen.url + "stream", timeout_s=1.0) as camera:
-            next(camera)
+        with wait_until(lambda: opened(screen.url + "stream", 2.0)) as camera:
             stop.set()
             feeder.join()
             begin = time.monotonic()
             with pytest.raises(CameraError):
                 for _ in range(1000):
                     next(camera)
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < HANG
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
@@ -305,7 +316,7 @@ def test_server_that_never_answers(scheme: str) -> None:
         begin = time.monotonic()
         with pytest.raises(CameraError) as error:
             Camera(f"{scheme}://user:secret@127.0.0.1:{server.getsockname()[1]}/x", timeout_s=1.0)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < HANG
     assert "secret" not in str(error.value)
 
 
@@ -355,7 +366,7 @@ for _ in range(50):
     time.sleep(0.01)
 """
     write_program(no_libcamera / "rpicam-vid", "import sys, time\nassert '--camera 0' in ' '.join(sys.argv)\n" + loop)
-    with Camera("csi://0", timeout_s=20) as camera:
+    with Camera("csi://0", timeout_s=PATIENCE) as camera:
         assert next(camera).shape == (48, 64, 3)
         with pytest.raises(CameraError, match="unplugged"):
             for _ in range(100):
@@ -365,7 +376,7 @@ for _ in range(50):
 def test_csi_without_a_camera(no_libcamera: Path) -> None:
     write_program(no_libcamera / "rpicam-vid", "raise SystemExit(255)")
     with pytest.raises(CameraError, match="gives no frame"):
-        Camera("csi://0", timeout_s=20)
+        Camera("csi://0", timeout_s=PATIENCE)
 
 
 def test_csi_through_picamera2(monkeypatch: pytest.MonkeyPatch) -> None:

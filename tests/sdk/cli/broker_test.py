@@ -23,6 +23,7 @@ pytest.importorskip("paho.mqtt")
 pytest.importorskip("cryptography")
 from brokers import free_port, wait_for
 
+from patience import PATIENCE
 from tody.cli.main import main
 from tody.fleet.broker import attacks, conformance, running
 from tody.fleet.laptop.laptop import Laptop
@@ -78,7 +79,7 @@ def command(port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 def test_a_device_joins_and_is_thrown_out(home: Path, capsys: Capture) -> None:
@@ -229,4 +230,4 @@ def test_an_open_door_has_its_exit_code(home: Path, capsys: Capture, monkeypatch
         assert "BAD        write into the repository" in capsys.readouterr().out
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        process.wait(60)
+        process.wait(PATIENCE)

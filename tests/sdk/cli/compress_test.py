@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tody
+from patience import PATIENCE
 from tody import memory
 from tody.cli.main import main
 
@@ -227,7 +228,7 @@ def test_interrupt_leaves_nothing(here: Path) -> None:
     )
     assert process.stderr and any(b"observing" in line for line in iter(process.stderr.readline, b""))  # it is at work
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and b"Traceback" not in err, err.decode()
     assert (here / "small.tody").read_bytes() == b"the old one"
     assert sorted(p.name for p in here.iterdir()) == ["small.tody", "x.npy"]

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tody
+from patience import PATIENCE
 from tody import errors, format
 from tody.cli.main import main
 
@@ -95,20 +97,36 @@ def test_truncated_picture_empty_folder(capsys: Capture, door: Path, tmp_path: P
     assert "no picture" in fails(capsys, 9, "detect", str(door), str(tmp_path / "empty"))
 
 
-def test_stream_that_is_unplugged(capsys: Capture, door: Path) -> None:
+def test_stream_that_is_unplugged(capsys: Capture, door: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as somebody was seen on it."""
     pytest.importorskip("cv2")
     from tody.camera import Camera, Screen
+    from tody.cli.output import Output
+
+    told = threading.Event()
+
+    def watched(says: Any, as_json: bool) -> Any:
+        def watching(self: Output, what: Any) -> None:
+            says(self, what)
+            if self.as_json == as_json and "person" in str(what):
+                told.set()
+
+        return watching
+
+    monkeypatch.setattr(Output, "line", watched(Output.line, False))
+    monkeypatch.setattr(Output, "data", watched(Output.data, True))
 
     def serve() -> None:
         with Camera("fake://door?frames=0&live=1&fps=50") as camera:
             for frame in camera:
                 screen.show(frame)
-                if time.monotonic() > end:
+                if told.is_set() or time.monotonic() > end:
                     break
         screen.close()
 
     for arguments in ([], ["--json"]):
-        screen, end = Screen("http://127.0.0.1:0"), time.monotonic() + 1.5
+        told.clear()
+        screen, end = Screen("http://127.0.0.1:0"), time.monotonic() + PATIENCE
         server = threading.Thread(target=serve)
         server.start()
         assert main(["detect", str(door), screen.url + "stream", *arguments]) == 9
@@ -331,7 +349,7 @@ def test_a_signal_ends_it_and_what_was_saved_is_whole(door: Path, tmp_path: Path
     while not process.stdout.readline().startswith("   1 s"):
         assert process.poll() is None
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code and err == said
     assert "median" in out
     assert cv2.VideoCapture(str(clip)).read()[0]
@@ -379,7 +397,7 @@ def test_broken_pipe_is_quiet(door: Path) -> None:
     assert process.stdout and process.stderr
     json.loads(process.stdout.readline())
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
 

@@ -11,6 +11,8 @@ import pytest
 from brokers import running
 
 from tody.cli.main import main
+from tody.fleet.address import Address
+from tody.fleet.mqtt import Link
 from tody.fleet.telemetry.telemetry import EVENT, METRICS, open_outbox
 
 CLIP = "fake://door?frames=60"
@@ -19,9 +21,10 @@ CLIP = "fake://door?frames=60"
 def test_into_the_store(door: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(door), CLIP, "--telemetry", str(tmp_path / "store")]) == 0
     outbox = open_outbox(tmp_path / "store")
-    (sample,) = (waiting.body for waiting in outbox.take(METRICS))
+    samples = [waiting.body for waiting in outbox.take(METRICS)]  # one, unless the machine is slow
     events = [waiting.body for waiting in outbox.take(EVENT)]
-    assert sample["frames"] == 60 and sample["detections_person"] >= 40 and sample["latency_p50_ms"] > 0
+    assert sum(sample["frames"] for sample in samples) == 60 and all(sample["latency_p50_ms"] > 0 for sample in samples)
+    assert sum(sample["detections_person"] for sample in samples) >= 40
     assert events[0]["type"] == "new" and events[-1]["type"] == "end"
     assert events[0]["after"]["label"] == "person" and events[0]["after"]["camera"] == "fake://door?frames=60"
 
@@ -29,23 +32,27 @@ def test_into_the_store(door: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_to_a_broker(door: Path, tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt")
     with running("mosquitto", tmp_path) as url:
-        listen = ["mosquitto_sub", "-p", url.rpartition(":")[2], "-t", "tody/v1/orchard/d/cam/up/#", "-v", "-W", "10"]
+        listen = ["mosquitto_sub", "-p", url.rpartition(":")[2], "-t", "tody/v1/orchard/d/cam/up/#", "-v"]
         try:
             reader = subprocess.Popen(listen, stdout=subprocess.PIPE, text=True)
         except FileNotFoundError:
             pytest.skip("mosquitto_sub is not installed")
         try:
+            with Link(Address.parse(url), "laptop", "probe") as laptop:
+                laptop.publish("tody/v1/orchard/d/cam/up/before", b"{}", retain=True)
+            assert reader.stdout and "before" in reader.stdout.readline()  # it listens
             assert main(["detect", str(door), CLIP, "--telemetry", f"{url}/orchard/cam"]) == 0
-            seen = {}
-            for line in reader.stdout or ():
+            seen, frames = {}, 0
+            for line in reader.stdout:
                 topic, _, payload = line.partition(" ")
-                seen[topic.rpartition("/")[2]] = json.loads(payload)
+                body = seen[topic.rpartition("/")[2]] = json.loads(payload)
+                frames += body.get("frames", 0)
                 if len(seen) == 3 and not seen["online"]["online"]:
                     break
         finally:
             reader.kill()
             reader.wait()
-    assert set(seen) == {"online", "event", "metrics"} and seen["metrics"]["frames"] == 60
+    assert set(seen) == {"online", "event", "metrics"} and frames == 60
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 pytest.importorskip("serial")
 
 import tody
+from patience import PATIENCE, wait_until
 from tody import format
 from tody.cli.main import main
 from tody.flash.client import Refused
@@ -34,9 +34,7 @@ def board(folder: Path, *options: str) -> Iterator[str]:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout and "answers on" in process.stdout.readline()
-            end = time.monotonic() + 10
-            while not link.exists() and time.monotonic() < end:
-                time.sleep(0.01)
+            wait_until(link.exists)
             yield f"serial:{link}"
         finally:
             process.terminate()
@@ -116,7 +114,7 @@ def test_stock_tools(kws: Path, tmp_path: Path) -> None:
         pytest.skip("smpmgr is not installed")
 
     def smpmgr(port: str, *arguments: str) -> str:
-        done = subprocess.run([program, "--port", port, *arguments], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([program, "--port", port, *arguments], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -136,7 +134,7 @@ def test_damage_is_told_at_once(tmp_path: Path) -> None:
     with board(tmp_path) as address:
         import serial
 
-        with serial.Serial(address.removeprefix("serial:"), timeout=5) as port:
+        with serial.Serial(address.removeprefix("serial:"), timeout=PATIENCE) as port:
             port.write(b"\x06\x09AAA*\nsome text\n")
             assert port.readline() == b"?\n"
         with Device(address) as device, pytest.raises(Refused):

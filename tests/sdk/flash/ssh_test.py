@@ -7,12 +7,12 @@ import getpass
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from patience import wait_until
 from sharing import free_port
 from tody.errors import AccuracyError, DeviceError, TrustError, UsageError
 from tody.flash import ssh
@@ -55,13 +55,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
 
 
 def _wait(port: int, process: subprocess.Popen[str]) -> None:
-    for _ in range(100):
+    def answers() -> bool:
         if process.poll() is not None:
             pytest.skip(f"sshd does not start: {process.stderr.read() if process.stderr else ''}")
         with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(answers)
 
 
 @pytest.fixture
