@@ -30,10 +30,10 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def cmake(source: Path, folder: Path, *settings: str) -> Path:
+def cmake(source: Path, folder: Path, *settings: str, target: str = "all") -> Path:
     """Bring what a CMakeLists.txt describes up to date; the folder."""
     with alone(folder):
-        for command in (["-S", source, "-B", folder, *settings], ["--build", folder, "-j", "2"]):
+        for command in (["-S", source, "-B", folder, *settings], ["--build", folder, "-j", "2", "--target", target]):
             done = subprocess.run(["cmake", *command], capture_output=True, text=True)
             assert done.returncode == 0, done.stdout + done.stderr
     return folder

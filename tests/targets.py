@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
 from sharing import cmake
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,16 +29,16 @@ class Target:
     emulator: tuple[str, ...]
     kernels: str  # the set that the CPU must get
 
-    def build(self, extra: str = "") -> Path:
-        """The folder of the programs; skips the test where a tool is missing."""
+    def build(self, sanitizer: str = "", target: str = "all") -> Path:
+        """The folder of the programs, or of one of them; skips the test where a tool is missing."""
         for tool in ("cmake", self.compiler, *self.emulator[:1]):
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed")
-        return build(self.processor, self.compiler, extra)
+        return build(self.processor, self.compiler, sanitizer, target)
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [*self.emulator, self.build() / program, *arguments]
-        return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+        return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def own_kernels() -> str:
@@ -74,12 +75,14 @@ EMULATED = [
 
 
 @functools.cache
-def build(processor: str, compiler: str, flags: str) -> Path:
-    folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, flags.strip("-").replace("=", "-")]))
-    settings = [f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={flags}"]
+def build(processor: str, compiler: str, sanitizer: str, target: str) -> Path:
+    folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, sanitizer]))
+    settings = [f"-DCMAKE_C_COMPILER={compiler}"]
+    if sanitizer:
+        settings += [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizer}", "-DCMAKE_BUILD_TYPE=Debug"]  # its own checks cost the time
     if processor != platform.machine():
         settings += ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={processor}", "-DCMAKE_EXE_LINKER_FLAGS=-static"]
-    return cmake(ROOT / "tests", folder, *settings)
+    return cmake(ROOT / "tests", folder, *settings, target=target)
 
 
 @functools.cache
