@@ -28,6 +28,16 @@ def make(name: str, *settings: str) -> Path:
     return folder
 
 
+def host_firmware(*settings: str) -> Path:
+    """The program for this machine, in a folder of its own for these settings; without any, that of the other tests."""
+    if not settings:
+        from emulate import built
+
+        return built("host").build / "tody.elf"
+    name = "-".join(re.findall(r"\w+", " ".join(settings)))
+    return make(f"host-{name}", "BOARD=host", *settings) / "tody.elf"
+
+
 def sizes(linker_map: str) -> Counter[str]:
     """Bytes of flash by group, from the linker's map."""
     found: Counter[str] = Counter()
@@ -76,7 +86,7 @@ def test_what_is_left_out_is_refused(missing: str, tmp_path: Path) -> None:
     from tody.flash.upload import Upload
 
     data = convert(separable(Net(1), 16, [(8, 2), (16, 1)], 4)).bytes
-    elf = make("parts", "BOARD=host", *filter(None, [missing])) / "tody.elf"
+    elf = host_firmware(*filter(None, [missing]))
     with host(elf, tmp_path / "flash.img") as address, connect(address) as device:
         assert [*Upload(device.client, data, device.limit()).steps()][-1] == len(data)
         if missing:
@@ -105,7 +115,7 @@ def test_int8_runs_without_float32(tmp_path: Path) -> None:
     convert(quantise(separable(Net(1), 16, [(8, 2), (16, 1)], 4)), path)
     model = tody.load(path, threads=1, kernels="portable")
     x = splitmix64(1, model.inputs[0].shape, -128, 128, model.inputs[0].dtype)
-    elf = make("parts", "BOARD=host", "FLOAT=0") / "tody.elf"
+    elf = host_firmware("FLOAT=0")
     with host(elf, tmp_path / "flash.img") as address, connect(address) as device:
         device.flash(str(path))
         there = device.run(model, {model.inputs[0].name: x})
@@ -128,7 +138,7 @@ def test_operators_find_the_kernels_that_they_call(op: str, tmp_path: Path) -> N
     model = tody.load(data, threads=1, kernels="portable")
     rng = np.random.default_rng(1)
     inputs = {port.name: rng.integers(-128, 128, port.shape, np.int8) for port in model.inputs}
-    elf = make(f"only-{op}", "BOARD=host", "FLOAT=0", f"OPS={op}") / "tody.elf"
+    elf = host_firmware("FLOAT=0", f"OPS={op}")
     with host(elf, tmp_path / "flash.img") as address, connect(address) as device:
         assert [*Upload(device.client, data, device.limit()).steps()][-1] == len(data)
         device.activate(0)

@@ -126,9 +126,9 @@ def test_scripts_that_crash_with_a_model_are_noticed(shelf: Shelf) -> None:
     watch.begin(bad)
     shelf.store.commit(begin_trial(shelf.store.state, bad, 0))
     for _ in range(3):
-        assert watch.judge((), 60.0) == "pending"
+        assert watch.judge((), 2 * PATIENCE) == "pending"
         assert subprocess.run([sys.executable, "-c", SCRIPT, str(shelf.folder), bad], env=environment()).returncode < 0
-    assert watch.judge((), 60.0) == "failed-crash"
+    assert watch.judge((), 2 * PATIENCE) == "failed-crash"
 
 
 def test_a_candidate_beside_the_model_is_compared(shelf: Shelf) -> None:

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from patience import PATIENCE
+
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT = 1, 2, 3, 4, 8, 9, 10, 11, 14
 Handler = Callable[[str, bytes], None]
 
@@ -130,7 +132,7 @@ class Client(asyncio.Protocol):
     def subscribe(self, topics: Sequence[str], qos: int = 1) -> asyncio.Future[None]:
         return self._send(SUBSCRIBE, 2, lambda number: number + b"".join(_text(topic) + bytes([qos]) for topic in topics))
 
-    async def read(self, topics: Sequence[str], wait: float = 60.0) -> dict[str, bytes]:
+    async def read(self, topics: Sequence[str], wait: float = PATIENCE) -> dict[str, bytes]:
         """The retained messages of exact topics, all of which must be there."""
         loop = asyncio.get_running_loop()
         futures = {topic: loop.create_future() for topic in topics}
