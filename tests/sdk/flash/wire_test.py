@@ -8,7 +8,7 @@ import random
 import pytest
 
 from tody.errors import UsageError
-from tody.flash import address, cbor, frame, pace
+from tody.flash import address, cbor, client, frame, pace, transport
 
 VALUES = [
     {}, {"off": 0, "data": b"", "sha": bytes(32)}, {"n": [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**64 - 1, -1, -500]},
@@ -153,3 +153,50 @@ def test_what_is_no_address(text: str) -> None:
     for where in ("nohost", "host:0", "host:99999", "a:b"):
         with pytest.raises(UsageError):
             address.host_and_port(address.Address("socket", where))
+
+
+class Sleeper:
+    """Pipe and clock of a computer that stands still for a minute whenever it waits, and then finds what came meanwhile."""
+
+    def __init__(self) -> None:
+        self.now, self.asked = 0.0, 0
+        self.answers: list[bytes] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def read(self, timeout: float) -> bytes:
+        if timeout > 0:
+            self.now += 60.0
+            return b""
+        return self.answers.pop(0) if self.answers else b""
+
+    def write(self, data: bytes) -> None:
+        self.asked += 1
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def sleepy(monkeypatch: pytest.MonkeyPatch) -> tuple[Sleeper, client.Client]:
+    sleeper = Sleeper()
+    for module in (transport, client, pace):
+        monkeypatch.setattr(module, "time", sleeper)
+    return sleeper, client.Client(transport.StreamLine(sleeper, "sleepy", 11520.0))
+
+
+def test_what_came_while_the_computer_stood_still_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper, asking = sleepy(monkeypatch)
+    message, _ = asking._question(client.OS, client.WRITE, 0, b"")
+    answer = (
+        bytes([message[0] + 1]) + message[1:2] + b"\0\x01" + message[4:6] + bytes([message[6] + 1]) + message[7:8] + b"\xa0"
+    )
+    sleeper.answers.append(frame.encode(answer))
+    assert asking.ask(client.OS, client.WRITE, 0, {}, "echo") == {} and sleeper.asked == 1
+
+
+def test_a_line_is_asked_twice_before_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper, asking = sleepy(monkeypatch)
+    with pytest.raises(client.Silent):
+        asking.ask(client.OS, client.WRITE, 0, {}, "echo")
+    assert sleeper.asked == 2 and sleeper.now > pace.PATIENCE
