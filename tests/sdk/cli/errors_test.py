@@ -346,7 +346,7 @@ def test_a_signal_ends_it_and_what_was_saved_is_whole(door: Path, tmp_path: Path
     clip = tmp_path / "out.avi"
     process = start("detect", str(door), "fake://door?frames=0&live=1&size=64x48", "--save", str(clip))
     assert process.stdout
-    while not process.stdout.readline().startswith("   1 s"):
+    while not re.match(r" *[1-9]\d* s ", process.stdout.readline()):  # a second, and on a slow machine not each has a line
         assert process.poll() is None
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
