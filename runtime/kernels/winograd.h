@@ -1,24 +1,16 @@
-// winograd.h - the transforms of Winograd's convolution, once for all sets: in vectors of channels, whatever their width.
-// SPDX-License-Identifier: Apache-2.0
+// winograd.h - the transforms of Winograd's images and results, once for all sets: in vectors of channels, whatever their
+// width. SPDX-License-Identifier: Apache-2.0
 //
-// A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), the same of the lines of filters and results,
-// UNROLL_LINES, AHEAD, how many elements ahead of their use filters are fetched, or 0, vector, all(x), add, sub, mul,
-// add_product(x, y, sum) = sum + x * y, less_product(x, y, sum) = sum - x * y; kept(x), which is x, where compilers would load
-// a constant anew wherever it is met in a register; mask, first(count), load_part and store_part(.., whole, mask);
-// load_next(&p, step) and store_next(&p, step, x), which move p on by `step` elements; and finish(c, count, sum, addend, lo,
-// hi), which stores the first `count` elements of clamp(sum + addend).
+// A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), the same of the lines of results, UNROLL_LINES,
+// vector, all(x), add, sub, mul, add_product(x, y, sum) = sum + x * y, less_product(x, y, sum) = sum - x * y; kept(x), which is
+// x, where compilers would load a constant anew wherever it is met in a register; mask, first(count), load_part and
+// store_part(.., whole, mask); load_next(&p, step) and store_next(&p, step, x), which move p on by `step` elements; and
+// finish(c, count, sum, addend, lo, hi), which stores the first `count` elements of clamp(sum + addend).
 #ifndef TODY_KERNELS_WINOGRAD_H
 #define TODY_KERNELS_WINOGRAD_H
 
-#define INLINE static inline __attribute__((always_inline))
+#include "winograd_points.h"
 
-enum { EDGE = TODY_MAX_WINOGRAD_EDGE, TAPS = TODY_MAX_WINOGRAD_TAPS, TILE = EDGE - 1, PAIRS = (EDGE - 2) / 2 };
-
-#define A TODY_WINOGRAD_A
-#define B TODY_WINOGRAD_B
-
-// Points are infinity, zero, and pairs s and -s: the first pair of four points has the sign 1 alone, those of six are A and B.
-static const float a1 = (float)A, b1 = (float)B, a2 = (float)(A * A), b2 = (float)(B * B);
 static const float a2b2 = (float)(A * A * B * B), sum_a2b2 = (float)(A * A + B * B);
 
 // The image at zero comes divided by a2b2, and what filters are to be divided by at other points is left to the result: so a
@@ -91,70 +83,6 @@ INLINE void outputs_of_points(const uint32_t edge, const uint32_t tile, const re
         const bool ends = i == 0 || i == tile - 1;
         y[i] = ends ? add_product(all(f->near[i]), pair[0][i % 2], alone) : mul(all(f->near[i]), pair[0][i % 2]);
         if (edge > 4) y[i] = add_product(all(f->far[i]), pair[1][i % 2], y[i]);
-    }
-}
-
-// Every second tap from g[first] on, of `taps`, times powers of a squared point.
-INLINE vector power_sum(const uint32_t taps, const vector *g, const uint32_t first_tap, float square) {
-    const uint32_t last = taps - 1 - (taps - 1 - first_tap) % 2;
-    vector sum = g[last];
-#pragma GCC unroll UNROLL
-    for (uint32_t i = last; i > first_tap; i -= 2) sum = add_product(all(square), sum, g[i - 2]);
-    return sum;
-}
-
-// What so many taps g of a filter are at each point.
-INLINE void points_of_filter(const uint32_t edge, const uint32_t taps, const vector *g, vector *u) {
-    u[0] = g[taps - 1];
-    u[1] = g[0];
-#pragma GCC unroll UNROLL
-    for (uint32_t p = 0; p < (edge - 2) / 2; p++) {
-        const float point = edge == 4 ? 1.0f : p ? b1 : a1, square = edge == 4 ? 1.0f : p ? b2 : a2;
-        const vector even = power_sum(taps, g, 0, square), odd = power_sum(taps, g, 1, square);
-        u[2 + 2 * p] = add_product(all(point), odd, even);
-        u[3 + 2 * p] = less_product(all(point), odd, even);
-    }
-}
-
-// A vector of filters, whose taps are at i. Where all points of a line or column are one, the last that is written stands.
-INLINE void filter_of(const tody_winograd_weights *f, const uint32_t edge, const uint32_t taps, size_t i) {
-    vector half[EDGE][TAPS];
-#pragma GCC unroll UNROLL_LINES
-    for (uint32_t x = 0; x < taps; x++) {
-        vector line[TAPS], points[EDGE];
-#pragma GCC unroll UNROLL
-        for (uint32_t y = 0; y < taps; y++) line[y] = load_part(f->w[y * taps + x] + i, true, first(WIDTH));
-        points_of_filter(edge, taps, line, points);
-#pragma GCC unroll UNROLL
-        for (uint32_t y = 0; y < edge; y++) half[y][x] = points[y];
-    }
-    float *line = f->u + i;
-    const size_t right = f->u_right;
-#pragma GCC unroll UNROLL_LINES
-    for (uint32_t y = 0; y < edge; y++, line += f->u_down) {
-        vector points[EDGE];
-        float *u = line;
-        points_of_filter(edge, taps, half[y], points);
-#pragma GCC unroll UNROLL
-        for (uint32_t x = 0; x < edge; x++) store_next(&u, right, points[x]);
-    }
-}
-
-// The taps are more streams than processors fetch by themselves: without this 512 x 512 filters of 3x3 from the outer cache
-// take AVX2 five milliseconds on a Zen 3, with it one and a half.
-INLINE void fetch_ahead(const float *const *w, const uint32_t taps, size_t i) {
-    for (uint32_t t = 0; t < taps * taps; t++) __builtin_prefetch(w[t] + i + AHEAD);
-}
-
-INLINE void filters(const tody_winograd_weights *f, const uint32_t edge, const uint32_t taps) {
-    const float *w[TAPS * TAPS];
-    for (size_t t = 0; t < (size_t)taps * taps; t++) w[t] = f->w[t];
-    tody_winograd_weights here = *f;
-    here.w = w;
-    const size_t count = f->depth * TODY_PANEL_F32;
-    for (size_t i = 0; i < count; i += WIDTH) {
-        if (AHEAD > 0 && i % TODY_PANEL_F32 == 0) fetch_ahead(w, taps, i);
-        filter_of(&here, edge, taps, i);
     }
 }
 
@@ -256,23 +184,6 @@ INLINE void result(const tody_winograd_out *out, const uint32_t edge, const uint
 }
 
 // One lane alone is compiled once for all sizes.
-static inline void winograd_weights(const tody_winograd_weights *f) {
-    if (WIDTH == 1) {
-        filters(f, f->edge, f->taps);
-        return;
-    }
-    if (f->edge == 4) {
-        f->taps == 2 ? filters(f, 4, 2) : filters(f, 4, 3);
-        return;
-    }
-    switch (f->taps) {
-        case 2: filters(f, 6, 2); break;
-        case 3: filters(f, 6, 3); break;
-        case 4: filters(f, 6, 4); break;
-        default: filters(f, 6, 5);
-    }
-}
-
 static inline void winograd_in(const tody_winograd_in *in) {
     if (WIDTH == 1)
         image(in, in->edge);

@@ -1,12 +1,11 @@
-// winograd.c - the transforms of Winograd's convolution, four channels at a time.
+// winograd.c - the transforms of Winograd's images and results, four channels at a time.
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
 
-enum { UNROLL = 6, UNROLL_LINES = 6, AHEAD = 0 };
+enum { UNROLL = 6, UNROLL_LINES = 6 };
 
 // behind the vectors that it is written in
 #include "kernels/winograd.h"
 
-void tody_winograd_weights_f32_neon(const tody_winograd_weights *args) { winograd_weights(args); }
 void tody_winograd_in_f32_neon(const tody_winograd_in *args) { winograd_in(args); }
 void tody_winograd_out_f32_neon(const tody_winograd_out *args) { winograd_out(args); }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "portable.h"
 
-enum { WIDTH = 1, UNROLL = 1, UNROLL_LINES = 1, AHEAD = 0 };
+enum { WIDTH = 1, UNROLL = 1, UNROLL_LINES = 1, BY_TWOS = 0, AHEAD = 0 };
 typedef float vector;
 typedef bool mask;
 
@@ -15,6 +15,7 @@ static float less_product(float x, float y, float sum) { return sum - x * y; }
 static float kept(float x) { return x; }
 static bool first(size_t count) { return count > 0; }
 
+static float load(const float *x) { return *x; }
 static float load_part(const float *x, bool whole, mask m) { return whole || m ? *x : 0.0f; }
 static void store_part(float *y, bool whole, mask m, float v) {
     if (whole || m) *y = v;
@@ -38,6 +39,7 @@ static void finish(float *c, size_t count, float sum, const float *addend, float
 
 // behind the vectors that it is written in
 #include "kernels/winograd.h"
+#include "kernels/winograd_filters.h"
 
 void tody_portable_winograd_weights_f32(const tody_winograd_weights *args) { winograd_weights(args); }
 void tody_portable_winograd_in_f32(const tody_winograd_in *args) { winograd_in(args); }
