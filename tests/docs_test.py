@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from patience import PATIENCE, wait_until
-from sharing import free_port
+from sharing import free_port, listens
 from tody.fleet.broker.running import program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,14 +82,20 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def start(block: Block, folder: Path) -> subprocess.Popen[bytes]:
-    """The program of a block, once the terminals that it makes are there: it may have to be compiled first."""
+    """The program of a block, once it has said something, and the terminals or the port that it makes are there."""
     command, env = order(Block("sh", "", f"exec {block.text}"), folder)
     log = folder / "beside.log"
+    before = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
         process = subprocess.Popen(command, cwd=folder, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=out, stderr=out)
     terminals = [folder / name for name in re.findall(r"\S+\.tty", block.text)]
-    wait_until(lambda: process.poll() is not None or all(terminal.exists() for terminal in terminals))
-    assert terminals and process.poll() is None, log.read_text()
+
+    def is_ready() -> bool:
+        up = log.stat().st_size > before and all(terminal.exists() for terminal in terminals)
+        return up and ("broker run" not in block.text or listens(PORT))
+
+    wait_until(lambda: process.poll() is not None or is_ready())
+    assert process.poll() is None, log.read_text()
     return process
 
 

@@ -59,3 +59,10 @@ def free_port() -> int:
                     s.bind(("127.0.0.1", port + i))
             return port
     raise AssertionError("ports do not come to an end")
+
+
+def listens(port: int) -> bool:
+    """Whether somebody answers at a port of this machine."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from patience import PATIENCE, wait_until
-from sharing import free_port
+from patience import wait_until
+from sharing import free_port, listens
 
 BROKERS = ("mosquitto", "iotcore")
 IOTCORE = "import sys, iotcore; iotcore.Broker(config_path=sys.argv[1]).run_forever()"
@@ -39,13 +38,11 @@ dynamic_filters = true
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    def answers() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
-            return True
+    def is_up() -> bool:
         assert process.poll() is None, "the broker ended at once"
-        return False
+        return listens(port)
 
-    wait_until(answers)
+    wait_until(is_up)
 
 
 @contextlib.contextmanager
