@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -20,7 +21,8 @@ import pytest
 from patience import PATIENCE
 from sharing import free_port
 from tody.errors import DeviceError, UsageError
-from tody.flash import boards, firmware, pace
+from tody.flash import boards, client, firmware, pace
+from tody.flash import flash as flash_steps
 from tody.flash.device import Device
 
 HERE = Path(__file__).resolve().parent
@@ -73,6 +75,16 @@ def started(words: list[str], flash: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
+def clock_of(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Time goes by, for what speaks with a board, as its emulator gets it from the processor: for one that never sleeps."""
+    clock = SimpleNamespace(monotonic=lambda: time.clock_gettime(~process.pid << 3 | 2))  # Linux's clock of a process
+    with ExitStack() as stack:
+        for module in (client, flash_steps, pace):
+            stack.enter_context(mock.patch.object(module, "time", clock))
+        yield
+
+
+@contextmanager
 def host(elf: Path, flash: Path) -> Iterator[str]:
     """Firmware for this computer that runs; its address."""
     with started([str(elf)], flash) as process:
@@ -98,5 +110,7 @@ def machine(board: boards.Board, flash: Path, *options: str) -> Iterator[str]:
             yield address
         return
     port = free_port()
-    with started([*command(board, flash, port), *options], flash):
+    with started([*command(board, flash, port), *options], flash) as process, ExitStack() as stack:
+        if board.name == "rp2040":
+            stack.enter_context(clock_of(process))
         yield f"socket://127.0.0.1:{port}"
