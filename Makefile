@@ -33,8 +33,8 @@ test:  ## set this machine up, then run every check and test there is
 	@$(MAKE) -s install
 	@$(MAKE) -s lint pytest
 
-pytest:  ## run the tests on the tody that is installed
-	@$(PYTHON) -m pytest -q
+pytest:  ## run the tests on the tody that is installed, as many files at once as JOBS says
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint:  ## ruff, mypy --strict, clang-format, and gcc and clang without a warning
 	@$(PYTHON) -m ruff check -q $(PY_FILES)

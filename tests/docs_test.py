@@ -17,6 +17,7 @@ from patience import PATIENCE, wait_until
 from sharing import free_port, listens
 from tody.fleet.broker.running import program
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 NEEDS = {

@@ -13,6 +13,7 @@ import pytest
 
 from targets import ROOT, sanitized
 
+pytestmark = pytest.mark.long
 FLAGS = "-g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer"
 SUITES = ["tests/ops", "tests/vision", "tests/format/coded_test.py"]
 SUITES += ["tests/sdk/run/model_test.py", "tests/sdk/run/load_test.py"]

@@ -14,6 +14,7 @@ from targets import sanitized
 from tody import coding
 from tody import format as tf
 
+pytestmark = pytest.mark.long
 HERE = Path(__file__).resolve().parent
 MUTATIONS = 20_000
 CODED_MUTATIONS = 20_000

@@ -28,6 +28,7 @@ import seeds
 
 from tody.convert.exact import exact_outputs
 
+pytestmark = pytest.mark.long
 BOUND = 1e-5  # of the range of an output
 F16_BOUND = 0.01  # the same in float16 arithmetic, of models with a few layers
 OTHERS = [target for target in EMULATED if target.name in ("nehalem", "cortex-a53", "cortex-a76", "cortex-a7")]
