@@ -1,5 +1,5 @@
-// winograd.h - the transforms of Winograd's images and results, once for all sets: in vectors of channels, whatever their
-// width. SPDX-License-Identifier: Apache-2.0
+// winograd.h - the transforms of Winograd's images and results, once for all sets, in vectors of channels.
+// SPDX-License-Identifier: Apache-2.0
 //
 // A set defines, before it includes this: WIDTH, UNROLL (6, or 1 to be short), the same of the lines of results, UNROLL_LINES,
 // vector, all(x), add, sub, mul, add_product(x, y, sum) = sum + x * y, less_product(x, y, sum) = sum - x * y; kept(x), which is
