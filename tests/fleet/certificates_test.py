@@ -20,6 +20,7 @@ pytest.importorskip("cryptography")
 from cryptography import x509
 from secure import ask, broker, device_link, enrol, make_fleet
 
+from patience import PATIENCE
 from tody.errors import DeviceError, TrustError, UsageError
 from tody.fleet import enroll
 from tody.fleet.address import Address
@@ -258,7 +259,8 @@ def test_a_device_cannot_play_the_broker(laptop: Laptop, tmp_path: Path) -> None
         address = Address("127.0.0.1", server.getsockname()[1], device_link(tmp_path / "door").address.tls)
         with pytest.raises(DeviceError, match="not the fleet's"):
             Link(address, "door", "x").__enter__()
-        thread.join()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("url", ["mqtt://127.evil.com", "mqtt://localhost.evil.com", "mqtts://[", "mqtt://0.0.0.0"])

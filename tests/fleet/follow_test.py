@@ -93,9 +93,9 @@ def look_until(look: Followed, camera: tody.Camera, done: Callable[[], bool]) ->
 
 
 def test_models_are_exchanged_and_a_frame_is_lost_at_most(shelf: Shelf) -> None:
-    """A busy machine loses frames for other reasons too, so it is tried until none of these comes between."""
+    """A busy machine loses frames for other reasons too, so the best of some tries counts."""
     models = [shelf.add(name) for name in ("one", "two", "three")]
-    wait_until(lambda: lost_by_exchanges(shelf, models) <= 2)
+    assert any(lost_by_exchanges(shelf, models) <= 2 for _ in range(5))
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_the_old_one_goes_on(shelf: Shelf) -> None:

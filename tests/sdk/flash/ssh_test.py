@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from patience import wait_until
-from sharing import free_port
+from sharing import free_port, listens
 from tody.errors import AccuracyError, DeviceError, TrustError, UsageError
 from tody.flash import ssh
 
@@ -58,8 +57,7 @@ def _wait(port: int, process: subprocess.Popen[str]) -> None:
     def answers() -> bool:
         if process.poll() is not None:
             pytest.skip(f"sshd does not start: {process.stderr.read() if process.stderr else ''}")
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", port)) == 0
+        return listens(port)
 
     wait_until(answers)
 
