@@ -10,7 +10,7 @@
 
 #define TODY_MAGIC "TODY"
 #define TODY_FORMAT_MAJOR 1u
-#define TODY_FORMAT_MINOR 12u
+#define TODY_FORMAT_MINOR 14u
 #define TODY_TILES_MINOR 3u     // the first that knows tody_tensor_record.tile
 #define TODY_S16_MINOR 5u       // the first that knows TODY_S16
 #define TODY_FLEETING_MINOR 7u  // the first that knows TODY_TILE_FLEETING

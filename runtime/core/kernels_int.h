@@ -43,6 +43,8 @@ typedef struct tody_layer_s8 {
     bool rounds;           // int8 with an addend: whether products are rounded before it comes
     tody_finish_s8 inner;  // how: to all of int8
     float inner_scale;     // the multiplier of that, less its zero point
+    bool leaks;            // whether negative results are multiplied by `slope` before they are rounded
+    float slope;           // in [2^-126, 1)
     tody_finish_s8 finish;
 } tody_layer_s8;
 
@@ -52,10 +54,18 @@ static inline float tody_add_s8(float p, int8_t addend, const tody_layer_s8 *q) 
     return p + (float)(addend - q->addend_zero) * q->addend_scale;
 }
 
+// A leaky ReLU. Since its slope is below 1, it gives the larger of the two.
+static inline float tody_leak(float p, float slope) { return p > p * slope ? p : p * slope; }
+
+// Whether results are nothing but products, rounded: those of most layers.
+static inline bool tody_is_plain(const int8_t *addend, const tody_layer_s8 *q) { return !addend && !q->leaks; }
+
 // The result of an int32 sum, its multiplier and an addend (or NULL).
 static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *addend, const tody_layer_s8 *q) {
-    const float p = (float)sum * scale;
-    return tody_finish(addend ? tody_add_s8(p, *addend, q) : p, &q->finish);
+    float p = (float)sum * scale;
+    if (addend) p = tody_add_s8(p, *addend, q);
+    if (q->leaks) p = tody_leak(p, q->slope);
+    return tody_finish(p, &q->finish);
 }
 
 // For i < rows, j < cols: c[i][j] is tody_result_s8 of scale[j], addend[i][j] and
@@ -175,6 +185,7 @@ static inline uint64_t tody_dwconv_work(uint32_t taps) { return 384 + (taps < 96
 static inline int16_t tody_result_s16(int32_t sum, float scale, const int16_t *addend, const tody_layer_s8 *q) {
     float p = (float)sum * scale;
     if (addend) p = p + (float)*addend * q->addend_scale;
+    if (q->leaks) p = tody_leak(p, q->slope);
     return (int16_t)tody_finish_s32(p, &q->finish);
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layer.h"
 
+#include <float.h>
 #include <string.h>
 
 bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack) {
@@ -50,6 +51,9 @@ static tody_status check_rescaling(const tody_call *call, uint32_t addends, cons
     return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
 }
 
+// Whether the activation is a leaky ReLU of integers. A slope that is normal and below 1 makes it the larger of two numbers.
+static bool leaks(const tody_activation *f) { return f->fn == TODY_FN_LEAKY_RELU && f->a >= FLT_MIN && f->a < 1.0f; }
+
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f) {
     const tody_tensor w = tody_in(call, 1), y = tody_out(call, 0);
     tody_status status = check_bias(call, &w);
@@ -57,7 +61,7 @@ tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody
     if (status) return status;
     if (w.dtype != TODY_F32) {
         status = check_rescaling(call, addends, &w);
-        return status || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
+        return status || leaks(f) || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
     }
     if (!TODY_FLOAT) return TODY_ERR_DTYPE;
     if (call->in_count > TODY_LAYER_ADDEND + addends) return TODY_ERR_OP_RECORD;
@@ -69,7 +73,7 @@ static int32_t zero_of(const tody_call *call, uint32_t i) { return call->records
 
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
     tody_tensor y = tody_out(call, 0);
-    tody_layer_s8 layer = {.x_zero = zero_of(call, 0), .finish = tody_finish_of(f, &y)};
+    tody_layer_s8 layer = {.x_zero = zero_of(call, 0), .leaks = leaks(f), .slope = f->a, .finish = tody_finish_of(f, &y)};
     if (y.dtype != TODY_F32 && has_addend(call, addends)) {
         const tody_tensor multipliers = tody_in(call, TODY_LAYER_ADDEND + addends + 1);
         const float *m = multipliers.data;

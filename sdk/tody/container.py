@@ -13,7 +13,7 @@ from .errors import ModelError
 Data = bytes | memoryview | mmap.mmap  # of a file
 
 MAGIC = b"TODY"
-MAJOR, MINOR = 1, 12
+MAJOR, MINOR = 1, 14
 CODED = 1  # flag of the header
 HEADER = struct.Struct("<4sHH20I40x")
 

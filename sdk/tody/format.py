@@ -37,6 +37,7 @@ ROUNDED_MINOR = 7  # of one with addends of rounded products
 QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
 PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and stride 1 have tiles
 SHORT_MINOR = 11  # of one with biases or multipliers of layers in 16 bits
+LEAKY_MINOR = 13  # of one in which layers of integers have a leaky ReLU
 FLEETING = 256  # in Tensor.tile
 QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
@@ -344,8 +345,17 @@ def _has_short_bias(file: File, record: Record) -> bool:
     return bias is not None and file.tensors[bias].dtype == "int16"
 
 
+def _leaks(file: File, record: Record) -> bool:
+    """Whether a layer of integers has a leaky ReLU."""
+    if record.op not in MULTIPLIERS or record.attrs.get("activation", ("none",))[0] != "leaky_relu":
+        return False
+    return any(i is not None and file.tensors[i].dtype != "float32" for i in record.outputs)
+
+
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
+    if any(_leaks(file, record) for record in file.records):
+        return LEAKY_MINOR
     if any(_has_phases(t) for t in file.tensors):
         return PHASES_MINOR
     if any(t.dtype == "bfloat16" for t in file.tensors) or any(_has_short_bias(file, record) for record in file.records):

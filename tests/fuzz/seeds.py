@@ -16,7 +16,7 @@ import numpy as np
 from tody import format as tf
 
 RNG = np.random.default_rng(1)
-SILU, CLAMP = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0)
+SILU, CLAMP, LEAKY = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0), ("leaky_relu", 0.1, 0.0)
 
 
 @dataclass
@@ -330,6 +330,8 @@ def integers() -> dict[str, list[Step]]:
         "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), multipliers(1, near=0.01)], [quantised(1, 6, 5, 20)], fn="mul"),
         "s8_min": one("binary", [same, quantised(1, 1, 1, 20)], [quantised(1, 6, 5, 20)], fn="min"),
         "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
+        "s8_conv_leaky": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=LEAKY),
+        "s8_dwconv_leaky": one("dwconv", dwconv, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20, activation=LEAKY),
         "s8_conv_rounded": one("conv", [*conv[:5], rounded], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
         "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),
     }

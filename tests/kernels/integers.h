@@ -51,6 +51,12 @@ static inline float *scales_take(dice *r, size_t count, double terms) {
     return scale;
 }
 
+// The least and the largest there are; one half, which makes ties; and others.
+static inline float random_slope(dice *r) {
+    static const float slopes[] = {1.17549435e-38f, 0.99999994f, 0.5f, 0.1f};
+    return slopes[random_below(r, 4)];
+}
+
 static inline tody_layer_s8 random_layer(dice *r) {
     static const int32_t zeros[] = {-128, 127, 0, -5};
     tody_layer_s8 q = {.x_zero = zeros[random_below(r, 4)], .addend_zero = zeros[random_below(r, 4)]};
@@ -61,6 +67,8 @@ static inline tody_layer_s8 random_layer(dice *r) {
         q.inner_scale = random_scale(r, 1.0);
         q.inner = (tody_finish_s8){(float)(-128 - zero), (float)(127 - zero), zero};
     }
+    q.leaks = random_below(r, 2);
+    q.slope = random_slope(r);
     q.finish.zero = zeros[random_below(r, 4)];
     const int32_t lo = random_below(r, 2) ? -128 : q.finish.zero;
     q.finish.lo = (float)(lo - q.finish.zero);

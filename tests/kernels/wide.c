@@ -25,6 +25,8 @@ static const int16_t **word_rows_take(dice *r, size_t count, size_t length, bool
 // Multipliers for sums of so many terms, zero points of 0, and limits within those of 16 bits.
 static tody_layer_s8 wide_layer(dice *r) {
     tody_layer_s8 q = {.addend_scale = random_scale(r, 1.0)};
+    q.leaks = random_below(r, 2);
+    q.slope = random_slope(r);
     const int32_t lo = random_below(r, 2) ? INT16_MIN : (int32_t)random_below(r, 32768) - 16384;
     q.finish.lo = (float)lo;
     q.finish.hi = random_below(r, 2) ? 32767.0f : (float)(lo + (int32_t)random_below(r, (uint32_t)(32768 - lo)));

@@ -44,6 +44,8 @@ def finish(p: Array, params: Params, y_zero: int) -> Array:
     dtype = np.dtype(params.get("dtype", "int8"))
     low, high = (lo, hi) if name == "clamp" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     assert p.dtype == np.float32
+    if name == "leaky_relu":
+        p = np.where(p < 0, p * np.float32(lo), p)
     held = np.minimum(np.maximum(p, np.float32(low - y_zero)), np.float32(high - y_zero))
     return (np.rint(held).astype(np.int64) + y_zero).astype(dtype)
 

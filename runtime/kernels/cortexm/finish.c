@@ -86,20 +86,24 @@ static inline float add(float p, int8_t addend, const tody_layer_s8 *q) {
 
 // Columns of a row from `from` on.
 static void one_row(const tody_finish_dsp *f, uint32_t i, uint32_t from) {
-    const tody_ends ends = tody_ends_of(f->layer);
+    const tody_layer_s8 *q = f->layer;
+    const tody_ends ends = tody_ends_of(q);
     const size_t col_step = f->by_rows ? 1 : TODY_FINISH_STEP, row_step = f->by_rows ? TODY_FINISH_STEP : 1;
-    const int8_t *addend = f->addend ? f->addend + i * f->addend_stride : NULL;
-    int8_t *c = f->c + i * f->c_stride;
-    for (uint32_t j = from; j < f->cols; j++) {
-        float p = (float)f->sums[i * row_step + j * col_step] * f->scale[j];
-        if (addend) p = add(p, addend[j], f->layer);
-        c[j] = (int8_t)tody_end(p, &ends);
+    const int32_t *sum = f->sums + i * row_step + from * col_step;
+    const float *scale = f->scale + from, *const end = f->scale + f->cols;
+    const int8_t *addend = f->addend ? f->addend + i * f->addend_stride + from : NULL;
+    int8_t *c = f->c + i * f->c_stride + from;
+    for (; scale < end; sum += col_step) {
+        float p = (float)*sum * *scale++;
+        if (addend) p = add(p, *addend++, q);
+        if (q->leaks) p = tody_leak(p, q->slope);
+        *c++ = (int8_t)tody_end(p, &ends);
     }
 }
 
 void tody_finish_sums_dsp(const tody_finish_dsp *f) {
     uint32_t done = 0;
-    if (!f->addend && tody_is_whole(f->layer))
+    if (tody_is_plain(f->addend, f->layer) && tody_is_whole(f->layer))
         done = f->by_rows ? plain(f, TODY_FINISH_STEP, 1) : plain(f, 1, TODY_FINISH_STEP);
     for (uint32_t i = 0; done < f->cols && i < f->rows; i++) one_row(f, i, done);
 }

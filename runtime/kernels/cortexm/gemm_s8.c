@@ -173,7 +173,7 @@ static void run_columns(const tody_gemm_s8 *g, const strip *s, uint32_t col, uin
 
 void tody_gemm_s8_dsp(const tody_gemm_s8 *g) {
     const bool thin = g->depth == 1 && g->taps > 1, exact = !g->layer.w_zero && !(thin && g->taps % 2);
-    const bool plain = HAS_FPU && exact && !g->addend && tody_is_whole(&g->layer);
+    const bool plain = HAS_FPU && exact && tody_is_plain(g->addend, &g->layer) && tody_is_whole(&g->layer);
     const bool together = g->bias && g->scale_stride == TODY_PANEL_F32;  // panels
     strip s = {.room = g->work};
     if (!g->bias) memset(s.room->none, 0, sizeof s.room->none);

@@ -57,6 +57,8 @@ static void pixel(const tody_dwconv_s8 *d, const block *b, const int8_t *const *
         even = tody_add_helium(even, vmovlbq_s16(addend), &d->layer);
         odd = tody_add_helium(odd, vmovltq_s16(addend), &d->layer);
     }
+    even = tody_leak_helium(even, &d->layer);
+    odd = tody_leak_helium(odd, &d->layer);
     const int16x8_t y = vmovnbq_s32(vdupq_n_s16(0), tody_end_helium(even, ends));
     vstrbq_p_s16(d->c + p * d->c_stride + b->k, vmovntq_s32(y, tody_end_helium(odd, ends)), b->there);
 }
@@ -115,7 +117,7 @@ static void run_windows(const tody_dwconv_s8 *d, const tody_ends_helium *ends, u
 
 void tody_dwconv_s8_helium(const tody_dwconv_s8 *d) {
     const tody_ends_helium ends = tody_ends_of_helium(&d->layer.finish);
-    const bool small = d->width == 3 && d->height == 3 && !d->addend;
+    const bool small = d->width == 3 && d->height == 3 && tody_is_plain(d->addend, &d->layer);
     const uint32_t first = small ? d->channels / CHANNELS * CHANNELS : 0;
     run_windows(d, &ends, first);
     for (uint32_t k = first; k < d->channels; k += CHANNELS) {

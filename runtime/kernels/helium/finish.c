@@ -11,8 +11,9 @@ enum { TOGETHER = 3 };
 // Where four neighbouring columns are.
 static inline uint32x4_t columns_at(const tody_finish_helium *f) { return vmulq_n_u32(vidupq_n_u32(0, 1), f->step * 4); }
 
-// The rows of a tile, from `first` on, without addends. Those that are not there are written where the last one then is. Of
-// the rows, in q0, q2 and q3, each does what the others leave free: loads, floats and integers have a unit each.
+// The rows of a tile, from `first` on, of layers with nothing but products. Those that are not there are written where the last
+// one then is. Of the rows, in q0, q2 and q3, each does what the others leave free: loads, floats and integers have a unit
+// each.
 static void three(const tody_finish_helium *f, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
     const size_t next = f->c_stride, left = f->rows - first;
     uint32x4_t at = vaddq_n_u32(columns_at(f), (uint32_t)(uintptr_t)sums);
@@ -53,26 +54,27 @@ static void three(const tody_finish_helium *f, uint32_t first, const int32_t *su
         : "q0", "q1", "q2", "q3", "lr", "memory");
 }
 
-// Four columns from j on, of which some may be missing, of the rows of a tile, with addends.
+// Four columns from j on, of which some may be missing, of the rows of a tile: of layers with an addend or a leaky ReLU.
 static void four(const tody_finish_helium *f, uint32_t j, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
     const uint32x4_t at = columns_at(f);
     const mve_pred16_t there = vctp32q(f->cols - j);
     const float32x4_t scale = vldrwq_z_f32(f->scale + j, there);
     const int32_t *sum = sums + (size_t)j * f->step;
     for (uint32_t i = first; i < f->rows && i < first + TOGETHER; i++, sum++) {
-        const int8_t *addend = f->addend + i * f->addend_stride + j;
-        const float32x4_t p = vmulq_f32(vcvtq_f32_s32(vldrwq_gather_offset_s32(sum, at)), scale);
-        const float32x4_t all = tody_add_helium(p, vldrbq_z_s32(addend, there), f->layer);
-        vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(all, ends), there);
+        float32x4_t p = vmulq_f32(vcvtq_f32_s32(vldrwq_gather_offset_s32(sum, at)), scale);
+        if (f->addend) p = tody_add_helium(p, vldrbq_z_s32(f->addend + i * f->addend_stride + j, there), f->layer);
+        p = tody_leak_helium(p, f->layer);
+        vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(p, ends), there);
     }
 }
 
 void tody_finish_sums_helium(const tody_finish_helium *f) {
     const tody_ends_helium ends = tody_ends_of_helium(&f->layer->finish);
     const int32_t *sums = f->sums;
+    const bool plain = tody_is_plain(f->addend, f->layer);
     for (uint32_t i = 0; i < f->rows; i += TOGETHER, sums += f->tile_step) {
-        if (!f->addend) three(f, i, sums, &ends);
-        for (uint32_t j = 0; f->addend && j < f->cols; j += 4) four(f, j, i, sums, &ends);
+        if (plain) three(f, i, sums, &ends);
+        for (uint32_t j = 0; !plain && j < f->cols; j += 4) four(f, j, i, sums, &ends);
     }
 }
 

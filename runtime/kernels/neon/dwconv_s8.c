@@ -140,10 +140,11 @@ INLINE wide sum_taps(wide s, const int8_t *const *a, const int8_t *const *b, siz
 
 // Channels [k, k + 16), or [k, k + 8) of an even number of pixels.
 INLINE void channels(const tody_dwconv_s8 *d, size_t k, const filter *f, const uint32_t taps, const bool pairs,
-                     const bool added) {
+                     const bool plain) {
     const wide start = f->start;
     const factors f_low = f->low, f_high = f->high;
-    const ending e = f->ending;
+    const ending e = ending_where(f->ending, plain);
+    const bool added = !plain && d->addend;
     int8x16_t nine[NINE];  // stay in registers
     if (taps == NINE) memcpy(nine, f->w, sizeof nine);
     const int8x16_t *w = taps == NINE ? nine : f->w;
@@ -174,16 +175,17 @@ INLINE void channels(const tody_dwconv_s8 *d, size_t k, const filter *f, const u
 
 static void channels_of(const tody_dwconv_s8 *d, size_t k, const filter *f, const bool pairs) {
     const uint32_t taps = d->height * d->width;
-    if (pairs && d->addend)
+    const bool plain = tody_is_plain(d->addend, &d->layer);
+    if (pairs && plain)
         channels(d, k, f, taps, true, true);
     else if (pairs)
         channels(d, k, f, taps, true, false);
-    else if (d->addend)
-        channels(d, k, f, taps, false, true);
-    else if (taps == NINE)
-        channels(d, k, f, NINE, false, false);
-    else
+    else if (!plain)
         channels(d, k, f, taps, false, false);
+    else if (taps == NINE)
+        channels(d, k, f, NINE, false, true);
+    else
+        channels(d, k, f, taps, false, true);
 }
 
 // Does as many channels as it can, and returns how many. The last 16 may be some that are done already: not where an addend

@@ -92,9 +92,10 @@ INLINE void put(int8_t *c, const int8_t *addend, column x0, column x1, column x2
     vst1q_s8(c, results_s8(low, high, &f->ending));
 }
 
-// Windows that lie a column apart, without an addend; three at a time need no column to move to other registers.
+// Windows that lie a column apart, of plain layers; three at a time need no column to move to other registers.
 static void strip_close(const tody_dwconv_s8 *d, size_t k) {
-    const filter f = filter_of(d, k);
+    filter f = filter_of(d, k);
+    f.ending = ending_where(f.ending, true);
     const int8_t *const *a = d->a, *const *end = a + (size_t)d->pixels * EDGE;
     const size_t stride = d->c_stride;
     int8_t *c = d->c + k;
@@ -139,7 +140,7 @@ void tody_dwconv_s8_neon_dot(const tody_dwconv_s8 *args) {
     }
     for (size_t k = 0; k < channels; k += VECTOR) {
         const size_t from = k + VECTOR <= channels ? k : channels - VECTOR;
-        if (args->step == 1 && !args->addend)
+        if (args->step == 1 && tody_is_plain(args->addend, &args->layer))
             strip_close(args, from);
         else
             strip(args, from);

@@ -236,10 +236,11 @@ INLINE sums sums_of(halves h) { return (sums){join(h.v0, h.v1), join(h.v2, h.v3)
 INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t rows, uint32_t count, places to,
                      const kind k) {
     const results r = results_of(g, c, 1);
+    const bool plain = tody_is_plain(to.addend, &g->layer);
     for (; count > 0; count--, a += rows * g->packed_stride) {
         const lines s = products(g, c, a, rows, k);
         const uint32_t some = rows > 1 ? 2 : 1, rest = rows - some;
-        if (to.addend) {
+        if (plain) {
             finish_half(&to, sums_of(s.s0), sums_of(s.s1), some, &r, true);
             if (rest) finish_half(&to, sums_of(s.s2), sums_of(s.s3), rest, &r, true);
         } else {

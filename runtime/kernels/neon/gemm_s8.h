@@ -75,26 +75,30 @@ INLINE results results_of(const tody_gemm_s8 *g, const columns *c, const uint32_
     return (results){low, halves > 1 ? load_factors(c[halves - 1].scale) : low, ending_of(&g->layer)};
 }
 
-// A row of two halves.
-INLINE void finish_row(places *to, sums low, sums high, const results *r, const bool added) {
+// A row of two halves. `plain`: of tody_is_plain.
+INLINE void finish_row(places *to, sums low, sums high, const results *r, const bool plain) {
+    const ending e = ending_where(r->ending, plain);
+    const bool added = !plain && to->addend;
     int8x16_t x = vdupq_n_s8(0);
     if (added) {
         x = vld1q_s8(to->addend);
         to->addend += to->addend_stride;
     }
-    vst1q_s8(to->c, finish_s8(low, high, r->low, r->high, added ? &x : NULL, &r->ending));
+    vst1q_s8(to->c, finish_s8(low, high, r->low, r->high, added ? &x : NULL, &e));
     to->c += to->stride;
 }
 
 // One half of `rows` rows, one or two. What is more than one half of a single row goes nowhere.
-INLINE void finish_half(places *to, sums a, sums b, const uint32_t rows, const results *r, const bool added) {
+INLINE void finish_half(places *to, sums a, sums b, const uint32_t rows, const results *r, const bool plain) {
+    const ending e = ending_where(r->ending, plain);
+    const bool added = !plain && to->addend;
     const size_t next = rows > 1 ? to->stride : 0, next_addend = rows > 1 ? to->addend_stride : 0;
     int8x16_t x = vdupq_n_s8(0);
     if (added) {
         x = load_two_s8(to->addend, to->addend + next_addend);
         to->addend += to->addend_stride + next_addend;
     }
-    const int8x16_t y = finish_s8(a, rows > 1 ? b : a, r->low, r->low, added ? &x : NULL, &r->ending);
+    const int8x16_t y = finish_s8(a, rows > 1 ? b : a, r->low, r->low, added ? &x : NULL, &e);
     vst1_s8(to->c, vget_low_s8(y));
     if (rows > 1) vst1_s8(to->c + next, vget_high_s8(y));
     to->c += to->stride + next;

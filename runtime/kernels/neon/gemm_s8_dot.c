@@ -97,42 +97,43 @@ INLINE block products(const tody_gemm_s8 *g, const columns *c, const uint32_t ha
 }
 
 INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, const uint32_t rows,
-                     uint32_t count, places to, const bool added) {
+                     uint32_t count, places to, const bool plain) {
     const results r = results_of(g, c, halves);
     for (; count > 0; count--, a += rows * g->packed_stride) {
         const block b = products(g, c, halves, a, rows);
         if (halves > 1) {
-            finish_row(&to, b.s0.low, b.s0.high, &r, added);
-            if (rows > 1) finish_row(&to, b.s1.low, b.s1.high, &r, added);
-            if (rows > 2) finish_row(&to, b.s2.low, b.s2.high, &r, added);
-            if (rows > 3) finish_row(&to, b.s3.low, b.s3.high, &r, added);
+            finish_row(&to, b.s0.low, b.s0.high, &r, plain);
+            if (rows > 1) finish_row(&to, b.s1.low, b.s1.high, &r, plain);
+            if (rows > 2) finish_row(&to, b.s2.low, b.s2.high, &r, plain);
+            if (rows > 3) finish_row(&to, b.s3.low, b.s3.high, &r, plain);
         } else {
-            finish_half(&to, b.s0.low, b.s1.low, rows > 1 ? 2 : 1, &r, added);
-            if (rows > 2) finish_half(&to, b.s2.low, b.s3.low, rows - 2, &r, added);
+            finish_half(&to, b.s0.low, b.s1.low, rows > 1 ? 2 : 1, &r, plain);
+            if (rows > 2) finish_half(&to, b.s2.low, b.s3.low, rows - 2, &r, plain);
         }
     }
 }
 
-INLINE void tiles_added(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, uint32_t rows,
-                        uint32_t count, places to, const bool added) {
+INLINE void tiles_where(const tody_gemm_s8 *g, const columns *c, const uint32_t halves, const int8_t *a, uint32_t rows,
+                        uint32_t count, places to, const bool plain) {
     switch (rows) {
-        case 1: tiles_of(g, c, halves, a, 1, count, to, added); break;
-        case 2: tiles_of(g, c, halves, a, 2, count, to, added); break;
-        case 3: tiles_of(g, c, halves, a, 3, count, to, added); break;
-        default: tiles_of(g, c, halves, a, TILE, count, to, added); break;
+        case 1: tiles_of(g, c, halves, a, 1, count, to, plain); break;
+        case 2: tiles_of(g, c, halves, a, 2, count, to, plain); break;
+        case 3: tiles_of(g, c, halves, a, 3, count, to, plain); break;
+        default: tiles_of(g, c, halves, a, TILE, count, to, plain); break;
     }
 }
 
 static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
                   places to) {
-    if (halves > 1 && to.addend)
-        tiles_added(g, c, HALVES, a, rows, count, to, true);
+    const bool plain = tody_is_plain(to.addend, &g->layer);
+    if (halves > 1 && plain)
+        tiles_where(g, c, HALVES, a, rows, count, to, true);
     else if (halves > 1)
-        tiles_added(g, c, HALVES, a, rows, count, to, false);
-    else if (to.addend)
-        tiles_added(g, c, 1, a, rows, count, to, true);
+        tiles_where(g, c, HALVES, a, rows, count, to, false);
+    else if (plain)
+        tiles_where(g, c, 1, a, rows, count, to, true);
     else
-        tiles_added(g, c, 1, a, rows, count, to, false);
+        tiles_where(g, c, 1, a, rows, count, to, false);
 }
 
 static void run(const tody_gemm_s8 *args) { run_block(args); }

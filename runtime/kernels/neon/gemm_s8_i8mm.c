@@ -115,7 +115,7 @@ INLINE void products(const tody_gemm_s8 *g, const columns *c, const int8_t *x, u
 }
 
 INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, const uint32_t pairs,
-                     uint32_t count, places to, const bool added) {
+                     uint32_t count, places to, const bool plain) {
     const results r = results_of(g, c, 1);
     for (; count > 0; count--, a += rows * g->packed_stride) {
         pair p[TILE / 2];
@@ -125,30 +125,30 @@ INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, u
             const sums s = {join_first(p[i].v0, p[i].v1), join_first(p[i].v2, p[i].v3)};
             const sums t = {join_second(p[i].v0, p[i].v1), join_second(p[i].v2, p[i].v3)};
             if (2 * i + 1 < rows)
-                finish_half(&to, s, t, 2, &r, added);
+                finish_half(&to, s, t, 2, &r, plain);
             else
-                finish_half(&to, s, t, 1, &r, added);
+                finish_half(&to, s, t, 1, &r, plain);
         }
     }
 }
 
-INLINE void tiles_added(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, uint32_t count, places to,
-                        const bool added) {
+INLINE void tiles_where(const tody_gemm_s8 *g, const columns *c, const int8_t *a, uint32_t rows, uint32_t count, places to,
+                        const bool plain) {
     switch ((rows + 1) / 2) {
-        case 1: tiles_of(g, c, a, rows, 1, count, to, added); break;
-        case 2: tiles_of(g, c, a, rows, 2, count, to, added); break;
-        case 3: tiles_of(g, c, a, rows, 3, count, to, added); break;
-        default: tiles_of(g, c, a, rows, 4, count, to, added); break;
+        case 1: tiles_of(g, c, a, rows, 1, count, to, plain); break;
+        case 2: tiles_of(g, c, a, rows, 2, count, to, plain); break;
+        case 3: tiles_of(g, c, a, rows, 3, count, to, plain); break;
+        default: tiles_of(g, c, a, rows, 4, count, to, plain); break;
     }
 }
 
 static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
                   places to) {
     (void)halves;
-    if (to.addend)
-        tiles_added(g, c, a, rows, count, to, true);
+    if (tody_is_plain(to.addend, &g->layer))
+        tiles_where(g, c, a, rows, count, to, true);
     else
-        tiles_added(g, c, a, rows, count, to, false);
+        tiles_where(g, c, a, rows, count, to, false);
 }
 
 static void run(const tody_gemm_s8 *args) { run_block(args); }

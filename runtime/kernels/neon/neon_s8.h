@@ -28,6 +28,7 @@ typedef struct ending {
     float32x4_t p_lo, p_hi;
     int8x8_t addend_zero;
     float32x4_t addend_scale;
+    bool leaks;
     const tody_layer_s8 *layer;  // what few layers have
 } ending;
 
@@ -40,7 +41,14 @@ INLINE ending ending_of(const tody_layer_s8 *q) {
                     vdupq_n_f32(f.hi),
                     vdup_n_s8((int8_t)q->addend_zero),
                     vdupq_n_f32(q->addend_scale),
+                    q->leaks,
                     q};
+}
+
+// The same of a layer that may be known to be plain (tody_is_plain).
+INLINE ending ending_where(ending e, const bool plain) {
+    if (plain) e.leaks = false;
+    return e;
 }
 
 INLINE factors load_factors(const float *scale) { return (factors){vld1q_f32(scale), vld1q_f32(scale + 4)}; }
@@ -94,6 +102,9 @@ INLINE float32x4_t round_inner(float32x4_t p, const tody_layer_s8 *q) {
     return vmulq_f32(vsubq_f32(vaddq_f32(p, shift), shift), vdupq_n_f32(q->inner_scale));
 }
 
+// Four of tody_leak.
+INLINE float32x4_t leak(float32x4_t p, const tody_layer_s8 *q) { return vmaxq_f32(p, vmulq_n_f32(p, q->slope)); }
+
 // Eight of tody_result_s8 but for their bounds; addends or NULL.
 INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const ending *e) {
     float32x4_t low = vmulq_f32(vcvtq_f32_s32(s.low), f.low);
@@ -104,6 +115,7 @@ INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const end
         low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), e->addend_scale));
         high = vaddq_f32(high, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(added))), e->addend_scale));
     }
+    if (e->leaks) low = leak(low, e->layer), high = leak(high, e->layer);
     return vqaddq_s16(round_s16(low, high, e), e->zero);
 }
 

@@ -28,11 +28,12 @@ INLINE __m256i words_of(const total *t, sums scale, const int8_t *addend, size_t
     return words_s8(*t, scale, addend, addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128(), q);
 }
 
-// By two pixels, which are packed together.
+// By two pixels, which are packed together. `plain`: of tody_is_plain.
 INLINE void store_channels(const dwconv *d, size_t k, const size_t count, size_t first, uint32_t pixels, const int8_t *addend,
-                           const total *t) {
+                           const total *t, const bool plain) {
     const sums scale = in_halves(scale_s8(d->scale + k, count));
-    const tody_layer_s8 layer = d->layer;
+    tody_layer_s8 layer = d->layer;
+    if (plain) layer.leaks = false;
     int8_t *c = d->c + first * d->c_stride + k;
     for (uint32_t p = 0; p < pixels; p += 2, t += 2, c += 2 * d->c_stride) {
         const bool both = p + 1 < pixels;
@@ -49,10 +50,10 @@ INLINE void store_channels(const dwconv *d, size_t k, const size_t count, size_t
 static __attribute__((noinline)) void store_pixels(const dwconv *d, size_t k, size_t count, size_t first, uint32_t pixels,
                                                    const total *t) {
     const int8_t *addend = d->addend ? d->addend + first * d->addend_stride + k : NULL;
-    if (count == 16 && !addend)
-        store_channels(d, k, 16, first, pixels, NULL, t);
+    if (count == 16 && tody_is_plain(addend, &d->layer))
+        store_channels(d, k, 16, first, pixels, NULL, t, true);
     else
-        store_channels(d, k, count, first, pixels, addend, t);
+        store_channels(d, k, count, first, pixels, addend, t, false);
 }
 
 #include "dwconv_s8.h"

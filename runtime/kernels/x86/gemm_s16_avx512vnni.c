@@ -14,6 +14,7 @@ static inline void finish_half_s16(int16_t *c, __mmask16 m, __m512i sum, __m512i
         const __m256i added = _mm256_maskz_loadu_epi16(m, addend);
         p = add(p, mul(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(added)), all(q->addend_scale)));
     }
+    if (q->leaks) p = leak(p, q);
     p = _mm512_min_ps(_mm512_max_ps(p, all(q->finish.lo)), all(q->finish.hi));
     _mm512_mask_cvtepi32_storeu_epi16(c, m, _mm512_cvtps_epi32(p));
 }

@@ -43,14 +43,15 @@ static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     return c;
 }
 
-// `whole`, whether results are of whole vectors and no w_zero adds to their sums, and `added`, whether there are addends, are
-// constants after inlining.
+// `whole`, whether results are of whole vectors and no w_zero adds to their sums, and `plain`, of tody_is_plain, are constants
+// after inlining.
 INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s, const bool whole,
-                        const bool added) {
-    const tody_layer_s8 layer = g->layer;
+                        const bool plain) {
+    tody_layer_s8 layer = g->layer;
+    if (plain) layer.leaks = false;
     const sums scale = c->scale, start = c->start;
     int8_t *to = g->c + first * g->c_stride + c->first;
-    const int8_t *addend = added ? g->addend + first * g->addend_stride + c->first : NULL;
+    const int8_t *addend = !plain && g->addend ? g->addend + first * g->addend_stride + c->first : NULL;
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
         sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
         if (!whole && layer.w_zero) {
@@ -58,18 +59,18 @@ INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first,
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
         finish_s8(to, whole ? COLUMNS : c->count, all, scale, addend, &layer);
-        if (added) addend += g->addend_stride;
+        if (addend) addend += g->addend_stride;
     }
 }
 
 static void finish_rows(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s) {
     const bool whole = c->count == COLUMNS && !g->layer.w_zero;
-    if (whole && !g->addend)
-        finish_some(g, c, first, rows, s, true, false);
-    else if (whole && COLUMNS > 16)  // a set of short vectors gains less than it would grow
+    if (whole && tody_is_plain(g->addend, &g->layer))
         finish_some(g, c, first, rows, s, true, true);
+    else if (whole && COLUMNS > 16)  // a set of short vectors gains less than it would grow
+        finish_some(g, c, first, rows, s, true, false);
     else
-        finish_some(g, c, first, rows, s, false, g->addend);
+        finish_some(g, c, first, rows, s, false, false);
 }
 
 INLINE void run_rows(const tody_gemm_s8 *g, const columns *c, const tile_function tile) {

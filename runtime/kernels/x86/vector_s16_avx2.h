@@ -34,6 +34,7 @@ static inline void store_s16(int16_t *y, size_t count, __m256i value) {
 static inline __m256i result_s16(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
     vector p = mul(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(scale));
     if (with_addend) p = add(p, mul(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(addend)), all(q->addend_scale)));
+    if (q->leaks) p = leak(p, q);
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(p, all(q->finish.lo)), all(q->finish.hi)));
 }
 

@@ -89,6 +89,9 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){load_s32(bias, count), count > 8 ? load_s32(bias + 8, count - 8) : zero};
 }
 
+// Eight of tody_leak.
+static inline vector leak(vector p, const tody_layer_s8 *q) { return _mm256_max_ps(p, mul(p, all(q->slope))); }
+
 // Eight of tody_result_s8 without `lo` and `zero`, as int32: the conversion rounds half to even, and gives the least integer
 // for what is below all of them.
 static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
@@ -101,6 +104,7 @@ static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __
         const __m256i value = sub_s32(_mm256_cvtepi8_epi32(addend), all_s32(q->addend_zero));
         p = add(p, mul(_mm256_cvtepi32_ps(value), all(q->addend_scale)));
     }
+    if (q->leaks) p = leak(p, q);
     return _mm256_cvtps_epi32(_mm256_min_ps(p, all(q->finish.hi)));
 }
 

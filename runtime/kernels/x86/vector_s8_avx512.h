@@ -48,10 +48,14 @@ static inline vector add_s8(vector p, __m512i addend, const tody_layer_s8 *q) {
     return add(p, mul(_mm512_cvtepi32_ps(sub_s32(addend, all_s32(q->addend_zero))), all(q->addend_scale)));
 }
 
+// Sixteen of tody_leak.
+static inline vector leak(vector p, const tody_layer_s8 *q) { return _mm512_max_ps(p, mul(p, all(q->slope))); }
+
 // Sixteen of tody_result_s8 in this form.
 static inline __m512i result_s8(__m512i sum, __m512i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
     vector p = mul(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(scale));
     if (with_addend) p = add_s8(p, _mm512_cvtepi8_epi32(addend), q);
+    if (q->leaks) p = leak(p, q);
     return round_s8(p, q);
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..convert.forms import is_leaky
 from ..convert.functions import UNARY
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_value, drop_dead, first_output, insert_after, insert_before, slot
@@ -40,30 +41,39 @@ class Roles:
 def prepare(graph: Graph, io_is_integer: bool = False) -> None:
     """Take apart what int8 operators cannot do at once; the float function stays the same.
 
-    Activations that are not clamps become operators of their own (tables later), and so do additions whose sum only float32
-    operators take.
+    Activations that are neither clamps nor leaky ReLUs become operators of their own (tables later). So do leaky ReLUs, and
+    additions, whose result only float32 operators take: what comes before them is then rounded in steps of its own.
     """
     for node in list(graph.nodes):
-        if node.op in LINEAR and node.attrs.get("activation", ("none",))[0] not in _CLAMPS:
-            _part(graph, node, "unary", [], {"function": node.attrs["activation"]})
-            node.attrs = {**node.attrs, "activation": ("none", 0.0, 0.0)}
+        activation = _activation(node)
+        if node.op in LINEAR and activation[0] not in _CLAMPS and not is_leaky(activation):
+            _part(graph, node, "unary", [], {"function": activation})
     again = True
     while again:
         integer, users, again = decide(graph, {}, io_is_integer).integer, graph.consumers(), False
         for node in list(graph.nodes):
-            if node in integer and node.op in LINEAR and slot(node, 3) is not None:
-                y = first_output(node)
-                if integer.isdisjoint(users.get(y, [])) and not (io_is_integer and y in graph.outputs):
-                    activation = node.attrs.get("activation", ("none", 0.0, 0.0))
-                    _part(graph, node, "binary", [node.inputs.pop()], {"fn": "add", "activation": activation})
-                    node.attrs, again = {**node.attrs, "activation": ("none", 0.0, 0.0)}, True
+            activation, y = _activation(node), first_output(node)
+            outer = integer.isdisjoint(users.get(y, [])) and not (io_is_integer and y in graph.outputs)
+            if node not in integer or node.op not in LINEAR or not outer:
+                continue
+            if activation[0] not in _CLAMPS:
+                _part(graph, node, "unary", [], {"function": activation})
+                again = True
+            elif slot(node, 3) is not None:
+                _part(graph, node, "binary", [node.inputs.pop()], {"fn": "add", "activation": activation})
+                again = True
+
+
+def _activation(node: Node) -> tuple[str, float, float]:
+    found: tuple[str, float, float] = node.attrs.get("activation", ("none", 0.0, 0.0))
+    return found
 
 
 def _part(graph: Graph, node: Node, op: str, more: list[str | None], attrs: dict[str, Any]) -> None:
-    """Let a new operator behind the node make what the node made."""
+    """Let a new operator behind the node make what the node made, with its activation."""
     y = first_output(node)
     inner = add_value(graph, f"{y}:before", graph.values[y].shape)
-    node.outputs = [inner]
+    node.outputs, node.attrs = [inner], {**node.attrs, "activation": ("none", 0.0, 0.0)}
     insert_after(graph, node, Node(op, [inner, *more], [y], attrs, node.source))
 
 

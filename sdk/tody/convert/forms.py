@@ -76,10 +76,16 @@ def multipliers(graph: Graph, y: Value, values: Any, pack: str = "plain") -> str
     return add_constant(graph, f"{y.name}:multiplier", m, pack)
 
 
+def is_leaky(activation: tuple[str, float, float]) -> bool:
+    """Whether an activation is a leaky ReLU that layers of integers have: of a slope that is normal and below 1."""
+    name, slope, _ = activation
+    return name == "leaky_relu" and bool(np.finfo(np.float32).tiny <= np.float32(slope) < 1)
+
+
 def limits(activation: tuple[str, float, float], y: Quant) -> tuple[str, float, float]:
-    """The integers between which a clamp keeps the result."""
-    if activation[0] == "none":
-        return _NO_LIMITS
+    """The integers between which a clamp keeps the result; other activations as they are."""
+    if activation[0] != "clamp":
+        return activation
     low, high = y.quantise(np.asarray(activation[1:], np.float32))
     return _NO_LIMITS if (int(low), int(high)) == y.limits else ("clamp", float(low), float(high))
 

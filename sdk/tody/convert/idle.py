@@ -131,8 +131,10 @@ def _set(graph: Graph, node: Node, i: int, data: NDArray[Any]) -> None:
 
 def _finish(sums: Any, m: Any, y: Quant, activation: tuple[str, float, float] = _PLAIN) -> Bounds:
     """What a layer makes of its sums (docs/format.md)."""
-    low, high = y.limits if activation[0] == "none" else activation[1:]
+    low, high = activation[1:] if activation[0] == "clamp" else y.limits
     p = np.asarray(sums).astype(np.float32) * np.asarray(m, np.float32)
+    if activation[0] == "leaky_relu":
+        p = np.maximum(p, p * np.float32(activation[1]))
     return np.asarray(np.rint(np.clip(p, low - y.zero_point, high - y.zero_point)).astype(np.float64) + y.zero_point)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .affine import affine_to_dwconv
 from .filters import widen_groups
-from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
+from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, is_leaky, multipliers
 from .fuse import fold_addend
 from .graph import Graph, Node, Quant, Value
 from .idle import drop_idle_channels
@@ -151,8 +151,9 @@ def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, 
         raise NotInteger(f"{node.op} has no integer form")
     if any(name is not None and values[name].dtype != "float32" for name in (*node.inputs, *node.outputs)):
         raise NotInteger("it does not compute with real numbers")
-    if node.attrs.get("activation", ("none",))[0] not in ("none", "clamp"):
-        raise NotInteger(f"what its {node.attrs['activation'][0]} takes is not quantised")
+    activation = node.attrs.get("activation", ("none", 0.0, 0.0))
+    if activation[0] not in ("none", "clamp") and not (node.op in _LAYERS and is_leaky(activation)):
+        raise NotInteger(f"what its {activation[0]} takes is not quantised")
     inputs = [None if name is None else values[name] for name in node.inputs]
     for i in _REALS.get(node.op, (0,)):
         name = slot(node, i)

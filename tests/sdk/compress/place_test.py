@@ -83,6 +83,32 @@ def test_activations_that_are_no_clamps_become_tables() -> None:
     assert sqnr(exact, made.graph) > 25
 
 
+def test_leaky_relus_stay_in_their_layers() -> None:
+    """One rounding is more exact than two. Slopes that integers have not become tables, and so does what float32 takes."""
+    net = Net(3)
+    x = net.op("LeakyRelu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3), alpha=0.1)
+    x = net.op("LeakyRelu", net.conv(x, 16, 16, 3), alpha=1.5)
+    graph = graph_of(net, net.op("LeakyRelu", net.conv(x, 16, 8, 1), alpha=0.2))
+    exact, made = graph.copy(), quantised(graph, goal=-np.inf)
+    to_integers(made.graph)
+    layers = [node.attrs["activation"][0] for node in made.graph.nodes if node.op == "conv"]
+    assert layers[:2] == ["leaky_relu", "none"] and "leaky_relu" not in layers[2:]
+    apart = [n.op for n in made.graph.nodes if n.op == "lut" or n.attrs.get("function", ("",))[0] == "leaky_relu"]
+    assert apart == ["lut", "unary"]
+    assert sqnr(exact, made.graph) > 30
+
+
+def test_a_leaky_relu_in_its_layer_is_more_exact_than_a_table() -> None:
+    net = Net(8)
+    x = net.op("LeakyRelu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3), alpha=0.05)
+    graph = graph_of(net, net.conv(x, 16, 8, 1))
+    exact, apart = graph.copy(), graph.copy()
+    layer = next(node for node in apart.nodes if node.op == "conv")
+    place._part(apart, layer, "unary", [], {"function": layer.attrs["activation"]})
+    once, twice = (quantised(each, goal=-np.inf).graph for each in (graph, apart))
+    assert sqnr(exact, once) > sqnr(exact, twice) + 1
+
+
 def test_a_model_without_layers_stays_as_it_is() -> None:
     net = Net(4)
     graph = graph_of(net, net.op("Sigmoid", net.op("Add", net.input(1, 8), net.number(2))))

@@ -85,6 +85,12 @@ def test_other_constants_go_into_biases_where_nothing_is_padded() -> None:
     assert widths(net, net.conv(x, MADE, 12, 3)) == [MADE, 12]
 
 
+def test_what_a_leaky_relu_makes_of_a_constant_does_too() -> None:
+    net = Net(seed=2)
+    x = net.op("LeakyRelu", conv(net, start(net), 8, bias=-0.75), alpha=0.2)
+    assert widths(net, net.conv(x, MADE, 12)) == [LEFT, 12]
+
+
 def test_a_layer_without_bias_gets_one() -> None:
     net = Net(seed=3)
     x = net.op("Relu", conv(net, start(net), 8, bias=0.75))
