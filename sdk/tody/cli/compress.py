@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         type=counts,
         metavar="BITS",
-        help="2 to 8 (default 8), 8 to 15 with int16 (default there and with float32: as few as keep what the model finds); "
+        help="2 to 8 (default 8), 6 to 15 with int16 (default there and with float32: as few as keep what the model finds); "
         "16: half floats; 16,8,6,4 tries each and keeps the smallest that serves",
     )
     parser.add_argument(

@@ -22,13 +22,13 @@ from .integers import in_integers
 from .job import Job, report_of
 from .made import Made
 from .measure import Accuracy, latency
+from .options import BESIDE_16
 from .quantise import Settings
 from .report import CompressReport, Point
 from .stages import STAGES
 
 SHORT = range(FEWEST, MOST + 1)  # significant bits in float32
-WIDE = range(8, 16)  # bits of weights beside activations of 16
-FIRST = {"float32": 8, "int16": 9}  # bits that are tried first: about as many as detectors of faces need
+FIRST = {"float32": 8, "int16": 8}  # bits that are tried first: about as many as detectors of faces need
 DOUBT = 1 / 3  # of max_drop: share of the boxes that may be expected to change sides of the threshold in other pictures
 STUCK = 0.8  # of the noise: a bit that takes away less than the rest is no use, and noise foretold may be as much less
 SEARCHED = ("int16", "float32")  # arithmetic whose bits are searched for where nobody names them
@@ -92,7 +92,7 @@ class _Attempts:
             below: bytes that a file of use may not reach; and where they are named, only enough bits are of use. None is
                 returned where no file is smaller.
         """
-        widths, bits = list(WIDE if arithmetic == "int16" else SHORT), FIRST[arithmetic]
+        widths, bits = list(BESIDE_16 if arithmetic == "int16" else SHORT), FIRST[arithmetic]
         trials: dict[int, _Trial] = {}
         while True:
             made = self._wide(bits) if arithmetic == "int16" else shortened(self.job, bits, self._asked, self._effort)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..convert.graph import Graph
 from ..convert.rewrite import first_output
-from .levels import correct_bias
+from .levels import bits_by_size, correct_bias
 from .moments import from_matrices, matrices
 from .observe import Sample
 from .place import LINEAR
@@ -31,8 +31,7 @@ FEWEST, MOST = 5, 11  # significant bits: at the one too few models keep what th
 def shorten(graph: Graph, bits: int, samples: Sequence[Sample] = (), stages: int = 4, progress: Progress | None = None) -> None:
     """Round the float32 constants of a graph, in place: the largest to so many significant bits, others to more.
 
-    Errors of n numbers that are rounded to b bits add up to about n / 4^b in a result. That is the same for all constants if
-    one with a quarter of the numbers has one bit more: no other choice of bits makes as small a file with as small an error.
+    How many more, `bits_by_size` says.
 
     Args:
         samples: calibration inputs; none: each number is rounded by itself.
@@ -42,7 +41,7 @@ def shorten(graph: Graph, bits: int, samples: Sequence[Sample] = (), stages: int
     largest = max((value.data.size for value in constants if value.data is not None), default=1)
 
     def bits_for(count: int) -> int:
-        return max(bits, min(bits + round(math.log(largest / max(count, 1), 4)), MOST))
+        return bits_by_size(bits, count, largest, MOST)
 
     layers = [node for node in graph.nodes if node.op in LINEAR and values[node.inputs[1] or ""].constant]
     wanted = {first_output(node): bits_for(math.prod(values[node.inputs[1] or ""].shape)) for node in layers}

@@ -17,6 +17,7 @@ from .stages import STAGES
 IO = ("float32", "int8")
 ARITHMETIC = ("auto", "int8", "int16", "float32")
 HALF = 16  # bits: weights that are not integers
+BESIDE_16 = range(6, 16)  # bits of the largest layer's weights beside activations of 16
 SPARSEST = 0.9  # share of the weights that may become zero
 
 
@@ -91,11 +92,11 @@ class Wanted:
             )
 
     def _check_bits(self, bits: int) -> None:
-        if self.arithmetic == "int16" and bits not in range(8, 16):
+        if self.arithmetic == "int16" and bits not in BESIDE_16:
             raise UsageError(
                 f"weights beside int16 cannot have {bits} bits",
                 "sums of products must fit 32 bits",
-                "8 to 15; fewer go with arithmetic='int8'",
+                "6 to 15; fewer go with arithmetic='int8'",
             )
         if self.arithmetic != "int16" and bits not in (*range(2, 9), HALF):
             raise UsageError(

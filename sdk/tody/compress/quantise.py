@@ -20,6 +20,7 @@ from . import place
 from .equalise import equalise
 from .heads import Head, coarse_heads, rewrite
 from .islands import GOAL, islands
+from .levels import bits_by_size
 from .observe import Probe, Sample, Spread, consumer_weights, observe
 from .rounding import quantise_weights
 from .stages import STAGES
@@ -40,7 +41,7 @@ class Settings:
     """How to quantise.
 
     Attributes:
-        bits: of the weights, 2 to 8, with activations of 16 bits up to 15, but for the smallest layers (`_bits`).
+        bits: of the weights, 2 to 8, with activations of 16 bits 6 to 15, but for smaller layers (`_bits`).
         wanted: bits of the weights of layers, by their first output, that differ.
         method: of `ranges.choose`.
         effort: "fast" rounds weights to the nearest level, "normal" so that the layer's result changes least, "best" runs the
@@ -189,19 +190,24 @@ def quantise(
 
 
 def _bits(graph: Graph, layers: Sequence[Node], settings: Settings) -> dict[str, int]:
-    """Of each layer's weights: 8, or with wider activations `MORE`, where that costs next to nothing and serves all the others.
+    """Of each layer's weights: as many as asked for, and more where that costs little and serves all the others.
 
-    All others have as many as asked for.
-
-    Those are the smallest layers, which together hold `SMALL` of the weights, and depthwise ones: so few of their weights meet
-    in a sum that errors do not cancel.
+    The smallest layers, which together hold `SMALL` of the weights, have 8, or with wider activations `MORE`; depthwise ones as
+    well, because so few of their weights meet in a sum that errors do not cancel. With wider activations all others have as
+    many as their size says (`bits_by_size`).
     """
     sizes = {first_output(node): math.prod(graph.values[node.inputs[1] or ""].shape) for node in layers}
+    most = 8 if settings.activations == 8 else max(MORE, settings.bits)
     left, bits = SMALL * sum(sizes.values()), {}
     for node in sorted(layers, key=lambda node: sizes[first_output(node)]):
-        left -= sizes[first_output(node)]
-        most = 8 if settings.activations == 8 else max(MORE, settings.bits)
-        bits[first_output(node)] = most if left >= 0 or node.op == "dwconv" else settings.bits
+        name = first_output(node)
+        left -= sizes[name]
+        if node.op == "dwconv" or left >= 0:
+            bits[name] = most
+        elif settings.activations == 8:
+            bits[name] = settings.bits
+        else:
+            bits[name] = bits_by_size(settings.bits, sizes[name], max(sizes.values()), most)
     return {name: settings.wanted.get(name, bits[name]) for name in map(first_output, layers)}
 
 

@@ -81,7 +81,8 @@ class CompressReport:
     Attributes:
         name: of the model.
         source: file name of the source.
-        weights: bits of the weights: 2 to 8, or 16; beside int16 8 to 15; in float32 arithmetic so many significant ones.
+        weights: bits of the weights: 2 to 8, or 16; beside int16 6 to 15, of the largest layer; in float32 arithmetic so
+            many significant ones.
         options: what was asked for besides: method, effort, prune, io.
         data: what calibrated and measured (`Data.as_dict`).
         before, after: size, memory and latency of the float model and of the compressed one.

@@ -129,7 +129,7 @@ def test_what_else_was_asked_for(samples: np.ndarray) -> None:
     for wrong in ({"io": "int8"}, {"sparsity": 0.5}, {"target_size": 9000}, {"latency": 9.0}):
         with pytest.raises(UsageError, match="int16 leaves nothing else"):
             compress(net(), samples, arithmetic="int16", **wrong)
-    for bits in (7, 16):
+    for bits in (5, 16):
         with pytest.raises(UsageError, match="beside int16"):
             compress(net(), samples, arithmetic="int16", weights=bits)
 

@@ -138,7 +138,7 @@ def test_dead_outputs_and_large_biases() -> None:
     assert noise(reference, graph, samples) < 1e-2
 
 
-def test_small_and_depthwise_layers_keep_8_bits() -> None:
+def test_small_and_depthwise_layers_keep_more_bits() -> None:
     net = Net(6)
     x = net.op("Relu", net.conv(net.input(1, 3, 8, 8), 3, 4, 3))
     x = net.op("Relu", net.conv(net.op("Relu", net.conv(x, 4, 48, 3)), 48, 48, 3, group=48))
@@ -147,4 +147,6 @@ def test_small_and_depthwise_layers_keep_8_bits() -> None:
     bits = _bits(reference, layers, Settings(bits=4))
     small, large, depthwise = (bits[first_output(layers[i])] for i in (0, 1, 2))
     assert layers[2].op == "dwconv" and (small, large, depthwise) == (8, 4, 8)
+    wide = _bits(reference, layers, Settings(bits=7, activations=16))
+    assert [wide[first_output(node)] for node in layers] == [12, 9, 12, 7], "108, 1728, 432 and 20736 weights"
     assert _bits(reference, layers, Settings(bits=4, wanted={first_output(layers[0]): 3}))[first_output(layers[0])] == 3
