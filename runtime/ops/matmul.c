@@ -100,15 +100,37 @@ static void pack_f32(const job *job, const float *b, uint32_t first, uint32_t co
     }
 }
 
-// The same of int8, four values of depth of each column side by side.
+// Four rows of b, [depth, cols], side by side: those that are missing are zero.
+static void pack_rows_s8(const int8_t *b, uint32_t rows, size_t stride, uint32_t cols, int8_t *to) {
+    static const int8_t zeros[TODY_PANEL] = {0};
+    const int8_t *row[TODY_GROUP_S8];
+    for (uint32_t i = 0; i < TODY_GROUP_S8; i++) row[i] = i < rows ? b + i * stride : zeros;
+    for (uint32_t n = 0; n < cols; n++, to += TODY_GROUP_S8) {
+        for (uint32_t i = 0; i < TODY_GROUP_S8; i++) to[i] = row[i][n];
+    }
+}
+
+// Four values of each row of b, [cols, depth].
+static void pack_columns_s8(const int8_t *b, uint32_t some, size_t stride, uint32_t cols, int8_t *to) {
+    for (uint32_t n = 0; n < cols; n++, to += TODY_GROUP_S8, b += stride) {
+        if (some == TODY_GROUP_S8)
+            memcpy(to, b, TODY_GROUP_S8);
+        else
+            memcpy(to, b, some);
+    }
+}
+
+// Columns [first, first + cols) of b, at most 16, four values of depth of each side by side; what is missing is zero.
 static void pack_s8(const job *job, const int8_t *b, uint32_t first, uint32_t cols, int8_t *panel) {
-    const tody_matmul_params *params = job->call->params;
-    const size_t k_step = params->transpose_b ? 1 : job->cols, column_step = params->transpose_b ? job->depth : 1;
-    memset(panel, 0, tody_panel_bytes(TODY_S8, 1, job->depth));
-    for (uint32_t k = 0; k < job->depth; k++) {
-        int8_t *to = panel + (size_t)(k / TODY_GROUP_S8) * TODY_PANEL * TODY_GROUP_S8 + k % TODY_GROUP_S8;
-        const int8_t *from = b + k * k_step + first * column_step;
-        for (uint32_t n = 0; n < cols; n++) to[n * TODY_GROUP_S8] = from[n * column_step];
+    const bool transposed = ((const tody_matmul_params *)job->call->params)->transpose_b;
+    const uint32_t depth = job->depth;
+    if (cols < TODY_PANEL || depth % TODY_GROUP_S8 != 0) memset(panel, 0, tody_panel_bytes(TODY_S8, 1, depth));
+    for (uint32_t k = 0; k < depth; k += TODY_GROUP_S8, panel += TODY_PANEL * TODY_GROUP_S8) {
+        const uint32_t some = tody_min_u32(depth - k, TODY_GROUP_S8);
+        if (transposed)
+            pack_columns_s8(b + (size_t)first * depth + k, some, depth, cols, panel);
+        else
+            pack_rows_s8(b + (size_t)k * job->cols + first, some, job->cols, cols, panel);
     }
 }
 

@@ -19,6 +19,7 @@ typedef struct columns {
     size_t ahead;   // as this
     const int8_t *rest, *wide;
     const struct run *runs;
+    const int32_t *row_starts;  // of all rows, or NULL
 } columns;
 
 static sums start_of(const tody_gemm_s8 *g, const columns *c);
@@ -55,7 +56,7 @@ INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first,
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
         sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
         if (!whole && layer.w_zero) {
-            const integers row = all_s32(row_start(g, first + i));
+            const integers row = all_s32(c->row_starts ? c->row_starts[first + i] : row_start(g, first + i));
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
         finish_s8(to, whole ? COLUMNS : c->count, all, scale, addend, &layer);

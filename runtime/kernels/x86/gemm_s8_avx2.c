@@ -10,11 +10,12 @@
 #include "vector_s8_avx2.h"
 
 enum { TILE = 6, SHIFT = 128 };
-enum { GROUPS = 64 };  // of which the weights stay in the first-level cache for the second pass
-enum { NARROW = 64 };  // the largest weight that vpmaddubsw can take
-enum { FEW = 16 };     // rows
-enum { ROWS = 4 };     // of a tile of narrow weights
-enum { RUNS = 32 };    // see below; in a line's last one, groups need not be asked
+enum { GROUPS = 64 };   // of which the weights stay in the first-level cache for the second pass
+enum { NARROW = 64 };   // the largest weight that vpmaddubsw can take
+enum { FEW = 16 };      // rows
+enum { ROWS = 4 };      // of a tile of narrow weights
+enum { STARTS = 256 };  // rows whose starts are kept from panel to panel
+enum { RUNS = 32 };     // see below; in a line's last one, groups need not be asked
 
 // Rows are bytes with 128 added, and behind all of them is room for the same in 16 bits.
 static inline integers dot(integers sum, integers u, integers w) {
@@ -225,10 +226,14 @@ static void widen_rows(const tody_gemm_s8 *g) {
 void tody_gemm_s8_avx2(const tody_gemm_s8 *args) {
     bool widened = false;
     run runs[RUNS];
+    int32_t starts[STARTS];
+    const bool keeps = args->layer.w_zero && args->rows <= STARTS;
+    for (uint32_t i = 0; keeps && i < args->rows; i++) starts[i] = row_start(args, i);
     for (uint32_t column = 0; column < args->cols; column += COLUMNS) {
         columns c = columns_of(args, column);
         const bool narrow = find_all_runs(args, &c, runs);
         c.runs = runs;
+        c.row_starts = keeps ? starts : NULL;
         c.wide = args->packed + extent(args);
         c.tile = narrow ? ROWS : TILE;
         if (!narrow && !widened) widen_rows(args);

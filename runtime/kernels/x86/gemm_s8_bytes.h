@@ -40,16 +40,28 @@ static sums start_of(const tody_gemm_s8 *g, const columns *c) {
     return (sums){sub_s32(bias.low, mul_s32(w.low, zero)), sub_s32(bias.high, mul_s32(w.high, zero))};
 }
 
+// Adds bytes of a row, as many as a vector has, four to each sum.
+INLINE integers add_bytes(integers sum, const void *bytes) {
+    integers v;
+    memcpy(&v, bytes, sizeof v);
+    return SHIFT ? dot(sum, v, all_s32(0x01010101)) : dot(sum, all_s32(0x01010101), v);
+}
+
 // Not inlined: few products have a w_zero.
 static __attribute__((noinline)) int32_t row_start(const tody_gemm_s8 *g, uint32_t row) {
     const int8_t *line = g->packed + row / g->width * g->width_stride + row % g->width * g->packed_stride;
-    uint32_t sum = 0;
+    const size_t count = g->depth / g->lines;
+    integers sums = all_s32(0);
     for (uint32_t l = 0; l < g->lines; l++, line += g->line_stride) {
-        for (uint32_t k = 0; k < g->depth / g->lines; k++) {
-            const int32_t value = SHIFT ? (uint8_t)line[k] : line[k];
-            sum += (uint32_t)(value - SHIFT - g->layer.x_zero);
-        }
+        size_t k = 0;
+        for (; k + sizeof sums <= count; k += sizeof sums) sums = add_bytes(sums, line + k);
+        int8_t rest[sizeof sums] = {0};
+        memcpy(rest, line + k, count - k);
+        if (k < count) sums = add_bytes(sums, rest);
     }
+    uint32_t part[sizeof sums / sizeof(uint32_t)], sum = 0u - g->depth * (uint32_t)(SHIFT + g->layer.x_zero);
+    memcpy(part, &sums, sizeof sums);
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) sum += part[i];
     return (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
 }
 
