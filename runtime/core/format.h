@@ -132,7 +132,8 @@ typedef enum tody_code {
                                  // [h0] -> y, [h]; gates z r h
     TODY_OP_RNN = 25,            // x, w panels [D,H,1,I], r panels [D,H,1,H], [bias panels [D,H]], [h0] -> y, [h]
     TODY_OP_LUT = 26,            // x s8, table s8 [256] -> y s8: y = table[x + 128]
-    TODY_OP_STRIPS = 27,  // -> y, windows u8 [bytes]: runs the operators that follow as a chain, the last of which makes y
+    TODY_OP_STRIPS = 27,     // -> y, windows u8 [bytes]: runs the operators that follow as a chain, the last of which makes y
+    TODY_OP_ATTENTION = 28,  // q [B..,M,K], k [B..,K,N], v [B..,N,E], [addend [B..,M,N]] -> y [B..,M,E]
 } tody_code;
 
 // Functions of one argument: the unary operator, and the activation of others. a and b are parameters.
@@ -242,6 +243,10 @@ typedef struct tody_dense_params {
 typedef struct tody_matmul_params {
     uint32_t transpose_b;  // 1: b is [B..,N,K]
 } tody_matmul_params;
+
+typedef struct tody_attention_params {
+    uint32_t transpose_k;  // 1: k is [B..,N,K]
+} tody_attention_params;
 
 typedef struct tody_pool_params {
     tody_window window;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "gemm.h"
+#include "batches.h"
 #include "quant.h"
 
 enum { A = 0, B = 1, SCALE = 2 };
@@ -18,21 +18,13 @@ typedef struct job {
     float scale[TODY_PANEL];  // int8: the multiplier, for each column of a panel
 } job;
 
-static bool broadcasts(const tody_tensor *a, const tody_tensor *b, const tody_tensor *y) {
-    for (uint32_t d = 0; d + 2 < y->rank; d++) {
-        if (a->shape[d] != b->shape[d] && a->shape[d] != 1 && b->shape[d] != 1) return false;
-        if (y->shape[d] != tody_max_u32(a->shape[d], b->shape[d])) return false;
-    }
-    return true;
-}
-
 static tody_status matmul_check(const tody_call *call) {
     const tody_matmul_params *p = call->params;
     const tody_tensor a = tody_in(call, A), b = tody_in(call, B), y = tody_out(call, 0);
     if (!tody_is_real(&a) || !tody_is_real(&b) || !tody_is_real(&y)) return TODY_ERR_DTYPE;
     if (b.dtype != a.dtype || y.dtype != a.dtype || a.dtype == TODY_S16) return TODY_ERR_DTYPE;
     if (p->transpose_b > 1) return TODY_ERR_PARAM;
-    if (a.rank < 2 || b.rank != a.rank || y.rank != a.rank || !broadcasts(&a, &b, &y)) return TODY_ERR_SHAPE;
+    if (a.rank < 2 || b.rank != a.rank || y.rank != a.rank || !tody_batches_fit(&a, &b, &y)) return TODY_ERR_SHAPE;
     const uint32_t row = a.rank - 2, col = a.rank - 1;
     const uint32_t depth = b.shape[p->transpose_b ? col : row], cols = b.shape[p->transpose_b ? row : col];
     bool fits = a.shape[col] == depth && y.shape[row] == a.shape[row] && y.shape[col] == cols;
@@ -74,32 +66,6 @@ static size_t matmul_scratch(const tody_call *call) {
     return tody_scratch_bytes(tody_gemm_scratch(call, job.y.dtype, 1, job.depth) + panels * copies);
 }
 
-// Where matrix `batch` of the result finds its matrix in x, whose batch dimensions may be 1.
-static const void *matrix_of(const tody_tensor *x, const tody_tensor *y, uint32_t batch) {
-    size_t at = 0, step = 1;
-    for (uint32_t d = y->rank - 2; d-- > 0;) {
-        if (x->shape[d] > 1) at += batch % y->shape[d] * step;
-        batch /= y->shape[d];
-        step *= x->shape[d];
-    }
-    const size_t matrix_bytes = (size_t)x->shape[x->rank - 2] * x->shape[x->rank - 1] * tody_dtype_bytes(x->dtype);
-    return (const uint8_t *)x->data + at * matrix_bytes;
-}
-
-// Columns [first, first + cols) of b, at most 16, side by side, depth by depth; columns that are missing are zero.
-static void pack_f32(const job *job, const float *b, uint32_t first, uint32_t cols, float *panel) {
-    const tody_matmul_params *params = job->call->params;
-    if (cols < TODY_PANEL) memset(panel, 0, (size_t)job->depth * TODY_PANEL * sizeof(float));
-    if (params->transpose_b) {
-        const uint32_t *x = (const uint32_t *)(const void *)(b + (size_t)first * job->depth);
-        job->call->kernels->transpose_b32(x, job->depth, (uint32_t *)(void *)panel, TODY_PANEL, cols, job->depth);
-        return;
-    }
-    for (uint32_t k = 0; k < job->depth; k++, panel += TODY_PANEL) {
-        memcpy(panel, b + (size_t)k * job->cols + first, cols * sizeof(float));
-    }
-}
-
 // Four rows of b, [depth, cols], side by side: those that are missing are zero.
 static void pack_rows_s8(const int8_t *b, uint32_t rows, size_t stride, uint32_t cols, int8_t *to) {
     static const int8_t zeros[TODY_PANEL] = {0};
@@ -136,11 +102,13 @@ static void pack_s8(const job *job, const int8_t *b, uint32_t first, uint32_t co
 
 static void pack_panel(const job *job, const void *b, uint32_t p, uint8_t *panels) {
     const uint32_t first = p * TODY_PANEL, cols = tody_min_u32(job->cols - first, TODY_PANEL);
+    const tody_matmul_params *params = job->call->params;
+    const tody_columns matrix = {b, job->cols, job->depth, params->transpose_b};
     void *panel = panels + p * tody_panel_bytes(job->y.dtype, 1, job->depth);
     if (job->y.dtype == TODY_S8) {
         pack_s8(job, b, first, cols, panel);
     } else {
-        pack_f32(job, b, first, cols, panel);
+        tody_pack_columns(job->call->kernels, &matrix, first, panel);
     }
 }
 
@@ -151,7 +119,7 @@ static void pack_task(void *context, uint32_t p, uint32_t thread) {
 }
 
 static tody_matrix rows_of(const job *job, uint32_t batch) {
-    return (tody_matrix){matrix_of(&job->a, &job->y, batch), job->depth * tody_dtype_bytes(job->y.dtype)};
+    return (tody_matrix){tody_matrix_of(&job->a, &job->y, batch), job->depth * tody_dtype_bytes(job->y.dtype)};
 }
 
 static tody_gemm product(const job *job, uint32_t batch, const tody_matrix *rows, const void *panels) {
@@ -179,7 +147,7 @@ static void run_part(void *context, uint32_t task, uint32_t thread) {
     const uint32_t batch = task / job->parts, part = task % job->parts;
     const uint32_t first = tody_share(job->rows, part, job->parts), end = tody_share(job->rows, part + 1, job->parts);
     tody_matrix rows = rows_of(job, batch);
-    const void *b = matrix_of(&job->b, &job->y, batch);
+    const void *b = tody_matrix_of(&job->b, &job->y, batch);
     uint8_t *panels = job->panels + thread * job->panels_bytes;
     for (uint32_t p = 0; p < tody_div_up(job->cols, TODY_PANEL); p++) pack_panel(job, b, p, panels);
     tody_gemm gemm = product(job, batch, &rows, panels);
@@ -202,7 +170,7 @@ static void matmul_run(const tody_call *call) {
     }
     for (uint32_t batch = 0; batch < job.batches; batch++) {
         const tody_matrix rows = rows_of(&job, batch);
-        job.packing = matrix_of(&job.b, &job.y, batch);
+        job.packing = tody_matrix_of(&job.b, &job.y, batch);
         tody_for(call, tody_div_up(job.cols, TODY_PANEL), pack_task, &job);
         const tody_gemm gemm = product(&job, batch, &rows, job.panels);
         tody_gemm_run(call, &gemm);

@@ -11,6 +11,6 @@ extern const tody_op tody_op_layer_norm, tody_op_instance_norm, tody_op_resize;
 extern const tody_op tody_op_copy, tody_op_concat, tody_op_pad, tody_op_gather;
 extern const tody_op tody_op_reduce, tody_op_arg_reduce, tody_op_topk, tody_op_cumsum;
 extern const tody_op tody_op_lstm, tody_op_gru, tody_op_rnn;
-extern const tody_op tody_op_lut, tody_op_strips;
+extern const tody_op tody_op_lut, tody_op_strips, tody_op_attention;
 
 #endif

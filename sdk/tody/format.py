@@ -38,6 +38,7 @@ QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
 PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and stride 1 have tiles
 SHORT_MINOR = 11  # of one with biases or multipliers of layers in 16 bits
 LEAKY_MINOR = 13  # of one in which layers of integers have a leaky ReLU
+ATTENTION_MINOR = 13  # of one with attention as one operator
 FLEETING = 256  # in Tensor.tile
 QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
@@ -127,6 +128,7 @@ OPS: dict[str, Op] = {
     "rnn": Op(25, (("direction", DIRECTIONS, 1), ("linear_before_reset", "u", 1))),
     "lut": Op(26),
     "strips": Op(27, (("count", "u", 1), ("rows", "u", 1))),
+    "attention": Op(28, (("transpose_k", "u", 1),)),
 }
 OP_NAMES = {op.code: name for name, op in OPS.items()}
 
@@ -356,6 +358,8 @@ def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
     if any(_leaks(file, record) for record in file.records):
         return LEAKY_MINOR
+    if any(record.op == "attention" for record in file.records):
+        return ATTENTION_MINOR
     if any(_has_phases(t) for t in file.tensors):
         return PHASES_MINOR
     if any(t.dtype == "bfloat16" for t in file.tensors) or any(_has_short_bias(file, record) for record in file.records):

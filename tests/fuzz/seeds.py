@@ -178,6 +178,7 @@ def products() -> dict[str, list[Step]]:
     """Operators that multiply, and pooling."""
     same, wide, rows = arena(1, 6, 5, 20), arena(2, 4, 4, 6), arena(3, 18)
     residual = [same, panels(1, 20, 9, 20), panels(1, 20), same]
+    heads = arena(2, 20, 7)
     quarters = [arena(5, 64), panels(1, 32, 1, 64, tile=tf.QUARTERS), panels(1, 32), arena(5, 32)]
     return {
         "conv": one("conv", residual, [arena(1, 6, 5, 20)], **window(3, pad=1), activation=SILU),
@@ -208,6 +209,8 @@ def products() -> dict[str, list[Step]]:
         "dense": one("dense", [arena(3, 10), panels(1, 18, 1, 10), panels(1, 18), rows], [arena(3, 18)], activation=SILU),
         "matmul": one("matmul", [arena(2, 1, 5, 7), arena(1, 3, 7, 18)], [arena(2, 3, 5, 18)]),
         "matmul_transposed": one("matmul", [arena(2, 5, 7), arena(2, 18, 7)], [arena(2, 5, 18)], transpose_b=1),
+        "attention": one("attention", [arena(2, 9, 7), arena(2, 7, 18), arena(1, 18, 5)], [arena(2, 9, 5)]),
+        "attention_added": one("attention", [heads, heads, heads, plain(2, 1, 20)], [arena(2, 20, 7)], transpose_k=1),
         "pool_max": one("pool", [same], [arena(1, 3, 3, 20)], **window(3, 2, 1), kind="max"),
         "pool_average": one("pool", [same], [arena(1, 6, 5, 20)], **window(3, pad=1), kind="average", include_pad=1),
         "pool_global": one("pool", [arena(1, 60, 60, 3)], [arena(1, 1, 1, 3)], **window(60), kind="average"),

@@ -232,6 +232,12 @@ def softmax(inputs: list[Array], params: Params) -> list[Array]:
     return [log if params.get("log") else np.exp(log)]
 
 
+def attention(inputs: list[Array | None], params: Params) -> list[Array]:
+    q, k, v, addend = [*inputs, None][:4]
+    scores = q @ (k.swapaxes(-1, -2) if params.get("transpose_k") else k) + (0 if addend is None else addend)
+    return [softmax([scores], {"axis": -1})[0] @ v]
+
+
 def layer_norm(inputs: list[Array | None], params: Params) -> list[Array]:
     x, scale, bias = inputs + [None] * (3 - len(inputs))
     axes = tuple(range(params["axis"], x.ndim))
@@ -377,7 +383,7 @@ def lut(inputs: list[Array], params: Params) -> list[Array]:
 
 
 NAMED = [conv, dwconv, deconv, dense, matmul, pool, unary, binary, where, cast, softmax, layer_norm, instance_norm, resize]
-NAMED += [copy, concat, pad, gather, reduce, arg_reduce, topk, cumsum, lstm, gru, rnn, lut]
+NAMED += [copy, concat, pad, gather, reduce, arg_reduce, topk, cumsum, lstm, gru, rnn, lut, attention]
 OPERATORS: dict[str, Callable[[list[Any], Params], list[Array]]] = {f.__name__: f for f in NAMED}
 
 

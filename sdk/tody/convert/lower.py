@@ -10,6 +10,7 @@ import numpy as np
 from .. import format as fmt
 from ..errors import ModelError
 from . import views
+from .attention import join_attention
 from .graph import Graph, Node, Quant, Value
 from .plan import Plan, plan
 from .rewrite import add_value, first_output
@@ -38,7 +39,8 @@ def lower(
     Args:
         keep_inputs: they keep their content during a run.
         blocks: store weights as the blocks that are not zero where that is quicker.
-        chains: chooses what runs by strips of rows; None: nothing, so that each value exists whole for a moment.
+        chains: chooses what runs by strips of rows; None: nothing, nor is attention one operator, so that each value exists
+            whole for a moment.
         short: store biases and multipliers in 16 bits where those hold them.
         order: search for an order of the nodes that takes less memory.
 
@@ -46,6 +48,8 @@ def lower(
         ModelError: a tensor has more dimensions than the format holds.
     """
     part_borders(graph)
+    if chains:
+        join_attention(graph)
     if order:
         schedule(graph, keep_inputs)
     chosen = chains(graph) if chains else []

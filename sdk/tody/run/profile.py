@@ -111,6 +111,8 @@ def macs(op: str, inputs: Sequence[Shape], output: Shape) -> int | None:
         return math.prod(inputs[0][:-1]) * math.prod(inputs[1])
     if op == "matmul":  # [..,M,K], [..,K,N]
         return y * inputs[0][-1]
+    if op == "attention":  # q [..,M,K], k, v [..,N,E]
+        return y // output[-1] * inputs[2][-2] * (inputs[0][-1] + output[-1])
     if op in ("lstm", "gru", "rnn"):  # x [T,B,I], w [D,gates*H,1,I], r [D,gates*H,1,H]
         return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
     return None
