@@ -39,6 +39,9 @@ static inline vector sub(vector x, vector y) { return vsubq_f32(x, y); }
 static inline vector add_product(vector x, vector y, vector sum) { return vfmaq_f32(sum, x, y); }
 static inline vector less_product(vector x, vector y, vector sum) { return vfmsq_f32(sum, x, y); }
 
+static inline vector at_least(vector lo, vector x) { return vmaxq_f32(lo, x); }  // NaN if one is, as of the next
+static inline vector at_most(vector hi, vector x) { return vminq_f32(hi, x); }
+
 static inline truth truth_of(mask m) {
     const uint32_t index[WIDTH] = {0, 1, 2, 3};
     return vcltq_u32(vld1q_u32(index), vdupq_n_u32((uint32_t)m));
@@ -71,15 +74,26 @@ static inline vector scaled(vector p, vector t) {
 }
 
 #if defined(__aarch64__)
-// x, which the compiler does not know to be a constant: it would load that from memory, by two instructions, for each use.
-static inline float kept(float x) {
-    __asm__("" : "+w"(x));
-    return x;
+// Constants, four to a register, which the compiler does not know to be such: it would load each from memory for each use.
+typedef struct factors {
+    vector x[3];
+} factors;
+static inline __attribute__((always_inline)) factors keep_factors(const float *x) {
+    factors f = {{load(x), load(x + 4), load(x + 8)}};
+    __asm__("" : "+w"(f.x[0]));
+    __asm__("" : "+w"(f.x[1]));
+    __asm__("" : "+w"(f.x[2]));
+    return f;
+}
+static inline __attribute__((always_inline)) vector factor(const factors *f, const uint32_t i) {
+    return all(f->x[i / 4][i % 4]);
 }
 static inline vector divide(vector x, vector y) { return vdivq_f32(x, y); }
 static inline vector root(vector x) { return vsqrtq_f32(x); }
 #else
-static inline float kept(float x) { return x; }
+typedef const float *factors;
+static inline factors keep_factors(const float *x) { return x; }
+static inline vector factor(const factors *f, uint32_t i) { return all((*f)[i]); }
 #endif
 
 // A vector that is wholly there, which the compiler knows, or what is in the mask.

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
 
-enum { UNROLL = 6, UNROLL_LINES = 6 };
+#if defined(__aarch64__)
+enum { UNROLL = 6, UNROLL_LINES = 6, BY_TWOS = 1 };
+#else
+enum { UNROLL = 6, UNROLL_LINES = 6, BY_TWOS = 0 };
+#endif
 
 // behind the vectors that it is written in
 #include "kernels/winograd.h"

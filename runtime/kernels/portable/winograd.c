@@ -12,7 +12,12 @@ static float sub(float x, float y) { return x - y; }
 static float mul(float x, float y) { return x * y; }
 static float add_product(float x, float y, float sum) { return sum + x * y; }
 static float less_product(float x, float y, float sum) { return sum - x * y; }
-static float kept(float x) { return x; }
+static float at_least(float lo, float x) { return x < lo ? lo : x; }
+static float at_most(float hi, float x) { return x > hi ? hi : x; }
+typedef const float *factors;
+static factors keep_factors(const float *x) { return x; }
+static float factor(const factors *f, uint32_t i) { return (*f)[i]; }
+
 static bool first(size_t count) { return count > 0; }
 
 static float load(const float *x) { return *x; }

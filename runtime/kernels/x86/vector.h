@@ -9,7 +9,10 @@
 #include "vector_avx2.h"
 #endif
 
-static inline float kept(float x) { return x; }  // kernels/winograd.h
+// kernels/winograd.h
+typedef const float *factors;
+static inline factors keep_factors(const float *x) { return x; }
+static inline vector factor(const factors *f, uint32_t i) { return all((*f)[i]); }
 
 // A vector that is wholly there, which the compiler knows, or what is in the mask.
 static inline __attribute__((always_inline)) vector load_part(const float *x, bool whole, mask m) {

@@ -90,8 +90,10 @@ static inline float largest_across(vector v) {
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 
-// min(max(x, lo), hi); NaN stays NaN, because these instructions return their second operand then.
-static inline vector clamp(vector x, vector lo, vector hi) { return _mm256_min_ps(hi, _mm256_max_ps(lo, x)); }
+// NaN stays NaN, because these instructions return their second operand then.
+static inline vector at_least(vector lo, vector x) { return _mm256_max_ps(lo, x); }
+static inline vector at_most(vector hi, vector x) { return _mm256_min_ps(hi, x); }
+static inline vector clamp(vector x, vector lo, vector hi) { return at_most(hi, at_least(lo, x)); }
 
 // c = clamp(sum + addend) for the first `count` elements; addend may be NULL.
 static inline void finish(float *c, size_t count, vector sum, const float *addend, vector lo, vector hi) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
 
-enum { UNROLL = 6, UNROLL_LINES = 1 };
+enum { UNROLL = 6, UNROLL_LINES = 1, BY_TWOS = 0 };
 
 // behind the vectors that it is written in
 #include "kernels/winograd.h"
