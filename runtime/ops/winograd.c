@@ -64,7 +64,7 @@ static void transform_phase(const job *job, uint32_t phase, const block *b) {
     const tody_groups groups = tody_groups_of(k, all);
     tody_span group = tody_group_at(&groups, 0, 0);
     for (uint32_t t = 0, number = 0; t < b->count; t++) {
-        if (t == group.end) group = tody_group_at(&groups, ++number, t);
+        if (t == group.end) group = tody_group_at(&groups, ++number, 0);
         const uint32_t step = tody_packs_f32(k) ? group.end - group.begin : 1;
         const tody_tile_place at = tody_tile_at(g, b->first + t);
         find_pixels(job, &slide, &at, pixels);

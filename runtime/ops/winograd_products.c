@@ -31,11 +31,47 @@ static span with_neighbour(span s, span all) {
     return (span){tody_max_u32(s.begin, all.begin + 1) - 1, s.end};
 }
 
-// The rows of a block that need position (y, x); of float16 all, whose groups are met as a whole.
-static span rows_needing(const job *job, const block *b, uint32_t y, uint32_t x) {
-    const span all = {b->first, b->first + b->count}, some = common(tody_tiles_needing(&job->tiles, y, x), all);
+// Rows that one call of the kernel takes: of group `number`, and of `more` groups after it, all of whose rows are needed.
+typedef struct part {
+    span rows, group;
+    uint32_t number, more;
+} part;
+
+// The rows of a block that need a position, and the groups that these, or all rows of the block, are dealt out to.
+typedef struct needed {
+    span rows, all;
+    tody_groups groups;
+    part first;
+} needed;
+
+// How many groups from that of a part on, of as many rows, one call takes: those of which it needs all rows, if these are
+// packed.
+static uint32_t count_groups(const job *job, const needed *n, const part *p) {
+    const uint32_t size = p->group.end - p->group.begin;
+    if (!tody_packs_f32(job->call->kernels) || is_f16(job) || p->rows.end - p->rows.begin < size) return 1;
+    const uint32_t alike = (p->number < n->groups.more ? n->groups.more : n->groups.count) - p->number;
+    return tody_min_u32(alike, (n->rows.end - p->group.begin) / size);
+}
+
+static part part_of(const job *job, const needed *n, uint32_t number) {
+    part p = {.number = number, .group = tody_group_at(&n->groups, number, n->all.begin)};
+    p.rows = with_neighbour(common(n->rows, p.group), p.group);
+    p.more = count_groups(job, n, &p) - 1;
+    return p;
+}
+
+// Those of a position at the bottom, or on the right, which some tiles do without. Of float16 all rows, whose groups are met as
+// a whole; rows that are packed are in the groups that they were packed in, others in tiles of nearly the same size.
+static needed find_needed(const job *job, const block *b, bool bottom, bool right) {
+    const tody_tiles *g = &job->tiles;
+    const span all = {b->first, b->first + b->count};
+    const span some = common(tody_tiles_needing(g, bottom ? g->spared[0] : 0, right ? g->spared[1] : 0), all);
     const span rows = is_f16(job) ? all : with_neighbour(some, all);
-    return (span){rows.begin - b->first, rows.end - b->first};
+    needed n = {.rows = {rows.begin - b->first, rows.end - b->first}};
+    n.all = tody_packs_f32(job->call->kernels) ? (span){0, b->count} : n.rows;
+    n.groups = tody_groups_of(job->call->kernels, n.all);
+    if (n.rows.begin < n.rows.end) n.first = part_of(job, &n, tody_group_of(&n.groups, n.rows.begin - n.all.begin));
+    return n;
 }
 
 // Multiplies some rows of a group with the weights at args->w. Of a row the values from `from` on are taken, which is 0 for
@@ -48,6 +84,7 @@ static inline void multiply_rows(const job *job, tody_gemm_f32 *args, span rows,
     args->a = a;
     if (tody_packs_f32(k) && together > 1) {
         args->packed_rows = together;
+        args->a_step = (size_t)together * depth;
         if (is_f16(job))
             args->packed_f16 = (const uint16_t *)(const void *)v + (size_t)group.begin * depth;
         else
@@ -58,22 +95,18 @@ static inline void multiply_rows(const job *job, tody_gemm_f32 *args, span rows,
     (is_f16(job) ? k->f16->gemm : k->gemm_f32)(args);
 }
 
-// The same of a position: rows that are packed in the groups that they are in, others in tiles of nearly the same size, which
-// have `next` fetched.
+// The same of a position, each part of its rows with `next` fetched.
 static void multiply_position(const job *job, tody_gemm_f32 *args, const float *next, const float *v, uint32_t from, float *m,
-                              span rows, uint32_t count) {
-    const span all = tody_packs_f32(job->call->kernels) ? (span){0, count} : rows;
-    const tody_groups groups = tody_groups_of(job->call->kernels, all);
-    span group = {all.begin, all.begin};
-    for (uint32_t i = 0; i < groups.count; i++) {
-        group = tody_group_at(&groups, i, group.end);
-        const span some = common(rows, group);
-        if (some.begin == some.end) continue;
-        const span these = with_neighbour(some, group);
-        args->c = m + these.begin * args->c_stride;
+                              const needed *n) {
+    part p = n->first;
+    for (uint32_t row = n->rows.begin; row < n->rows.end;) {
+        args->more = p.more;
+        args->c = m + p.rows.begin * args->c_stride;
         args->addend = from ? args->c : NULL;
-        args->next = i * TODY_PANEL < args->cols ? next + i * args->w_stride : args->w;
-        multiply_rows(job, args, these, group, v, from);
+        args->next = p.number * TODY_PANEL < args->cols ? next + p.number * args->w_stride : args->w;
+        multiply_rows(job, args, p.rows, p.group, v, from);
+        row = p.group.end + p.more * (p.group.end - p.group.begin);
+        if (row < n->rows.end) p = part_of(job, n, p.number + p.more + 1);
     }
 }
 
@@ -94,7 +127,8 @@ static uint32_t count_together(const tody_tiling *t, uint32_t i, uint32_t y, uin
 
 // The products of phase i with a slice, and at once of those after it that are together with it, which are added to the
 // products of slices and phases before it.
-static void multiply_phase(const job *job, const slice *s, uint32_t i, tody_gemm_f32 *args, const block *b) {
+static void multiply_phase(const job *job, const slice *s, uint32_t i, tody_gemm_f32 *args, const block *b,
+                           const needed needed[2][2]) {
     const tody_tiles *g = &job->tiles;
     const tody_tiling *t = &job->tiling;
     const tody_positions at = tody_phase_positions(t, i, job->gemm->depth, s->stride);
@@ -108,8 +142,8 @@ static void multiply_phase(const job *job, const slice *s, uint32_t i, tody_gemm
             args->w = s->u + at.first + y * at.down + x * at.right;
             args->scale = is_f16(job) ? tody_f16_scale(args->w) : NULL;
             const float *next = p + 1 < g->positions ? args->w + at.right : args->w;
-            multiply_position(job, args, next, b->v + p * g->v_stride, from, b->m + p * g->m_stride, rows_needing(job, b, y, x),
-                              b->count);
+            multiply_position(job, args, next, b->v + p * g->v_stride, from, b->m + p * g->m_stride,
+                              &needed[y >= g->spared[0]][x >= g->spared[1]]);
         }
     }
 }
@@ -126,7 +160,9 @@ static void multiply_slice(const job *job, const slice *s, uint32_t panels, cons
         .lo = -__builtin_inff(),
         .hi = __builtin_inff(),
     };
-    for (uint32_t i = 0; i < tody_phases(&job->tiling); i++) multiply_phase(job, s, i, &args, b);
+    const needed needed[2][2] = {{find_needed(job, b, false, false), find_needed(job, b, false, true)},
+                                 {find_needed(job, b, true, false), find_needed(job, b, true, true)}};
+    for (uint32_t i = 0; i < tody_phases(&job->tiling); i++) multiply_phase(job, s, i, &args, b, needed);
 }
 
 static void multiply_prepared(const job *job, uint32_t panel, uint32_t panels, const block *b) {

@@ -32,9 +32,16 @@ static inline tody_groups tody_groups_of(const tody_kernels *k, tody_span rows) 
     return count ? (tody_groups){count, all / count, all % count} : (tody_groups){0};
 }
 
-// Group i, which begins where the one before ends.
-static inline tody_span tody_group_at(const tody_groups *g, uint32_t i, uint32_t begin) {
+// Group i of rows that begin at row `first`.
+static inline tody_span tody_group_at(const tody_groups *g, uint32_t i, uint32_t first) {
+    const uint32_t begin = first + i * g->each + tody_min_u32(i, g->more);
     return (tody_span){begin, begin + g->each + (i < g->more)};
+}
+
+// The number of the group in which row `row` is, counted from their first one.
+static inline uint32_t tody_group_of(const tody_groups *g, uint32_t row) {
+    const uint32_t larger = g->more * (g->each + 1);
+    return row < larger ? row / (g->each + 1) : g->more + (row - larger) / g->each;
 }
 
 // The products of a block with so many panels, whose weights are prepared or fleeting.
