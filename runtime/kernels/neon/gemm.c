@@ -1,87 +1,15 @@
-// gemm.c - matrix product on panels of 16 columns, half a panel at a time: 8 rows (ARMv7: 4) by 8 columns in registers.
+// gemm.c - matrix product on panels of 16 columns, half a panel at a time: 8 rows (ARMv7: 4) by 8 columns in registers. On
+// AArch64 up to 4 rows meet whole panels.
 // SPDX-License-Identifier: Apache-2.0
-#include "gemm_block.h"
+#include "gemm_steps.h"
 #include "neon.h"
-
-INLINE sum add(sum s, float x, float32x4_t low, float32x4_t high) {
-    s.low = add_scaled(s.low, low, x);
-    s.high = add_scaled(s.high, high, x);
-    return s;
-}
-
-// One step in depth: a value of each row from `a` on, four apart.
-INLINE block add_one(block b, const float *a, const float *w, const uint32_t count) {
-    const float32x4_t low = vld1q_f32(w), high = vld1q_f32(w + 4);
-    b.s0 = add(b.s0, a[0], low, high);
-    if (count > 1) b.s1 = add(b.s1, a[4], low, high);
-    if (count > 2) b.s2 = add(b.s2, a[8], low, high);
-    if (count > 3) b.s3 = add(b.s3, a[12], low, high);
-    if (count > 4) b.s4 = add(b.s4, a[16], low, high);
-    if (count > 5) b.s5 = add(b.s5, a[20], low, high);
-    if (count > 6) b.s6 = add(b.s6, a[24], low, high);
-    if (count > 7) b.s7 = add(b.s7, a[28], low, high);
-    return b;
-}
-
-#if defined(__aarch64__)
-
-// 8 columns of one step.
-typedef struct weights {
-    float32x4_t low, high;
-} weights;
-
-INLINE sum add_lane(sum s, float32x4_t x, weights w, const int lane) {
-    s.low = add_lane_f32(s.low, w.low, x, lane);
-    s.high = add_lane_f32(s.high, w.high, x, lane);
-    return s;
-}
-
-INLINE block add_lanes(block b, fours x, weights w, const uint32_t count, const int lane) {
-    b.s0 = add_lane(b.s0, x.x0, w, lane);
-    if (count > 1) b.s1 = add_lane(b.s1, x.x1, w, lane);
-    if (count > 2) b.s2 = add_lane(b.s2, x.x2, w, lane);
-    if (count > 3) b.s3 = add_lane(b.s3, x.x3, w, lane);
-    if (count > 4) b.s4 = add_lane(b.s4, x.x4, w, lane);
-    if (count > 5) b.s5 = add_lane(b.s5, x.x5, w, lane);
-    if (count > 6) b.s6 = add_lane(b.s6, x.x6, w, lane);
-    if (count > 7) b.s7 = add_lane(b.s7, x.x7, w, lane);
-    return b;
-}
-
-// Four steps, of rows of which those of `step` / 4 are packed together. All that they need is loaded first, and takes all 32
-// registers; in-order cores like the two kinds of loads mixed.
-INLINE block add_four(block b, const float **a, size_t step, const float **w, const uint32_t count) {
-    weights w0, w1, w2, w3;
-    fours x = {0};
-    load_next_pair_f32(w, 256, &w0.low, &w0.high);
-    load_first_f32(&x, a, step, count);
-    load_pair_f32(*w, -192, &w1.low, &w1.high);
-    load_last_f32(&x, a, step, count);
-    load_pair_f32(*w, -128, &w2.low, &w2.high);
-    load_pair_f32(*w, -64, &w3.low, &w3.high);
-    b = add_lanes(b, x, w0, count, 0);
-    b = add_lanes(b, x, w1, count, 1);
-    b = add_lanes(b, x, w2, count, 2);
-    return add_lanes(b, x, w3, count, 3);
-}
-
-#else
-
-// One step after the other: ARMv7 has no vfma by lane and no registers to spare.
-INLINE block add_four(block b, const float **a, size_t step, const float **w, const uint32_t count) {
-    for (size_t k = 0; k < 4; k++, *w += 16) b = add_one(b, *a + k, *w, count);
-    *a += step;
-    return b;
-}
-
-#endif
 
 INLINE const float *weights_of(const tody_gemm_f32 *g, uint32_t column) {
     return g->w + column / 16 * g->w_stride + column % 16;
 }
 
 static const float *bias_of(const tody_gemm_f32 *g, uint32_t column) {
-    static const float zeros[8];
+    static const float zeros[16];
     return g->bias ? g->bias + column : zeros;
 }
 
@@ -92,25 +20,28 @@ typedef struct common {
     const float *lo, *hi;
 } common;
 
-// `count` rows by 8 columns, whose weights, bias, addend and results begin at w, bias, addend and c.
-INLINE void tile(const common *g, const uint32_t count, const float *a, const float *w, const float *bias, const float *addend,
-                 float *c) {
-    block b = start(bias, count);
+// `count` rows by 8 columns, or by 16 if it is wide, whose weights, bias, addend and results begin at w, bias, addend and c.
+INLINE void tile(const common *g, const uint32_t count, const bool wide, const float *a, const float *w, const float *bias,
+                 const float *addend, float *c) {
+    const uint32_t sums = wide ? 2 * count : count;
+    block b = wide ? start_wide(bias, count) : start(bias, count);
     uint32_t taps = g->taps;
     do {
-        for (size_t k = g->fours / 4; k > 0; k--)
-            b = add_four(
-                add_four(add_four(add_four(b, &a, g->step, &w, count), &a, g->step, &w, count), &a, g->step, &w, count), &a,
-                g->step, &w, count);
-        for (size_t k = g->fours % 4; k > 0; k--) b = add_four(b, &a, g->step, &w, count);
+        for (size_t k = g->fours / 4; k > 0; k--) {
+#pragma GCC unroll 4
+            for (uint32_t i = 0; i < 4; i++)
+                b = wide ? add_four_wide(b, &a, g->step, &w, count) : add_four(b, &a, g->step, &w, count);
+        }
+        for (size_t k = g->fours % 4; k > 0; k--)
+            b = wide ? add_four_wide(b, &a, g->step, &w, count) : add_four(b, &a, g->step, &w, count);
         if (g->rest == 0) continue;
-        for (size_t k = 0; k < g->rest; k++, w += 16) b = add_one(b, a + k, w, count);
+        for (size_t k = 0; k < g->rest; k++, w += 16) b = wide ? add_one_wide(b, a + k, w, count) : add_one(b, a + k, w, count);
         a += g->step;
     } while (--taps > 0);
-    if (addend) b = add_addend(b, addend, g->addend_stride, count);
-    if (g->bounds & RAISED) b = bound_block(b, vld1q_dup_f32(g->lo), RAISED, count);
-    if (g->bounds & LOWERED) b = bound_block(b, vld1q_dup_f32(g->hi), LOWERED, count);
-    store_block(c, g->c_stride, b, count);
+    if (addend) b = wide ? add_addend_wide(b, addend, g->addend_stride, count) : add_addend(b, addend, g->addend_stride, count);
+    if (g->bounds & RAISED) b = bound_block(b, vld1q_dup_f32(g->lo), RAISED, sums);
+    if (g->bounds & LOWERED) b = bound_block(b, vld1q_dup_f32(g->hi), LOWERED, sums);
+    wide ? store_wide(c, g->c_stride, b, count) : store_block(c, g->c_stride, b, count);
 }
 
 // Whole eights of columns.
@@ -124,8 +55,11 @@ INLINE void tiles(const tody_gemm_f32 *args, const uint32_t count) {
     const uint32_t cols = args->cols, bias_step = args->bias ? 8 : 0;
     for (uint32_t more = args->more;; more--) {
         const float *w = args->w, *bias = bias_of(args, 0);
-        for (uint32_t column = 0; column < cols; column += 8, bias += bias_step) {
-            tile(&g, count, a, w, bias, addend ? addend + column : NULL, c + column);
+        uint32_t column = 0;
+        for (; count <= WIDE_ROWS && cols - column >= 16; column += 16, bias += 2 * bias_step, w += to_next + 8)
+            tile(&g, count, true, a, w, bias, addend ? addend + column : NULL, c + column);
+        for (; column < cols; column += 8, bias += bias_step) {
+            tile(&g, count, false, a, w, bias, addend ? addend + column : NULL, c + column);
             w += column % 16 ? to_next : 8;
         }
         if (more == 0) return;

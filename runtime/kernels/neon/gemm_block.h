@@ -38,6 +38,17 @@ INLINE block start(const float *bias, const uint32_t count) {
     return b;
 }
 
+// The same of up to four rows by 16 columns, of which two sums are a row.
+INLINE block start_wide(const float *bias, const uint32_t count) {
+    block b;
+    b.s0 = b.s2 = b.s4 = b.s6 = load_sum(bias);
+    b.s1 = b.s3 = b.s5 = b.s7 = load_sum(bias + 8);
+    if (count > 1) b.s2 = load_sum(bias), b.s3 = load_sum(bias + 8);
+    if (count > 2) b.s4 = load_sum(bias), b.s5 = load_sum(bias + 8);
+    if (count > 3) b.s6 = load_sum(bias), b.s7 = load_sum(bias + 8);
+    return b;
+}
+
 // Bounds from below (RAISED) or from above: most activations have one of them.
 INLINE sum bound_row(sum s, float32x4_t x, const uint32_t bound) {
     return bound == RAISED ? (sum){vmaxq_f32(s.low, x), vmaxq_f32(s.high, x)}
@@ -74,6 +85,15 @@ INLINE block add_addend(block b, const float *addend, const size_t stride, const
     return b;
 }
 
+INLINE block add_addend_wide(block b, const float *addend, const size_t stride, const uint32_t count) {
+    const float *far = addend + 8;
+    b.s0 = add_row(b.s0, &addend, stride, 0), b.s1 = add_row(b.s1, &far, stride, 1);
+    if (count > 1) b.s2 = add_row(b.s2, &addend, stride, 2), b.s3 = add_row(b.s3, &far, stride, 3);
+    if (count > 2) b.s4 = add_row(b.s4, &addend, stride, 4), b.s5 = add_row(b.s5, &far, stride, 5);
+    if (count > 3) b.s6 = add_row(b.s6, &addend, stride, 6), b.s7 = add_row(b.s7, &far, stride, 7);
+    return b;
+}
+
 INLINE void store_block(float *c, const size_t stride, block b, const uint32_t count) {
     store_row_f32(&c, stride, b.s0.low, b.s0.high, 0);
     if (count > 1) store_row_f32(&c, stride, b.s1.low, b.s1.high, 1);
@@ -83,6 +103,14 @@ INLINE void store_block(float *c, const size_t stride, block b, const uint32_t c
     if (count > 5) store_row_f32(&c, stride, b.s5.low, b.s5.high, 5);
     if (count > 6) store_row_f32(&c, stride, b.s6.low, b.s6.high, 6);
     if (count > 7) store_row_f32(&c, stride, b.s7.low, b.s7.high, 7);
+}
+
+INLINE void store_wide(float *c, const size_t stride, block b, const uint32_t count) {
+    float *far = c + 8;
+    store_row_f32(&c, stride, b.s0.low, b.s0.high, 0), store_row_f32(&far, stride, b.s1.low, b.s1.high, 1);
+    if (count > 1) store_row_f32(&c, stride, b.s2.low, b.s2.high, 2), store_row_f32(&far, stride, b.s3.low, b.s3.high, 3);
+    if (count > 2) store_row_f32(&c, stride, b.s4.low, b.s4.high, 4), store_row_f32(&far, stride, b.s5.low, b.s5.high, 5);
+    if (count > 3) store_row_f32(&c, stride, b.s6.low, b.s6.high, 6), store_row_f32(&far, stride, b.s7.low, b.s7.high, 7);
 }
 
 #endif

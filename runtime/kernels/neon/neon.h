@@ -58,12 +58,13 @@ size_t tody_dwconv_3x3_f32_neon(const tody_dwconv_f32 *args);
 static inline size_t tody_dwconv_3x3_f32_neon(const tody_dwconv_f32 *args) { return (void)args, 0; }
 #endif
 
-// GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers. add_scaled: s + w * x, rounded once.
+// GEMM_ROWS, GEMM_S8_ROWS: how many rows of 8 sums fit into the registers; WIDE_ROWS of 16. add_scaled: s + w * x, rounded
+// once.
 #if defined(__aarch64__)
-enum { GEMM_ROWS = 8, GEMM_S8_ROWS = 4 };
+enum { GEMM_ROWS = 8, WIDE_ROWS = 4, GEMM_S8_ROWS = 4 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_n_f32(s, w, x); }
 #else
-enum { GEMM_ROWS = 4, GEMM_S8_ROWS = 2 };
+enum { GEMM_ROWS = 4, WIDE_ROWS = 0, GEMM_S8_ROWS = 2 };
 static inline float32x4_t add_scaled(float32x4_t s, float32x4_t w, float x) { return vfmaq_f32(s, w, vdupq_n_f32(x)); }
 #endif
 

@@ -134,6 +134,22 @@ typedef struct fours {
         if ((count) > 2) x2 = c;                                                                                            \
     } while (0)
 
+#define LOAD_FOUR(r0, r1, r2, r3, p, v)                                                      \
+    do {                                                                                     \
+        register float32x4_t a __asm__(#r0), b __asm__(#r1), c __asm__(#r2), d __asm__(#r3); \
+        __asm__ volatile("ld1 {" #r0 ".4s, " #r1 ".4s, " #r2 ".4s, " #r3 ".4s}, [%4], #64"   \
+                         : "=w"(a), "=w"(b), "=w"(c), "=w"(d), "+r"(*p)::"memory");          \
+        v[0] = a, v[1] = b, v[2] = c, v[3] = d;                                              \
+    } while (0)
+
+// Sixteen floats at *p, which moves on behind them; `odd` chooses the registers.
+static inline __attribute__((always_inline)) void load_four_f32(float32x4_t v[4], const float **p, const bool odd) {
+    if (odd)
+        LOAD_FOUR(v8, v9, v10, v11, p, v);
+    else
+        LOAD_FOUR(v20, v21, v22, v23, p, v);
+}
+
 // Of `count` rows, a constant, one after the other from *p on, which moves on by `step` floats once all are loaded: the first
 // four of more than four, of fewer all. The others come from load_last_f32.
 static inline __attribute__((always_inline)) void load_first_f32(fours *x, const float **p, size_t step, const uint32_t count) {
