@@ -1,5 +1,7 @@
 // unary.h - functions of one float32 that models use often; the others are portable.
 // SPDX-License-Identifier: Apache-2.0
+//
+// A set defines, before it includes this, TOGETHER: vectors that go by in one round, so that they do not wait for each other.
 #ifndef TODY_KERNELS_UNARY_H
 #define TODY_KERNELS_UNARY_H
 
@@ -79,7 +81,15 @@ INLINE vector reciprocal(vector x, vector a, vector b) {
 
 // Inlined with its function.
 INLINE void map(vector (*fn)(vector, vector, vector), float a, float b, const float *x, float *y, size_t count) {
-    for (const float *end = x + count / WIDTH * WIDTH; x < end; x += WIDTH, y += WIDTH) store(y, fn(load(x), all(a), all(b)));
+    enum { ROUND = TOGETHER * WIDTH };
+    for (const float *end = x + count / ROUND * ROUND; x < end; x += ROUND, y += ROUND) {
+        vector v[TOGETHER];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < TOGETHER; i++) v[i] = fn(load(x + i * WIDTH), all(a), all(b));
+#pragma GCC unroll 4
+        for (size_t i = 0; i < TOGETHER; i++) store(y + i * WIDTH, v[i]);
+    }
+    for (size_t left = count % ROUND / WIDTH; left > 0; left--, x += WIDTH, y += WIDTH) store(y, fn(load(x), all(a), all(b)));
     if (count % WIDTH == 0) return;
     const mask m = first(count % WIDTH);
     store_some(y, m, fn(load_some(x, m), all(a), all(b)));

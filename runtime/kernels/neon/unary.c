@@ -4,6 +4,8 @@
 
 #if defined(__aarch64__)
 
+enum { TOGETHER = 4 };
+
 // behind the vectors that it is written in
 #include "kernels/unary.h"
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vector.h"
 
+enum { TOGETHER = 1 };
+
 // behind the vectors that it is written in
 #include "kernels/unary.h"
 
