@@ -270,21 +270,31 @@ static bool shares(const tody_window *w, uint32_t d) { return w->dilation[d] == 
 
 uint32_t tody_grid_step(const tody_window *w, uint32_t d) { return shares(w, d) ? w->stride[d] : w->kernel[d]; }
 
-// How far line or column i of a grid lies from its first one in the image.
-static int32_t grid_at(const tody_window *w, uint32_t d, uint32_t i) {
-    if (shares(w, d)) return (int32_t)i;
-    return (int32_t)(i / w->kernel[d] * w->stride[d] + i % w->kernel[d] * w->dilation[d]);
+// How far line i of a grid lies from its first one in the image, where windows share none.
+static int32_t row_at(const tody_window *w, uint32_t i) {
+    return (int32_t)(i / w->kernel[0] * w->stride[0] + i % w->kernel[0] * w->dilation[0]);
 }
 
-// Neighbouring columns of a line of the image from x on, where there are any.
-static void grid_line(const tody_slide *s, const uint8_t *line, int32_t x, uint32_t columns, const void **a) {
+// Columns of a grid that are neighbours in the image: those from `first` to `end` are inside of it, the first of them `at`
+// bytes behind the beginning of a line.
+typedef struct inside {
+    uint32_t first, end;
+    size_t at;
+} inside;
+
+static inside columns_inside(const tody_slide *s, int32_t x, uint32_t columns) {
     const uint32_t first = tody_min_u32(x < 0 ? (uint32_t)-x : 0, columns);
     const int32_t there = (int32_t)s->width - x;  // and what is before the first
     const uint32_t end = there <= (int32_t)first ? first : tody_min_u32((uint32_t)there, columns);
-    const uint8_t *pixel = first < end ? line + (size_t)(x + (int32_t)first) * s->pixel_bytes : line;
-    for (uint32_t i = 0; i < first; i++) a[i] = s->outside;
-    for (uint32_t i = first; i < end; i++, pixel += s->pixel_bytes) a[i] = pixel;
-    for (uint32_t i = end; i < columns; i++) a[i] = s->outside;
+    return (inside){first, end, first < end ? (size_t)(x + (int32_t)first) * s->pixel_bytes : 0};
+}
+
+static void grid_line(const tody_slide *s, const uint8_t *line, inside there, uint32_t columns, const void **a) {
+    const uint8_t *pixel = line + there.at;
+    const size_t step = s->pixel_bytes;
+    for (uint32_t i = 0; i < there.first; i++) a[i] = s->outside;
+    for (uint32_t i = there.first; i < there.end; i++, pixel += step) a[i] = pixel;
+    for (uint32_t i = there.end; i < columns; i++) a[i] = s->outside;
 }
 
 // The columns of windows that share none.
@@ -302,13 +312,15 @@ void tody_slide_grid(const tody_slide *s, uint32_t row, uint32_t rows, uint32_t 
     const spot p = {row / s->out_height, row % s->out_height, x};
     const place at = place_of(s, &p);
     const uint32_t lines = tody_grid_span(w, 0, rows), columns = tody_grid_span(w, 1, pixels);
+    const bool below = shares(w, 0), beside = shares(w, 1);
+    const inside there = columns_inside(s, at.left, columns);
     for (uint32_t i = 0; i < lines; i++, a += a_stride) {
-        const int32_t y = at.top + grid_at(w, 0, i);
+        const int32_t y = at.top + (below ? (int32_t)i : row_at(w, i));
         const uint8_t *line = within(y, s->height) ? at.image + (size_t)y * s->width * s->pixel_bytes : NULL;
         if (!line) {
             for (uint32_t j = 0; j < columns; j++) a[j] = s->outside;
-        } else if (shares(w, 1)) {
-            grid_line(s, line, at.left, columns, a);
+        } else if (beside) {
+            grid_line(s, line, there, columns, a);
         } else {
             grid_windows(s, at.image, y, at.left, columns, a);
         }
