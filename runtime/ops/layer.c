@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layer.h"
 
-#include <float.h>
 #include <string.h>
 
 bool tody_is_weights(const tody_tensor *w, tody_dtype dtype, uint8_t pack) {
@@ -52,7 +51,7 @@ static tody_status check_rescaling(const tody_call *call, uint32_t addends, cons
 }
 
 // Whether the activation is a leaky ReLU of integers. A slope that is normal and below 1 makes it the larger of two numbers.
-static bool leaks(const tody_activation *f) { return f->fn == TODY_FN_LEAKY_RELU && f->a >= FLT_MIN && f->a < 1.0f; }
+static bool leaks(const tody_activation *f) { return f->fn == TODY_FN_LEAKY_RELU && f->a >= 0x1p-126f && f->a < 1.0f; }
 
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f) {
     const tody_tensor w = tody_in(call, 1), y = tody_out(call, 0);
