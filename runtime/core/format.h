@@ -17,6 +17,7 @@
 #define TODY_QUARTERS_MINOR 9u  // the first that knows TODY_TILE_QUARTERS
 #define TODY_PHASES_MINOR 11u   // the first that knows tiles of other windows than 3x3, and of those that move by more than 1
 #define TODY_BF16_MINOR 11u     // the first that knows TODY_BF16
+#define TODY_PITCH_MINOR 13u    // the first that knows tody_tensor_record.pitch
 #define TODY_NONE 0xFFFFFFFFu   // an optional input or output that is absent
 #define TODY_WEIGHT_ALIGN 64u   // of the weights section in the file, and of each tensor in it
 #define TODY_ARENA_ALIGN 16u    // of each tensor in the arena
@@ -68,14 +69,15 @@ typedef struct tody_tensor_record {
     uint8_t dtype, rank, place, pack;
     uint32_t shape[6];     // unused dimensions are zero
     uint32_t at;           // from the start of the arena, of the weights section, or of the chain's windows
-    uint32_t bytes;        // exactly what dtype, shape, pack and rows imply
+    uint32_t bytes;        // exactly what dtype, shape, pack, rows and pitch imply
     uint32_t scale_count;  // 0: not quantised, or weights; 1: per tensor; else one per output channel
     uint32_t scales_at;    // in the weights section: scale_count float32
     int32_t zero_point;    // per-channel tensors have 0
     uint32_t tile;         // weights of a convolution: edge of the tiles that Winograd's way should use, 2 to 5, and perhaps
                            // TODY_TILE_FLEETING; of a product without taps TODY_TILE_QUARTERS; 0: none
     uint32_t rows;         // TODY_IN_STRIPS: how many of shape[1] rows are kept at a time; else zero
-    uint32_t reserved[2];  // zero
+    uint32_t pitch;     // float32, of a slice of another tensor's last dimension: elements from one row to the next; else zero
+    uint32_t reserved;  // zero
 } tody_tensor_record;
 
 // An operator: this, then input_count and output_count tensor indices, then param_bytes of parameters.

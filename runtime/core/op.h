@@ -42,8 +42,10 @@ struct tody_op {
     uint16_t min_inputs, max_inputs;    // counting TODY_NONE ones
     uint16_t min_outputs, max_outputs;  // counting TODY_NONE ones
     uint16_t required_inputs;           // the first so many may not be TODY_NONE; outputs[0] never may
-    uint16_t row_inputs;  // bit i: rows of the output want rows of input i, and few of them; 0: not an operator for strips
-    bool slides;          // the parameters begin with a tody_window, under which rows of input 0 lie; else row y wants row y
+    uint16_t row_inputs;      // bit i: rows of the output want rows of input i, and few of them; 0: not an operator for strips
+    uint16_t pitched_inputs;  // bit i: input i may be a slice, with a pitch, if it is float32
+    bool pitched_output;      // output 0 may be
+    bool slides;  // the parameters begin with a tody_window, under which rows of input 0 lie; else row y wants row y
     tody_status (*check)(const tody_call *call);  // dtypes, shapes, parameter values, contents of constant index tables
     size_t (*scratch)(const tody_call *call);     // bytes for all threads together; NULL: none. Only called after check
     size_t (*prepared)(const tody_call *call);    // bytes, if `call->prepare`; NULL: none. Only called after check

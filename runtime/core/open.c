@@ -70,6 +70,18 @@ static bool pack_sound(const tody_tensor_record *t) {
 // `to` is a power of two.
 static uint64_t round_up(uint64_t value, uint32_t to) { return (value + to - 1) & ~(uint64_t)(to - 1); }
 
+// Whether a tensor is all of its memory, or a slice of the last dimension of one with at most as many elements as a tensor may
+// have. Slices are of float32: builds without it have none.
+static bool pitch_sound(const tody_tensor_record *t, const tody_header *h) {
+    if (t->pitch == 0) return true;
+    if (!TODY_FLOAT || t->dtype != TODY_F32 || h->minor < TODY_PITCH_MINOR) return false;
+    if (t->place != TODY_IN_ARENA || t->rank < 2) return false;
+    const uint32_t length = t->shape[t->rank - 1];
+    uint64_t lines = 1;
+    for (uint32_t d = 0; d + 1 < t->rank; d++) lines *= t->shape[d];
+    return t->pitch > length && lines * t->pitch <= INT32_MAX;
+}
+
 // Bytes that a tensor of sound shape and pack takes. Below 2^45: the shape has at most 2^31 elements, panels pad 16 * 4 times.
 static uint64_t tensor_bytes(const tody_tensor_record *t) {
     const uint32_t *s = t->shape;
@@ -79,6 +91,7 @@ static uint64_t tensor_bytes(const tody_tensor_record *t) {
         if (t->rank == 4) count *= s[2] * round_up(s[3], tody_group((tody_dtype)t->dtype));
     } else {
         for (uint32_t d = 0; d < t->rank; d++) count *= d == 1 && t->rows ? t->rows : s[d];
+        if (TODY_FLOAT && t->pitch) count = (count / s[t->rank - 1] - 1) * t->pitch + s[t->rank - 1];
     }
     return count * tody_dtype_bytes((tody_dtype)t->dtype);
 }
@@ -147,7 +160,8 @@ static bool place_sound(const tody_tensor_record *t, const tody_header *h) {
     if (t->place == TODY_IN_STRIPS) return strip_sound(t);
     if (t->rows != 0 || (t->place != TODY_IN_ARENA && t->place != TODY_IN_WEIGHTS)) return false;
     bool in_arena = t->place == TODY_IN_ARENA;
-    if (t->at % (in_arena ? TODY_ARENA_ALIGN : TODY_WEIGHT_ALIGN) != 0) return false;
+    const uint32_t aligned = TODY_FLOAT && t->pitch ? (uint32_t)sizeof(float) : TODY_ARENA_ALIGN;
+    if (t->at % (in_arena ? aligned : TODY_WEIGHT_ALIGN) != 0) return false;
     return (uint64_t)t->at + t->bytes <= (in_arena ? h->arena_bytes : h->weights_bytes);
 }
 
@@ -175,13 +189,11 @@ static bool tile_sound(const tody_tensor_record *t, const tody_header *h) {
 }
 
 static bool tensor_sound(const tody_tensor_record *t, const tody_header *h) {
-    for (size_t i = 0; i < sizeof t->reserved / sizeof *t->reserved; i++) {
-        if (t->reserved[i] != 0) return false;
-    }
+    if (t->reserved != 0) return false;
     if (t->dtype == TODY_S16 && h->minor < TODY_S16_MINOR) return false;
     if (t->dtype == TODY_BF16 && (h->minor < TODY_BF16_MINOR || t->place != TODY_IN_WEIGHTS)) return false;
-    return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pack_sound(t) && place_sound(t, h) &&
-           size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
+    return tody_dtype_bytes((tody_dtype)t->dtype) != 0 && shape_sound(t) && pitch_sound(t, h) && pack_sound(t) &&
+           place_sound(t, h) && size_sound(t, h) && scales_sound(t, h) && tile_sound(t, h);
 }
 
 static tody_status check_tensors(tody_model *model) {
@@ -200,8 +212,8 @@ static bool lies_in(const tody_model *model, uint32_t index, uint8_t place) {
 // The caller writes to inputs. An output may be a constant, for him to read only.
 static bool io_sound(const tody_model *model, uint32_t position) {
     const uint32_t index = tody_file_io(model)[position];
-    if (lies_in(model, index, TODY_IN_ARENA)) return true;
     const tody_tensor_record *t = &tody_file_tensors(model)[index];
+    if (lies_in(model, index, TODY_IN_ARENA)) return t->pitch == 0;
     return position >= model->input_count && lies_in(model, index, TODY_IN_WEIGHTS) && t->pack == TODY_PLAIN &&
            t->dtype != TODY_BF16;
 }
@@ -214,6 +226,11 @@ static tody_status check_io(tody_model *model) {
     return TODY_OK;
 }
 
+// Whether a tensor is no slice, or an operator is `able` to take one.
+static bool pitch_fits(const tody_call *call, uint32_t index, bool able) {
+    return !TODY_FLOAT || able || call->records[index].pitch == 0;
+}
+
 // `member`: of a chain. Tensors in strips are for those alone.
 static bool record_sound(const tody_model *model, const tody_op *op, const tody_op_record *record, bool member) {
     if (record->param_bytes != op->param_bytes) return false;
@@ -224,11 +241,14 @@ static bool record_sound(const tody_model *model, const tody_op *op, const tody_
         bool absent = call.in[i] == TODY_NONE && i >= op->required_inputs;
         if (!absent && call.in[i] >= tody_file_header(model)->tensor_count) return false;
         if (!absent && !member && lies_in(model, call.in[i], TODY_IN_STRIPS)) return false;
+        const uint32_t bit = i < 15 ? i : 15;  // inputs beyond it are like the last
+        if (!absent && !pitch_fits(&call, call.in[i], op->pitched_inputs >> bit & 1)) return false;
     }
     for (uint32_t i = 0; i < call.out_count; i++) {
         bool absent = call.out[i] == TODY_NONE && i > 0;
         bool writable = lies_in(model, call.out[i], TODY_IN_ARENA) || (member && lies_in(model, call.out[i], TODY_IN_STRIPS));
         if (!absent && !writable) return false;
+        if (!absent && !pitch_fits(&call, call.out[i], i == 0 && op->pitched_output)) return false;
     }
     return true;
 }

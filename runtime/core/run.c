@@ -59,6 +59,7 @@ tody_tensor tody_view(const tody_tensor_record *record, uint8_t *arena, const ui
         .zero_point = record->zero_point,
     };
     for (uint32_t d = 0; d < tensor.rank; d++) tensor.count *= tensor.shape[d];
+    tensor.pitch = record->pitch ? record->pitch : tensor.rank ? tensor.shape[tensor.rank - 1] : 1;
     // The one cast away from const: nobody writes to a tensor in the weights, because tody_open refuses those as outputs.
     if (record->place == TODY_IN_WEIGHTS)
         tensor.data = (uint8_t *)(uintptr_t)(weights + record->at);

@@ -76,6 +76,7 @@ typedef struct tody_tensor {
     const float *scales;  // int8 and int16: `scale_count` values (1: per tensor), else NULL
     uint32_t scale_count;
     int32_t zero_point;  // int8: the integer that means 0.0
+    uint32_t pitch;      // elements from one row of the last dimension to the next: its length, or more in a slice of channels
 } tody_tensor;
 
 // One of the tasks of a parallel_for. `thread` is below tody_parallel.threads and unique among tasks that run at once.
@@ -152,7 +153,8 @@ tody_tensor tody_input(const tody_model *model, uint32_t index);
 tody_tensor tody_output(const tody_model *model, uint32_t index);
 
 // First output tensor of operator `index`, for profilers and debuggers. Valid right after tody_step(model, index) only, since
-// later operators reuse the memory. `data` is NULL for a tensor inside of a chain, because it never exists whole.
+// later operators reuse the memory. `data` is NULL for a tensor inside of a chain, because it never exists whole. Inputs and
+// outputs of a model have rows that follow each other; an operator's output may be a slice, with a larger `pitch`.
 tody_tensor tody_op_output(const tody_model *model, uint32_t index);
 
 // Symbols and their shares of 4096 slots, of a block of a coded file.

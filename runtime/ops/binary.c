@@ -68,23 +68,26 @@ static tody_status binary_check(const tody_call *call) {
 }
 
 static void row_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const uint32_t inner = j->nest.rank - 1;
     const size_t a_step = j->nest.stride[0][inner] != 0, b_step = j->nest.stride[1][inner] != 0;
     j->kernels->binary_f32(j->fn, (const float *)j->a + offset[0], a_step, (const float *)j->b + offset[1], b_step,
-                           (float *)j->y + at, count, tody_low(&j->clamp), tody_high(&j->clamp));
+                           (float *)j->y + offset[2], count, tody_low(&j->clamp), tody_high(&j->clamp));
 }
 
-// Whether b (operand 1) is the same short row again and again, and a runs on from row to row: channels of a picture. Then both
-// inner dimensions become one, in which `length` says how often b begins anew.
+// Whether b (operand 1) is the same short row again and again, and a and y (2) run on from row to row: channels of a picture.
+// Then both inner dimensions become one, in which `length` says how often b begins anew.
 static bool join_short_rows(tody_nest *nest, uint32_t *length) {
     if (nest->rank < 2 || nest->shape[nest->rank - 1] > REPEATED / 4) return false;
     const uint32_t inner = nest->rank - 1, outer = inner - 1;
-    const bool runs_on = nest->stride[0][inner] == 1 && nest->stride[0][outer] == (ptrdiff_t)nest->shape[inner];
+    const ptrdiff_t row = (ptrdiff_t)nest->shape[inner];
+    const bool runs_on = nest->stride[0][inner] == 1 && nest->stride[0][outer] == row && nest->stride[2][outer] == row;
     if (!runs_on || nest->stride[1][inner] != 1 || nest->stride[1][outer] != 0) return false;
     *length = nest->shape[inner];
     nest->shape[outer] *= *length;
     nest->stride[0][outer] = 1;
+    nest->stride[2][outer] = 1;
     nest->rank--;
     return true;
 }
@@ -94,7 +97,7 @@ static void row_short_f32(const void *context, const ptrdiff_t offset[3], uint32
     const job *j = context;
     const uint32_t whole = tody_min_u32(REPEATED / j->length * j->length, count);
     const float *a = (const float *)j->a + offset[0];
-    float b[REPEATED], *y = (float *)j->y + at;
+    float b[REPEATED], *y = (float *)j->y + offset[2];
     const float *row = (const float *)j->b + offset[1];
     for (uint32_t i = 0, k = at % j->length; i < whole; i++, k = k + 1 < j->length ? k + 1 : 0) b[i] = row[k];
     for (uint32_t i = 0; i < count; i += whole) {
@@ -107,37 +110,40 @@ static void row_short_s8(const void *context, const ptrdiff_t offset[3], uint32_
     const job *j = context;
     const uint32_t whole = tody_min_u32(REPEATED / j->length * j->length, count);
     const int8_t *a = (const int8_t *)j->a + offset[0];
-    int8_t b[REPEATED], *y = (int8_t *)j->y + at;
+    int8_t b[REPEATED], *y = (int8_t *)j->y + offset[2];
     const int8_t *row = (const int8_t *)j->b + offset[1];
     for (uint32_t i = 0, k = at % j->length; i < whole; i++, k = k + 1 < j->length ? k + 1 : 0) b[i] = row[k];
     for (uint32_t i = 0; i < count; i += whole) j->kernels->binary_s8(&j->s8, a + i, b, y + i, tody_min_u32(count - i, whole));
 }
 
 static void row_compare_f32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
     const float *a = (const float *)j->a + offset[0], *b = (const float *)j->b + offset[1];
-    uint8_t *y = (uint8_t *)j->y + at;
+    uint8_t *y = (uint8_t *)j->y + offset[2];
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
         y[i] = j->fn == TODY_FN2_EQUAL ? *a == *b : j->fn == TODY_FN2_LESS ? *a < *b : *a <= *b;
     }
 }
 
 static void row_compare_s32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
     const int32_t *a = (const int32_t *)j->a + offset[0], *b = (const int32_t *)j->b + offset[1];
-    uint8_t *y = (uint8_t *)j->y + at;
+    uint8_t *y = (uint8_t *)j->y + offset[2];
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
         y[i] = j->fn == TODY_FN2_EQUAL ? *a == *b : j->fn == TODY_FN2_LESS ? *a < *b : *a <= *b;
     }
 }
 
 static void row_bool(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
     const uint8_t *a = (const uint8_t *)j->a + offset[0], *b = (const uint8_t *)j->b + offset[1];
-    uint8_t *y = (uint8_t *)j->y + at;
+    uint8_t *y = (uint8_t *)j->y + offset[2];
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) {
         bool p = *a != 0, q = *b != 0;
         y[i] = j->fn == TODY_FN2_AND ? p && q : j->fn == TODY_FN2_OR ? p || q : j->fn == TODY_FN2_XOR ? p != q : p == q;
@@ -168,20 +174,22 @@ static int32_t apply_s32(uint32_t fn, int32_t a, int32_t b) {
 }
 
 static void row_s32(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const ptrdiff_t a_step = j->nest.stride[0][j->nest.rank - 1], b_step = j->nest.stride[1][j->nest.rank - 1];
     const int32_t *a = (const int32_t *)j->a + offset[0], *b = (const int32_t *)j->b + offset[1];
-    int32_t *y = (int32_t *)j->y + at;
+    int32_t *y = (int32_t *)j->y + offset[2];
     for (uint32_t i = 0; i < count; i++, a += a_step, b += b_step) y[i] = apply_s32(j->fn, *a, *b);
 }
 
 // Steps are 1, or 0 for a single value, which is repeated.
 static void row_s8(const void *context, const ptrdiff_t offset[3], uint32_t at, uint32_t count) {
+    (void)at;
     const job *j = context;
     const uint32_t inner = j->nest.rank - 1;
     const bool a_runs = j->nest.stride[0][inner] != 0, b_runs = j->nest.stride[1][inner] != 0;
     const int8_t *a = (const int8_t *)j->a + offset[0], *b = (const int8_t *)j->b + offset[1];
-    int8_t *y = (int8_t *)j->y + at, value[REPEATED];
+    int8_t *y = (int8_t *)j->y + offset[2], value[REPEATED];
     if (a_runs == b_runs) {
         j->kernels->binary_s8(&j->s8, a, b, y, a_runs ? count : 1);
         if (!a_runs) memset(y, y[0], count);
@@ -224,6 +232,7 @@ static void binary_run(const tody_call *call) {
                .row = row_f32};
     tody_nest_broadcast(&job.nest, 0, &a);
     tody_nest_broadcast(&job.nest, 1, &b);
+    tody_nest_broadcast(&job.nest, 2, &y);
     tody_nest_simplify(&job.nest);
     if (a.dtype == TODY_BOOL) job.row = row_bool;
     if (a.dtype == TODY_S32) job.row = is_comparison(p->fn) ? row_compare_s32 : row_s32;
@@ -247,6 +256,8 @@ const tody_op tody_op_binary = {
     .max_outputs = 1,
     .required_inputs = 2,
     .row_inputs = 1u << 0 | 1u << 1,
+    .pitched_inputs = 1u << 0 | 1u << 1,
+    .pitched_output = true,
     .check = binary_check,
     .run = binary_run,
 };

@@ -7,6 +7,7 @@
 #include "strassen.h"
 #include "window.h"
 #include "winograd.h"
+#include "winograd_weights.h"
 
 enum { X = 0, W = 1 };
 
@@ -57,7 +58,11 @@ static tody_status conv_check(const tody_call *call) {
     tody_status status = tody_check_window(&p->window, &x, &y);
     if (!status) status = tody_check_filters(call, p, 1);
     if (status) return status;
-    return tile_of(call) && !can_tile(&p->window, tile_of(call)) ? TODY_ERR_PARAM : TODY_OK;
+    const uint32_t tile = tile_of(call);
+    if (!tile) return TODY_OK;
+    if (!can_tile(&p->window, tile)) return TODY_ERR_PARAM;
+    const tody_tiling tiling = tody_tiling_of(&p->window, tile);
+    return tody_is_slice(&x) && tody_is_folded(&tiling, x.shape[TODY_CHANNELS]) ? TODY_ERR_PARAM : TODY_OK;
 }
 
 // Of int8 in tiles, or 0.
@@ -124,7 +129,9 @@ static bool same_pixels(const tody_window *w) {
 }
 
 // Whether the pixels of a line of a window are neighbours. Products of int8 that are not packed do not ask.
-static bool has_lines(const tody_conv_params *p) { return TODY_FLOAT && p->window.dilation[1] == 1 && p->window.kernel[1] > 1; }
+static bool has_lines(const tody_conv_params *p, const tody_tensor *x) {
+    return TODY_FLOAT && !tody_is_slice(x) && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
+}
 
 static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint8_t **room) {
     const tody_conv_params *p = call->params;
@@ -140,9 +147,9 @@ static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const t
         .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
         .bias = channels.bias,
         .addend = tody_in_data(call, TODY_LAYER_ADDEND),
-        .addend_stride = y->shape[TODY_CHANNELS],
+        .addend_stride = tody_pitch(y),
         .c = y->data,
-        .c_stride = y->shape[TODY_CHANNELS],
+        .c_stride = tody_pitch(y),
         .activation = p->activation,
         .scale = channels.scale,
         .scale_stride = TODY_PANEL,
@@ -169,7 +176,7 @@ static __attribute__((noinline)) void make_job(const tody_call *call, job *job, 
     tody_fill_zero(&x, room, x.shape[TODY_CHANNELS]);
     job->gemm.source = &job->slide;
     job->gemm.outside = room;
-    job->gemm.slide = has_lines(p) ? &job->slide : NULL;
+    job->gemm.slide = has_lines(p, &x) ? &job->slide : NULL;
     job->gemm.beside = p->groups - 1;
     if (call->prepared && tody_f16_wanted(call, &w)) tody_f16_use(call, &job->gemm);
     job->slide = tody_slide_over(&x, &y, &p->window, room);
@@ -200,6 +207,8 @@ const tody_op tody_op_conv = {
     .max_outputs = 1,
     .required_inputs = 2,
     .row_inputs = 1u << 0 | 1u << 3,
+    .pitched_inputs = 1u << 0 | 1u << 3,
+    .pitched_output = true,
     .slides = true,
     .check = conv_check,
     .scratch = conv_scratch,

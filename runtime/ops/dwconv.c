@@ -200,7 +200,7 @@ static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut, const tod
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
     const uint32_t channels = y.shape[TODY_CHANNELS];
-    const size_t row = (size_t)y.shape[TODY_WIDTH] * channels;
+    const size_t row = (size_t)y.shape[TODY_WIDTH] * y.pitch;
     return (tody_dwconv_f32){.height = p->window.kernel[0],
                              .width = p->window.kernel[1],
                              .down = tody_grid_step(&p->window, 0),
@@ -211,10 +211,10 @@ static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut, const tod
                              .bias = each->bias,
                              .addend = tody_in_data(call, TODY_LAYER_ADDEND),
                              .addend_row = row,
-                             .addend_stride = channels,
+                             .addend_stride = y.pitch,
                              .c = y.data,
                              .c_row = row,
-                             .c_stride = channels,
+                             .c_stride = y.pitch,
                              .lo = tody_low(&p->activation),
                              .hi = tody_high(&p->activation)};
 }
@@ -297,6 +297,8 @@ const tody_op tody_op_dwconv = {
     .max_outputs = 1,
     .required_inputs = 2,
     .row_inputs = 1u << 0 | 1u << 3,
+    .pitched_inputs = 1u << 0 | 1u << 3,
+    .pitched_output = true,
     .slides = true,
     .check = dwconv_check,
     .scratch = dwconv_scratch,

@@ -36,7 +36,7 @@ static tody_status check_addend(const tody_call *call, uint32_t addends, const t
     if (!has_addend(call, addends)) return TODY_OK;
     const tody_tensor addend = tody_in(call, TODY_LAYER_ADDEND);
     if (!tody_is_real(&addend) || addend.dtype != y->dtype) return TODY_ERR_DTYPE;
-    return tody_same_shape(&addend, y) ? TODY_OK : TODY_ERR_SHAPE;
+    return tody_same_shape(&addend, y) && tody_pitch(&addend) == tody_pitch(y) ? TODY_OK : TODY_ERR_SHAPE;
 }
 
 static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {

@@ -32,6 +32,29 @@ void tody_for_ranges(const tody_call *call, uint32_t count, uint32_t grain, tody
     tody_for(call, tasks, run_range, &ranges);
 }
 
+typedef struct stretches {
+    tody_stretch stretch;
+    const void *context;
+    uint32_t length;  // of a row of slices; 0: there are none
+    size_t x_pitch, y_pitch;
+} stretches;
+
+static void run_stretches(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
+    (void)thread;
+    const stretches *s = context;
+    if (s->length == 0) s->stretch(s->context, begin, begin, end - begin);
+    for (uint32_t row = begin; s->length && row < end; row++)
+        s->stretch(s->context, row * s->x_pitch, row * s->y_pitch, s->length);
+}
+
+void tody_for_stretches(const tody_call *call, const tody_tensor *x, const tody_tensor *y, tody_stretch stretch,
+                        const void *context) {
+    stretches s = {stretch, context, 0, x->pitch, y->pitch};
+    if (tody_is_slice(x) || tody_is_slice(y)) s.length = y->shape[y->rank - 1];
+    const uint32_t length = tody_max_u32(s.length, 1);
+    tody_for_ranges(call, y->count / length, tody_div_up(TODY_GRAIN, length), run_stretches, &s);
+}
+
 tody_nest tody_nest_like(const tody_tensor *y) {
     tody_nest nest = {.rank = y->rank};
     for (uint32_t d = 0; d < y->rank; d++) nest.shape[d] = y->shape[d];
@@ -44,7 +67,7 @@ bool tody_nest_broadcast(tody_nest *nest, uint32_t k, const tody_tensor *x) {
     for (uint32_t d = x->rank; d-- > 0;) {
         if (x->shape[d] != nest->shape[d] && x->shape[d] != 1) return false;
         nest->stride[k][d] = x->shape[d] == 1 ? 0 : stride;
-        stride *= (ptrdiff_t)x->shape[d];
+        stride *= (ptrdiff_t)(d + 1 == x->rank ? x->pitch : x->shape[d]);
     }
     return true;
 }

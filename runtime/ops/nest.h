@@ -15,6 +15,13 @@ typedef void (*tody_range)(const void *context, uint32_t begin, uint32_t end, ui
 // multiple of 64 elements, what a kernel does in vectors and what it does one by one does not depend on the number of threads.
 void tody_for_ranges(const tody_call *call, uint32_t count, uint32_t grain, tody_range range, const void *context);
 
+// Work on `count` elements that follow each other from element x of the input and from element y of the output on.
+typedef void (*tody_stretch)(const void *context, size_t x, size_t y, uint32_t count);
+
+// All elements of x and y, which have one shape: for functions of one element. Either may be a slice.
+void tody_for_stretches(const tody_call *call, const tody_tensor *x, const tody_tensor *y, tody_stretch stretch,
+                        const void *context);
+
 // Up to three operands under one index: element (i0, i1, ..) of operand k lies at sum of i_d * stride[k][d].
 typedef struct tody_nest {
     uint32_t rank;

@@ -17,7 +17,7 @@ typedef struct job {
     const tody_call *call;
     tody_slide slide;
     float *y;
-    uint32_t pixels, block, taps;
+    uint32_t pixels, block, taps, pitch;  // of y
     size_t workspace_bytes;
 } job;
 
@@ -86,7 +86,7 @@ static void run_large(const job *job, uint32_t pixel, workspace *work) {
     const float one = 1.0f, scale = scale_of(job, pixel);
     float *partial = (float *)(work + 1), *other = partial + channels;  // a kernel's result may not be one of its sources
     tody_pool_f32 args = {
-        .pixels = 1, .channels = channels, .a = (const float *const *)work->a, .scale = &one, .c_stride = channels};
+        .pixels = 1, .channels = channels, .a = (const float *const *)work->a, .scale = &one, .c_stride = job->pitch};
     for (uint32_t tap = 0; tap < job->taps; tap++) {
         const void *x = tody_slide_tap(&job->slide, pixel, tap);
         if (x == job->slide.outside) continue;
@@ -101,7 +101,7 @@ static void run_large(const job *job, uint32_t pixel, workspace *work) {
     }
     if (args.taps == 0) work->a[args.taps++] = job->slide.outside;
     args.scale = &scale;
-    args.c = job->y + (size_t)pixel * channels;
+    args.c = job->y + (size_t)pixel * job->pitch;
     run_kernel(job, &args);
 }
 
@@ -119,8 +119,8 @@ static void run_block(void *context, uint32_t task, uint32_t thread) {
         .taps = job->taps,
         .a = (const float *const *)work->a,
         .scale = work->scale,
-        .c = job->y + (size_t)first * channels,
-        .c_stride = channels,
+        .c = job->y + (size_t)first * job->pitch,
+        .c_stride = job->pitch,
     };
     tody_slide_gather(&job->slide, first, args.pixels, 1, job->taps, work->a);
     if (averages(job)) {
@@ -143,6 +143,7 @@ static void pool_run(const tody_call *call) {
         .pixels = tody_extent(&y, TODY_BATCH, TODY_CHANNELS),
         .block = tody_max_u32(tody_min_u32(BLOCK_POINTERS / taps, BLOCK_PIXELS), 1),
         .taps = taps,
+        .pitch = y.pitch,
         .workspace_bytes = workspace_bytes(taps, channels, sizeof(const void *)),
     };
     float *outside = (float *)(void *)(call->scratch + tody_threads(call) * job.workspace_bytes);
@@ -161,6 +162,8 @@ const tody_op tody_op_pool = {
     .max_outputs = 1,
     .required_inputs = 1,
     .row_inputs = 1u << 0,
+    .pitched_inputs = 1u << 0,
+    .pitched_output = true,
     .slides = true,
     .check = pool_check,
     .scratch = pool_scratch,

@@ -26,8 +26,8 @@ typedef struct job {
     uint8_t *y, *scratch;
     size_t row_bytes, thread_bytes;  // scratch: a blended row and then pointers, for each thread
     uint32_t height, width, channels, out_height, out_width;
-    size_t pixel_bytes;
-    int32_t zero;  // int8
+    size_t pixel_bytes, pitch;  // pitch: of y, in elements
+    int32_t zero;               // int8
     table rows, columns;
 } job;
 
@@ -86,17 +86,17 @@ static size_t resize_scratch(const tody_call *call) {
 static void run_nearest(const void *context, uint32_t begin, uint32_t end, uint32_t thread) {
     (void)thread;
     const job *j = context;
-    const size_t out_bytes = j->out_width * j->pixel_bytes;
+    const size_t to = j->pitch * j->pixel_bytes / j->channels, out_bytes = j->out_width * to;
     for (uint32_t row = begin; row < end; row++) {
         const uint32_t i = row % j->out_height, picture = row / j->out_height;
         uint8_t *y = j->y + row * out_bytes;
-        if (row > begin && i > 0 && j->rows.index[i] == j->rows.index[i - 1]) {
+        if (to == j->pixel_bytes && row > begin && i > 0 && j->rows.index[i] == j->rows.index[i - 1]) {
             memmove(y, y - out_bytes, out_bytes);
             continue;
         }
         const uint8_t *x = j->x + ((size_t)picture * j->height + (size_t)j->rows.index[i]) * j->width * j->pixel_bytes;
         for (uint32_t c = 0; c < j->out_width; c++) {
-            memmove(y + c * j->pixel_bytes, x + (size_t)j->columns.index[c] * j->pixel_bytes, j->pixel_bytes);
+            memmove(y + c * to, x + (size_t)j->columns.index[c] * j->pixel_bytes, j->pixel_bytes);
         }
     }
 }
@@ -125,7 +125,7 @@ static void blend_few(const job *j, const float *row, uint32_t column, float *y)
 
 static void blend_columns(const job *j, const float *row, const float **pointers, float *y) {
     const uint32_t taps = j->columns.taps, channels = j->channels;
-    for (uint32_t column = 0; column < j->out_width; column++, y += channels) {
+    for (uint32_t column = 0; column < j->out_width; column++, y += j->pitch) {
         if (j->columns.nearest) {
             memmove(y, row + (size_t)j->columns.index[column] * channels, channels * sizeof *y);
         } else if (channels < FEW_CHANNELS) {
@@ -143,7 +143,7 @@ static void run_blend(const void *context, uint32_t begin, uint32_t end, uint32_
     const float **pointers = (const float **)(void *)(scratch + j->row_bytes);
     for (uint32_t i = begin; i < end; i++) {
         const float *row = blend_rows(j, i / j->out_height, i % j->out_height, (float *)(void *)scratch, pointers);
-        blend_columns(j, row, pointers, (float *)(void *)j->y + (size_t)i * j->out_width * j->channels);
+        blend_columns(j, row, pointers, (float *)(void *)j->y + (size_t)i * j->out_width * j->pitch);
     }
 }
 
@@ -193,6 +193,7 @@ static void resize_run(const tody_call *call) {
                      .out_height = y.shape[1],
                      .out_width = y.shape[2],
                      .pixel_bytes = x.shape[3] * tody_dtype_bytes(x.dtype),
+                     .pitch = y.pitch,
                      .zero = x.zero_point,
                      .rows = get_table(call, ROW_INDEX, ROW_WEIGHT),
                      .columns = get_table(call, COLUMN_INDEX, COLUMN_WEIGHT)};
@@ -211,6 +212,7 @@ const tody_op tody_op_resize = {
     .min_outputs = 1,
     .max_outputs = 1,
     .required_inputs = 5,
+    .pitched_output = true,
     .check = resize_check,
     .scratch = resize_scratch,
     .run = resize_run,

@@ -18,6 +18,11 @@ static inline bool tody_has_shape(const tody_tensor *t, uint32_t rank, const uin
     return tody_same_shape(t, &(tody_tensor){.rank = rank, .shape = shape});
 }
 
+// Elements from one row of the last dimension to the next, where there is one. Slices, whose rows are parts of longer ones, are
+// of float32: builds without it leave out the code.
+static inline uint32_t tody_pitch(const tody_tensor *t) { return TODY_FLOAT ? t->pitch : t->shape[t->rank - 1]; }
+static inline bool tody_is_slice(const tody_tensor *t) { return t->rank > 0 && tody_pitch(t) != t->shape[t->rank - 1]; }
+
 // Product of dimensions [from, to). tody_open has proved that the product of all of them fits 31 bits.
 static inline uint32_t tody_extent(const tody_tensor *t, uint32_t from, uint32_t to) {
     uint32_t product = 1;

@@ -144,7 +144,8 @@ static int32_t wanted_from(const tody_chain *c, uint32_t k) {
 }
 
 static size_t row_bytes(const tody_tensor_record *t) {
-    return (size_t)t->shape[TODY_WIDTH] * t->shape[TODY_CHANNELS] * tody_dtype_bytes((tody_dtype)t->dtype);
+    const size_t pitch = TODY_FLOAT && t->pitch ? t->pitch : t->shape[TODY_CHANNELS];
+    return t->shape[TODY_WIDTH] * pitch * tody_dtype_bytes((tody_dtype)t->dtype);
 }
 
 // Let the window of link k have room for rows before `end`: what is still wanted moves to its beginning.
@@ -254,6 +255,14 @@ static void run_thread(void *context, uint32_t task, uint32_t thread) {
     }
 }
 
+// Whether two tensors in the arena share bytes: slices of one tensor share none of their columns.
+static bool meet(const tody_tensor_record *y, const tody_tensor_record *x) {
+    if (x->at >= y->at + y->bytes || y->at >= x->at + x->bytes) return false;
+    if (!TODY_FLOAT || y->pitch == 0 || y->pitch != x->pitch) return true;
+    const uint64_t row = y->pitch * sizeof(float), from = (x->at + row - y->at % row) % row;
+    return from < y->shape[y->rank - 1] * sizeof(float) || from + x->shape[x->rank - 1] * sizeof(float) > row;
+}
+
 // Whether y lies over what the chain reads: then strips must come one after the other.
 static bool writes_over_input(const tody_call *call) {
     const tody_tensor_record *y = &call->records[call->out[Y]];
@@ -262,7 +271,7 @@ static bool writes_over_input(const tody_call *call) {
         for (uint32_t i = 0; i < m.in_count; i++) {
             if (m.in[i] == TODY_NONE) continue;
             const tody_tensor_record *x = &call->records[m.in[i]];
-            if (x->place == TODY_IN_ARENA && x->at < y->at + y->bytes && y->at < x->at + x->bytes) return true;
+            if (x->place == TODY_IN_ARENA && meet(y, x)) return true;
         }
     }
     return false;
@@ -308,6 +317,7 @@ const tody_op tody_op_strips = {
     .min_outputs = 2,
     .max_outputs = 2,
     .required_inputs = 0,
+    .pitched_output = true,
     .check = tody_chain_check,
     .scratch = strips_scratch,
     .prepared = TODY_HAS_F16 ? strips_prepared : NULL,

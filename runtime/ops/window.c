@@ -64,7 +64,7 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
         .height = x->shape[TODY_HEIGHT],
         .width = x->shape[TODY_WIDTH],
         .channels = x->shape[TODY_CHANNELS],
-        .pixel_bytes = x->shape[TODY_CHANNELS] * tody_dtype_bytes(x->dtype),
+        .pixel_bytes = tody_pitch(x) * tody_dtype_bytes(x->dtype),
         .out_height = y->shape[TODY_HEIGHT],
         .out_width = y->shape[TODY_WIDTH],
     };

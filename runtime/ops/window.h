@@ -15,7 +15,7 @@ typedef struct tody_slide {
     const void *outside;  // the pixel that stands for padding
     tody_window window;
     uint32_t height, width, channels;  // of x
-    size_t pixel_bytes;                // from one pixel of x to the next
+    size_t pixel_bytes;                // from one pixel of x to the next: more than the channels take in a slice of them
     uint32_t out_height, out_width;
 } tody_slide;
 

@@ -4,19 +4,11 @@
 
 #include "f16.h"
 
-enum {
-    LACKING = 4,     // of depth that is transformed together where a phase lacks taps
-    TOGETHER = 128,  // depth up to which all phases are one product: shorter ones cost more than they multiply
-};
+enum { LACKING = 4 };  // of depth that is transformed together where a phase lacks taps
 
 static uint32_t taps_of(const tody_tiling *t) { return t->edge + 1 - t->tile; }
 
 static uint32_t positions_of(const tody_tiling *t) { return t->edge * t->edge; }
-
-static bool are_together(const tody_tiling *t, uint32_t depth) { return t->step > 1 && depth <= TOGETHER / tody_phases(t); }
-
-// Whole vectors of all kernel sets are put side by side as they are.
-bool tody_is_folded(const tody_tiling *t, uint32_t depth) { return are_together(t, depth) && depth % 4 != 0; }
 
 // Lines and columns of positions that a phase has weights for.
 static uint32_t lines_of(const tody_tiling *t, uint32_t i) { return tody_phase_of(t, i).down > 1 ? t->edge : 1; }
@@ -25,7 +17,7 @@ static uint32_t columns_of(const tody_tiling *t, uint32_t i) { return tody_phase
 
 // Those of phases that are not together follow one another.
 tody_positions tody_phase_positions(const tody_tiling *t, uint32_t i, uint32_t depth, size_t stride) {
-    if (are_together(t, depth)) {
+    if (tody_are_together(t, depth)) {
         const size_t wide = tody_phases(t) * stride;
         return (tody_positions){i * stride, t->edge * wide, wide, true};
     }
@@ -40,7 +32,7 @@ size_t tody_position_stride(bool f16, uint32_t depth) {
 }
 
 size_t tody_winograd_panel(const tody_tiling *t, uint32_t depth, size_t stride) {
-    if (are_together(t, depth)) return (size_t)tody_phases(t) * positions_of(t) * stride;
+    if (tody_are_together(t, depth)) return (size_t)tody_phases(t) * positions_of(t) * stride;
     return tody_phase_positions(t, tody_phases(t) - 1, depth, stride).first +
            lines_of(t, tody_phases(t) - 1) * columns_of(t, tody_phases(t) - 1) * stride;
 }

@@ -28,8 +28,17 @@ typedef struct tody_positions {
 // Of phase i: a position of it alone takes `stride`. Phases are together where they are of little depth.
 tody_positions tody_phase_positions(const tody_tiling *t, uint32_t i, uint32_t depth, size_t stride);
 
-// Whether the phases of an image of so many channels are made one pixel first: winograd_fold.h.
-bool tody_is_folded(const tody_tiling *t, uint32_t depth);
+enum { TODY_TOGETHER = 128 };  // depth up to which all phases are one product: shorter ones cost more than they multiply
+
+static inline bool tody_are_together(const tody_tiling *t, uint32_t depth) {
+    return t->step > 1 && depth <= TODY_TOGETHER / tody_phases(t);
+}
+
+// Whether the phases of an image of so many channels are made one pixel first: winograd_fold.h. Whole vectors of all kernel
+// sets are put side by side as they are.
+static inline bool tody_is_folded(const tody_tiling *t, uint32_t depth) {
+    return tody_are_together(t, depth) && depth % 4 != 0;
+}
 
 // Weights as they are, of all phases.
 typedef struct tody_filters {

@@ -16,10 +16,12 @@ cdef extern from "tody.h" nogil:
         void *data
         const uint32_t *shape
         uint32_t rank
+        uint32_t count
         tody_dtype dtype
         const float *scales
         uint32_t scale_count
         int32_t zero_point
+        uint32_t pitch
     ctypedef struct tody_parallel:
         uint32_t threads
     ctypedef struct tody_kernels:

@@ -2,7 +2,7 @@
 
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -87,7 +87,7 @@ cdef class Tensor:
     cdef _Block block     # the arena the data lies in
     cdef _Shared shared   # the file, for an output that is a constant
     cdef void *data
-    cdef bint readonly
+    cdef bint readonly, slice  # slice: rows do not follow each other
     cdef int rank
     cdef Py_ssize_t itemsize, bytes
     cdef Py_ssize_t dims[6]
@@ -105,6 +105,8 @@ cdef class Tensor:
             raise BufferError("this output is a constant of the model")
         if self.data is NULL:
             raise BufferError("this value is made by strips, and never exists whole")
+        if self.slice and flags & PyBUF_STRIDES != PyBUF_STRIDES:
+            raise BufferError("this value is a slice of another one")
         buffer.buf = self.data
         buffer.obj = self
         buffer.len = self.bytes
@@ -123,6 +125,7 @@ cdef class Tensor:
 
 cdef Tensor _tensor(tody_tensor raw, _Block block, _Shared shared):
     cdef Tensor self = Tensor.__new__(Tensor)
+    cdef Py_ssize_t stride
     cdef int i
     self.block, self.shared, self.data, self.rank = block, shared, raw.data, <int>raw.rank
     self.readonly = not (<uintptr_t>block.data <= <uintptr_t>raw.data < <uintptr_t>block.data + block.bytes)
@@ -130,11 +133,13 @@ cdef Tensor _tensor(tody_tensor raw, _Block block, _Shared shared):
     self.dtype, self.format = _DTYPES[<int>raw.dtype]
     self.quant = (raw.scales[0], raw.zero_point) if raw.scale_count == 1 else None
     self.shape = tuple([raw.shape[i] for i in range(self.rank)])
-    self.bytes = self.itemsize
+    self.bytes = <Py_ssize_t>raw.count * self.itemsize
+    self.slice = self.rank > 0 and raw.pitch != raw.shape[self.rank - 1]
+    stride = self.itemsize
     for i in range(self.rank - 1, -1, -1):
         self.dims[i] = raw.shape[i]
-        self.strides[i] = self.bytes
-        self.bytes *= self.dims[i]
+        self.strides[i] = stride
+        stride *= raw.pitch if i == self.rank - 1 else self.dims[i]
     return self
 
 

@@ -39,6 +39,7 @@ PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and st
 SHORT_MINOR = 11  # of one with biases or multipliers of layers in 16 bits
 LEAKY_MINOR = 13  # of one in which layers of integers have a leaky ReLU
 ATTENTION_MINOR = 13  # of one with attention as one operator
+PITCH_MINOR = 13  # of one in which tensors are slices of others
 FLEETING = 256  # in Tensor.tile
 QUARTERS = 512  # in Tensor.tile, alone
 NONE = 0xFFFFFFFF
@@ -55,7 +56,7 @@ MULTIPLIERS = {"conv": 4, "dwconv": 4, "dense": 4, "deconv": 3}  # layers, and w
 WEIGHT_ALIGN = 64
 ARENA_ALIGN = 64  # the format asks for 16; a cache line serves the big machines better
 
-_TENSOR = struct.Struct("<4B6I2I2Ii2I8x")
+_TENSOR = struct.Struct("<4B6I2I2Ii3I4x")
 _OP = struct.Struct("<4H")
 
 # name -> (code, NumPy dtype)
@@ -147,7 +148,8 @@ _DEFAULTS: dict[str, Any] = {
 @dataclass
 class Tensor:
     """A tensor record. `at` counts from the start of the arena (place "arena"), of the weights section ("weights"), or of the
-    windows of the chain that makes the tensor and keeps `rows` of its rows ("strips")."""
+    windows of the chain that makes the tensor and keeps `rows` of its rows ("strips"). Of a slice of another tensor's last
+    dimension `pitch` elements lie from one of its rows to the next; else it is 0."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -160,9 +162,13 @@ class Tensor:
     stored: int = 0  # bytes of weights in blocks, which depend on their content
     tile: int = 0  # of the output, for Winograd's convolution with these weights: 2 to 5 pixels square, | FLEETING; or QUARTERS
     rows: int = 0
+    pitch: int = 0
 
     @property
     def bytes(self) -> int:
+        if self.pitch:
+            rows = math.prod(self.shape[:-1])
+            return ((rows - 1) * self.pitch + self.shape[-1]) * DTYPES[self.dtype][1].itemsize
         shape = (self.shape[0], self.rows, *self.shape[2:]) if self.rows else self.shape
         return self.stored or tensor_bytes(self.dtype, shape, self.pack)
 
@@ -268,7 +274,7 @@ def _tensor_record(t: Tensor) -> bytes:
     shape = [*t.shape, *[0] * (MAX_RANK - len(t.shape))]
     place, pack = PLACES.index(t.place), PACKS.index(t.pack)
     quant = (t.scale_count, t.scales_at, t.zero_point)
-    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant, t.tile, t.rows)
+    return _TENSOR.pack(DTYPES[t.dtype][0], len(t.shape), place, pack, *shape, t.at, t.bytes, *quant, t.tile, t.rows, t.pitch)
 
 
 def _op_record(r: Record) -> bytes:
@@ -360,6 +366,8 @@ def _minor(file: File) -> int:
         return LEAKY_MINOR
     if any(record.op == "attention" for record in file.records):
         return ATTENTION_MINOR
+    if any(t.pitch for t in file.tensors):
+        return PITCH_MINOR
     if any(_has_phases(t) for t in file.tensors):
         return PHASES_MINOR
     if any(t.dtype == "bfloat16" for t in file.tensors) or any(_has_short_bias(file, record) for record in file.records):
@@ -410,9 +418,9 @@ def _read_sections(data: Data, header: Header) -> File:
     file = File(arena_bytes=header.arena_bytes)
     for i in range(header.tensor_count):
         dtype, rank, place, pack, *rest = _TENSOR.unpack_from(data, header.tensors_at + i * _TENSOR.size)
-        shape, (at, size, scale_count, scales_at, zero_point, tile, rows) = tuple(rest[:rank]), rest[6:]
+        shape, (at, size, scale_count, scales_at, zero_point, *last) = tuple(rest[:rank]), rest[6:]
         where, stored = (PLACES[place], at, PACKS[pack]), size if pack == PACKS.index("blocks") else 0
-        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored, tile, rows))
+        file.tensors.append(Tensor(DTYPE_NAMES[dtype], shape, *where, scale_count, scales_at, zero_point, stored, *last))
     at = header.ops_at
     for _ in range(header.op_count):
         code, inputs, outputs, param_bytes = _OP.unpack_from(data, at)

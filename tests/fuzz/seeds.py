@@ -23,7 +23,8 @@ SILU, CLAMP, LEAKY = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0), ("leaky_relu", 0.1
 class Arena:
     """A tensor in the arena: an input of the model, or what an operator makes. `scale` and `zero`: quantised.
 
-    `rows`: it is made inside of a chain, and so many of its rows are kept.
+    `rows`: it is made inside of a chain, and so many of its rows are kept. `whole`: it is some channels of that one, from
+    `channel` on.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +32,8 @@ class Arena:
     scale: float = 0.0
     zero: int = 0
     rows: int = 0
+    whole: Arena | None = None
+    channel: int = 0
 
 
 @dataclass
@@ -111,8 +114,9 @@ class Builder:
             return None
         if id(operand) not in self.known:
             self.keep.append(operand)
+            tensor = self.in_arena(operand) if isinstance(operand, Arena) else self.in_weights(operand)
             self.known[id(operand)] = len(self.file.tensors)
-            self.file.tensors.append(self.in_arena(operand) if isinstance(operand, Arena) else self.in_weights(operand))
+            self.file.tensors.append(tensor)
         return self.known[id(operand)]
 
     def in_arena(self, operand: Arena) -> tf.Tensor:
@@ -120,6 +124,10 @@ class Builder:
         if operand.rows:
             tensor.place, tensor.rows, tensor.at = "strips", operand.rows, tf.align(self.windows_bytes, tf.ARENA_ALIGN)
             self.windows_bytes = tensor.at + tensor.bytes
+        elif operand.whole:
+            whole = self.file.tensors[self.tensor(operand.whole) or 0]
+            tensor.pitch = whole.shape[-1]
+            tensor.at = whole.at + operand.channel * tf.DTYPES[operand.dtype][1].itemsize
         else:
             self.file.arena_bytes = tensor.at + tensor.bytes
         if operand.scale:
@@ -158,7 +166,7 @@ class Builder:
             self.file.records.append(record)
         made = {o for r in self.file.records for o in r.outputs}
         used = {i for r in self.file.records for i in r.inputs}
-        in_arena = [i for i, t in enumerate(self.file.tensors) if t.place == "arena"]
+        in_arena = [i for i, t in enumerate(self.file.tensors) if t.place == "arena" and not t.pitch]
         self.file.inputs = [i for i in in_arena if i not in made]
         windows = {r.outputs[1] for r in self.file.records if r.op == "strips"}  # of no meaning afterwards
         self.file.outputs = [i for i in in_arena if i not in used | windows]
@@ -404,9 +412,34 @@ def chains() -> dict[str, list[Step]]:
     return {"strips": steps, "s8_strips": s8, "strips_high": high}
 
 
+def part(whole: Arena, channel: int, channels: int) -> Arena:
+    return Arena((*whole.shape[:-1], channels), whole=whole, channel=channel)
+
+
+def slices() -> dict[str, list[Step]]:
+    """Operators that read and write slices of channels."""
+    whole, x, same = arena(1, 6, 5, 33), arena(1, 6, 5, 20), window(3, pad=1)
+    a, b, c, d = part(whole, 0, 7), part(whole, 7, 12), part(whole, 19, 7), part(whole, 26, 7)
+    steps = one("conv", [x, panels(1, 7, 9, 20, tile=4)], [a], **same, activation=SILU)
+    steps += one("conv", [x, panels(1, 12, 1, 20)], [b], **window(1))
+    steps += one("dwconv", [a, plain(9, 7)], [c], **same, groups=7)
+    steps += one("binary", [a, c], [d], fn="add")
+    steps += one("unary", [d], [d], function=SILU)
+    steps += one("pool", [b], [part(whole, 7, 12)], **same, kind="max")
+    steps += one("concat", [b, whole, a], [arena(1, 6, 5, 52)], axis=3)
+    image = arena(1, 4, 4, 7)
+    enlarge = [image, indices(*[[i // 2] for i in range(6)]), plain(6, 1), indices(*[[i // 2] for i in range(5)]), plain(5, 1)]
+    steps += one("resize", enlarge, [part(whole, 0, 7)])
+    y, kept = part(arena(1, 9, 7, 20), 3, 12), Arena((1, 9, 7, 12), rows=5)
+    chain = one("strips", [], [y, arena(4096, dtype="uint8")], count=2, rows=2)
+    chain += one("conv", [part(y.whole or y, 15, 4), panels(1, 12, 1, 4)], [kept], **window(1), groups=1)
+    chain += one("dwconv", [kept, plain(9, 12)], [y], **same, groups=12)
+    return {"slices": steps, "strips_slices": chain}
+
+
 def models() -> dict[str, bytes]:
     """Every seed by name."""
-    groups = (products, pointwise, movers, reducers, recurrents, integers, chains, network, shorts)
+    groups = (products, pointwise, movers, reducers, recurrents, integers, chains, network, shorts, slices)
     return {name: Builder().build(steps) for group in groups for name, steps in group().items()}
 
 

@@ -10,15 +10,31 @@ _MOVERS = ("cast", "copy", "concat", "pad", "gather", "where", "topk")  # in flo
 
 def exact_outputs(file: fmt.File) -> list[bool]:
     """For each output whether every operator that it depends on is exact (docs/format.md): int8, integers, moves."""
-    exact: dict[tuple[str, int], bool] = {}  # by where a tensor lies: a reshaped one lies at the same place
+    made: list[tuple[fmt.Tensor, bool]] = []  # by where they lie: a reshaped tensor as before, slices in others
     for record in file.records:
         if record.op == "strips":  # the operators of its chain follow
             continue
-        taken = [file.tensors[i] for i in record.inputs if i is not None]
-        sound = all(exact.get((t.place, t.at), True) for t in taken)
-        for made in [file.tensors[i] for i in record.outputs if i is not None]:
-            exact[made.place, made.at] = sound and (made.dtype not in ("float32", "float16") or _moves(record))
-    return [exact.get((file.tensors[i].place, file.tensors[i].at), True) for i in file.outputs]
+        sound = all(_is_exact(file.tensors[i], made) for i in record.inputs if i is not None)
+        for tensor in [file.tensors[i] for i in record.outputs if i is not None]:
+            exact = sound and (tensor.dtype not in ("float32", "float16") or _moves(record))
+            made = [*(other for other in made if not _meet(tensor, other[0])), (tensor, exact)]
+    return [_is_exact(file.tensors[i], made) for i in file.outputs]
+
+
+def _is_exact(tensor: fmt.Tensor, made: list[tuple[fmt.Tensor, bool]]) -> bool:
+    """Whether all that lies where a tensor lies is exact; what nothing has made is."""
+    return all(exact for other, exact in made if _meet(tensor, other))
+
+
+def _meet(a: fmt.Tensor, b: fmt.Tensor) -> bool:
+    """Whether two tensors share bytes: slices of one tensor share none of their columns."""
+    if a.place != b.place or a.at >= b.at + b.bytes or b.at >= a.at + a.bytes:
+        return False
+    if not a.pitch or a.pitch != b.pitch or a.dtype != b.dtype:
+        return True
+    size = fmt.DTYPES[a.dtype][1].itemsize
+    first = (b.at - a.at) // size % a.pitch
+    return first < a.shape[-1] or first + b.shape[-1] > a.pitch
 
 
 def _moves(record: fmt.Record) -> bool:

@@ -107,6 +107,14 @@ class Node:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Where a value lies in another one: its channels are those of `root`, which lies in no other, from `offset` on."""
+
+    root: str
+    offset: int
+
+
 @dataclass
 class Graph:
     """Nodes in an order in which they can run, and every value by name."""
@@ -116,6 +124,7 @@ class Graph:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what the importer assumed, for the report
+    slices: dict[str, Slice] = field(default_factory=dict)  # values that lie in others, once that is decided (slices.py)
     rounded: bool = False  # whether quantised weights of the source did not fit into int8 as they are
 
     def copy(self) -> Graph:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +12,12 @@ from .. import format as fmt
 from ..errors import ModelError
 from . import views
 from .attention import join_attention
-from .graph import Graph, Node, Quant, Value
+from .graph import Graph, Node, Quant, Slice, Value
 from .plan import Plan, plan
 from .rewrite import add_value, first_output
 from .schedule import schedule
 from .short import short_constants
+from .slices import choose_slices, continue_concats, is_taken_in, to_copy
 from .sparse import sparse_weights
 from .strips import Chain, choose
 from .tiling import tilings
@@ -39,19 +41,23 @@ def lower(
     Args:
         keep_inputs: they keep their content during a run.
         blocks: store weights as the blocks that are not zero where that is quicker.
-        chains: chooses what runs by strips of rows; None: nothing, nor is attention one operator, so that each value exists
-            whole for a moment.
+        chains: chooses what runs by strips of rows; None: nothing, nor is attention one operator, nor does a value lie in
+            another one, so that each exists whole for a moment.
         short: store biases and multipliers in 16 bits where those hold them.
         order: search for an order of the nodes that takes less memory.
 
     Raises:
         ModelError: a tensor has more dimensions than the format holds.
     """
+    graph.slices = {}
     part_borders(graph)
     if chains:
         join_attention(graph)
+        continue_concats(graph)
     if order:
         schedule(graph, keep_inputs)
+    if chains:
+        graph.slices = choose_slices(graph, keep_inputs)
     chosen = chains(graph) if chains else []
     where = plan(graph, keep_inputs, chosen)
     file = fmt.File(arena_bytes=where.arena_bytes)
@@ -62,7 +68,9 @@ def lower(
     for i, node in enumerate(graph.nodes):
         if i in heads:
             file.records.append(_strips(graph, heads[i], tensors))
-        if node.op != "reshape":
+        if is_taken_in(graph, node):
+            file.records += _copies(graph, node, tensors)
+        elif node.op != "reshape":
             file.records.append(_record(node, tensors))
     file.outputs = [tensors.index(name) for name in graph.outputs]
     file.weights = tensors.finish()
@@ -121,7 +129,7 @@ class _Tensors:
                 why = f"a .tody file holds at most {fmt.MAX_RANK}"
                 raise ModelError(f"tensor {name} has {len(value.shape)} dimensions", why)
             pack = "blocks" if name in self._sparse else value.pack
-            place, at, rows = "arena", 0, 0
+            place, at, rows, pitch = "arena", 0, 0, 0
             if value.constant:
                 place = "weights"
             elif name in self._in_strips:
@@ -129,8 +137,9 @@ class _Tensors:
                 place, at, rows = "strips", chain.at[name], chain.kept[name]
             else:
                 at = self._where.at[name]
+                pitch = self._graph.values[self._graph.slices[name].root].shape[-1] if name in self._graph.slices else 0
             self._indices[name] = len(self._file.tensors)
-            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack, rows=rows)
+            tensor = fmt.Tensor(value.dtype, tuple(map(int, value.shape)), place, at, pack, rows=rows, pitch=pitch)
             if value.constant:
                 content = _content(value, pack)
                 tensor.stored = len(content) if pack == "blocks" else 0
@@ -141,6 +150,13 @@ class _Tensors:
                 tensor.scales_at = self._scales_of(value.quant)
             self._file.tensors.append(tensor)
         return self._indices[name]
+
+    def part(self, part: Slice, length: int) -> int:
+        """The tensor record of so many channels of a value, from those of a slice on."""
+        root = self._file.tensors[self.index(part.root)]
+        at = root.at + part.offset * fmt.DTYPES[root.dtype][1].itemsize
+        self._file.tensors.append(replace(root, shape=(*root.shape[:-1], length), at=at, pitch=root.shape[-1]))
+        return len(self._file.tensors) - 1
 
     def windows(self, chain: Chain) -> int:
         """The tensor record of the memory for a chain's windows."""
@@ -181,6 +197,17 @@ def _strips(graph: Graph, chain: Chain, tensors: _Tensors) -> fmt.Record:
     last = graph.nodes[chain.first + chain.count - 1]
     outputs: list[int | None] = [tensors.index(first_output(last)), tensors.windows(chain)]
     return fmt.Record("strips", [], outputs, {"count": chain.count, "rows": chain.rows})
+
+
+def _copies(graph: Graph, node: Node, tensors: _Tensors) -> list[fmt.Record]:
+    """The records of a node with a value that lies in another: of a concat, for what does not lie in its result."""
+    if node.op != "concat":
+        return []
+    found = []
+    for names, part in to_copy(graph, node):
+        length = sum(graph.values[name].shape[-1] for name in names)
+        found.append(fmt.Record("concat", [tensors.index(name) for name in names], [tensors.part(part, length)], node.attrs))
+    return found
 
 
 def _record(node: Node, tensors: _Tensors) -> fmt.Record:

@@ -74,7 +74,7 @@ def plan(graph: Graph, keep_inputs: bool = True, chains: Sequence[Chain] = ()) -
     for order in _orders(buffers):
         arena_bytes = place(order)
         if best is None or arena_bytes < best[0]:
-            best = arena_bytes, {name: b.at for b in buffers for name in b.members}
+            best = arena_bytes, {name: b.at + _offset(graph, name) for b in buffers for name in b.members}
         if best[0] == least:
             break
     assert best is not None
@@ -94,6 +94,11 @@ def peaks(graph: Graph, keep_inputs: bool = True, chains: Sequence[Chain] = ()) 
 def moment(graph: Graph, keep_inputs: bool, chain: Chain) -> int:
     """The bytes that are alive while a chain runs."""
     return _alive(_buffers(graph, keep_inputs, [chain]), chain.first)
+
+
+def alive_bytes(graph: Graph, keep_inputs: bool = True) -> int:
+    """The most bytes that are alive at one time, without chains."""
+    return least_bytes(_buffers(graph, keep_inputs, ()))
 
 
 def _alive(buffers: Iterable[Buffer], time: int) -> int:
@@ -168,7 +173,7 @@ def _times(graph: Graph, chains: Sequence[Chain]) -> list[int]:
 
 
 def _buffers(graph: Graph, keep_inputs: bool, chains: Sequence[Chain]) -> list[Buffer]:
-    """One buffer per value, then shared where a node may write over its input or does nothing at all."""
+    """One buffer per value, then shared: with one that it lies in, or where a node may write over its input or does nothing."""
     owner: dict[str, Buffer] = {}
     times = _times(graph, chains)
     in_strips = {name for chain in chains for name in chain.kept}
@@ -187,6 +192,8 @@ def _buffers(graph: Graph, keep_inputs: bool, chains: Sequence[Chain]) -> list[B
     for node in graph.nodes:
         if node.op == "reshape" and node.inputs[0] in owner:
             _share(owner, node.inputs[0], node.outputs[0])
+    for name, part in graph.slices.items():
+        _share(owner, part.root, name)
     chained = {i for chain in chains for i in range(chain.first, chain.first + chain.count)}
     for i, node in enumerate(graph.nodes):
         over = None if i in chained else _writes_over(graph, owner, node, i)
@@ -201,6 +208,12 @@ def _buffers(graph: Graph, keep_inputs: bool, chains: Sequence[Chain]) -> list[B
 def _buffer(graph: Graph, name: str, time: int) -> Buffer:
     value = graph.values[name]
     return Buffer(name, fmt.tensor_bytes(value.dtype, value.shape), time, time, [name])
+
+
+def _offset(graph: Graph, name: str) -> int:
+    """Bytes from the start of a buffer to the value."""
+    value = graph.values.get(name)  # windows of a chain are none
+    return graph.slices[name].offset * fmt.DTYPES[value.dtype][1].itemsize if value and name in graph.slices else 0
 
 
 def _share(owner: dict[str, Buffer], a: str | None, b: str | None) -> None:
@@ -219,8 +232,11 @@ def _lay_over(graph: Graph, owner: dict[str, Buffer], chain: Chain) -> None:
     """Let what a chain makes lie over an input that it may be written over, and that nothing wants any more."""
     nodes = graph.nodes[chain.first : chain.first + chain.count]
     taken = {name for node in nodes for name in node.inputs if name is not None and name in owner}
-    y = owner[nodes[-1].outputs[0] or ""]
-    for name in chain.over:
+    made = nodes[-1].outputs[0] or ""
+    y = owner[made]
+    for name in () if made in graph.slices else chain.over:
+        if name in graph.slices:
+            continue
         if owner[name].last == chain.first == y.first and all(owner[n] is not owner[name] for n in taken - {name}):
             y.over = owner[name]
             return
@@ -233,7 +249,7 @@ def _writes_over(graph: Graph, owner: dict[str, Buffer], node: Node, time: int) 
         candidates = node.inputs[3:4]
     y = graph.values[node.outputs[0]] if node.outputs[0] is not None else None
     for name in candidates:
-        if name is None or name not in owner or y is None:
+        if name is None or name not in owner or y is None or name in graph.slices or y.name in graph.slices:
             continue
         value, others = graph.values[name], [owner[n] for n in node.inputs if n in owner and n != name]
         alike = (value.shape, value.dtype) == (y.shape, y.dtype)

@@ -85,7 +85,8 @@ def _macs_of(record: format.Record, file: format.File) -> int | None:
 
 def _bytes_of(records: Sequence[format.Record], file: format.File) -> int:
     used = {t for r in records for t in (*r.inputs, *r.outputs) if t is not None}
-    return sum(file.tensors[t].bytes for t in used if file.tensors[t].place != "strips")
+    tensors = [file.tensors[t] for t in used if file.tensors[t].place != "strips"]
+    return sum(format.tensor_bytes(t.dtype, t.shape) if t.pitch else t.bytes for t in tensors)
 
 
 def detail(record: format.Record) -> str:
