@@ -1,5 +1,7 @@
 // conv.c - convolution of any kernel, stride, dilation and group: a matrix product over gathered pixels, without im2col.
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "f16.h"
 #include "gemm.h"
 #include "layer.h"
@@ -133,29 +135,29 @@ static bool has_lines(const tody_conv_params *p, const tody_tensor *x) {
     return TODY_FLOAT && !tody_is_slice(x) && p->window.dilation[1] == 1 && p->window.kernel[1] > 1;
 }
 
-static tody_gemm group_zero(const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint8_t **room) {
+// Set here field by field rather than as a whole, which would be made on the stack first: chips have little.
+static void set_group_zero(tody_gemm *gemm, const tody_call *call, const tody_tensor *w, const tody_tensor *y, uint8_t **room) {
     const tody_conv_params *p = call->params;
     const tody_channels channels = tody_channels_of(call, 1, room);
-    return (tody_gemm){
-        .dtype = y->dtype,
-        .rows = tody_extent(y, TODY_BATCH, TODY_CHANNELS),
-        .cols = w->shape[1],
-        .taps = w->shape[2],
-        .depth = w->shape[3],
-        .gather = same_pixels(&p->window) ? tody_gather_pixels : gather,
-        .w = w->data,
-        .w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]),
-        .bias = channels.bias,
-        .addend = tody_in_data(call, TODY_LAYER_ADDEND),
-        .addend_stride = tody_pitch(y),
-        .c = y->data,
-        .c_stride = tody_pitch(y),
-        .activation = p->activation,
-        .scale = channels.scale,
-        .scale_stride = TODY_PANEL,
-        .layer = tody_layer_of(call, 1, &p->activation),
-        .pointers = (const void **)(void *)call->scratch,
-    };
+    memset(gemm, 0, sizeof *gemm);
+    gemm->dtype = y->dtype;
+    gemm->rows = tody_extent(y, TODY_BATCH, TODY_CHANNELS);
+    gemm->cols = w->shape[1];
+    gemm->taps = w->shape[2];
+    gemm->depth = w->shape[3];
+    gemm->gather = same_pixels(&p->window) ? tody_gather_pixels : gather;
+    gemm->w = w->data;
+    gemm->w_stride_bytes = tody_panel_bytes(w->dtype, w->shape[2], w->shape[3]);
+    gemm->bias = channels.bias;
+    gemm->addend = tody_in_data(call, TODY_LAYER_ADDEND);
+    gemm->addend_stride = tody_pitch(y);
+    gemm->c = y->data;
+    gemm->c_stride = tody_pitch(y);
+    gemm->activation = p->activation;
+    gemm->scale = channels.scale;
+    gemm->scale_stride = TODY_PANEL;
+    gemm->layer = tody_layer_of(call, 1, &p->activation);
+    gemm->pointers = (const void **)(void *)call->scratch;
 }
 
 // The product on all threads.
@@ -172,7 +174,7 @@ static __attribute__((noinline)) void make_job(const tody_call *call, job *job, 
     const tody_conv_params *p = call->params;
     const tody_tensor x = tody_in(call, X), w = tody_in(call, W), y = tody_out(call, 0);
     job->call = call;
-    job->gemm = group_zero(call, &w, &y, &room);  // which leaves a place for zeros
+    set_group_zero(&job->gemm, call, &w, &y, &room);  // which leaves a place for zeros
     tody_fill_zero(&x, room, x.shape[TODY_CHANNELS]);
     job->gemm.source = &job->slide;
     job->gemm.outside = room;

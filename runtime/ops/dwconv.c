@@ -1,5 +1,7 @@
 // dwconv.c - depthwise convolution: every channel has its own filter.
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "layer.h"
 #include "window.h"
 
@@ -219,41 +221,42 @@ static tody_dwconv_f32 make_f32(const tody_call *call, const cut *cut, const tod
                              .hi = tody_high(&p->activation)};
 }
 
-static tody_dwconv_s8 make_s8(const tody_call *call, const tody_channels *each) {
+// Set here field by field rather than as a whole, which would be made on the stack first: chips have little.
+static void set_s8(tody_dwconv_s8 *args, const tody_call *call, const tody_channels *each) {
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
-    const uint32_t channels = y.shape[TODY_CHANNELS];
-    return (tody_dwconv_s8){.channels = channels,
-                            .height = p->window.kernel[0],
-                            .width = p->window.kernel[1],
-                            .step = tody_slide_step(&p->window),
-                            .down = tody_grid_step(&p->window, 0),
-                            .w = tody_in(call, W).data,
-                            .bias = each->bias,
-                            .scale = each->scale,
-                            .addend = tody_in_data(call, TODY_LAYER_ADDEND),
-                            .addend_stride = channels,
-                            .c = y.data,
-                            .c_stride = channels,
-                            .layer = tody_layer_of(call, 1, &p->activation)};
+    memset(args, 0, sizeof *args);
+    args->channels = y.shape[TODY_CHANNELS];
+    args->height = p->window.kernel[0];
+    args->width = p->window.kernel[1];
+    args->step = tody_slide_step(&p->window);
+    args->down = tody_grid_step(&p->window, 0);
+    args->w = tody_in(call, W).data;
+    args->bias = each->bias;
+    args->scale = each->scale;
+    args->addend = tody_in_data(call, TODY_LAYER_ADDEND);
+    args->addend_stride = args->channels;
+    args->c = y.data;
+    args->c_stride = args->channels;
+    args->layer = tody_layer_of(call, 1, &p->activation);
 }
 
-static tody_dwconv_s16 make_s16(const tody_call *call, const tody_channels *each) {
+static void set_s16(tody_dwconv_s16 *args, const tody_call *call, const tody_channels *each) {
     const tody_conv_params *p = call->params;
     const tody_tensor y = tody_out(call, 0);
-    const uint32_t channels = y.shape[TODY_CHANNELS];
-    return (tody_dwconv_s16){.channels = channels,
-                             .height = p->window.kernel[0],
-                             .width = p->window.kernel[1],
-                             .step = tody_slide_step(&p->window),
-                             .w = tody_in(call, W).data,
-                             .bias = each->bias,
-                             .scale = each->scale,
-                             .addend = tody_in_data(call, TODY_LAYER_ADDEND),
-                             .addend_stride = channels,
-                             .c = y.data,
-                             .c_stride = channels,
-                             .layer = tody_layer_of(call, 1, &p->activation)};
+    memset(args, 0, sizeof *args);
+    args->channels = y.shape[TODY_CHANNELS];
+    args->height = p->window.kernel[0];
+    args->width = p->window.kernel[1];
+    args->step = tody_slide_step(&p->window);
+    args->w = tody_in(call, W).data;
+    args->bias = each->bias;
+    args->scale = each->scale;
+    args->addend = tody_in_data(call, TODY_LAYER_ADDEND);
+    args->addend_stride = args->channels;
+    args->c = y.data;
+    args->c_stride = args->channels;
+    args->layer = tody_layer_of(call, 1, &p->activation);
 }
 
 // Not inlined, so that what it works with leaves the stack before the kernel runs. Returns how many parts there are.
@@ -273,10 +276,10 @@ static __attribute__((noinline)) uint32_t make_job(const tody_call *call, job *j
         job->f32 = make_f32(call, cut, &each);
     } else if (tody_is_s16(x.dtype)) {
         job->run = run_s16;
-        job->s16 = make_s16(call, &each);
+        set_s16(&job->s16, call, &each);
     } else {
         job->run = run_s8;
-        job->s8 = make_s8(call, &each);
+        set_s8(&job->s8, call, &each);
     }
     return y.shape[TODY_BATCH] * cut->row_parts * cut->pixel_parts * cut->channel_parts;
 }
