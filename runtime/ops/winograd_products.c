@@ -48,13 +48,15 @@ typedef struct needed {
 // packed.
 static uint32_t count_groups(const job *job, const needed *n, const part *p) {
     const uint32_t size = p->group.end - p->group.begin;
-    if (!tody_packs_f32(job->call->kernels) || is_f16(job) || p->rows.end - p->rows.begin < size) return 1;
+    if (is_f16(job) || p->rows.end - p->rows.begin < size) return 1;
     const uint32_t alike = (p->number < n->groups.more ? n->groups.more : n->groups.count) - p->number;
     return tody_min_u32(alike, (n->rows.end - p->group.begin) / size);
 }
 
-static part part_of(const job *job, const needed *n, uint32_t number) {
+static inline part part_of(const job *job, const needed *n, uint32_t number) {
     part p = {.number = number, .group = tody_group_at(&n->groups, number, n->all.begin)};
+    p.rows = p.group;
+    if (!tody_packs_f32(job->call->kernels)) return p;  // groups are of the rows that are needed
     p.rows = with_neighbour(common(n->rows, p.group), p.group);
     p.more = count_groups(job, n, &p) - 1;
     return p;
