@@ -54,13 +54,6 @@ static size_t panels_bytes(uint32_t cols, uint32_t depth) {
     return tody_scratch_bytes((uint64_t)tody_panels_length(cols) * depth * sizeof(float));
 }
 
-// Tasks that share the rows of a batch, as few as keep all threads busy: each packs k and v again.
-static uint32_t parts_of_batch(const job *job) {
-    uint32_t parts = 1;
-    while (!tody_shares_well(job->call, job->batches * parts)) parts++;
-    return job->rows >= parts * TODY_MAX_ROWS ? parts : 1;
-}
-
 static job make_job(const tody_call *call) {
     job job = {.call = call, .q = tody_in(call, Q), .k = tody_in(call, K), .v = tody_in(call, V), .y = tody_out(call, 0)};
     const tody_kernels *kernels = call->kernels;
@@ -71,7 +64,7 @@ static job make_job(const tody_call *call) {
     job.cols = job.y.shape[col];
     job.depth = job.q.shape[col];
     job.keys = job.v.shape[row];
-    job.parts = parts_of_batch(&job);
+    job.parts = tody_parts_of_batch(call, job.batches, job.rows);
     const uint32_t fit = SCORES_BYTES / (uint32_t)sizeof(float) / job.keys;
     job.strip = tody_min_u32(job.rows, tody_max_u32(fit, TODY_MAX_ROWS));
     const size_t first = tody_block_bytes(kernels, TODY_F32, 1, job.depth, call->pointer_bytes);

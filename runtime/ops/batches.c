@@ -37,3 +37,9 @@ void tody_pack_columns(const tody_kernels *kernels, const tody_columns *m, uint3
         memcpy(panel, m->data + (size_t)k * m->cols + first, cols * sizeof(float));
     }
 }
+
+uint32_t tody_parts_of_batch(const tody_call *call, uint32_t batches, uint32_t rows) {
+    uint32_t parts = 1;
+    while (!tody_shares_well(call, batches * parts)) parts++;
+    return rows >= parts * TODY_MAX_ROWS ? parts : 1;
+}

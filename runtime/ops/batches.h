@@ -21,4 +21,7 @@ const void *tody_matrix_of(const tody_tensor *x, const tody_tensor *y, uint32_t 
 // The 16 columns from `first` on side by side, depth by depth; columns that are missing are zero.
 void tody_pack_columns(const tody_kernels *kernels, const tody_columns *matrix, uint32_t first, float *panel);
 
+// Tasks that share the rows of each batch, as few as keep all threads busy: each packs what is in panels again.
+uint32_t tody_parts_of_batch(const tody_call *call, uint32_t batches, uint32_t rows);
+
 #endif

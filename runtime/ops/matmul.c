@@ -51,13 +51,6 @@ static job make_job(const tody_call *call) {
 // Enough batches to keep all threads busy run side by side, each with its own panels.
 static bool side_by_side(const job *job) { return job->batches >= tody_threads(job->call); }
 
-// Tasks that share the rows of a batch, as few as keep all threads busy: each packs the panels again.
-static uint32_t parts_of_batch(const job *job) {
-    uint32_t parts = 1;
-    while (!tody_shares_well(job->call, job->batches * parts)) parts++;
-    return job->rows >= parts * TODY_MAX_ROWS ? parts : 1;
-}
-
 // The pointers of all threads, then packed matrices.
 static size_t matmul_scratch(const tody_call *call) {
     const job job = make_job(call);
@@ -164,7 +157,7 @@ static void matmul_run(const tody_call *call) {
         job.scale[n] = *(const float *)tody_in(call, SCALE).data;
     }
     if (side_by_side(&job)) {
-        job.parts = parts_of_batch(&job);
+        job.parts = tody_parts_of_batch(call, job.batches, job.rows);
         tody_for(call, job.batches * job.parts, run_part, &job);
         return;
     }
