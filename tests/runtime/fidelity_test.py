@@ -24,6 +24,7 @@ from tody import format as tf
 
 sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 sys.path.insert(0, str(ROOT / "tests" / "models"))
+import builder
 import seeds
 
 from tody.convert.exact import exact_outputs
@@ -137,11 +138,18 @@ def test_a_coded_file_gives_what_its_plain_one_gives(target: Target, tmp_path: P
 def int8_conv(weights: NDArray[np.int8], height: int, width: int) -> bytes:
     """A convolution of 3x3 on two images, with an addend; weights as the file has them, [1, N, 9, K]."""
     _, cols, _, depth = weights.shape
-    x, added = seeds.quantised(2, height, width, depth, zero=-128), seeds.quantised(2, height, width, cols)
-    scales = seeds.multipliers(1, cols, pack="panels", near=0.1 / depth**0.5 / 50)
-    inputs = [x, seeds.Weights(weights, "panels", 1), seeds.int32_bias(1, cols), added, scales, seeds.multipliers(1, near=0.5)]
-    window = seeds.window(3, pad=1)
-    return seeds.Builder().build(seeds.one("conv", inputs, [seeds.quantised(2, height, width, cols)], groups=1, **window))
+    x, added = builder.quantised(2, height, width, depth, zero=-128), builder.quantised(2, height, width, cols)
+    scales = builder.multipliers(1, cols, pack="panels", near=0.1 / depth**0.5 / 50)
+    inputs = [
+        x,
+        builder.Weights(weights, "panels", 1),
+        builder.int32_bias(1, cols),
+        added,
+        scales,
+        builder.multipliers(1, near=0.5),
+    ]
+    window = builder.window(3, pad=1)
+    return builder.Builder().build(builder.one("conv", inputs, [builder.quantised(2, height, width, cols)], groups=1, **window))
 
 
 @pytest.mark.parametrize("name", ["host", "cortex-a53"])
@@ -170,11 +178,11 @@ def test_more_tiles_than_a_pointer_of_32_bits_reaches(tmp_path: Path) -> None:
     small = next(target for target in EMULATED if target.name == "cortex-a7")
     small.build()
     depth, side = 1 << 16, 1024  # 2^16 tiles of 2^16 channels
-    weights = seeds.Weights(np.zeros((1, 1, 9, depth), np.float32), "panels", tile=4 | tf.FLEETING)
-    window = seeds.window(3) | {"pad": (513, 513, 512, 512)}
+    weights = builder.Weights(np.zeros((1, 1, 9, depth), np.float32), "panels", tile=4 | tf.FLEETING)
+    window = builder.window(3) | {"pad": (513, 513, 512, 512)}
     model, inputs = tmp_path / "model.tody", tmp_path / "inputs.bin"
-    steps = seeds.one("conv", [seeds.arena(1, 1, 1, depth), weights], [seeds.arena(1, side, side, 1)], groups=1, **window)
-    model.write_bytes(seeds.Builder().build(steps))
+    steps = builder.one("conv", [builder.arena(1, 1, 1, depth), weights], [builder.arena(1, side, side, 1)], groups=1, **window)
+    model.write_bytes(builder.Builder().build(steps))
     inputs.write_bytes(bytes(4 * depth))
     done = small.run("run_model", model, inputs, tmp_path / "out.bin")
     assert done.returncode == 1 and "memory" in done.stderr
@@ -185,9 +193,9 @@ def test_what_is_not_prepared_runs_within_its_scratch(target: Target, tmp_path: 
     """Where rows are packed, those of the whole depth take more than those of its halves and the few sums of so few rows."""
     target.build()
     rows, depth, columns = 36, 384, 384
-    operands = [seeds.arena(rows, depth), seeds.panels(1, columns, 1, depth, tile=tf.QUARTERS)]
+    operands = [builder.arena(rows, depth), builder.panels(1, columns, 1, depth, tile=tf.QUARTERS)]
     model = tmp_path / "model.tody"
-    model.write_bytes(seeds.Builder().build(seeds.one("dense", operands, [seeds.arena(rows, columns)])))
+    model.write_bytes(builder.Builder().build(builder.one("dense", operands, [builder.arena(rows, columns)])))
     done = target.run("unprepared", model)
     assert done.returncode == 0, done.stderr
 

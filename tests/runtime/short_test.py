@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import builder
 import numpy as np
 import pytest
 import seeds
@@ -20,7 +21,7 @@ from tody._runtime import Runtime, kernel_sets
 from tody.errors import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = {name: seeds.Builder().build(steps) for name, steps in seeds.shorts().items()}
+SHORT = {name: builder.Builder().build(steps) for name, steps in seeds.shorts().items()}
 
 
 def constant(file: tf.File, index: int) -> np.ndarray:
