@@ -95,9 +95,7 @@ def random_graph(seed: int) -> Graph:
     made = list(m.graph.inputs)
     for _ in range(m.random.randint(3, 16)):
         x = m.random.choice(made[-4:])
-        kind = m.random.choice(
-            ["conv", "conv", "addend", "silu", "pool", "unary", "add", "join", "join", "join", "part", "part"]
-        )
+        kind = m.random.choice(KINDS)
         same = [n for n in made if m.channels(n) == m.channels(x)]
         if kind == "join":
             made.append(m.join(*(m.random.choice(made[-5:]) for _ in range(m.random.randint(2, 4)))))
