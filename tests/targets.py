@@ -28,13 +28,18 @@ class Target:
     compiler: str
     emulator: tuple[str, ...]
     kernels: str  # the set that the CPU must get
+    by_avx2: bool = False  # kernels beyond AVX2 are compiled for AVX2 (tests/emulated)
 
     def build(self, sanitizer: str = "", target: str = "all") -> Path:
-        """The folder of the programs, or of one of them; skips the test where a tool is missing."""
+        """The folder of the programs, or of one of them; skips the test where a tool or the CPU for it is missing."""
+        if self.processor == "x86_64" and platform.machine() != "x86_64":
+            pytest.skip("needs a native x86-64 compiler")
+        if self.by_avx2 and own_kernels() == "portable":
+            pytest.skip("needs a CPU with AVX2")
         for tool in ("cmake", self.compiler, *self.emulator[:1]):
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed")
-        return build(self.processor, self.compiler, sanitizer, target)
+        return build(self.processor, self.compiler, sanitizer, target, self.by_avx2)
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [*self.emulator, self.build() / program, *arguments]
@@ -71,13 +76,17 @@ EMULATED = [
     Target("arm64-max", *ARM64, ("qemu-aarch64", "-cpu", "max,sve=off"), "neon_i8mm"),
     Target("cortex-a7", *ARMV7, ("qemu-arm", "-cpu", "cortex-a7"), "neon"),
     Target("cortex-a9", *ARMV7, ("qemu-arm", "-cpu", "cortex-a9"), "portable"),  # NEON without fused multiply-add
+    *(
+        Target(kernels, "x86_64", OWN, ("env", f"EMULATED_CPU={kernels}"), kernels, by_avx2=True)
+        for kernels in ("avxvnni", "avx512", "avx512vnni", "amx")
+    ),
 ]
 
 
 @functools.cache
-def build(processor: str, compiler: str, sanitizer: str, target: str) -> Path:
-    folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, sanitizer]))
-    settings = [f"-DCMAKE_C_COMPILER={compiler}"]
+def build(processor: str, compiler: str, sanitizer: str, target: str, by_avx2: bool) -> Path:
+    folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, "by-avx2" * by_avx2, sanitizer]))
+    settings = [f"-DCMAKE_C_COMPILER={compiler}", f"-DTODY_EMULATED={by_avx2}"]
     if sanitizer:
         settings += [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizer}", "-DCMAKE_BUILD_TYPE=Debug"]  # its own checks cost the time
     if processor != platform.machine():
