@@ -1,6 +1,6 @@
 // dwconv_avx2.c - dwconv.h for AVX2.
 // SPDX-License-Identifier: Apache-2.0
-enum { VECTORS = 1, GROUP = 32 };
+enum { VECTORS = 1, GROUP = 64 };
 
 #include "dwconv.h"
 
