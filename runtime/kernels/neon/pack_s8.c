@@ -95,8 +95,25 @@ static int8_t *pack_narrow(const tody_pack_s8 *p, const narrow *n, const int8_t 
     return to + taps * 4;
 }
 
+// The same of lines of one vector and at least eight bytes: three taps of three colours.
+static void pack_short_rows(const tody_pack_s8 *p, const narrow *n) {
+    const int8x16_t zero = vdupq_n_s8((int8_t)p->x_zero);
+    const uint8x16_t places = vld1q_u8(n->places[1]);
+    const size_t second = n->end_bytes - 8;
+    for (uint32_t i = 0; i < p->rows; i++) {
+        int8_t *to = p->packed + i * p->stride;
+        const int8_t *const *a = p->a + i, *const *end = a + (size_t)p->lines * p->rows;
+        for (; a < end; a += p->rows, to += p->run * 4)
+            vst1q_s8(to, vqtbx1q_s8(zero, vcombine_s8(vld1_s8(*a), vld1_s8(*a + second)), places));
+    }
+}
+
 static void pack_narrow_rows(const tody_pack_s8 *p) {
     const narrow n = narrow_of(p);
+    if (n.end == p->run && p->run <= TAPS && n.half == 8) {
+        pack_short_rows(p, &n);
+        return;
+    }
     for (uint32_t i = 0; i < p->rows; i++) {
         int8_t *to = p->packed + i * p->stride;
         for (uint32_t l = 0; l < p->lines; l++) to = pack_narrow(p, &n, p->a[(size_t)l * p->rows + i], to);
