@@ -275,7 +275,9 @@ typedef struct tody_kernels {
     uint32_t gemm_s8_lines;                 // rows have lines of a multiple of it, or less than 64 values; 0: have one line
     int32_t gemm_s8_shift;                  // which packing adds to each value
     uint8_t gemm_s8_least;                  // a tile of fewer rows takes as long as one of so many; 0: gemm_s8_rows
-    bool gemm_s8_plain;  // takes one line of whole groups as it is, and may read 12 bytes behind the last row
+    uint8_t gemm_s8_spare;                  // rows behind the last packed one that pack_s8 and gemm_s8 may write over
+    uint8_t pack_s8_rows;  // packed rows come so many together: calls have a multiple, but for the last; 0: one
+    bool gemm_s8_plain;    // takes one line of whole groups as it is, and may read 12 bytes behind the last row
     void (*gemm_s8)(const tody_gemm_s8 *args);
     void (*pack_s8)(const tody_pack_s8 *args);  // or NULL: gemm_s8 takes rows as they are
     uint32_t winograd_s8_tiles;                 // of a call, at most; these belong to winograd_s8

@@ -83,7 +83,7 @@ typedef struct tody_gemm_s8 {
     // Part l < lines of packed row r * width + i has depth / lines values, from packed[r * width_stride + l * line_stride +
     // i * packed_stride] on: windows over lines of an image share what they have in common. rows is a multiple of width, depth
     // of 4 * lines; line_stride is at least depth / lines. Behind the last row's end are gemm_s8_bytes - 1 times as many bytes
-    // to use, and another row to read.
+    // and gemm_s8_spare rows to use, and another row to read.
     uint32_t width, lines;
     size_t packed_stride, width_stride, line_stride;  // in bytes
     void *work;            // of sets without pack_s8: tody_gemm_work(taps, depth) bytes, aligned to 8, of any content
@@ -111,7 +111,7 @@ typedef struct tody_pack_s8 {
     uint32_t rows, lines, run, depth;  // at least 1
     const int8_t *const *a;
     int32_t x_zero;
-    int8_t *packed;  // what follows a row, up to 64 bytes, may be written
+    int8_t *packed;  // what follows a row, up to 64 bytes, may be written, and the gemm_s8_spare rows behind the last one
     size_t stride;   // in bytes, from one row to the next
 } tody_pack_s8;
 

@@ -45,7 +45,8 @@ uint32_t tody_block_rows(const tody_kernels *k, tody_dtype dtype, uint32_t taps,
 static size_t pointer_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, uint32_t depth, size_t bytes) {
     const uint64_t rows = tody_block_rows(k, dtype, 1, depth), least = (uint64_t)taps * tody_block_tile(k, dtype);
     const uint64_t all = taps * rows < BLOCK_POINTERS ? taps * rows : BLOCK_POINTERS;
-    if (packs(k, dtype)) return tody_scratch_bytes((uint64_t)tody_max_u32(taps, BLOCK_POINTERS) * bytes);
+    const uint64_t packed = (uint64_t)taps * tody_max_u32(k->pack_s8_rows, 1);
+    if (packs(k, dtype)) return tody_scratch_bytes((packed < BLOCK_POINTERS ? BLOCK_POINTERS : packed) * bytes);
     return tody_scratch_bytes((all > least ? all : least) * bytes);
 }
 
@@ -58,7 +59,8 @@ size_t tody_block_bytes(const tody_kernels *k, tody_dtype dtype, uint32_t taps, 
     if (!packs(k, dtype)) return tody_scratch_bytes(pointers + (tody_is_s8(dtype) ? tody_gemm_work(taps, depth) : 0));
     const uint64_t row = tody_packed_stride(taps, depth), least = row * k->gemm_s8_rows, most = row * k->gemm_s8_block;
     const uint64_t block = most < BLOCK_BYTES_S8 ? most : BLOCK_BYTES_S8;
-    return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + (block > least ? block : least) * k->gemm_s8_bytes);
+    const uint64_t rows = (block > least ? block : least) * k->gemm_s8_bytes + row * k->gemm_s8_spare;
+    return tody_scratch_bytes(pointers + 2 * TODY_PACK_ALIGN + rows);
 }
 
 tody_blocks tody_blocks_of(const tody_kernels *k, const tody_gemm *g) {

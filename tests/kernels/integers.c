@@ -60,14 +60,17 @@ static void lay_plain(dice *r, tody_gemm_s8 *g) {
 // A few rows at a time: lines of windows, of which `run` taps are neighbours, or taps.
 static void pack(const tody_kernels *set, dice *r, uint32_t run, tody_gemm_s8 *g) {
     const uint32_t groups = (g->depth + 3) / 4, tiles = (g->rows + set->gemm_s8_rows - 1) / set->gemm_s8_rows;
+    const uint32_t unit = set->pack_s8_rows ? set->pack_s8_rows : 1;
     g->packed_stride = (g->taps * groups * 4 + 63) / 64 * 64 + random_below(r, 2) * 64;
-    int8_t *packed = memory_take(tiles * set->gemm_s8_rows * g->packed_stride * set->gemm_s8_bytes + 128);
+    int8_t *packed =
+        memory_take((tiles * set->gemm_s8_rows * set->gemm_s8_bytes + set->gemm_s8_spare) * g->packed_stride + 128);
     packed += 63 - ((uintptr_t)packed + 63) % 64;
     const size_t pointers = (size_t)g->taps * g->rows;
     const int8_t **end = (const int8_t **)memory_take(pointers * sizeof *end) + pointers;
     tody_pack_s8 p = {.depth = g->depth, .x_zero = g->layer.x_zero, .stride = g->packed_stride};
     for (uint32_t at = 0; at < g->rows; at += p.rows) {
-        p.rows = 1 + random_below(r, g->rows - at);
+        p.rows = (1 + random_below(r, (g->rows - at) / unit + 1)) * unit;
+        if (p.rows > g->rows - at) p.rows = g->rows - at;
         p.run = random_below(r, 4) ? run : 1;
         p.lines = g->taps / p.run;
         p.packed = packed + at * p.stride;

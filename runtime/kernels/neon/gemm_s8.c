@@ -5,7 +5,7 @@
 // four where a look at the weights tells so. Neighbours are then added into int32 (sadalp).
 #include "neon_s8.h"
 
-enum { TILE = GEMM_S8_ROWS, HALVES = 1 };
+enum { TILE = GEMM_S8_ROWS, HALVES = 1, UNIT = 1 };
 
 #include "gemm_s8.h"
 #include "schedule.h"
@@ -129,7 +129,8 @@ INLINE seen look_at(seen s, weights w) {
                   vmaxq_u8(s.most, vmaxq_u8(low, high))};
 }
 
-static sums look(columns *c) {
+static sums look(const tody_gemm_s8 *g, columns *c) {
+    (void)g;
     const uint8x16_t none = vdupq_n_u8(0);
     const int8_t *w = c->w;
     const size_t blocks = c->groups / TOGETHER;

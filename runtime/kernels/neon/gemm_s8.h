@@ -1,7 +1,8 @@
 // gemm_s8.h - int8 products of a block of rows by any number of columns, one or two half panels (HALVES) at a time.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The including file has TILE, HALVES, `tiles` and `look`. The zero point of x, which does not fit a byte any more once it is
+// The including file has TILE, HALVES, UNIT (so many rows come together, eight values of each after the other's; TILE and all
+// rows are a multiple of it), `tiles` and `look`. The zero point of x, which does not fit a byte any more once it is
 // subtracted, goes through the sums of the weights, once for all rows.
 #ifndef TODY_NEON_GEMM_S8_H
 #define TODY_NEON_GEMM_S8_H
@@ -34,8 +35,8 @@ typedef struct places {
 static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, uint32_t count,
                   places to);
 
-// The sums of the weights; and how far these go, if `tile` wants to know.
-static sums look(columns *c);
+// The sums of the weights; and how far these go, or another form of them, if `tiles` wants that.
+static sums look(const tody_gemm_s8 *g, columns *c);
 
 static void columns_of(columns *c, const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, in_panel = first % 16;
@@ -43,16 +44,17 @@ static void columns_of(columns *c, const tody_gemm_s8 *g, uint32_t first) {
     c->w = g->w + panel * g->w_stride + in_panel * 4;
     c->groups = g->depth / 4;
     c->scale = g->scale + panel * g->scale_stride + in_panel;
-    const sums all = look(c);
+    const sums all = look(g, c);
     const sums bias = {g->bias ? vld1q_s32(g->bias + first) : none, g->bias ? vld1q_s32(g->bias + first + 4) : none};
     c->start = (sums){vmlsq_s32(bias.low, all.low, zero), vmlsq_s32(bias.high, all.high, zero)};
 }
 
 // What a w_zero adds to the sums of some rows: -w_zero * sum of (a - x_zero). Models seldom have one.
 static __attribute__((noinline)) void row_starts(const tody_gemm_s8 *g, const int8_t *a, uint32_t rows, int32_t *starts) {
-    for (uint32_t i = 0; i < rows; i++, a += g->packed_stride) {
+    for (uint32_t i = 0; i < rows; i++) {
+        const int8_t *row = a + i / UNIT * UNIT * g->packed_stride + i % UNIT * 8;
         uint32_t sum = 0;
-        for (uint32_t k = 0; k < g->depth; k++) sum += (uint32_t)(a[k] - g->layer.x_zero);
+        for (uint32_t k = 0; k < g->depth; k++) sum += (uint32_t)(row[k / 8 * UNIT * 8 + k % 8] - g->layer.x_zero);
         starts[i] = (int32_t)(0u - (uint32_t)g->layer.w_zero * sum);
     }
 }
@@ -106,9 +108,9 @@ INLINE void finish_half(places *to, sums a, sums b, const uint32_t rows, const r
 
 // `rows` rows from `a` on, which are dealt out evenly to tiles.
 static void all_tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, const int8_t *a, uint32_t rows, places to) {
-    const uint32_t count = (rows + TILE - 1) / TILE, least = rows / count, larger = rows % count;
-    const uint32_t first = larger * (least + 1);
-    if (larger) tiles(g, c, halves, a, least + 1, larger, to);
+    const uint32_t count = (rows + TILE - 1) / TILE, units = rows / UNIT, least = units / count * UNIT;
+    const uint32_t larger = units % count, first = larger * (least + UNIT);
+    if (larger) tiles(g, c, halves, a, least + UNIT, larger, to);
     to.c += first * to.stride;
     if (to.addend) to.addend += first * to.addend_stride;
     tiles(g, c, halves, a + first * g->packed_stride, least, count - larger, to);

@@ -4,7 +4,7 @@
 
 #if defined(__ARM_FEATURE_DOTPROD)
 
-enum { TILE = 4, HALVES = 2 };
+enum { TILE = 4, HALVES = 2, UNIT = 1 };
 
 #include "gemm_s8.h"
 #include "schedule.h"
@@ -23,7 +23,10 @@ typedef struct fours_s8 {
     int8x16_t x0, x1, x2, x3;
 } fours_s8;
 
-static sums look(columns *c) { return sum_weights(c->w, c->groups); }
+static sums look(const tody_gemm_s8 *g, columns *c) {
+    (void)g;
+    return sum_weights(c->w, c->groups);
+}
 
 INLINE line add(line s, int8x16_t x, const int8x16x4_t *w, const uint32_t halves, const int lane) {
     s.low.low = dot_lane_s8(s.low.low, w->val[0], x, lane);
@@ -136,7 +139,7 @@ static void tiles(const tody_gemm_s8 *g, const columns *c, uint32_t halves, cons
         tiles_where(g, c, 1, a, rows, count, to, false);
 }
 
-static void run(const tody_gemm_s8 *args) { run_block(args); }
+void tody_gemm_s8_neon_dot(const tody_gemm_s8 *args) { run_block(args); }
 
 const tody_kernels tody_kernels_neon_dot = {
     .name = "neon_dot",
@@ -146,7 +149,7 @@ const tody_kernels tody_kernels_neon_dot = {
     .gemm_s8_bytes = 1,
     .gemm_s8_block = 2 * TODY_BLOCK_ROWS,
     .gemm_s8_plain = true,
-    .gemm_s8 = run,
+    .gemm_s8 = tody_gemm_s8_neon_dot,
     .pack_s8 = tody_pack_s8_neon,
     .dwconv_s8 = tody_dwconv_s8_neon_dot,
     .sparse_s8_rows = 32,

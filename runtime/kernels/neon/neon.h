@@ -31,6 +31,9 @@ void tody_dwconv_s8_neon(const tody_dwconv_s8 *args);
 void tody_gemm_s16_neon(const tody_gemm_s16 *args);
 void tody_dwconv_s16_neon(const tody_dwconv_s16 *args);
 void tody_lut_s8_neon(const int8_t *table, const int8_t *x, int8_t *y, size_t count);  // AArch64 only
+void tody_gemm_s8_neon_dot(const tody_gemm_s8 *args);
+enum { TODY_FOUR = 4 };  // rows that the next packs side by side, what is left of them being as tody_pack_s8_neon leaves it
+void tody_pack_s8_neon_i8mm(const tody_pack_s8 *args);
 void tody_dwconv_s8_neon_dot(const tody_dwconv_s8 *args);
 void tody_words_s8_neon_dot(const tody_words_s8 *args);
 void tody_sparse_s8_neon_dot(const tody_sparse_s8 *args);

@@ -35,8 +35,9 @@ static int8_t *pack_line(const tody_pack_s8 *p, const int8_t *from, int8_t *to) 
     return to;
 }
 
-static void pack_rows(const tody_pack_s8 *p) {
-    for (uint32_t i = 0; i < p->rows; i++) {
+// Rows from `first` on.
+static void pack_rows(const tody_pack_s8 *p, uint32_t first) {
+    for (uint32_t i = first; i < p->rows; i++) {
         int8_t *to = p->packed + i * p->stride;
         for (uint32_t l = 0; l < p->lines; l++) to = pack_line(p, p->a[(size_t)l * p->rows + i], to);
     }
@@ -122,7 +123,7 @@ static void pack_narrow_rows(const tody_pack_s8 *p) {
 
 #else
 
-static void pack_narrow_rows(const tody_pack_s8 *p) { pack_rows(p); }
+static void pack_narrow_rows(const tody_pack_s8 *p) { pack_rows(p, 0); }
 
 #endif
 
@@ -131,5 +132,50 @@ void tody_pack_s8_neon(const tody_pack_s8 *args) {
     if (p.depth < 4)
         pack_narrow_rows(&p);
     else
-        pack_rows(&p);
+        pack_rows(&p, 0);
 }
+
+#if defined(__aarch64__)
+
+// Eight values of four rows after the next eight: `count` values of each, or up to seven more.
+static int8_t *join_four(const int8_t *const *rows, size_t count, int8_t *to) {
+    const int8_t *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
+    size_t i = 0;
+    for (; i + VECTOR <= count; i += VECTOR, to += 4 * VECTOR) {
+        const int64x2_t a = vreinterpretq_s64_s8(vld1q_s8(r0 + i)), b = vreinterpretq_s64_s8(vld1q_s8(r1 + i));
+        const int64x2_t c = vreinterpretq_s64_s8(vld1q_s8(r2 + i)), d = vreinterpretq_s64_s8(vld1q_s8(r3 + i));
+        vst1q_s8(to, vreinterpretq_s8_s64(vzip1q_s64(a, b)));
+        vst1q_s8(to + VECTOR, vreinterpretq_s8_s64(vzip1q_s64(c, d)));
+        vst1q_s8(to + 2 * VECTOR, vreinterpretq_s8_s64(vzip2q_s64(a, b)));
+        vst1q_s8(to + 3 * VECTOR, vreinterpretq_s8_s64(vzip2q_s64(c, d)));
+    }
+    for (; i < count; i += 8, to += 2 * VECTOR) {
+        vst1q_s8(to, vcombine_s8(vld1_s8(r0 + i), vld1_s8(r1 + i)));
+        vst1q_s8(to + VECTOR, vcombine_s8(vld1_s8(r2 + i), vld1_s8(r3 + i)));
+    }
+    return to;
+}
+
+// Lines of whole eights are joined where they are. Others are packed first, four rows further on, where those that are joined
+// do not come before they are read.
+void tody_pack_s8_neon_i8mm(const tody_pack_s8 *args) {
+    const tody_pack_s8 p = *args;
+    const size_t line = (size_t)p.run * p.depth;
+    const uint32_t fours = p.rows / TODY_FOUR * TODY_FOUR;
+    const bool even = p.depth % 4 == 0 && line % 8 == 0;
+    tody_pack_s8 further = p;
+    further.packed += TODY_FOUR * p.stride;
+    if (!even) tody_pack_s8_neon(&further);
+    for (uint32_t i = 0; i < fours; i += TODY_FOUR) {
+        int8_t *to = p.packed + i * p.stride, *from = further.packed + i * p.stride;
+        const int8_t *const rows[] = {from, from + p.stride, from + 2 * p.stride, from + 3 * p.stride};
+        if (!even) join_four(rows, (size_t)p.lines * p.run * ((p.depth + 3) / 4 * 4), to);
+        for (uint32_t l = 0; even && l < p.lines; l++) to = join_four(p.a + (size_t)l * p.rows + i, line, to);
+    }
+    if (even)
+        pack_rows(&p, fours);
+    else
+        memmove(p.packed + fours * p.stride, further.packed + fours * p.stride, (p.rows - fours) * p.stride);
+}
+
+#endif

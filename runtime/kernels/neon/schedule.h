@@ -202,6 +202,11 @@ static inline __attribute__((always_inline)) void load_pair_s8(const int8_t *p, 
     __asm__ volatile("ldp %q0, %q1, [%2, %c3]" : "=w"(*low), "=w"(*high) : "r"(p), "i"(at) : "memory");
 }
 
+// Thirty-two bytes at *p, which moves on behind them.
+static inline __attribute__((always_inline)) void load_next_pair_s8(const int8_t **p, int8x16_t *low, int8x16_t *high) {
+    __asm__ volatile("ldp %q0, %q1, [%2], #32" : "=w"(*low), "=w"(*high), "+r"(*p) : : "memory");
+}
+
 // Four bytes at *p, which moves on behind them, in each lane.
 static inline __attribute__((always_inline)) int8x16_t load_group_s8(const int8_t **p) {
     int8x16_t v;
@@ -226,6 +231,16 @@ static inline __attribute__((always_inline)) int32x4_t add_high_lane_s16(int32x4
 // s + four products of w with those of x that stand in a lane of 32 bits.
 static inline __attribute__((always_inline)) int32x4_t dot_lane_s8(int32x4_t s, int8x16_t w, int8x16_t x, const int lane) {
     __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[%c3]" : "+w"(s) : "w"(w), "w"(x), "i"(lane));
+    return s;
+}
+
+#endif
+
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+
+// s + eight products of each of two rows of x with each of two of w.
+static inline __attribute__((always_inline)) int32x4_t add_pairs_s8(int32x4_t s, int8x16_t x, int8x16_t w) {
+    __asm__ volatile("smmla %0.4s, %1.16b, %2.16b" : "+w"(s) : "w"(x), "w"(w));
     return s;
 }
 
