@@ -8,6 +8,7 @@ tried (a minute each under emulation).
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -32,7 +33,8 @@ from tody.convert.exact import exact_outputs
 pytestmark = pytest.mark.long
 BOUND = 1e-5  # of the range of an output
 F16_BOUND = 0.01  # the same in float16 arithmetic, of models with a few layers
-OTHERS = [t for t in EMULATED if t.by_avx2 or t.name in ("nehalem", "cortex-a53", "cortex-a76", "cortex-a7")]
+SOME = ("nehalem", "cortex-a53", "cortex-a76", "arm64-max", "cortex-a7")
+OTHERS = [target for target in EMULATED if target.by_avx2 or target.name in SOME]
 
 
 def folder_of_models() -> list[Path]:
@@ -136,8 +138,9 @@ def test_a_coded_file_gives_what_its_plain_one_gives(target: Target, tmp_path: P
 
 
 def int8_conv(weights: NDArray[np.int8], height: int, width: int) -> bytes:
-    """A convolution of 3x3 on two images, with an addend; weights as the file has them, [1, N, 9, K]."""
-    _, cols, _, depth = weights.shape
+    """A convolution of square windows on two images, with an addend; weights as the file has them, [1, N, window, K]."""
+    _, cols, taps, depth = weights.shape
+    kernel = math.isqrt(taps)
     x, added = builder.quantised(2, height, width, depth, zero=-128), builder.quantised(2, height, width, cols)
     scales = builder.multipliers(1, cols, pack="panels", near=0.1 / depth**0.5 / 50)
     inputs = [
@@ -148,7 +151,7 @@ def int8_conv(weights: NDArray[np.int8], height: int, width: int) -> bytes:
         scales,
         builder.multipliers(1, near=0.5),
     ]
-    window = builder.window(3, pad=1)
+    window = builder.window(kernel, pad=kernel // 2)
     return builder.Builder().build(builder.one("conv", inputs, [builder.quantised(2, height, width, cols)], groups=1, **window))
 
 
@@ -171,6 +174,25 @@ def test_tiles_of_int8(name: str, height: int, width: int, cols: int, depth: int
             np.testing.assert_array_equal(got, want, f"{threads} threads")
         done = tiled.run("run_model", model, inputs, tmp_path / "out.bin")
         assert "prepared 0 bytes" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["host", "cortex-a76", "arm64-max"])
+@pytest.mark.parametrize(
+    "kernel, height, width, cols, depth", [(1, 14, 20, 40, 32), (3, 13, 19, 20, 37), (3, 7, 7, 24, 512), (23, 25, 26, 16, 3)]
+)
+def test_blocks_of_int8(name: str, kernel: int, height: int, width: int, cols: int, depth: int, tmp_path: Path) -> None:
+    """Rows that are packed: several blocks and a part of one, of whole eights and of odd depths, and of more taps than a block
+    has pointers for several of its rows."""
+    packed, direct = (next(target for target in (HOST, *EMULATED) if target.name == n) for n in (name, "nehalem"))
+    packed.build()
+    model, rng = tmp_path / "model.tody", np.random.default_rng(12)
+    model.write_bytes(int8_conv(rng.integers(-128, 128, (1, cols, kernel**2, depth), np.int8), height, width))
+    file = tf.read(model.read_bytes())
+    inputs = random_inputs(file, tmp_path)
+    want = run(direct, model, file, inputs, tmp_path / "direct.bin")[0]
+    for threads in (1, 3):
+        got = run(packed, model, file, inputs, tmp_path / "out.bin", threads)[0]
+        np.testing.assert_array_equal(got, want, f"{threads} threads")
 
 
 def test_more_tiles_than_a_pointer_of_32_bits_reaches(tmp_path: Path) -> None:
