@@ -84,7 +84,7 @@ EMULATED = [
 
 
 @functools.cache
-def build(processor: str, compiler: str, sanitizer: str, target: str, by_avx2: bool) -> Path:
+def build(processor: str, compiler: str, sanitizer: str = "", target: str = "all", by_avx2: bool = False) -> Path:
     folder = ROOT / "build" / "tests" / "-".join(filter(None, ["programs", processor, "by-avx2" * by_avx2, sanitizer]))
     settings = [f"-DCMAKE_C_COMPILER={compiler}", f"-DTODY_EMULATED={by_avx2}"]
     if sanitizer:

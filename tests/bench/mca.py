@@ -131,7 +131,7 @@ def main() -> None:
     if archive is None:
         from targets import ARM64, build
 
-        archive = next(build(*ARM64, "").rglob("libtody.a"))
+        archive = next(build(*ARM64).rglob("libtody.a"))
     cpus = options.cpu or CPUS
     print(f"{'':44s} {'instr':>5s} {'MACs':>5s}" + "".join(f"{cpu:>22s}" for cpu in cpus))
     for loop in chosen(archive, options.all):
