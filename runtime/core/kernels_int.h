@@ -43,8 +43,7 @@ typedef struct tody_layer_s8 {
     bool rounds;           // int8 with an addend: whether products are rounded before it comes
     tody_finish_s8 inner;  // how: to all of int8
     float inner_scale;     // the multiplier of that, less its zero point
-    bool leaks;            // whether negative results are multiplied by `slope` before they are rounded
-    float slope;           // in [2^-126, 1)
+    uint32_t slopes;       // how far behind each multiplier the slope of its channel lies, of a PReLU; 0: there are none
     tody_finish_s8 finish;
 } tody_layer_s8;
 
@@ -54,21 +53,22 @@ static inline float tody_add_s8(float p, int8_t addend, const tody_layer_s8 *q) 
     return p + (float)(addend - q->addend_zero) * q->addend_scale;
 }
 
-// A leaky ReLU. Since its slope is below 1, it gives the larger of the two.
-static inline float tody_leak(float p, float slope) { return p > p * slope ? p : p * slope; }
+// PReLU (He and others, "Delving Deep into Rectifiers", 2015). Slopes are finite, and 0 or normal. That of -0 may be either: it
+// is rounded.
+static inline float tody_leak(float p, float slope) { return p < 0.0f ? p * slope : p; }
 
 // Whether results are nothing but products, rounded: those of most layers.
-static inline bool tody_is_plain(const int8_t *addend, const tody_layer_s8 *q) { return !addend && !q->leaks; }
+static inline bool tody_is_plain(const int8_t *addend, const tody_layer_s8 *q) { return !addend && !q->slopes; }
 
-// The result of an int32 sum, its multiplier and an addend (or NULL).
-static inline int8_t tody_result_s8(int32_t sum, float scale, const int8_t *addend, const tody_layer_s8 *q) {
-    float p = (float)sum * scale;
+// The result of an int32 sum, its multiplier (with a slope behind it) and an addend (or NULL).
+static inline int8_t tody_result_s8(int32_t sum, const float *scale, const int8_t *addend, const tody_layer_s8 *q) {
+    float p = (float)sum * *scale;
     if (addend) p = tody_add_s8(p, *addend, q);
-    if (q->leaks) p = tody_leak(p, q->slope);
+    if (q->slopes) p = tody_leak(p, scale[q->slopes]);
     return tody_finish(p, &q->finish);
 }
 
-// For i < rows, j < cols: c[i][j] is tody_result_s8 of scale[j], addend[i][j] and
+// For i < rows, j < cols: c[i][j] is tody_result_s8 of &scale[j], addend[i][j] and
 // bias[j] + sum over t < taps, k < depth of (a[t * rows + i][k] - x_zero) * (w[((t * G + k / 4) * 16 + j) * 4 + k % 4] -
 // w_zero), where G = ceil(depth / 4). What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at
 // w[w_stride] and scale[scale_stride].
@@ -156,7 +156,7 @@ typedef struct tody_winograd_price {
     uint16_t image, result, product, weight, pixel;
 } tody_winograd_price;
 
-// For p < pixels, k < channels: c[p][k] is tody_result_s8 of scale[k], addend[p][k] and bias[k] +
+// For p < pixels, k < channels: c[p][k] is tody_result_s8 of &scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of (a[(p * step + x) * lines + y][k] - x_zero) * w[(y * width + x) * channels + k].
 // Rows follow each other: pixel r * pixels + p is that of pixel p with a[r * down].
 typedef struct tody_dwconv_s8 {
@@ -181,15 +181,15 @@ static inline uint64_t tody_dwconv_work(uint32_t taps) { return 384 + (taps < 96
 // int16: as int8, without zero points; w, bias and scale are those of int8 but for the width of w. Sums are modulo 2^32 too:
 // that they stay below is up to who chose the weights.
 
-// The result of an int32 sum, its multiplier and an addend (or NULL).
-static inline int16_t tody_result_s16(int32_t sum, float scale, const int16_t *addend, const tody_layer_s8 *q) {
-    float p = (float)sum * scale;
+// The result of an int32 sum, its multiplier (with a slope behind it) and an addend (or NULL).
+static inline int16_t tody_result_s16(int32_t sum, const float *scale, const int16_t *addend, const tody_layer_s8 *q) {
+    float p = (float)sum * *scale;
     if (addend) p = p + (float)*addend * q->addend_scale;
-    if (q->leaks) p = tody_leak(p, q->slope);
+    if (q->slopes) p = tody_leak(p, scale[q->slopes]);
     return (int16_t)tody_finish_s32(p, &q->finish);
 }
 
-// For i < rows, j < cols: c[i][j] is tody_result_s16 of scale[j], addend[i][j] and bias[j] +
+// For i < rows, j < cols: c[i][j] is tody_result_s16 of &scale[j], addend[i][j] and bias[j] +
 // sum over t < taps, k < depth of a[t * rows + i][k] * w[((t * G + k / 2) * 16 + j) * 2 + k % 2], where G = ceil(depth / 2).
 // What w holds behind `depth` does not count. Columns from 16 on are in the next panel, at w[w_stride].
 typedef struct tody_gemm_s16 {
@@ -208,7 +208,7 @@ typedef struct tody_gemm_s16 {
     tody_layer_s8 layer;
 } tody_gemm_s16;
 
-// For p < pixels, k < channels: c[p][k] is tody_result_s16 of scale[k], addend[p][k] and bias[k] +
+// For p < pixels, k < channels: c[p][k] is tody_result_s16 of &scale[k], addend[p][k] and bias[k] +
 // sum over y < height, x < width of a[(p * step + x) * height + y][k] * w[(y * width + x) * channels + k].
 typedef struct tody_dwconv_s16 {
     uint32_t pixels, channels;     // at least 1, as the next three
@@ -247,7 +247,7 @@ typedef struct tody_words_s8 {
 
 // For i < rows, j < cols: sums[j][i] is what it was (`more`) or start[j], plus the sum over starts[j] <= b < starts[j + 1] of
 // word places[b] of row i times w[b], four products. Where there is a c, this is complete: c[i][j] is tody_result_s8 of it,
-// scale[j] and addend[i][j].
+// &scale[j] and addend[i][j].
 typedef struct tody_sparse_s8 {
     uint32_t rows, cols;  // 1 .. sparse_s8_rows of the set, 1 .. 16; scale is readable for 16
     const int8_t *words;

@@ -39,19 +39,25 @@ static tody_status check_addend(const tody_call *call, uint32_t addends, const t
     return tody_same_shape(&addend, y) && tody_pitch(&addend) == tody_pitch(y) ? TODY_OK : TODY_ERR_SHAPE;
 }
 
-static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {
-    const uint32_t at = TODY_LAYER_ADDEND + addends;
-    const bool panels = channels_pack(w) == TODY_PANELS, addend = has_addend(call, addends);
-    const bool half = tody_has_in(call, at) && call->records[call->in[at]].dtype == TODY_BF16;
-    const tody_status status = tody_check_multipliers(call, at, half ? TODY_BF16 : TODY_F32, channels_pack(w), panels ? 2 : 1,
-                                                      panels ? w->shape : w->shape + 1);
-    if (status) return status;
-    if (addend) return tody_check_addend_multipliers(call, at + 1, w->dtype);
-    return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
+// Whether the multipliers, input `at`, have slopes behind them: twice as many as the weights, input 1, have channels.
+static bool has_slopes(const tody_call *call, uint32_t at) {
+    const tody_tensor_record *w = &call->records[call->in[1]];
+    return call->records[call->in[at]].shape[0] / 2 == w->shape[w->pack == TODY_PLAIN];
 }
 
-// Whether the activation is a leaky ReLU of integers. A slope that is normal and below 1 makes it the larger of two numbers.
-static bool leaks(const tody_activation *f) { return f->fn == TODY_FN_LEAKY_RELU && f->a >= 0x1p-126f && f->a < 1.0f; }
+static tody_status check_rescaling(const tody_call *call, uint32_t addends, const tody_tensor *w) {
+    const uint32_t at = TODY_LAYER_ADDEND + addends;
+    const bool panels = channels_pack(w) == TODY_PANELS;
+    const bool half = tody_has_in(call, at) && call->records[call->in[at]].dtype == TODY_BF16;
+    uint32_t shape[2] = {w->shape[panels ? 0 : 1], w->shape[1]};
+    const uint32_t count = panels ? shape[0] * shape[1] : shape[0];
+    if (tody_has_in(call, at) && has_slopes(call, at)) shape[0] *= 2;
+    const tody_status status =
+        tody_check_multipliers(call, at, half ? TODY_BF16 : TODY_F32, channels_pack(w), panels ? 2 : 1, shape, count);
+    if (status) return status;
+    if (has_addend(call, addends)) return tody_check_addend_multipliers(call, at + 1, w->dtype);
+    return call->in_count == at + 1 ? TODY_OK : TODY_ERR_OP_RECORD;
+}
 
 tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody_activation *f) {
     const tody_tensor w = tody_in(call, 1), y = tody_out(call, 0);
@@ -60,7 +66,7 @@ tody_status tody_check_layer(const tody_call *call, uint32_t addends, const tody
     if (status) return status;
     if (w.dtype != TODY_F32) {
         status = check_rescaling(call, addends, &w);
-        return status || leaks(f) || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
+        return status || tody_limits_ok(f, y.dtype) ? status : TODY_ERR_PARAM;
     }
     if (!TODY_FLOAT) return TODY_ERR_DTYPE;
     if (call->in_count > TODY_LAYER_ADDEND + addends) return TODY_ERR_OP_RECORD;
@@ -72,9 +78,13 @@ static int32_t zero_of(const tody_call *call, uint32_t i) { return call->records
 
 tody_layer_s8 tody_layer_of(const tody_call *call, uint32_t addends, const tody_activation *f) {
     tody_tensor y = tody_out(call, 0);
-    tody_layer_s8 layer = {.x_zero = zero_of(call, 0), .leaks = leaks(f), .slope = f->a, .finish = tody_finish_of(f, &y)};
-    if (y.dtype != TODY_F32 && has_addend(call, addends)) {
-        const tody_tensor multipliers = tody_in(call, TODY_LAYER_ADDEND + addends + 1);
+    tody_layer_s8 layer = {.x_zero = zero_of(call, 0), .finish = tody_finish_of(f, &y)};
+    if (y.dtype == TODY_F32) return layer;
+    const uint32_t at = TODY_LAYER_ADDEND + addends;
+    const tody_tensor_record *m = &call->records[call->in[at]];
+    if (has_slopes(call, at)) layer.slopes = (uint32_t)(m->bytes / 2 / tody_dtype_bytes(m->dtype));
+    if (has_addend(call, addends)) {
+        const tody_tensor multipliers = tody_in(call, at + 1);
         const float *m = multipliers.data;
         layer.addend_zero = zero_of(call, TODY_LAYER_ADDEND);
         layer.addend_scale = m[0];

@@ -5,8 +5,10 @@
 // Of float32, or of the upper half of one: positive numbers rise with their bits.
 static bool is_multiplier(uint32_t bits) { return bits >= 0x00800000 && bits < 0x5F800000; }
 
+static bool is_slope(uint32_t bits) { return bits << 1 == 0 || (bits << 1 >= 0x01000000 && bits << 1 < 0x9E000000); }
+
 tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype, uint32_t pack, uint32_t rank,
-                                   const uint32_t *shape) {
+                                   const uint32_t *shape, uint32_t count) {
     if (!tody_has_in(call, i)) return TODY_ERR_OP_RECORD;
     const tody_tensor t = tody_in(call, i);
     if (t.dtype != dtype || t.pack != pack || !tody_is_constant(call, i)) return TODY_ERR_DTYPE;
@@ -16,7 +18,8 @@ tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype
     const uint16_t *upper = t.data;
     for (uint32_t at = 0, row = 0; at < t.count; at += length, row += stored) {
         for (uint32_t n = row; n < row + length; n++) {
-            if (!is_multiplier(dtype == TODY_BF16 ? (uint32_t)upper[n] << 16 : wide[n])) return TODY_ERR_PARAM;
+            const uint32_t bits = dtype == TODY_BF16 ? (uint32_t)upper[n] << 16 : wide[n];
+            if (!(at + n - row < count ? is_multiplier(bits) : is_slope(bits))) return TODY_ERR_PARAM;
         }
     }
     return TODY_OK;
@@ -24,7 +27,7 @@ tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype
 
 tody_status tody_check_last_multipliers(const tody_call *call, uint32_t i, uint32_t count) {
     if (call->in_count != i + 1) return TODY_ERR_OP_RECORD;
-    return tody_check_multipliers(call, i, TODY_F32, TODY_PLAIN, 1, &count);
+    return tody_check_multipliers(call, i, TODY_F32, TODY_PLAIN, 1, &count, count);
 }
 
 // One more than the largest integer; the least is the negative of it.

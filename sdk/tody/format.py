@@ -37,7 +37,7 @@ ROUNDED_MINOR = 7  # of one with addends of rounded products
 QUARTERS_MINOR = 9  # of one in which weights ask for Strassen's products
 PHASES_MINOR = 11  # of one in which other convolutions than those of 3x3 and stride 1 have tiles
 SHORT_MINOR = 11  # of one with biases or multipliers of layers in 16 bits
-LEAKY_MINOR = 13  # of one in which layers of integers have a leaky ReLU
+SLOPES_MINOR = 13  # of one in which layers of integers have slopes
 ATTENTION_MINOR = 13  # of one with attention as one operator
 PITCH_MINOR = 13  # of one in which tensors are slices of others
 FLEETING = 256  # in Tensor.tile
@@ -353,17 +353,19 @@ def _has_short_bias(file: File, record: Record) -> bool:
     return bias is not None and file.tensors[bias].dtype == "int16"
 
 
-def _leaks(file: File, record: Record) -> bool:
-    """Whether a layer of integers has a leaky ReLU."""
-    if record.op not in MULTIPLIERS or record.attrs.get("activation", ("none",))[0] != "leaky_relu":
+def _has_slopes(file: File, record: Record) -> bool:
+    """Whether a layer of integers has slopes behind its multipliers."""
+    at = MULTIPLIERS.get(record.op, len(record.inputs))
+    multipliers, y = record.inputs[at] if at < len(record.inputs) else None, record.outputs[0]
+    if multipliers is None or y is None:
         return False
-    return any(i is not None and file.tensors[i].dtype != "float32" for i in record.outputs)
+    return math.prod(file.tensors[multipliers].shape) == 2 * math.prod(file.tensors[y].shape[-1:])
 
 
 def _minor(file: File) -> int:
     """The lowest version that has what the plain file has."""
-    if any(_leaks(file, record) for record in file.records):
-        return LEAKY_MINOR
+    if any(_has_slopes(file, record) for record in file.records):
+        return SLOPES_MINOR
     if any(record.op == "attention" for record in file.records):
         return ATTENTION_MINOR
     if any(t.pitch for t in file.tensors):

@@ -5,7 +5,7 @@ weights in blocks; 1.3 has weights with tiles, 1.4 is coded and has them; 1.5 ha
 1.6 is coded; of 1.7, and of 1.8, which is coded, the tiles of 1.3 were made fleeting,
 or rounded products have addends; in 1.9, and in 1.10, which is coded, a product asks for
 Strassen's way; in 1.11, and in 1.12, which is coded, windows of 3x3 that move by 2 have tiles, or biases and
-multipliers have 16 bits; in 1.13, and in 1.14, which is coded, the ReLUs of kws_dscnn are leaky,
+multipliers have 16 bits; in 1.13, and in 1.14, which is coded, the ReLUs of kws_dscnn are PReLUs,
 in int8, or there is attention, or tensors are slices of others. Add a folder for a new version.
 """
 

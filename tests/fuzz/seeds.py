@@ -33,7 +33,7 @@ from builder import (
 
 from tody import format as tf
 
-SILU, CLAMP, LEAKY = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0), ("leaky_relu", 0.1, 0.0)
+SILU, CLAMP = ("silu", 1.0, 0.0), ("clamp", 0.0, 6.0)
 
 
 def products() -> dict[str, list[Step]]:
@@ -165,6 +165,7 @@ def integers() -> dict[str, list[Step]]:
     blocks = [quantised(3, 700), sparse_weights(1, 18, 1, 700), int32_bias(1, 18), quantised(3, 18), dense[4], addend]
     average, half = multipliers(9, near=0.2), Weights(np.full((5, 2), 1024, np.int32))
     rounded = Weights(np.array([0.5, 0.8, 135], np.float32))
+    slopes, sloped = multipliers(2, 20, pack="panels"), [*dwconv[:4], multipliers(40)]
     table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
     return {
         "s8_conv": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=relu),
@@ -195,8 +196,8 @@ def integers() -> dict[str, list[Step]]:
         "s8_mul": one("binary", [same, quantised(1, 6, 5, 1), multipliers(1, near=0.01)], [quantised(1, 6, 5, 20)], fn="mul"),
         "s8_min": one("binary", [same, quantised(1, 1, 1, 20)], [quantised(1, 6, 5, 20)], fn="min"),
         "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
-        "s8_conv_leaky": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=LEAKY),
-        "s8_dwconv_leaky": one("dwconv", dwconv, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20, activation=LEAKY),
+        "s8_conv_slopes": one("conv", [*conv[:4], slopes, addend], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
+        "s8_dwconv_slopes": one("dwconv", sloped, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
         "s8_conv_rounded": one("conv", [*conv[:5], rounded], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
         "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),
     }

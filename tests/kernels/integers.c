@@ -123,7 +123,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     g.w = w;
     if (random_below(&r, 2)) g.bias = bias_take(&r, (size_t)panels * 16);
     g.scale_stride = random_below(&r, 4) ? 16 : 0;
-    g.scale = scales_take(&r, 16 + (panels - 1) * g.scale_stride, (double)g.taps * g.depth * (extreme ? 100 : 4));
+    g.scale = scales_take(&r, 16 + (panels - 1) * g.scale_stride, (double)g.taps * g.depth * (extreme ? 100 : 4), &g.layer);
     g.addend_stride = g.c_stride = g.cols + gap;
     const bytes b = result_take(&r, g.rows, g.cols, g.c_stride);
     if (addend == 1) g.addend = bytes_take(&r, (g.rows - 1) * g.addend_stride + g.cols, false);
@@ -156,7 +156,7 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     d.work = memory_take((size_t)tody_dwconv_work(taps));
     d.w = bytes_take(&r, (size_t)taps * d.channels, extreme);
     if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
-    d.scale = scales_take(&r, d.channels, (double)taps * (extreme ? 100 : 20));
+    d.scale = scales_take(&r, d.channels, (double)taps * (extreme ? 100 : 20), &d.layer);
     d.addend_stride = d.c_stride = d.channels + gap;
     const uint32_t pixels = d.rows * d.pixels;
     const bytes b = result_take(&r, pixels, d.channels, d.c_stride);
@@ -279,7 +279,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         t.gemm.w_stride = (size_t)taps * ((depth + 3) / 4) * 64;
         t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);
-        t.gemm.scale = scales_take(&r, 16, depth);
+        t.gemm.scale = scales_take(&r, 16, depth, NULL);
         t.gemm.c = bytes_take(&r, (size_t)rows * cols, false);
         t.gemm.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
         const double products = (double)cols * rows * taps * depth;
@@ -306,7 +306,7 @@ static void bench_dwconv(const tody_kernels *kernels) {
         t.dwconv.work = memory_take((size_t)tody_dwconv_work(taps));
         t.dwconv.w = bytes_take(&r, taps * t.dwconv.channels, false);
         t.dwconv.bias = bias_take(&r, t.dwconv.channels);
-        t.dwconv.scale = scales_take(&r, t.dwconv.channels, taps);
+        t.dwconv.scale = scales_take(&r, t.dwconv.channels, taps, NULL);
         t.dwconv.c = bytes_take(&r, t.dwconv.pixels * t.dwconv.channels, false);
         t.dwconv.c_stride = t.dwconv.channels;
         t.dwconv.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};

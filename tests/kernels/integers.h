@@ -45,16 +45,20 @@ static inline float random_scale(dice *r, double terms) {
     return kind < 5 ? 0.5f : (float)((0.2 + random_below(r, 1000) * 1e-3) / terms);
 }
 
-static inline float *scales_take(dice *r, size_t count, double terms) {
-    float *scale = memory_take(count * sizeof *scale);
-    for (size_t i = 0; i < count; i++) scale[i] = random_scale(r, terms);
-    return scale;
+// The ends of what there may be; one half, which makes ties; and others.
+static inline float random_slope(dice *r) {
+    static const float slopes[] = {0.0f, -0.0f, 1.17549435e-38f, 2147483520.0f, -2147483520.0f, 0.5f, -0.5f, 0.1f, 1.0f, 1.7f};
+    return slopes[random_below(r, sizeof slopes / sizeof *slopes)];
 }
 
-// The least and the largest there are; one half, which makes ties; and others.
-static inline float random_slope(dice *r) {
-    static const float slopes[] = {1.17549435e-38f, 0.99999994f, 0.5f, 0.1f};
-    return slopes[random_below(r, 4)];
+// With slopes behind them, or without; `layer` is told, if there is one.
+static inline float *scales_take(dice *r, size_t count, double terms, tody_layer_s8 *layer) {
+    const uint32_t slopes = layer && random_below(r, 2) ? (uint32_t)count : 0;
+    float *scale = memory_take((count + slopes) * sizeof *scale);
+    for (size_t i = 0; i < count; i++) scale[i] = random_scale(r, terms);
+    for (size_t i = 0; i < slopes; i++) scale[count + i] = random_slope(r);
+    if (layer) layer->slopes = slopes;
+    return scale;
 }
 
 static inline tody_layer_s8 random_layer(dice *r) {
@@ -67,8 +71,6 @@ static inline tody_layer_s8 random_layer(dice *r) {
         q.inner_scale = random_scale(r, 1.0);
         q.inner = (tody_finish_s8){(float)(-128 - zero), (float)(127 - zero), zero};
     }
-    q.leaks = random_below(r, 2);
-    q.slope = random_slope(r);
     q.finish.zero = zeros[random_below(r, 4)];
     const int32_t lo = random_below(r, 2) ? -128 : q.finish.zero;
     q.finish.lo = (float)(lo - q.finish.zero);

@@ -83,7 +83,7 @@ static bool check_lines(const tody_kernels *set, uint64_t seed) {
     if (random_below(&r, 2)) narrow_some(&r, weights, panels, g.w_stride);
     g.w = weights;
     g.bias = bias_take(&r, (size_t)panels * 16);
-    g.scale = scales_take(&r, (size_t)panels * 16, (double)g.taps * g.depth * (extreme ? 100 : 4));
+    g.scale = scales_take(&r, (size_t)panels * 16, (double)g.taps * g.depth * (extreme ? 100 : 4), &g.layer);
     g.addend_stride = g.c_stride = g.cols + random_below(&r, 20);
     const bytes b = result_take(&r, g.rows, g.cols, g.c_stride);
     const bool over = random_below(&r, 2) == 0;  // the addend is what the result overwrites
@@ -120,7 +120,7 @@ static void bench_lines(const tody_kernels *kernels) {
         t.gemm.w_stride = (size_t)9 * depth * 16;
         t.gemm.w = bytes_take(&r, t.gemm.w_stride * kernels->gemm_s8_panels, false);
         t.gemm.bias = bias_take(&r, cols);
-        t.gemm.scale = scales_take(&r, cols, depth);
+        t.gemm.scale = scales_take(&r, cols, depth, NULL);
         t.gemm.c = bytes_take(&r, (size_t)56 * cols, false);
         t.gemm.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
         pack_lines(kernels, &w, &t.gemm);

@@ -85,7 +85,7 @@ static bool check_sparse(const tody_kernels *set, uint64_t seed) {
     s.a = (const int8_t *const *)rows_take(&r, rows, s.count[0] + s.count[1], extreme);
     for (uint32_t i = 0; i < 2; i++) fill_chunk(&r, &s, i, s.args.cols, odds, extreme);
     for (uint32_t j = 0; j < 16; j++) s.start[j] = (int32_t)random_below(&r, 200001) - 100000;
-    s.args.scale = scales_take(&r, 16, (double)(s.count[0] + s.count[1]) / odds * (extreme ? 100 : 4));
+    s.args.scale = scales_take(&r, 16, (double)(s.count[0] + s.count[1]) / odds * (extreme ? 100 : 4), &s.args.layer);
     s.args.addend_stride = s.args.c_stride = s.args.cols + gap;
     const bytes b = result_take(&r, rows, s.args.cols, s.args.c_stride);
     if (addend == 1) s.args.addend = bytes_take(&r, (rows - 1) * s.args.addend_stride + s.args.cols, false);
@@ -123,7 +123,7 @@ static void bench_sparse(const tody_kernels *kernels) {
         t.room = room_take(kernels);
         t.sparse.a = (const int8_t *const *)rows_take(&r, rows, 1024 + 64, false);  // off the fence, as in bench_gemm
         for (uint32_t i = 0; i < 2; i++) fill_chunk(&r, &t.sparse, i, 16, odds, false);
-        t.sparse.args.scale = scales_take(&r, 16, 1024);
+        t.sparse.args.scale = scales_take(&r, 16, 1024, NULL);
         t.sparse.args.c = bytes_take(&r, (size_t)rows * 16, false);
         t.sparse.args.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};
         printf("  %ux16x1024/%u %.1f GMAC/s", rows, odds, rows * 16.0 * 1024 / odds / time_of(run_timed, &t) * 1e-9);

@@ -25,8 +25,6 @@ static const int16_t **word_rows_take(dice *r, size_t count, size_t length, bool
 // Multipliers for sums of so many terms, zero points of 0, and limits within those of 16 bits.
 static tody_layer_s8 wide_layer(dice *r) {
     tody_layer_s8 q = {.addend_scale = random_scale(r, 1.0)};
-    q.leaks = random_below(r, 2);
-    q.slope = random_slope(r);
     const int32_t lo = random_below(r, 2) ? INT16_MIN : (int32_t)random_below(r, 32768) - 16384;
     q.finish.lo = (float)lo;
     q.finish.hi = random_below(r, 2) ? 32767.0f : (float)(lo + (int32_t)random_below(r, (uint32_t)(32768 - lo)));
@@ -73,7 +71,7 @@ static bool check_gemm(const tody_kernels *set, uint64_t seed) {
     g.w_stride = (size_t)g.taps * ((g.depth + 1) / 2) * 32;
     g.w = words_take(&r, panels * g.w_stride, extreme);  // what lies behind the depth is not zero
     if (random_below(&r, 2)) g.bias = bias_take(&r, (size_t)panels * 16);
-    g.scale = scales_take(&r, (size_t)panels * 16, (double)g.taps * g.depth * 3000);
+    g.scale = scales_take(&r, (size_t)panels * 16, (double)g.taps * g.depth * 3000, &g.layer);
     g.addend_stride = g.c_stride = g.cols + gap;
     const result b = wide_result_take(&r, g.rows, g.cols, g.c_stride);
     if (addend == 1) g.addend = words_take(&r, (g.rows - 1) * g.addend_stride + g.cols, false);
@@ -100,7 +98,7 @@ static bool check_dwconv(const tody_kernels *set, uint64_t seed) {
     d.a = word_rows_take(&r, (size_t)((d.pixels - 1) * d.step + d.width) * d.height, d.channels, extreme);
     d.w = words_take(&r, (size_t)taps * d.channels, extreme);
     if (random_below(&r, 2)) d.bias = bias_take(&r, d.channels);
-    d.scale = scales_take(&r, d.channels, (double)taps * 3000);
+    d.scale = scales_take(&r, d.channels, (double)taps * 3000, &d.layer);
     d.addend_stride = d.c_stride = d.channels + gap;
     const result b = wide_result_take(&r, d.pixels, d.channels, d.c_stride);
     if (addend == 1) d.addend = words_take(&r, (d.pixels - 1) * d.addend_stride + d.channels, false);
@@ -139,7 +137,7 @@ static void bench_gemm(const tody_kernels *kernels) {
         t.gemm.w_stride = (size_t)taps * ((depth + 1) / 2) * 32;
         t.gemm.w = words_take(&r, t.gemm.w_stride * kernels->gemm_s16_panels, false);
         t.gemm.bias = bias_take(&r, cols);
-        t.gemm.scale = scales_take(&r, cols, depth);
+        t.gemm.scale = scales_take(&r, cols, depth, NULL);
         t.gemm.c = words_take(&r, (size_t)rows * cols, false);
         t.gemm.layer = (tody_layer_s8){.finish = {-32768, 32767, 0}};
         const double products = (double)cols * rows * taps * depth;
@@ -162,7 +160,7 @@ static void bench_dwconv(const tody_kernels *kernels) {
         memory_reset();
         t.dwconv.a = word_rows_take(&r, (size_t)(31 * step + size) * size, channels, false);
         t.dwconv.w = words_take(&r, (size_t)taps * channels, false);
-        t.dwconv.scale = scales_take(&r, channels, taps);
+        t.dwconv.scale = scales_take(&r, channels, taps, NULL);
         t.dwconv.c = words_take(&r, (size_t)t.dwconv.pixels * channels, false);
         t.dwconv.c_stride = channels;
         t.dwconv.layer = (tody_layer_s8){.finish = {-32768, 32767, 0}};

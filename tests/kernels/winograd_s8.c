@@ -88,7 +88,8 @@ static bool check_winograd(const tody_kernels *set, uint64_t seed) {
     if (set->winograd_s8_bytes) w.u = transform(g.w, w.channels, w.cols);
     w.bias = g.bias = random_below(&r, 2) ? bias_take(&r, (size_t)panels * 16) : NULL;
     w.scale_stride = g.scale_stride = random_below(&r, 4) ? 16 : 0;
-    w.scale = g.scale = scales_take(&r, (size_t)panels * 16, (double)TAPS * w.channels * (extreme ? 100 : 4));
+    w.scale = g.scale = scales_take(&r, (size_t)panels * 16, (double)TAPS * w.channels * (extreme ? 100 : 4), &w.layer);
+    g.layer = w.layer;
     w.at = places_take(&r, rows, stride);
     w.work = memory_take((size_t)tody_winograd_work(w.tiles, w.channels));
     const bytes b = result_take(&r, rows, w.cols, stride);
@@ -115,7 +116,7 @@ static void bench_winograd(const tody_kernels *kernels) {
     w.a = rows_take(&r, (size_t)tiles * POSITIONS, channels, false);
     w.w = bytes_take(&r, (size_t)TAPS * channels * cols, false);
     if (kernels->winograd_s8_bytes) w.u = transform(w.w, channels, cols);
-    w.scale = scales_take(&r, cols, 4.0 * TAPS * channels);
+    w.scale = scales_take(&r, cols, 4.0 * TAPS * channels, NULL);
     w.work = memory_take((size_t)tody_winograd_work(tiles, channels));
     w.c = memory_take((size_t)tiles * RESULTS * cols);
     w.layer = (tody_layer_s8){.x_zero = -128, .finish = {-128, 127, 0}};

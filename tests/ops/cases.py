@@ -11,6 +11,7 @@ A tensor is a line of words: its dtype, its shape, then what it is:
     s8 2x3 q=0.5:3        quantised, with scale 0.5 and zero point 3;  q=0.5:0:16: with 16 scales
     s8 2x3 ends           -128 and 127 only
     f32 16 multiplier=0.1 between half of this and one and a half times as much, a constant
+    f32 32 multiplier=0.1 slopes   the same, of which the latter half are slopes of a PReLU;  slopes=1e-40: all of them this
     ... const             stored in the file, not an input
     panels 1x16x9x3       float32 weights [G, N, T, K] or a bias [G, N], stored in panels
     s8 1x16x9x3 panels    the same of another dtype
@@ -117,6 +118,8 @@ def _values(words: dict[str, str], dtype: str, shape: tuple[int, ...], rng: np.r
     data = rng.normal(size=shape) * float(words.get("scale", 1)) + float(words.get("near", 0))
     if "multiplier" in words:
         data = float(words["multiplier"]) * rng.uniform(0.5, 1.5, shape)
+    if "slopes" in words:
+        data[len(data) // 2 :] = words["slopes"] or rng.uniform(-1, 2, data[len(data) // 2 :].shape)
     if "unit" in words:
         data = rng.uniform(-1, 1, shape)
     if "ints" in words:

@@ -44,8 +44,6 @@ def finish(p: Array, params: Params, y_zero: int) -> Array:
     dtype = np.dtype(params.get("dtype", "int8"))
     low, high = (lo, hi) if name == "clamp" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     assert p.dtype == np.float32
-    if name == "leaky_relu":
-        p = np.where(p < 0, p * np.float32(lo), p)
     held = np.minimum(np.maximum(p, np.float32(low - y_zero)), np.float32(high - y_zero))
     return (np.rint(held).astype(np.int64) + y_zero).astype(dtype)
 
@@ -62,12 +60,15 @@ def _layer(op: str, inputs: Inputs, params: Params, y_zero: int) -> Array:
     m = inputs[3 + takes_addend].data.reshape(-1)
     sums = [x.centred, w.data, None if bias is None else bias.data, *([None] if takes_addend else [])]
     total = oracle.run(op, sums, {**params, "activation": ("none", 0.0, 0.0)})[0].astype(np.int64)
-    p = fl(oracle.wrap(total)) * m
+    count = total.shape[-1]
+    p, slopes = fl(oracle.wrap(total)) * m[:count], m[count:]
     if addend is not None:
         m2 = inputs[5].data
         if len(m2) == 3:  # the product is rounded first: to int8, whose zero point does not matter behind its limits
             p = np.rint(np.clip(p, m2[2] - 256, m2[2] - 1)) * m2[1]
         p = p + part(addend, m2[0])
+    if len(slopes):
+        p = np.where(p < 0, p * slopes, p)
     return finish(p, params, y_zero)
 
 

@@ -94,9 +94,10 @@ static void one_row(const tody_finish_dsp *f, uint32_t i, uint32_t from) {
     const int8_t *addend = f->addend ? f->addend + i * f->addend_stride + from : NULL;
     int8_t *c = f->c + i * f->c_stride + from;
     for (; scale < end; sum += col_step) {
-        float p = (float)*sum * *scale++;
+        float p = (float)*sum * *scale;
         if (addend) p = add(p, *addend++, q);
-        if (q->leaks) p = tody_leak(p, q->slope);
+        if (q->slopes) p = tody_leak(p, scale[q->slopes]);
+        scale++;
         *c++ = (int8_t)tody_end(p, &ends);
     }
 }

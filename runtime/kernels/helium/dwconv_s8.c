@@ -18,18 +18,19 @@ typedef struct block {
     uint32_t k;
     mve_pred16_t there;
     int32x4x2_t bias;
-    float32x4x2_t scale;
+    float32x4x2_t scale, slope;
 } block;
 
 static block block_of(const tody_dwconv_s8 *d, uint32_t k) {
     const uint32_t left = d->channels - k, count = left < CHANNELS ? left : CHANNELS;
     int32_t bias[CHANNELS] = {0};
-    float scale[CHANNELS] = {0};
+    float scale[CHANNELS] = {0}, slope[CHANNELS] = {0};
     for (uint32_t j = 0; j < count; j++) {
         if (d->bias) bias[j] = d->bias[k + j];
         scale[j] = d->scale[k + j];
+        slope[j] = d->scale[k + j + d->layer.slopes];
     }
-    return (block){k, vctp16q(left), vld2q_s32(bias), vld2q_f32(scale)};
+    return (block){k, vctp16q(left), vld2q_s32(bias), vld2q_f32(scale), vld2q_f32(slope)};
 }
 
 // The sums of a window, column by column.
@@ -57,8 +58,10 @@ static void pixel(const tody_dwconv_s8 *d, const block *b, const int8_t *const *
         even = tody_add_helium(even, vmovlbq_s16(addend), &d->layer);
         odd = tody_add_helium(odd, vmovltq_s16(addend), &d->layer);
     }
-    even = tody_leak_helium(even, &d->layer);
-    odd = tody_leak_helium(odd, &d->layer);
+    if (d->layer.slopes) {
+        even = tody_leak_helium(even, b->slope.val[0]);
+        odd = tody_leak_helium(odd, b->slope.val[1]);
+    }
     const int16x8_t y = vmovnbq_s32(vdupq_n_s16(0), tody_end_helium(even, ends));
     vstrbq_p_s16(d->c + p * d->c_stride + b->k, vmovntq_s32(y, tody_end_helium(odd, ends)), b->there);
 }

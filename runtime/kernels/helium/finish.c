@@ -58,12 +58,12 @@ static void three(const tody_finish_helium *f, uint32_t first, const int32_t *su
 static void four(const tody_finish_helium *f, uint32_t j, uint32_t first, const int32_t *sums, const tody_ends_helium *ends) {
     const uint32x4_t at = columns_at(f);
     const mve_pred16_t there = vctp32q(f->cols - j);
-    const float32x4_t scale = vldrwq_z_f32(f->scale + j, there);
+    const float32x4_t scale = vldrwq_z_f32(f->scale + j, there), slope = vldrwq_z_f32(f->scale + j + f->layer->slopes, there);
     const int32_t *sum = sums + (size_t)j * f->step;
     for (uint32_t i = first; i < f->rows && i < first + TOGETHER; i++, sum++) {
         float32x4_t p = vmulq_f32(vcvtq_f32_s32(vldrwq_gather_offset_s32(sum, at)), scale);
         if (f->addend) p = tody_add_helium(p, vldrbq_z_s32(f->addend + i * f->addend_stride + j, there), f->layer);
-        p = tody_leak_helium(p, f->layer);
+        if (f->layer->slopes) p = tody_leak_helium(p, slope);
         vstrbq_p_s32(f->c + i * f->c_stride + j, tody_end_helium(p, ends), there);
     }
 }

@@ -24,9 +24,9 @@ static inline int32x4_t tody_end_helium(float32x4_t p, const tody_ends_helium *q
     return vminq_s32(vmaxq_s32(y, vdupq_n_s32(q->lo)), vdupq_n_s32(q->hi));
 }
 
-// Four of tody_leak, where the layer has one.
-static inline float32x4_t tody_leak_helium(float32x4_t p, const tody_layer_s8 *q) {
-    return q->leaks ? vmaxnmq_f32(p, vmulq_n_f32(p, q->slope)) : p;
+// Four of tody_leak.
+static inline float32x4_t tody_leak_helium(float32x4_t p, float32x4_t slope) {
+    return vmulq_m_f32(p, p, slope, vcmpltq_n_f32(p, 0.0f));
 }
 
 // Four of tody_add_s8.

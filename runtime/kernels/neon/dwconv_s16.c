@@ -9,15 +9,14 @@ INLINE sums add(sums s, const int16_t *x, size_t count, int16x8_t w) {
     return (sums){vmlal_s16(s.low, vget_low_s16(v), vget_low_s16(w)), add_high_s16(s.high, v, w)};
 }
 
-// bias and scale as arrays of 8, whatever is left of them.
+// bias as an array of 8, whatever is left of it.
 INLINE void store(const tody_dwconv_s16 *d, size_t pixel, size_t k, const size_t count, sums s) {
     int32_t bias[VECTOR] = {0};
-    float scale[VECTOR] = {0};
     if (d->bias) memcpy(bias, d->bias + k, count * sizeof *bias);
-    memcpy(scale, d->scale + k, count * sizeof *scale);
     s = add_sums(s, (sums){vld1q_s32(bias), vld1q_s32(bias + 4)});
     const int16_t *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-    finish_s16(d->c + pixel * d->c_stride + k, count, s, load_factors(scale), addend, &d->layer);
+    const factors f = load_some_factors(d->scale + k, d->layer.slopes, count);
+    finish_s16(d->c + pixel * d->c_stride + k, count, s, f, addend, &d->layer);
 }
 
 // Channels [k, k + count), at most 8, of one or four pixels.

@@ -13,20 +13,18 @@ INLINE sums add(sums s, const int8_t *x, const size_t count, int8x8_t zero, int1
     return s;
 }
 
-// bias and scale as arrays of 8, whatever is left of them.
+// bias as an array of 8, whatever is left of it.
 INLINE void store(const tody_dwconv_s8 *d, size_t pixel, size_t k, const size_t count, sums s) {
     int32_t bias[8] = {0};
-    float scale[8] = {0};
     const int8_t *addend = d->addend ? d->addend + pixel * d->addend_stride + k : NULL;
-    const float *multipliers = d->scale + k;
     if (d->bias) memcpy(bias, d->bias + k, count * sizeof *bias);
-    if (count < 8) multipliers = memcpy(scale, multipliers, count * sizeof *scale);
+    const factors f = load_some_factors(d->scale + k, d->layer.slopes, count);
     s.low = vaddq_s32(s.low, vld1q_s32(bias));
     s.high = vaddq_s32(s.high, vld1q_s32(bias + 4));
     int8x8_t added = vdup_n_s8(0);
     if (addend) added = load_part_s8(addend, count);
     const ending e = ending_of(&d->layer);
-    const int16x8_t y = scaled_s8(s, load_factors(multipliers), addend ? &added : NULL, &e);
+    const int16x8_t y = scaled_s8(s, f, addend ? &added : NULL, &e);
     store_part_s8(d->c + pixel * d->c_stride + k, count, vget_low_s8(results_s8(y, y, &e)));
 }
 
@@ -112,8 +110,8 @@ static bool load_filter(const tody_dwconv_s8 *d, size_t k, const bool pairs, fil
     const int32_t *near = d->bias ? d->bias + k : NULL, *far = d->bias ? d->bias + more : NULL;
     f->start.low = (sums){start_of(near, sum.low.low, x_zero), start_of(near ? near + 4 : NULL, sum.low.high, x_zero)};
     f->start.high = (sums){start_of(far, sum.high.low, x_zero), start_of(far ? far + 4 : NULL, sum.high.high, x_zero)};
-    f->low = load_factors(d->scale + k);
-    f->high = load_factors(d->scale + more);
+    f->low = load_factors(d->scale + k, d->layer.slopes);
+    f->high = load_factors(d->scale + more, d->layer.slopes);
     f->ending = ending_of(&d->layer);
     return vminvq_s8(least) > -128;
 }

@@ -73,8 +73,8 @@ static filter filter_of(const tody_dwconv_s8 *d, size_t k) {
     }
     f.start.low = (sums){vmlsq_s32(b.low.low, all.low.low, x_zero), vmlsq_s32(b.low.high, all.low.high, x_zero)};
     f.start.high = (sums){vmlsq_s32(b.high.low, all.high.low, x_zero), vmlsq_s32(b.high.high, all.high.high, x_zero)};
-    f.low = load_factors(d->scale + k);
-    f.high = load_factors(d->scale + k + 8);
+    f.low = load_factors(d->scale + k, d->layer.slopes);
+    f.high = load_factors(d->scale + k + 8, d->layer.slopes);
     f.ending = ending_of(&d->layer);
     return f;
 }

@@ -93,7 +93,7 @@ INLINE void tile(const tody_gemm_s16 *g, uint32_t first, size_t count, const uin
         w += (left + 1) / 2 * 2 * TODY_PANEL_F32;
     }
     const sums all[] = {s.s0, s.s1, s.s2, s.s3};
-    const factors f = load_factors(g->scale + first);
+    const factors f = load_factors(g->scale + first, g->layer.slopes);
     for (uint32_t i = 0; i < rows; i++) {
         const int16_t *addend = g->addend ? g->addend + i * g->addend_stride + first : NULL;
         finish_s16(g->c + i * g->c_stride + first, count, all[i], f, addend, &g->layer);

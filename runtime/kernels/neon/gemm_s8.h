@@ -73,8 +73,9 @@ typedef struct results {
 } results;
 
 INLINE results results_of(const tody_gemm_s8 *g, const columns *c, const uint32_t halves) {
-    const factors low = load_factors(c->scale);
-    return (results){low, halves > 1 ? load_factors(c[halves - 1].scale) : low, ending_of(&g->layer)};
+    const uint32_t slopes = g->layer.slopes;
+    const factors low = load_factors(c->scale, slopes);
+    return (results){low, halves > 1 ? load_factors(c[halves - 1].scale, slopes) : low, ending_of(&g->layer)};
 }
 
 // A row of two halves. `plain`: of tody_is_plain.

@@ -113,15 +113,17 @@ INLINE block products(const tody_gemm_s8 *g, const columns *c, const int8_t *fir
     return b;
 }
 
-// What all results of 8 columns need: their multipliers, each twice.
+// What all results of 8 columns need: their multipliers, and slopes, each twice.
 typedef struct doubles {
     factors low, high;
     ending ending;
 } doubles;
 
-INLINE factors load_doubles(const float *scale) {
-    const float32x2_t a = vld1_f32(scale), b = vld1_f32(scale + 2);
-    return (factors){vcombine_f32(a, a), vcombine_f32(b, b)};
+INLINE float32x4_t two_doubles(const float *p) { return vcombine_f32(vld1_f32(p), vld1_f32(p)); }
+
+INLINE factors load_doubles(const float *scale, uint32_t slopes) {
+    const float *slope = scale + slopes;
+    return (factors){two_doubles(scale), two_doubles(scale + 2), two_doubles(slope), two_doubles(slope + 2)};
 }
 
 // Two rows of results, two columns of one beside two of the other.
@@ -151,7 +153,8 @@ INLINE void finish_four(places *to, four f, const doubles *d, const bool plain) 
 
 INLINE void tiles_of(const tody_gemm_s8 *g, const columns *c, const int8_t *a, const uint32_t fours, uint32_t count, places to,
                      const bool plain) {
-    const doubles d = {load_doubles(c->scale), load_doubles(c->scale + 4), ending_of(&g->layer)};
+    const uint32_t slopes = g->layer.slopes;
+    const doubles d = {load_doubles(c->scale, slopes), load_doubles(c->scale + 4, slopes), ending_of(&g->layer)};
     for (; count > 0; count--, a += fours * UNIT * g->packed_stride) {
         const block b = products(g, c, a, fours);
         finish_four(&to, b.s0, &d, plain);

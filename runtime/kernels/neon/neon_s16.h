@@ -32,7 +32,7 @@ INLINE void finish_s16(int16_t *c, size_t count, sums s, factors f, const int16_
         low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), by));
         high = vaddq_f32(high, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(added))), by));
     }
-    if (q->leaks) low = leak(low, q), high = leak(high, q);
+    if (q->slopes) low = leak(low, f.slope_low), high = leak(high, f.slope_high);
     const int16x8_t y = vminq_s16(vmaxq_s16(round_s16(low, high, &e), lo), hi);
     if (count >= 8) {
         vst1q_s16(c, y);

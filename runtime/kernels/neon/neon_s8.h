@@ -16,9 +16,9 @@ typedef struct sums {
     int32x4_t low, high;
 } sums;
 
-// The multipliers of 8 sums.
+// The multipliers of 8 sums, and their slopes, if the layer has some.
 typedef struct factors {
-    float32x4_t low, high;
+    float32x4_t low, high, slope_low, slope_high;
 } factors;
 
 // How the results of a layer end, in vectors.
@@ -28,7 +28,7 @@ typedef struct ending {
     float32x4_t p_lo, p_hi;
     int8x8_t addend_zero;
     float32x4_t addend_scale;
-    bool leaks;
+    bool leaks;                  // whether it has
     const tody_layer_s8 *layer;  // what few layers have
 } ending;
 
@@ -41,7 +41,7 @@ INLINE ending ending_of(const tody_layer_s8 *q) {
                     vdupq_n_f32(f.hi),
                     vdup_n_s8((int8_t)q->addend_zero),
                     vdupq_n_f32(q->addend_scale),
-                    q->leaks,
+                    q->slopes != 0,
                     q};
 }
 
@@ -51,7 +51,19 @@ INLINE ending ending_where(ending e, const bool plain) {
     return e;
 }
 
-INLINE factors load_factors(const float *scale) { return (factors){vld1q_f32(scale), vld1q_f32(scale + 4)}; }
+INLINE factors load_factors(const float *scale, uint32_t slopes) {
+    const float *slope = scale + slopes;
+    return (factors){vld1q_f32(scale), vld1q_f32(scale + 4), vld1q_f32(slope), vld1q_f32(slope + 4)};
+}
+
+// Those of the first `count` of 8 sums, at most 8.
+INLINE factors load_some_factors(const float *scale, uint32_t slopes, const size_t count) {
+    float both[16] = {0};
+    if (count >= 8) return load_factors(scale, slopes);
+    memcpy(both, scale, count * sizeof *scale);
+    memcpy(both + 8, scale + slopes, count * sizeof *scale);
+    return load_factors(both, 8);
+}
 
 INLINE sums add_sums(sums a, sums b) { return (sums){vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)}; }
 
@@ -103,7 +115,9 @@ INLINE float32x4_t round_inner(float32x4_t p, const tody_layer_s8 *q) {
 }
 
 // Four of tody_leak.
-INLINE float32x4_t leak(float32x4_t p, const tody_layer_s8 *q) { return vmaxq_f32(p, vmulq_n_f32(p, q->slope)); }
+INLINE float32x4_t leak(float32x4_t p, float32x4_t slope) {
+    return vbslq_f32(vcltq_f32(p, vdupq_n_f32(0.0f)), vmulq_f32(p, slope), p);
+}
 
 // Eight of tody_result_s8 but for their bounds; addends or NULL.
 INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const ending *e) {
@@ -115,7 +129,7 @@ INLINE int16x8_t scaled_s8(sums s, factors f, const int8x8_t *addends, const end
         low = vaddq_f32(low, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(added))), e->addend_scale));
         high = vaddq_f32(high, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(added))), e->addend_scale));
     }
-    if (e->leaks) low = leak(low, e->layer), high = leak(high, e->layer);
+    if (e->leaks) low = leak(low, f.slope_low), high = leak(high, f.slope_high);
     return vqaddq_s16(round_s16(low, high, e), e->zero);
 }
 

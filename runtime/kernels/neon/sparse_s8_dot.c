@@ -27,7 +27,8 @@ INLINE void channel(const tody_sparse_s8 *g, uint32_t n, int32_t *sums, const ui
 static void finish_channel(const tody_sparse_s8 *g, uint32_t n, uint32_t row, const int32_t *s) {
     const uint32_t rows = g->rows - row < 16 ? g->rows - row : 16;
     const ending e = ending_of(&g->layer);
-    const factors f = {vdupq_n_f32(g->scale[n]), vdupq_n_f32(g->scale[n])};
+    const float32x4_t scale = vdupq_n_f32(g->scale[n]), slope = vdupq_n_f32(g->scale[n + g->layer.slopes]);
+    const factors f = {scale, scale, slope, slope};
     int8_t part[16] = {0};
     for (uint32_t i = 0; g->addend && i < rows; i++) part[i] = g->addend[(row + i) * g->addend_stride + n];
     const int8x8_t x = vld1_s8(part), y = vld1_s8(part + 8);

@@ -208,7 +208,7 @@ INLINE void sums_of(const int32_t *m, size_t stride, int32x4_t bias, int32_t *y)
 
 // Columns [first, first + count), at most 8, of a tile.
 static void finish_tile(const tody_winograd_s8 *w, const int32_t *m, uint32_t first, size_t count, const size_t *at) {
-    const factors f = load_factors(w->scale + first / 16 * w->scale_stride + first % 16);
+    const factors f = load_factors(w->scale + first / 16 * w->scale_stride + first % 16, w->layer.slopes);
     const ending e = ending_of(&w->layer);
     const int32x4_t none = vdupq_n_s32(0);
     int32_t y[OUT * OUT * LANES];

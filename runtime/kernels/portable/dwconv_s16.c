@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) void channels(const tody_dwconv_s16
     for (uint32_t j = 0; j < lanes; j++) {
         const int16_t *addend = d->addend ? d->addend + p * d->addend_stride + k + j : NULL;
         const uint32_t bias = d->bias ? (uint32_t)d->bias[k + j] : 0;
-        d->c[p * d->c_stride + k + j] = tody_result_s16((int32_t)(sum[j] + bias), d->scale[k + j], addend, &d->layer);
+        d->c[p * d->c_stride + k + j] = tody_result_s16((int32_t)(sum[j] + bias), d->scale + k + j, addend, &d->layer);
     }
 }
 

@@ -22,7 +22,7 @@ void tody_portable_gemm_s16(const tody_gemm_s16 *g) {
         for (uint32_t j = 0; j < g->cols; j++) {
             const int16_t *addend = g->addend ? g->addend + i * g->addend_stride + j : NULL;
             const uint32_t bias = g->bias ? (uint32_t)g->bias[j] : 0;
-            g->c[i * g->c_stride + j] = tody_result_s16((int32_t)(sum[j] + bias), g->scale[j], addend, &g->layer);
+            g->c[i * g->c_stride + j] = tody_result_s16((int32_t)(sum[j] + bias), g->scale + j, addend, &g->layer);
         }
     }
 }

@@ -25,7 +25,7 @@ void tody_portable_sparse_s8(const tody_sparse_s8 *g) {
         channel(g, j, sums);
         for (uint32_t i = 0; g->c && i < g->rows; i++) {
             const int8_t *addend = g->addend ? g->addend + i * g->addend_stride + j : NULL;
-            g->c[i * g->c_stride + j] = tody_result_s8(sums[i], g->scale[j], addend, &g->layer);
+            g->c[i * g->c_stride + j] = tody_result_s8(sums[i], g->scale + j, addend, &g->layer);
         }
     }
 }

@@ -20,11 +20,11 @@ static inline __m256i zero_of(const dwconv *d) {
 
 static __attribute__((noinline)) void store_pixels(const dwconv *d, size_t k, size_t count, size_t first, uint32_t pixels,
                                                    const total *t) {
-    const sums scale = scale_s8(d->scale + k, count);
     const tody_layer_s8 layer = d->layer;
+    const factors f = factors_s8(d->scale + k, count, &layer);
     for (size_t p = first; p < first + pixels; p++, t++) {
         const int16_t *addend = d->addend ? d->addend + p * d->addend_stride + k : NULL;
-        finish_s16(d->c + p * d->c_stride + k, count, in_halves(*t), scale, addend, &layer);
+        finish_s16(d->c + p * d->c_stride + k, count, in_halves(*t), &f, addend, &layer);
     }
 }
 

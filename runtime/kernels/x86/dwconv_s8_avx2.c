@@ -24,22 +24,23 @@ static inline __m256i zero_of(const dwconv *d) { return _mm256_set1_epi16((short
 #include "dwconv_pairs.h"
 
 // Results of a pixel in 16 bits, whose addends go in halves as its sums do.
-INLINE __m256i words_of(const total *t, sums scale, const int8_t *addend, size_t count, const tody_layer_s8 *q) {
-    return words_s8(*t, scale, addend, addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128(), q);
+INLINE __m256i words_of(const total *t, const factors *f, const int8_t *addend, size_t count, const tody_layer_s8 *q) {
+    return words_s8(*t, f, addend, addend ? _mm_shuffle_epi32(load_s8(addend, count), 0xD8) : _mm_setzero_si128(), q);
 }
 
 // By two pixels, which are packed together. `plain`: of tody_is_plain.
 INLINE void store_channels(const dwconv *d, size_t k, const size_t count, size_t first, uint32_t pixels, const int8_t *addend,
                            const total *t, const bool plain) {
-    const sums scale = in_halves(scale_s8(d->scale + k, count));
     tody_layer_s8 layer = d->layer;
-    if (plain) layer.leaks = false;
+    if (plain) layer.slopes = 0;
+    factors f = factors_s8(d->scale + k, count, &layer);
+    f = (factors){in_halves(f.scale), in_halves(f.slope)};
     int8_t *c = d->c + first * d->c_stride + k;
     for (uint32_t p = 0; p < pixels; p += 2, t += 2, c += 2 * d->c_stride) {
         const bool both = p + 1 < pixels;
-        const __m256i x = words_of(t, scale, addend, count, &layer);
+        const __m256i x = words_of(t, &f, addend, count, &layer);
         if (addend) addend += both ? d->addend_stride : 0;
-        const __m256i y = words_of(both ? t + 1 : t, scale, addend, count, &layer);
+        const __m256i y = words_of(both ? t + 1 : t, &f, addend, count, &layer);
         if (addend) addend += d->addend_stride;
         const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(x, y), 0xD8);
         store_s8(c, count, _mm256_castsi256_si128(bytes));

@@ -60,8 +60,10 @@ static inline total start_of(const tody_dwconv_s8 *d, size_t k, size_t count) {
 static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size_t k, size_t count, size_t first,
                                                    uint32_t pixels, const total *t) {
     const __mmask16 m = bytes_mask(count);
-    const __m512i scale = _mm512_maskz_loadu_epi32(m, d->scale + k);
     const tody_layer_s8 layer = d->layer;
+    const __m512i scale = _mm512_maskz_loadu_epi32(m, d->scale + k);
+    const __m512i slope = _mm512_maskz_loadu_epi32(m, d->scale + k + layer.slopes);
+    const factors f = {{scale, scale}, {slope, slope}};
     for (uint32_t p = 0; p < pixels; p += 2) {
         const __mmask16 m2 = p + 1 < pixels ? m : 0;
         int8_t *c = d->c + (first + p) * d->c_stride + k;
@@ -70,7 +72,7 @@ static __attribute__((noinline)) void store_pixels(const tody_dwconv_s8 *d, size
             const int8_t *addend = d->addend + (first + p) * d->addend_stride + k;
             added = _mm256_set_m128i(_mm_maskz_loadu_epi8(m2, addend + d->addend_stride), _mm_maskz_loadu_epi8(m, addend));
         }
-        const __m256i y = results_s8((sums){t[p], m2 ? t[p + 1] : t[p]}, (sums){scale, scale}, d->addend, added, &layer);
+        const __m256i y = results_s8((sums){t[p], m2 ? t[p + 1] : t[p]}, &f, d->addend, added, &layer);
         _mm_mask_storeu_epi8(c, m, _mm256_castsi256_si128(y));
         _mm_mask_storeu_epi8(c + d->c_stride, m2, _mm256_extracti128_si256(y, 1));
     }

@@ -62,10 +62,11 @@ INLINE void tile_by_rows(const tody_gemm_s16 *g, const bool both, sums *s) {
 INLINE void finish_rows(const tody_gemm_s16 *g, const sums *s) {
     const tody_layer_s8 layer = g->layer;
     const uint32_t panels = (g->cols + 15) / 16 * 16;
-    const sums start = bias_s8(g->bias, panels), scale = scale_s8(g->scale, panels);
+    const sums start = bias_s8(g->bias, panels);
+    const factors f = factors_s8(g->scale, panels, &g->layer);
     for (uint32_t i = 0; i < g->rows; i++) {
         const sums all = {add_s32(s[i].low, start.low), add_s32(s[i].high, start.high)};
-        finish_s16(g->c + i * g->c_stride, g->cols, all, scale, g->addend ? g->addend + i * g->addend_stride : NULL, &layer);
+        finish_s16(g->c + i * g->c_stride, g->cols, all, &f, g->addend ? g->addend + i * g->addend_stride : NULL, &layer);
     }
 }
 

@@ -13,7 +13,8 @@ typedef struct columns {
     uint32_t first, count;
     const int8_t *w;
     size_t w_stride, groups, line;  // of four values of depth; values of a line of a row
-    sums start, scale;
+    sums start;
+    factors factors;
     uint32_t tile;  // rows taken together
     size_t step;    // left to `tile`, as the next
     size_t ahead;   // as this
@@ -31,6 +32,7 @@ typedef void (*tile_function)(const tody_gemm_s8 *g, const columns *c, const int
 static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
     const uint32_t panel = first / 16, left = g->cols - first, count = left < COLUMNS ? left : COLUMNS;
     const float *scale = g->scale + panel * g->scale_stride;
+    const uint32_t multipliers = g->scale_stride ? (count + 15) / 16 * 16 : 16;
     columns c = {.first = first,
                  .count = count,
                  .w = g->w + panel * g->w_stride,
@@ -39,8 +41,11 @@ static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
                  .line = g->depth / g->lines,
                  .tile = TILE};
     c.start = start_of(g, &c);
-    c.scale = g->scale_stride ? scale_s8(scale, (count + 15) / 16 * 16) : scale_s8(scale, 16);
-    if (!g->scale_stride && COLUMNS > 16) c.scale.high = c.scale.low;
+    c.factors = factors_s8(scale, multipliers, &g->layer);
+    if (!g->scale_stride && COLUMNS > 16) {
+        c.factors.scale.high = c.factors.scale.low;
+        c.factors.slope.high = c.factors.slope.low;
+    }
     return c;
 }
 
@@ -49,8 +54,9 @@ static columns columns_of(const tody_gemm_s8 *g, uint32_t first) {
 INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first, uint32_t rows, const sums *s, const bool whole,
                         const bool plain) {
     tody_layer_s8 layer = g->layer;
-    if (plain) layer.leaks = false;
-    const sums scale = c->scale, start = c->start;
+    if (plain) layer.slopes = 0;
+    const factors factors = c->factors;
+    const sums start = c->start;
     int8_t *to = g->c + first * g->c_stride + c->first;
     const int8_t *addend = !plain && g->addend ? g->addend + first * g->addend_stride + c->first : NULL;
     for (uint32_t i = 0; i < rows; i++, to += g->c_stride) {
@@ -59,7 +65,7 @@ INLINE void finish_some(const tody_gemm_s8 *g, const columns *c, uint32_t first,
             const integers row = all_s32(c->row_starts ? c->row_starts[first + i] : row_start(g, first + i));
             all = (sums){add_s32(all.low, row), add_s32(all.high, row)};
         }
-        finish_s8(to, whole ? COLUMNS : c->count, all, scale, addend, &layer);
+        finish_s8(to, whole ? COLUMNS : c->count, all, &factors, addend, &layer);
         if (addend) addend += g->addend_stride;
     }
 }

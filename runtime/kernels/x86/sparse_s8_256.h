@@ -37,8 +37,9 @@ static void finish_eight(const tody_sparse_s8 *g, uint32_t n, uint32_t row) {
     int32_t result[8];
     for (uint32_t i = 0; g->addend && i < rows; i++) added[i] = g->addend[(row + i) * g->addend_stride + n];
     const __m256i sum = load_256(g->sums + (size_t)n * ROWS + row), scale = _mm256_castps_si256(all(g->scale[n]));
+    const __m256i slope = _mm256_castps_si256(all(g->scale[n + g->layer.slopes]));
     const __m256i p =
-        _mm256_max_epi32(result_s8(sum, scale, g->addend, load_s8(added, 16), &g->layer), all_s32((int32_t)f->lo));
+        _mm256_max_epi32(result_s8(sum, scale, slope, g->addend, load_s8(added, 16), &g->layer), all_s32((int32_t)f->lo));
     store_256(result, add_s32(p, all_s32(f->zero)));
     for (uint32_t i = 0; i < rows; i++) g->c[(row + i) * g->c_stride + n] = (int8_t)result[i];
 }

@@ -121,29 +121,29 @@ static inline void load_addend(const tody_sparse_s8 *g, uint32_t row, uint32_t r
     mirror_words(v);
 }
 
-// Sixteen of tody_result_s8 without `lo` and `zero` (vector_s8_avx512.h); the addends are byte `n % 4` of the words. `slope` is
-// 1 where nothing leaks.
-INLINE __m512i result(const tody_sparse_s8 *g, uint32_t row, uint32_t n, const bool with_addend, __m512i addend, vector slope) {
+// Sixteen of tody_result_s8 without `lo` and `zero` (vector_s8_avx512.h); the addends are byte `n % 4` of the words. `slopes`:
+// as of the layer, a constant where there are none.
+INLINE __m512i result(const tody_sparse_s8 *g, uint32_t row, uint32_t n, const bool with_addend, __m512i addend,
+                      uint32_t slopes) {
     vector p = mul(_mm512_cvtepi32_ps(_mm512_loadu_si512(g->sums + (size_t)n * ROWS + row)), all(g->scale[n]));
     if (with_addend) {
         const __m512i byte = _mm512_srai_epi32(_mm512_sllv_epi32(addend, all_s32(24 - 8 * (int32_t)(n % 4))), 24);
         p = add_s8(p, byte, &g->layer);
     }
-    return round_s8(_mm512_max_ps(p, mul(p, slope)), &g->layer);
+    return round_s8(slopes ? leak(p, all(g->scale[n + slopes])) : p, &g->layer);
 }
 
 INLINE void finish_square(const tody_sparse_s8 *g, uint32_t row, uint32_t rows, const bool with_addend) {
     const tody_finish_s8 *f = &g->layer.finish;
     const __mmask16 m = first(g->cols);
     const __m512i lo = _mm512_set1_epi16((short)((int32_t)f->lo + f->zero)), zero = _mm512_set1_epi16((short)f->zero);
-    const vector slope = all(g->layer.leaks ? g->layer.slope : 1.0f);
     __m512i v[4], added[4] = {zero, zero, zero, zero};
     if (with_addend) load_addend(g, row, rows, m, added);
 #pragma GCC unroll 4
     for (uint32_t k = 0; k < 4; k++) {
         __m512i r[4];
 #pragma GCC unroll 4
-        for (uint32_t n = 0; n < 4; n++) r[n] = result(g, row, 4 * k + n, with_addend, added[k], slope);
+        for (uint32_t n = 0; n < 4; n++) r[n] = result(g, row, 4 * k + n, with_addend, added[k], g->layer.slopes);
         const __m512i low = _mm512_max_epi16(_mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), zero), lo);
         const __m512i high = _mm512_max_epi16(_mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), zero), lo);
         v[k] = mirror_bytes(_mm512_packs_epi16(low, high));

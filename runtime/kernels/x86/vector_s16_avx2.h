@@ -31,23 +31,25 @@ static inline void store_s16(int16_t *y, size_t count, __m256i value) {
 }
 
 // Eight of tody_result_s16 as int32; the limits are those of the finish.
-static inline __m256i result_s16(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+static inline __m256i result_s16(__m256i sum, __m256i scale, __m256i slope, bool with_addend, __m128i addend,
+                                 const tody_layer_s8 *q) {
     vector p = mul(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(scale));
     if (with_addend) p = add(p, mul(_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(addend)), all(q->addend_scale)));
-    if (q->leaks) p = leak(p, q);
+    if (q->slopes) p = leak(p, slope);
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(p, all(q->finish.lo)), all(q->finish.hi)));
 }
 
-// The first `count` results of 16 sums; the multipliers are `scale`, the addend may be NULL.
-static inline void finish_s16(int16_t *c, size_t count, sums s, sums scale, const int16_t *addend, const tody_layer_s8 *q) {
+// The first `count` results of 16 sums; the addend may be NULL.
+static inline void finish_s16(int16_t *c, size_t count, sums s, const factors *f, const int16_t *addend,
+                              const tody_layer_s8 *q) {
     const __m256i a = addend ? load_s16(addend, count) : _mm256_setzero_si256();
-    const __m256i low = result_s16(s.low, scale.low, addend, _mm256_castsi256_si128(a), q);
+    const __m256i low = result_s16(s.low, f->scale.low, f->slope.low, addend, _mm256_castsi256_si128(a), q);
     if (count == 8) {
         const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
         _mm_storeu_si128((__m128i *)(void *)c, packed);
         return;
     }
-    const __m256i high = result_s16(s.high, scale.high, addend, _mm256_extracti128_si256(a, 1), q);
+    const __m256i high = result_s16(s.high, f->scale.high, f->slope.high, addend, _mm256_extracti128_si256(a, 1), q);
     store_s16(c, count, _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8));  // packs works in halves
 }
 

@@ -89,12 +89,24 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){load_s32(bias, count), count > 8 ? load_s32(bias + 8, count - 8) : zero};
 }
 
+// The multipliers of 16 columns, and their slopes, if the layer has some.
+typedef struct factors {
+    sums scale, slope;
+} factors;
+
+// Of as many columns, or the first `count`.
+static inline factors factors_s8(const float *scale, size_t count, const tody_layer_s8 *q) {
+    const int32_t *bits = (const int32_t *)(const void *)scale;
+    return (factors){bias_s8(bits, count), bias_s8(q->slopes ? bits + q->slopes : NULL, count)};
+}
+
 // Eight of tody_leak.
-static inline vector leak(vector p, const tody_layer_s8 *q) { return _mm256_max_ps(p, mul(p, all(q->slope))); }
+static inline vector leak(vector p, __m256i slope) { return _mm256_blendv_ps(p, mul(p, _mm256_castsi256_ps(slope)), p); }
 
 // Eight of tody_result_s8 without `lo` and `zero`, as int32: the conversion rounds half to even, and gives the least integer
 // for what is below all of them.
-static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+static inline __m256i result_s8(__m256i sum, __m256i scale, __m256i slope, bool with_addend, __m128i addend,
+                                const tody_layer_s8 *q) {
     vector p = mul(_mm256_cvtepi32_ps(sum), _mm256_castsi256_ps(scale));
     if (with_addend && q->rounds) {
         p = _mm256_max_ps(_mm256_min_ps(p, all(q->inner.hi)), all(q->inner.lo));
@@ -104,26 +116,23 @@ static inline __m256i result_s8(__m256i sum, __m256i scale, bool with_addend, __
         const __m256i value = sub_s32(_mm256_cvtepi8_epi32(addend), all_s32(q->addend_zero));
         p = add(p, mul(_mm256_cvtepi32_ps(value), all(q->addend_scale)));
     }
-    if (q->leaks) p = leak(p, q);
+    if (q->slopes) p = leak(p, slope);
     return _mm256_cvtps_epi32(_mm256_min_ps(p, all(q->finish.hi)));
 }
 
 // 16 results in 16 bits, in halves by fours, as packing leaves them. `a` holds the addends, if there are any.
-static inline __m256i words_s8(sums s, sums scale, bool with_addend, __m128i a, const tody_layer_s8 *q) {
-    const __m256i low = result_s8(s.low, scale.low, with_addend, a, q);
-    const __m256i high = result_s8(s.high, scale.high, with_addend, _mm_srli_si128(a, 8), q);
+static inline __m256i words_s8(sums s, const factors *f, bool with_addend, __m128i a, const tody_layer_s8 *q) {
+    const __m256i low = result_s8(s.low, f->scale.low, f->slope.low, with_addend, a, q);
+    const __m256i high = result_s8(s.high, f->scale.high, f->slope.high, with_addend, _mm_srli_si128(a, 8), q);
     const __m256i lo = _mm256_set1_epi16((short)((int32_t)q->finish.lo + q->finish.zero));
     return _mm256_max_epi16(_mm256_adds_epi16(_mm256_packs_epi32(low, high), _mm256_set1_epi16((short)q->finish.zero)), lo);
 }
 
-// The first `count` results of 16 sums; the multipliers are `scale`, the addend may be NULL.
-static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+// The first `count` results of 16 sums; the addend may be NULL.
+static inline void finish_s8(int8_t *c, size_t count, sums s, const factors *f, const int8_t *addend, const tody_layer_s8 *q) {
     const __m128i a = addend ? load_s8(addend, count) : _mm_setzero_si128();
-    const __m256i words = words_s8(s, scale, addend, a, q), bytes = _mm256_packs_epi16(words, words);
+    const __m256i words = words_s8(s, f, addend, a, q), bytes = _mm256_packs_epi16(words, words);
     store_s8(c, count, _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
 }
-
-// 16 multipliers, or the first `count`.
-static inline sums scale_s8(const float *scale, size_t count) { return bias_s8((const int32_t *)(const void *)scale, count); }
 
 #endif

@@ -30,8 +30,16 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){low, count > 16 ? _mm512_maskz_loadu_epi32(first(count - 16), bias + 16) : zero};
 }
 
-// 32 multipliers, or the first `count`.
-static inline sums scale_s8(const float *scale, size_t count) { return bias_s8((const int32_t *)(const void *)scale, count); }
+// The multipliers of 32 columns, and their slopes, if the layer has some.
+typedef struct factors {
+    sums scale, slope;
+} factors;
+
+// Of as many columns, or the first `count`.
+static inline factors factors_s8(const float *scale, size_t count, const tody_layer_s8 *q) {
+    const int32_t *bits = (const int32_t *)(const void *)scale;
+    return (factors){bias_s8(bits, count), bias_s8(q->slopes ? bits + q->slopes : NULL, count)};
+}
 
 // Sixteen int32 of what shall be rounded, without `lo` and `zero`: the conversion rounds half to even, and gives the least
 // integer for what is below all of them.
@@ -49,13 +57,14 @@ static inline vector add_s8(vector p, __m512i addend, const tody_layer_s8 *q) {
 }
 
 // Sixteen of tody_leak.
-static inline vector leak(vector p, const tody_layer_s8 *q) { return _mm512_max_ps(p, mul(p, all(q->slope))); }
+static inline vector leak(vector p, vector slope) { return choose(below(p, all(0.0f)), mul(p, slope), p); }
 
 // Sixteen of tody_result_s8 in this form.
-static inline __m512i result_s8(__m512i sum, __m512i scale, bool with_addend, __m128i addend, const tody_layer_s8 *q) {
+static inline __m512i result_s8(__m512i sum, __m512i scale, __m512i slope, bool with_addend, __m128i addend,
+                                const tody_layer_s8 *q) {
     vector p = mul(_mm512_cvtepi32_ps(sum), _mm512_castsi512_ps(scale));
     if (with_addend) p = add_s8(p, _mm512_cvtepi8_epi32(addend), q);
-    if (q->leaks) p = leak(p, q);
+    if (q->slopes) p = leak(p, _mm512_castsi512_ps(slope));
     return round_s8(p, q);
 }
 
@@ -69,10 +78,10 @@ static inline __m256i narrow_s8(__m512i low, __m512i high, const tody_layer_s8 *
     return _mm512_castsi512_si256(_mm512_permutexvar_epi8(_mm512_castsi256_si512(order), _mm512_max_epi16(words, lo)));
 }
 
-// The results of 32 sums; the multipliers are `scale`.
-static inline __m256i results_s8(sums s, sums scale, bool with_addend, __m256i addend, const tody_layer_s8 *q) {
-    return narrow_s8(result_s8(s.low, scale.low, with_addend, _mm256_castsi256_si128(addend), q),
-                     result_s8(s.high, scale.high, with_addend, _mm256_extracti128_si256(addend, 1), q), q);
+// The results of 32 sums.
+static inline __m256i results_s8(sums s, const factors *f, bool with_addend, __m256i addend, const tody_layer_s8 *q) {
+    return narrow_s8(result_s8(s.low, f->scale.low, f->slope.low, with_addend, _mm256_castsi256_si128(addend), q),
+                     result_s8(s.high, f->scale.high, f->slope.high, with_addend, _mm256_extracti128_si256(addend, 1), q), q);
 }
 
 // Eight and sixteen are loaded and stored without masks: a load waits for a masked store to the bytes before it, which is what
@@ -92,22 +101,22 @@ static inline void store_first(int8_t *c, size_t count, __m128i x) {
 }
 
 // The first `count` results of 16 sums.
-static inline void finish_half(int8_t *c, size_t count, __m512i sum, __m512i scale, const int8_t *addend,
+static inline void finish_half(int8_t *c, size_t count, __m512i sum, __m512i scale, __m512i slope, const int8_t *addend,
                                const tody_layer_s8 *q) {
     const __m128i added = addend ? load_first(addend, count) : _mm_setzero_si128();
-    const __m512i p = _mm512_max_epi32(result_s8(sum, scale, addend, added, q), all_s32((int32_t)q->finish.lo));
+    const __m512i p = _mm512_max_epi32(result_s8(sum, scale, slope, addend, added, q), all_s32((int32_t)q->finish.lo));
     store_first(c, count, _mm512_cvtepi32_epi8(add_s32(p, all_s32(q->finish.zero))));
 }
 
 // The first `count` results of 32 sums, to c; the addend may be NULL.
-static inline void finish_s8(int8_t *c, size_t count, sums s, sums scale, const int8_t *addend, const tody_layer_s8 *q) {
+static inline void finish_s8(int8_t *c, size_t count, sums s, const factors *f, const int8_t *addend, const tody_layer_s8 *q) {
     if (count >= 32) {
         const __m256i added = addend ? _mm256_loadu_si256((const __m256i *)(const void *)addend) : _mm256_setzero_si256();
-        _mm256_storeu_si256((__m256i *)(void *)c, results_s8(s, scale, addend, added, q));
+        _mm256_storeu_si256((__m256i *)(void *)c, results_s8(s, f, addend, added, q));
         return;
     }
-    finish_half(c, count < 16 ? count : 16, s.low, scale.low, addend, q);
-    if (count > 16) finish_half(c + 16, count - 16, s.high, scale.high, addend ? addend + 16 : NULL, q);
+    finish_half(c, count < 16 ? count : 16, s.low, f->scale.low, f->slope.low, addend, q);
+    if (count > 16) finish_half(c + 16, count - 16, s.high, f->scale.high, f->slope.high, addend ? addend + 16 : NULL, q);
 }
 
 #endif

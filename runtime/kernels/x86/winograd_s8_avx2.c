@@ -239,7 +239,7 @@ static void sums_of(const int32_t *m, size_t stride, __m256i bias, int32_t *y) {
 // The columns of a panel, from `first` on, of all tiles.
 static void finish_panel(const tody_winograd_s8 *w, const work *k, uint32_t first) {
     const size_t count = w->cols - first < COLUMNS ? w->cols - first : COLUMNS;
-    const sums scale = scale_s8(w->scale + first / COLUMNS * w->scale_stride, COLUMNS);
+    const factors f = factors_s8(w->scale + first / COLUMNS * w->scale_stride, COLUMNS, &w->layer);
     const sums bias = bias_s8(w->bias ? w->bias + first : NULL, COLUMNS);
     const tody_layer_s8 layer = w->layer;
     for (uint32_t t = 0; t < w->tiles; t++) {
@@ -249,7 +249,7 @@ static void finish_panel(const tody_winograd_s8 *w, const work *k, uint32_t firs
         for (uint32_t i = 0; i < OUT * OUT; i++) {
             const size_t at = w->at[t * OUT * OUT + i];
             if (at == TODY_NOWHERE) continue;
-            finish_s8(w->c + at + first, count, load_sums(y + i * COLUMNS), scale, w->addend ? w->addend + at + first : NULL,
+            finish_s8(w->c + at + first, count, load_sums(y + i * COLUMNS), &f, w->addend ? w->addend + at + first : NULL,
                       &layer);
         }
     }

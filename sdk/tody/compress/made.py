@@ -45,7 +45,8 @@ def layers_of(made: Quantised) -> list[Layer]:
         y = first_output(node)
         if node.op == "reshape" or y not in made.spreads:
             continue
-        bits = made.bits.get(y, made.choice.quants[y].bits if y in made.integer else 32)
+        quant = made.choice.quants.get(y) if y in made.integer else None
+        bits = made.bits.get(y, quant.bits if quant else 32)
         kept = made.choice.ranges.get(y) if y in made.integer else None
         seen, low, high = made.spreads[y].histogram(BINS)
         weights = made.reference.values[node.inputs[1] or ""].data if node.op in LINEAR else None

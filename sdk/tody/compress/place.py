@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..convert.forms import is_leaky
+from ..convert.channels import activation_of
 from ..convert.functions import UNARY
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_value, drop_dead, first_output, insert_after, insert_before, slot
+from ..convert.slopes import prelu_behind, slopes_of
 from . import ranges
 from .observe import Spread
 
@@ -42,17 +43,18 @@ def prepare(graph: Graph, io_is_integer: bool = False) -> None:
     """Take apart what int8 operators cannot do at once; the float function stays the same.
 
     Activations that are neither clamps nor leaky ReLUs become operators of their own (tables later). So do leaky ReLUs, and
-    additions, whose result only float32 operators take: what comes before them is then rounded in steps of its own.
+    additions, whose result only float32 operators take: what comes before them is then rounded in steps of its own. PReLUs
+    with several slopes are operators of their own here; integers have them in their layers (`unrounded`).
     """
     for node in list(graph.nodes):
-        activation = _activation(node)
-        if node.op in LINEAR and activation[0] not in _CLAMPS and not is_leaky(activation):
+        activation = activation_of(node)
+        if node.op in LINEAR and activation[0] not in _CLAMPS and slopes_of(graph, node) is None:
             _part(graph, node, "unary", [], {"function": activation})
     again = True
     while again:
         integer, users, again = decide(graph, {}, io_is_integer).integer, graph.consumers(), False
         for node in list(graph.nodes):
-            activation, y = _activation(node), first_output(node)
+            activation, y = activation_of(node), first_output(node)
             outer = integer.isdisjoint(users.get(y, [])) and not (io_is_integer and y in graph.outputs)
             if node not in integer or node.op not in LINEAR or not outer:
                 continue
@@ -62,11 +64,6 @@ def prepare(graph: Graph, io_is_integer: bool = False) -> None:
             elif slot(node, 3) is not None:
                 _part(graph, node, "binary", [node.inputs.pop()], {"fn": "add", "activation": activation})
                 again = True
-
-
-def _activation(node: Node) -> tuple[str, float, float]:
-    found: tuple[str, float, float] = node.attrs.get("activation", ("none", 0.0, 0.0))
-    return found
 
 
 def _part(graph: Graph, node: Node, op: str, more: list[str | None], attrs: dict[str, Any]) -> None:
@@ -81,11 +78,21 @@ def slots(node: Node) -> tuple[int, ...]:
     """Which inputs of an operator are activations that int8 reads as integers."""
     if node.op in LINEAR:
         return (0, 3) if slot(node, 3) is not None else (0,)
-    if node.op in ("matmul", "binary"):
+    if node.op == "matmul" or (node.op == "binary" and node.attrs["fn"] != "prelu"):
         return (0, 1)
     if node.op == "where":
         return (1, 2)
     return tuple(range(len(node.inputs))) if node.op == "concat" else (0,)
+
+
+def unrounded(graph: Graph, integer: set[Node]) -> set[str]:
+    """What layers make whose PReLU belongs to their rescaling: it is not rounded, and has no quantisation."""
+    users, found = graph.consumers(), set()
+    for node in integer:
+        behind = users.get(first_output(node), [])
+        if len(behind) == 1 and behind[0] in integer and prelu_behind(graph, node, behind[0]):
+            found.add(first_output(node))
+    return found
 
 
 def keeps_quantisation(node: Node) -> bool:
@@ -108,7 +115,8 @@ def _refusal(graph: Graph, node: Node) -> str:
     if node.op == "unary":
         return "" if attrs["function"][0] in TABLED else f"{attrs['function'][0]} is not for tables"
     if node.op == "binary":
-        return "" if attrs["fn"] in ("add", "sub", "mul", "min", "max") else f"{attrs['fn']} has no int8 form"
+        known = attrs["fn"] in ("add", "sub", "mul", "min", "max") or slopes_of(graph, node) is not None
+        return "" if known else f"{attrs['fn']} has no int8 form"
     if node.op == "reduce":
         return "" if attrs["fn"] in ("mean", "max", "min") else f"{attrs['fn']} has no int8 form"
     return "" if node.op in (*MOVES, "matmul", "pool") else f"{node.op} has no int8 form"
@@ -240,10 +248,11 @@ def _choose(
     for node, i in tied:
         groups.join(first_output(node), node.inputs[i] or "")
     members: dict[str, list[str]] = {}
+    inner = unrounded(graph, integer)
     for node in graph.nodes:
         if node in integer:
             for name in (*(node.inputs[i] for i in slots(node)), first_output(node)):
-                if name is not None and name not in members.setdefault(groups.find(name), []):
+                if name is not None and name not in inner and name not in members.setdefault(groups.find(name), []):
                     members[groups.find(name)].append(name)
     moved = {first_output(node) for node, _ in tied}
     choice = Choice()

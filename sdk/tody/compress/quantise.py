@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..convert.forms import NARROW, WIDE, blends
 from ..convert.graph import Graph, Node
 from ..convert.rewrite import first_output
+from ..convert.slopes import slopes_of
 from ..run.agreement import decibels
 from . import place
 from .equalise import equalise
@@ -232,7 +233,8 @@ def _narrow(graph: Graph) -> dict[str, str]:
     found = {}
     for node in graph.nodes:
         moves = place.keeps_quantisation(node) and node.op not in NARROW
-        if node.op not in WIDE and (not moves or (node.op == "resize" and blends(graph, node))):
+        has_form = node.op in WIDE or slopes_of(graph, node) is not None
+        if not has_form and (not moves or (node.op == "resize" and blends(graph, node))):
             found[first_output(node)] = f"{node.op} has no int16 form"
     return found
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..convert.graph import Graph, Node, Quant, Value
 from ..convert.rewrite import add_value, drop_dead, first_input, first_output, insert_before
+from ..convert.slopes import prelu_behind
 from ..convert.sparse import gains_from_blocks
 from . import palette
 from .levels import DAMPING, Nearest, correct_bias, rescale, scales, short_biases, short_steps, uniform
@@ -125,7 +126,10 @@ def _floor(graph: Graph, layer: Layer, weights: Array) -> Array:
 
 def units(graph: Graph, node: Node) -> tuple[float, float]:
     """Input step, and what multipliers are to the steps of weights: input step / output step; zeros where one is missing."""
-    source, users = graph.producer().get(first_input(node)), graph.consumers().get(first_output(node), [])
+    source, consumers = graph.producer().get(first_input(node)), graph.consumers()
+    users = consumers.get(first_output(node), [])
+    if len(users) == 1 and (prelu := prelu_behind(graph, node, users[0])):
+        users = consumers.get(first_output(prelu), [])
     taken = None if source is None or source.op != "cast" else graph.values[first_input(source)].quant
     made = next((q for user in users if user.op == "cast" and (q := graph.values[first_output(user)].quant)), None)
     return (0.0, 0.0) if taken is None or made is None else (taken.scale, taken.scale / made.scale)

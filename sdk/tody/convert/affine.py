@@ -1,4 +1,7 @@
-"""A scale and a shift per channel that no weights can take, such as a BatchNormalization left over: a depthwise convolution."""
+"""A scale and a shift per channel that no weights can take, such as a BatchNormalization left over: a depthwise convolution.
+
+So is a PReLU behind what is rounded already.
+"""
 
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
@@ -11,6 +14,7 @@ import numpy as np
 from .channels import Channels, per_channel
 from .graph import Node, Quant
 from .rewrite import Index, absorb, add_constant, add_value, first_input, first_output, insert_after, insert_before
+from .slopes import slopes_of
 
 _LARGE = np.arange(127, 63, -1)
 
@@ -30,10 +34,10 @@ def join_affine(index: Index, node: Node) -> bool:
     return absorb(index, node, user)
 
 
-def _attributes(channels: int, last: Node) -> dict[str, Any]:
-    """Of a window of one pixel, with the activation of the last node that it stands for."""
+def _attributes(channels: int, last: Node | None = None) -> dict[str, Any]:
+    """Of a window of one pixel, with the activation of the last node that it stands for, if there is one."""
     window = {"kernel": (1, 1), "stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "groups": channels}
-    return {**window, "activation": last.attrs.get("activation", ("none", 0.0, 0.0))}
+    return {**window, "activation": (last.attrs if last else {}).get("activation", ("none", 0.0, 0.0))}
 
 
 def affine_to_dwconv(index: Index, node: Node) -> bool:
@@ -58,6 +62,28 @@ def affine_to_dwconv(index: Index, node: Node) -> bool:
     inputs: list[str | None] = [x, _weights(index, node, quant, factors, numbers)]
     inputs += [] if numbers is None else [add_constant(graph, f"{y}:shift", numbers)]
     node.op, node.inputs, node.outputs, node.attrs = "dwconv", inputs, [y], _attributes(shape[-1], last)
+    return True
+
+
+def prelu_to_dwconv(index: Index, node: Node) -> bool:
+    """Let a PReLU of a quantised value be that of a depthwise convolution of one tap, whose weights are 1."""
+    graph, x = index.graph, node.inputs[0] if node.inputs else None
+    cast = index.maker(x, "cast")
+    quant = None if cast is None else graph.values[first_input(cast)].quant
+    if x is None or node.op != "binary" or quant is None or len(quant.scales) > 1:
+        return False
+    shape, y = graph.values[x].shape, first_output(node)
+    if slopes_of(graph, node) is None or graph.values[y].shape != shape or not _is_quantised(index, node):
+        return False
+    if len(shape) != 4:
+        x, node.outputs[0] = _flattened(index, node, x, y)
+        shape = graph.values[x].shape
+    ones = Quant((1.0,) * shape[-1], bits=quant.bits)
+    whole = add_constant(graph, f"{y}:one", np.ones((1, shape[-1]), ones.dtype), quant=ones)
+    real, same = add_value(graph, f"{y}:one:real", (1, shape[-1])), add_value(graph, f"{y}:before", shape)
+    insert_before(graph, node, Node("cast", [whole], [real], source=node.source))
+    insert_before(graph, node, Node("dwconv", [x, real], [same], _attributes(shape[-1]), node.source))
+    node.inputs[0] = same
     return True
 
 

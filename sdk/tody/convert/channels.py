@@ -17,9 +17,15 @@ ACTIVATIONS = (  # functions that a layer can apply to its results
 ).split()
 
 
+def activation_of(node: Node) -> tuple[str, float, float]:
+    """The function, with its two parameters, that the node applies to what it computes."""
+    found: tuple[str, float, float] = node.attrs.get("activation", ("none", 0.0, 0.0))
+    return found
+
+
 def is_inactive(node: Node) -> bool:
     """Whether the node applies no activation to what it computes."""
-    return bool(node.attrs.get("activation", ("none",))[0] == "none")
+    return activation_of(node)[0] == "none"
 
 
 def per_channel(index: Index, user: Node, y: str) -> Channels | None:

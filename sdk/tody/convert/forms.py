@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format import MULTIPLIERS
+from .channels import activation_of
 from .graph import Graph, Node, Quant, Value
 from .rewrite import add_constant
+from .slopes import slopes_of, with_slopes
 
 Array = NDArray[Any]
 Inputs = list["Value | None"]
@@ -25,7 +28,7 @@ class NotInteger(Exception):
     """An operator that stays float32, and why."""
 
 
-def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Node:
+def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value, prelu: Node | None = None) -> Node:
     """The node that computes in integers what `node` computes between casts.
 
     Args:
@@ -33,6 +36,7 @@ def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Node:
         node: an operator of `FORMS`.
         inputs: for each input of the node the integers behind its cast, or the value itself where it takes no integers.
         y: the integers that the result is cast to.
+        prelu: what stands between a layer and that cast (`prelu_behind`).
 
     Raises:
         NotInteger: a sum could leave int32, a multiplier float32, or integers are not of the same width.
@@ -41,6 +45,10 @@ def integer_form(graph: Graph, node: Node, inputs: Inputs, y: Value) -> Node:
     if widths != {8} and (widths != {16} or node.op not in WIDE):
         raise NotInteger(f"{node.op} has no form for integers of {' and '.join(map(str, sorted(widths)))} bits")
     names, attrs = FORMS[node.op](graph, node, inputs, y)
+    slopes = None if node.op not in MULTIPLIERS else slopes_of(graph, node if prelu is None else prelu)
+    if slopes is not None:
+        names[MULTIPLIERS[node.op]] = with_slopes(graph, names[MULTIPLIERS[node.op]], slopes)
+        attrs["activation"] = limits(_NO_LIMITS if prelu is None else activation_of(prelu), _quant(y))
     return Node(node.op, names, [y.name], attrs, node.source)
 
 
@@ -76,16 +84,10 @@ def multipliers(graph: Graph, y: Value, values: Any, pack: str = "plain") -> str
     return add_constant(graph, f"{y.name}:multiplier", m, pack)
 
 
-def is_leaky(activation: tuple[str, float, float]) -> bool:
-    """Whether an activation is a leaky ReLU that layers of integers have: of a slope that is normal and below 1."""
-    name, slope, _ = activation
-    return name == "leaky_relu" and bool(np.finfo(np.float32).tiny <= np.float32(slope) < 1)
-
-
 def limits(activation: tuple[str, float, float], y: Quant) -> tuple[str, float, float]:
-    """The integers between which a clamp keeps the result; other activations as they are."""
+    """The integers between which a clamp keeps the result; nothing for others, which a layer's slopes stand for."""
     if activation[0] != "clamp":
-        return activation
+        return _NO_LIMITS
     low, high = y.quantise(np.asarray(activation[1:], np.float32))
     return _NO_LIMITS if (int(low), int(high)) == y.limits else ("clamp", float(low), float(high))
 

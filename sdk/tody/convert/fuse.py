@@ -26,6 +26,7 @@ from .rewrite import (
     sweep,
 )
 from .simplify import simplify
+from .slopes import slopes_behind
 
 _LINEAR = ("conv", "dwconv", "deconv", "dense")  # inputs: x, weights, [bias], [addend]
 _WITH_ADDEND = ("conv", "dwconv", "dense")
@@ -104,7 +105,8 @@ def takes_addend(index: Index, node: Node) -> tuple[Node, int] | None:
         same = graph.values[x].shape == graph.values[other].shape
         if not earlier or not same or graph.values[other].constant:
             continue
-        if is_inactive(maker) and slot(maker, 3) is None and index.only_user(x) is node:
+        sums = is_inactive(maker) and slopes_behind(graph, maker) is None
+        if sums and slot(maker, 3) is None and index.only_user(x) is node:
             return maker, i
     return None
 

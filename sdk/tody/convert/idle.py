@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format import MULTIPLIERS
 from .graph import Graph, Node, Quant, Value
 from .removal import NotAViewError, remove
 from .rewrite import add_constant, first_input, first_output, slot
+from .slopes import slopes_behind
 from .ties import HELD, MAKERS, Channels, Ints
 
 Bounds = NDArray[np.float64]  # the least and the largest integer of each channel, [2, C]
@@ -100,8 +102,8 @@ def _fold_layer(graph: Graph, node: Node, y: Value, bounds: Bounds) -> Bounds:
     low, high = (np.minimum(low, 0), np.maximum(high, 0)) if partial else (low, high)
     more, less = np.maximum(left, 0), np.minimum(left, 0)
     ends = np.stack([_sums(more, low) + _sums(less, high), _sums(more, high) + _sums(less, low)])
-    m = _data(graph, node, 3 if node.op == "deconv" else 4).reshape(-1)
-    return _finish(_wrapped(start + ends), m, y.quant, node.attrs.get("activation", _PLAIN))
+    m = _data(graph, node, MULTIPLIERS[node.op]).reshape(-1)[: y.shape[-1]]
+    return _finish(_wrapped(start + ends), m, y.quant, node.attrs.get("activation", _PLAIN), slopes_behind(graph, node))
 
 
 def _wrapped(sums: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -129,12 +131,16 @@ def _set(graph: Graph, node: Node, i: int, data: NDArray[Any]) -> None:
     node.inputs[i] = add_constant(graph, f"{first_output(node)}:folded", data, old.pack, quant)
 
 
-def _finish(sums: Any, m: Any, y: Quant, activation: tuple[str, float, float] = _PLAIN) -> Bounds:
-    """What a layer makes of its sums (docs/format.md)."""
+def _finish(
+    sums: Any, m: Any, y: Quant, activation: tuple[str, float, float] = _PLAIN, slopes: NDArray[np.float32] | None = None
+) -> Bounds:
+    """What a layer makes of bounds of its sums (docs/format.md)."""
     low, high = activation[1:] if activation[0] == "clamp" else y.limits
     p = np.asarray(sums).astype(np.float32) * np.asarray(m, np.float32)
-    if activation[0] == "leaky_relu":
-        p = np.maximum(p, p * np.float32(activation[1]))
+    if slopes is not None:  # of a negative one, what is nearest to 0 may be an end
+        p = np.stack([*p, np.clip(np.float32(0), p[0], p[1])])
+        p = np.where(p < 0, p * slopes, p)
+        p = np.stack([p.min(0), p.max(0)])
     return np.asarray(np.rint(np.clip(p, low - y.zero_point, high - y.zero_point)).astype(np.float64) + y.zero_point)
 
 

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .affine import affine_to_dwconv
+from .affine import affine_to_dwconv, prelu_to_dwconv
 from .filters import widen_groups
-from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, is_leaky, multipliers
+from .forms import FORMS, NARROW, NotInteger, blends, dequantised, fixed_weights, integer_form, multipliers
 from .fuse import fold_addend
 from .graph import Graph, Node, Quant, Value
 from .idle import drop_idle_channels
@@ -33,6 +33,7 @@ from .rewrite import (
     sweep,
 )
 from .simplify import share_constants, share_nodes, simplify
+from .slopes import prelu_behind, slopes_of
 from .tables import merge_tables, tabulate
 
 # Inputs that are real numbers, by operator; of others the first alone.
@@ -126,22 +127,24 @@ def _fold(index: Index, node: Node, reals: NDArray[np.float32], quant: Quant) ->
 def compute_in_integers(index: Index, node: Node) -> bool:
     """An operator between casts takes and makes integers."""
     try:
-        form, cast = _integer_form(index, node)
+        form, absorbed = _integer_form(index, node)
     except NotInteger:
         return False
     node.op, node.inputs, node.outputs, node.attrs = form.op, form.inputs, form.outputs, form.attrs
-    index.graph.nodes.remove(cast)
+    for part in absorbed:
+        index.graph.nodes.remove(part)
     return True
 
 
-def _integer_form(index: Index, node: Node) -> tuple[Node, Node]:
-    """What computes in integers what the node computes between casts, and the cast behind it that is then not needed."""
-    inputs, cast, made = _between_casts(index, node)
-    return integer_form(index.graph, node, inputs, made), cast
+def _integer_form(index: Index, node: Node) -> tuple[Node, list[Node]]:
+    """What computes in integers what the node computes between casts, and what is behind it that is then not needed."""
+    prelu = prelu_behind(index.graph, node, index.only_user(first_output(node)))
+    inputs, cast, made = _between_casts(index, node, prelu or node)
+    return integer_form(index.graph, node, inputs, made, prelu), [cast, *([prelu] if prelu else [])]
 
 
-def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, Value]:
-    """The inputs, integers where the operator takes real numbers, the cast behind it, and what that makes.
+def _between_casts(index: Index, node: Node, last: Node) -> tuple[list[Value | None], Node, Value]:
+    """The inputs, integers where the operator takes real numbers, the cast behind `last` of it, and what that makes.
 
     Raises:
         NotInteger: it is not an operator between casts.
@@ -149,10 +152,10 @@ def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, 
     values = index.graph.values
     if node.op not in FORMS:
         raise NotInteger(f"{node.op} has no integer form")
-    if any(name is not None and values[name].dtype != "float32" for name in (*node.inputs, *node.outputs)):
+    if any(name is not None and values[name].dtype != "float32" for name in (*node.inputs, *last.outputs)):
         raise NotInteger("it does not compute with real numbers")
     activation = node.attrs.get("activation", ("none", 0.0, 0.0))
-    if activation[0] not in ("none", "clamp") and not (node.op in _LAYERS and is_leaky(activation)):
+    if activation[0] not in ("none", "clamp") and not (node.op in _LAYERS and slopes_of(index.graph, node) is not None):
         raise NotInteger(f"what its {activation[0]} takes is not quantised")
     inputs = [None if name is None else values[name] for name in node.inputs]
     for i in _REALS.get(node.op, (0,)):
@@ -165,7 +168,7 @@ def _between_casts(index: Index, node: Node) -> tuple[list[Value | None], Node, 
         raise NotInteger("its bias is not constant")
     if node.op in _LAYERS and (inputs[1] is None or not inputs[1].constant):
         raise NotInteger("its weights are not constant")
-    found = _quantiser(index, node)
+    found = _quantiser(index, last)
     if found is None:
         raise NotInteger("its result is not quantised")
     return inputs, *found
@@ -269,6 +272,7 @@ RULES: list[Rule] = [
     join_casts,
     quantise_constants,
     affine_to_dwconv,
+    prelu_to_dwconv,
     dequantise_later,
     quantise_earlier,
     tabulate,

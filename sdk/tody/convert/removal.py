@@ -105,8 +105,8 @@ class _Surgery:
             name = slot(old, i)
             numbers = None if name is None else self._old.values[name].data
             if numbers is not None:
-                left = numbers.reshape(-1)[outward]
-                self._set(node, i, left if old.op == "dwconv" else left.reshape(data.shape[0], -1))
+                left = numbers.reshape(-1, len(outward))[:, outward]  # slopes may stand behind multipliers
+                self._set(node, i, left.reshape(-1) if old.op == "dwconv" else left.reshape(len(left) * data.shape[0], -1))
 
     def operands(self, old: Node, node: Node) -> None:
         """Constant operands without what leaves of the result."""

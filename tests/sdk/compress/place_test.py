@@ -16,6 +16,8 @@ from tody.compress.quantise import Quantised, Settings, quantise
 from tody.convert.graph import Graph, Node
 from tody.convert.integers import to_integers
 from tody.convert.optimise import optimise
+from tody.convert.rewrite import slot
+from tody.convert.slopes import slopes_behind
 from tody.convert.source import read_source
 
 
@@ -84,18 +86,78 @@ def test_activations_that_are_no_clamps_become_tables() -> None:
 
 
 def test_leaky_relus_stay_in_their_layers() -> None:
-    """One rounding is more exact than two. Slopes that integers have not become tables, and so does what float32 takes."""
+    """One rounding is more exact than two. What only float32 takes stays there."""
     net = Net(3)
     x = net.op("LeakyRelu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3), alpha=0.1)
     x = net.op("LeakyRelu", net.conv(x, 16, 16, 3), alpha=1.5)
+    x = net.op("LeakyRelu", net.conv(x, 16, 16, 3), alpha=-0.2)
     graph = graph_of(net, net.op("LeakyRelu", net.conv(x, 16, 8, 1), alpha=0.2))
     exact, made = graph.copy(), quantised(graph, goal=-np.inf)
     to_integers(made.graph)
-    layers = [node.attrs["activation"][0] for node in made.graph.nodes if node.op == "conv"]
-    assert layers[:2] == ["leaky_relu", "none"] and "leaky_relu" not in layers[2:]
-    apart = [n.op for n in made.graph.nodes if n.op == "lut" or n.attrs.get("function", ("",))[0] == "leaky_relu"]
-    assert apart == ["lut", "unary"]
+    layers = [slopes_behind(made.graph, node) for node in made.graph.nodes if node.op == "conv"]
+    assert [None if s is None else float(s[0]) for s in layers[:3]] == [np.float32(s) for s in (0.1, 1.5, -0.2)]
+    assert all(s is None for s in layers[3:])
+    assert "lut" not in [n.op for n in made.graph.nodes]
     assert sqnr(exact, made.graph) > 30
+
+
+def prelu(net: Net, x: str, channels: int) -> str:
+    """With slopes as trained ones are: most small, some negative or above 1."""
+    return str(net.op("PRelu", x, net.constant(net.random.uniform(-0.3, 1.3, (channels, 1, 1)).astype(np.float32))))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("op", ["conv", "dwconv", "deconv"])
+def test_prelus_with_several_slopes_stay_in_their_layers(op: str, bits: int) -> None:
+    net = Net(3)
+    x = prelu(net, net.conv(net.input(1, 3, 16, 16), 3, 16, 3), 16)
+    if op == "deconv":
+        x = net.op("ConvTranspose", x, net.floats(16, 16, 3, 3), strides=[2, 2])
+    else:
+        x = net.conv(x, 16, 16, 3, group=16 if op == "dwconv" else 1)
+    graph = graph_of(net, net.conv(net.op("Relu", net.conv(prelu(net, x, 16), 16, 16, 1)), 16, 8, 1))
+    exact, made = graph.copy(), quantised(graph, goal=-np.inf, activations=bits)
+    to_integers(made.graph)
+    assert "prelu" not in [n.attrs.get("fn") for n in made.graph.nodes]
+    assert slopes_behind(made.graph, [n for n in made.graph.nodes if n.op == op][op == "conv"]) is not None
+    assert sqnr(exact, made.graph) > (30 if bits == 8 else 40)
+
+
+def test_a_prelu_behind_an_addition_is_computed_in_integers() -> None:
+    """Behind that of a residual it belongs to the layer; behind one of two that others take, to a convolution of one tap."""
+    net = Net(4)
+    x = net.conv(net.input(1, 3, 16, 16), 3, 16, 3)
+    y = prelu(net, net.op("Add", net.conv(net.op("Relu", x), 16, 16, 3), x), 16)
+    z = net.op("Add", x, y)
+    graph = graph_of(net, net.conv(prelu(net, z, 16), 16, 8, 1), net.conv(z, 16, 8, 1))
+    exact, made = graph.copy(), quantised(graph, goal=-np.inf)
+    to_integers(made.graph)
+    assert "prelu" not in [n.attrs.get("fn") for n in made.graph.nodes]
+    has = [(n.op, slot(n, 3) is not None) for n in made.graph.nodes if slopes_behind(made.graph, n) is not None]
+    assert has == [("conv", True), ("dwconv", False)]
+    assert sqnr(exact, made.graph) > 30
+
+
+def test_a_prelu_that_only_float32_takes_stays_there() -> None:
+    net = Net(5)
+    x = net.op("Relu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3))
+    graph = graph_of(net, prelu(net, net.conv(x, 16, 8, 1), 8))
+    exact, made = graph.copy(), quantised(graph, goal=-np.inf)
+    to_integers(made.graph)
+    assert made.graph.nodes[-1].op in ("binary", "copy") and "prelu" in [n.attrs.get("fn") for n in made.graph.nodes]
+    assert sqnr(exact, made.graph) > 30
+
+
+def test_an_addition_does_not_join_a_layer_with_slopes() -> None:
+    """It would come before the PReLU."""
+    net = Net(6)
+    x = net.op("Relu", net.conv(net.input(1, 3, 16, 16), 3, 16, 3))
+    y = net.op("Add", prelu(net, net.conv(x, 16, 16, 3), 16), x)
+    graph = graph_of(net, net.conv(y, 16, 8, 1))
+    exact, made = graph.copy(), quantised(graph, goal=-np.inf)
+    to_integers(made.graph)
+    assert sqnr(exact, made.graph) > 30
+    assert "binary" in [n.op for n in made.graph.nodes]
 
 
 def test_a_leaky_relu_in_its_layer_is_more_exact_than_a_table() -> None:

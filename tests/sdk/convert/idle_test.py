@@ -91,6 +91,14 @@ def test_what_a_leaky_relu_makes_of_a_constant_does_too() -> None:
     assert widths(net, net.conv(x, MADE, 12)) == [LEFT, 12]
 
 
+@pytest.mark.parametrize("slope", [0.3, -0.4, 1.5])
+def test_what_a_prelu_makes_of_a_constant_does_too(slope: float) -> None:
+    net = Net(seed=2)
+    slopes = np.linspace(slope, slope + 0.1, MADE, dtype=np.float32).reshape(MADE, 1, 1)
+    x = net.op("PRelu", conv(net, start(net), 8, bias=-0.75), net.constant(slopes))
+    assert widths(net, net.conv(x, MADE, 12)) == [LEFT, LEFT, 12]
+
+
 def test_a_layer_without_bias_gets_one() -> None:
     net = Net(seed=3)
     x = net.op("Relu", conv(net, start(net), 8, bias=0.75))

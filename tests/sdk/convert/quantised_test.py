@@ -211,10 +211,10 @@ def test_averages_that_end_halfway_are_even() -> None:
     np.testing.assert_array_equal(tody.load(convert(model).bytes, threads=1)(x), np.rint(sums / 4) + zero)
 
 
-@pytest.mark.parametrize("slope", [0.1, 1.5])
+@pytest.mark.parametrize("slope", [0.1, 1.5, -0.3, None])
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_leaky_relu_rounds_where_the_model_does(twice: bool, slope: float) -> None:
-    """Between the casts of a layer it belongs to the layer, if its slope is below 1; behind a cast of its own it is a table."""
+def test_a_leaky_relu_rounds_where_the_model_does(twice: bool, slope: float | None) -> None:
+    """Between the casts of a layer it belongs to the layer, as a PReLU does (None); behind a cast of its own it is a table."""
     rng = np.random.default_rng(5)
     scales = {"x": 0.05, "w": 0.02, "inner": 0.031, "y": 0.017}
     weights = {f"{name}_scale": np.float32(scale) for name, scale in scales.items()}
@@ -225,13 +225,16 @@ def test_a_leaky_relu_rounds_where_the_model_does(twice: bool, slope: float) -> 
     if twice:
         nodes.append(one_node("QuantizeLinear", "sum", "inner_scale", "inner_zero", output="inner"))
         nodes.append(one_node("DequantizeLinear", "inner", "inner_scale", "inner_zero", output="again"))
-    nodes.append(one_node("LeakyRelu", "again" if twice else "sum", output="made", alpha=slope))
+    weights["slopes"] = np.linspace(-0.5, 1.5, 20, dtype=np.float32).reshape(20, 1, 1)
+    leaky = ("LeakyRelu", "again" if twice else "sum") if slope else ("PRelu", "again" if twice else "sum", "slopes")
+    nodes.append(one_node(*leaky, output="made", **({"alpha": slope} if slope else {})))
     nodes.append(one_node("QuantizeLinear", "made", "y_scale", "y_zero", output="y"))
     shapes = [om.info("x", (1, 12, 9, 9), TensorProto.INT8)], [om.info("y", None, TensorProto.INT8)]
     x = rng.integers(-20, 21, (1, 12, 9, 9)).astype(np.int8)
     report = assert_equal_integers(om.model_of(nodes, *shapes, weights), x=x)
     file = tody.format.read(report.bytes)
     layer = next(record for record in file.records if record.op == "conv")
-    assert layer.attrs["activation"][0] == ("none" if twice else "leaky_relu")
-    assert file.tensors[layer.outputs[0] or 0].dtype == ("int8" if twice or slope < 1 else "float32")
-    assert ("lut" in {record.op for record in file.records}) == twice
+    assert [file.tensors[i].shape for i in layer.inputs[4:] if i is not None] == [(1 if twice else 2, 20)]
+    assert file.tensors[layer.outputs[0] or 0].dtype == "int8"
+    more = set() if not twice else {"lut"} if slope else {"binary", "cast"}  # nothing says here that channels come last
+    assert {record.op for record in file.records} == {"copy", "conv", *more}
