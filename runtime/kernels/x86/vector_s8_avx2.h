@@ -89,16 +89,7 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){load_s32(bias, count), count > 8 ? load_s32(bias + 8, count - 8) : zero};
 }
 
-// The multipliers of 16 columns, and their slopes, if the layer has some.
-typedef struct factors {
-    sums scale, slope;
-} factors;
-
-// Of as many columns, or the first `count`.
-static inline factors factors_s8(const float *scale, size_t count, const tody_layer_s8 *q) {
-    const int32_t *bits = (const int32_t *)(const void *)scale;
-    return (factors){bias_s8(bits, count), bias_s8(q->slopes ? bits + q->slopes : NULL, count)};
-}
+#include "factors_s8.h"
 
 // Eight of tody_leak.
 static inline vector leak(vector p, __m256i slope) { return _mm256_blendv_ps(p, mul(p, _mm256_castsi256_ps(slope)), p); }

@@ -30,16 +30,7 @@ static inline sums bias_s8(const int32_t *bias, size_t count) {
     return (sums){low, count > 16 ? _mm512_maskz_loadu_epi32(first(count - 16), bias + 16) : zero};
 }
 
-// The multipliers of 32 columns, and their slopes, if the layer has some.
-typedef struct factors {
-    sums scale, slope;
-} factors;
-
-// Of as many columns, or the first `count`.
-static inline factors factors_s8(const float *scale, size_t count, const tody_layer_s8 *q) {
-    const int32_t *bits = (const int32_t *)(const void *)scale;
-    return (factors){bias_s8(bits, count), bias_s8(q->slopes ? bits + q->slopes : NULL, count)};
-}
+#include "factors_s8.h"
 
 // Sixteen int32 of what shall be rounded, without `lo` and `zero`: the conversion rounds half to even, and gives the least
 // integer for what is below all of them.
