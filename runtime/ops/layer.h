@@ -1,9 +1,8 @@
 // layer.h - the inputs behind the weights that conv, dwconv, deconv and dense have in common, in float32 and in integers.
 // SPDX-License-Identifier: Apache-2.0
 //
-// 0 x, 1 w, 2 [bias], [3 addend, where the operator takes one], then for integers the multipliers of the sums, with
-// slopes behind them or without, and, with an addend, that of the addend. `addends` below is 1 or 0: whether the operator takes
-// one.
+// 0 x, 1 w, 2 [bias], [3 addend, where the operator takes one], then for integers the multipliers of the sums, with or without
+// slopes behind them, and, with an addend, that of the addend. `addends` below is 1 or 0: whether the operator takes one.
 #ifndef TODY_OPS_LAYER_H
 #define TODY_OPS_LAYER_H
 

@@ -7,8 +7,8 @@
 #include "shape.h"
 
 // Input i holds multipliers: a constant of float32, or of its upper halves, of this shape and pack, each normal, positive and
-// below 2^64, so that a product with an int32 is neither infinite nor NaN. What comes
-// behind the first `count` are slopes: 0 or normal, and within (-2^31, 2^31).
+// below 2^64, so that a product with an int32 is neither infinite nor NaN. Behind the first `count` are slopes: 0 or normal,
+// and within (-2^31, 2^31).
 tody_status tody_check_multipliers(const tody_call *call, uint32_t i, tody_dtype dtype, uint32_t pack, uint32_t rank,
                                    const uint32_t *shape, uint32_t count);
 
