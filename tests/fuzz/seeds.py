@@ -166,6 +166,7 @@ def integers() -> dict[str, list[Step]]:
     average, half = multipliers(9, near=0.2), Weights(np.full((5, 2), 1024, np.int32))
     rounded = Weights(np.array([0.5, 0.8, 135], np.float32))
     slopes, sloped = multipliers(2, 20, pack="panels"), [*dwconv[:4], multipliers(40)]
+    short = [*dwconv[:4], short_multipliers(40)]
     table = [indices([0, 0], [0, 1], [1, 2], [2, 3], [3, 3]), half]
     return {
         "s8_conv": one("conv", conv, [quantised(1, 6, 5, 20)], **window(3, pad=1), activation=relu),
@@ -198,6 +199,7 @@ def integers() -> dict[str, list[Step]]:
         "s8_cast": one("cast", [same, addend], [quantised(1, 6, 5, 20, zero=9)]),
         "s8_conv_slopes": one("conv", [*conv[:4], slopes, addend], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
         "s8_dwconv_slopes": one("dwconv", sloped, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
+        "s8_dwconv_short_slopes": one("dwconv", short, [quantised(1, 6, 5, 20)], **window(3, pad=1), groups=20),
         "s8_conv_rounded": one("conv", [*conv[:5], rounded], [quantised(1, 6, 5, 20)], **window(3, pad=1)),
         "s8_resize": one("resize", [quantised(1, 4, 4, 9), *table, *table], [quantised(1, 5, 5, 9)]),
     }

@@ -71,6 +71,15 @@ def test_they_give_what_wide_ones_give(name: str, kernels: str) -> None:
         assert all(len(set(each)) > 8 for each in found)
 
 
+@pytest.mark.parametrize("kernels", kernel_sets())
+def test_slopes_behind_them_too(kernels: str) -> None:
+    data = builder.Builder().build(seeds.integers()["s8_dwconv_short_slopes"])
+    wide = widened(data)
+    assert "bfloat16" in {t.dtype for t in tf.read(data).tensors} - {t.dtype for t in tf.read(wide).tensors}
+    for threads, prepare in ((1, True), (3, True), (1, False)):
+        assert outputs(data, kernels, threads, prepare) == outputs(wide, kernels, threads, prepare)
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_scratch_has_room_for_them(name: str) -> None:
     assert memory.need(SHORT[name]).scratch > memory.need(widened(SHORT[name])).scratch
