@@ -70,9 +70,10 @@ tody_slide tody_slide_over(const tody_tensor *x, const tody_tensor *y, const tod
     };
 }
 
+// Divisions take as long as the pointers of a few windows: one where there is but one image.
 static spot spot_of(const tody_slide *s, uint32_t pixel) {
-    const uint32_t line = pixel / s->out_width;
-    return (spot){line / s->out_height, line % s->out_height, pixel % s->out_width};
+    const uint32_t line = pixel / s->out_width, image = line < s->out_height ? 0 : line / s->out_height;
+    return (spot){image, line - image * s->out_height, pixel - line * s->out_width};
 }
 
 // `count` pixels on, at most to the end of the line.
@@ -113,7 +114,8 @@ const void *tody_slide_tap(const tody_slide *s, uint32_t pixel, uint32_t tap) {
 static uint32_t windows_inside(const tody_slide *s, const place *at, uint32_t most) {
     const int32_t bottom = at->top + (int32_t)span_of(&s->window, 0), right = at->left + (int32_t)span_of(&s->window, 1);
     if (at->top < 0 || at->left < 0 || !within(bottom, s->height) || !within(right, s->width)) return 0;
-    return tody_min_u32((s->width - (uint32_t)right - 1) / s->window.stride[1] + 1, most);
+    const uint32_t room = s->width - (uint32_t)right - 1, step = s->window.stride[1];
+    return (uint64_t)(most - 1) * step <= room ? most : room / step + 1;
 }
 
 static void gather_inside(const tody_slide *s, const place *at, size_t tap_step, const void **a) {
