@@ -18,6 +18,7 @@ _ROW_INPUTS = {"conv": (0, 3), "dwconv": (0, 3), "pool": (0,), "unary": (0,), "l
 _SLIDING = ("conv", "dwconv", "pool")
 
 CACHE = 1 << 19  # bytes: the second-level cache of small laptops, and a core's share of that of a Raspberry Pi
+_LARGE = 0.75  # of it: what a value must take that does not stay there beside weights and what else an operator reads or writes
 # What strips cost, in bytes that go to memory: a byte that moves within the cache, and a call of an operator.
 _MOVE = 0.25
 _CALL = 1 << 16
@@ -227,7 +228,7 @@ def choose(graph: Graph, cache: int = CACHE, threads: int = 2) -> list[Chain]:
     """The chains that save the most traffic with memory, or waiting of threads, of a graph whose nodes are in their order.
 
     Args:
-        cache: bytes that a core has near to it: what larger values move to and from memory counts as saved.
+        cache: bytes that a core has near to it: what values larger than most of it move to and from memory counts as saved.
         threads: with how many the model will run. Fewer lose nothing.
     """
     best: list[tuple[float, list[Chain]]] = [(0.0, [])]  # for the nodes before each one
@@ -257,7 +258,7 @@ def _saved(link: Link, chain: Chain, cache: int) -> float:
     saved = moved = 0
     for name, window in link.windows.items():
         whole = window.height * window.row_bytes
-        saved += 2 * whole if whole > cache else 0
+        saved += 2 * whole if whole > _LARGE * cache else 0
         moved += max(0, strips * chain.kept[name] * window.row_bytes - whole)
     return saved - moved * _MOVE - strips * chain.count * _CALL
 
