@@ -25,15 +25,17 @@ static uint32_t tile_of(const tody_call *call) {
     return tile == TODY_TILE_QUARTERS ? 0 : tile;
 }
 
-// What becomes of it here: nothing where no memory may be used for speed, as in a chain. There are no fleeting weights of
-// float16, and no sums of phases.
+// What becomes of it here: nothing where no memory may be used for speed, as in a chain. Weights of float16 are
+// never fleeting, as the scales of their columns want all of the depth, and there are no sums of phases.
 static tody_tiling tiling_of(const tody_call *call) {
     const tody_tensor w = tody_in(call, W), y = tody_out(call, 0);
     const tody_conv_params *p = call->params;
     const tody_tiling none = {0};
     if (!call->prepare || !tile_of(call)) return none;
-    const tody_tiling tiling = tody_winograd_tiling(call->kernels, &p->window, &y, w.shape[3], tile_of(call));
-    return (tiling.fleeting || tiling.step > 1) && tody_f16_wanted(call, &w) ? none : tiling;
+    tody_tiling tiling = tody_winograd_tiling(call->kernels, &p->window, &y, w.shape[3], tile_of(call));
+    if (!tody_f16_wanted(call, &w)) return tiling;
+    tiling.fleeting = false;
+    return tiling.step > 1 ? none : tiling;
 }
 
 // Squares without dilation, of which there are kernels for what one phase meets; fleeting weights are of one phase alone. Tiles
