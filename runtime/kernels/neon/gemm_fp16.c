@@ -58,9 +58,12 @@ typedef struct lanes {
     sum rows0123, rows4567;
 } lanes;
 
-INLINE lanes load_fours(const uint16_t *a, const uint32_t count) {
-    const sum first = load_lanes(a, 0, count > 2);
-    return (lanes){first, count > 4 ? load_lanes(a, 32, count > 6) : first};
+// Those of four `index`. Offsets are multiples of 16 where rows are even; else the pointer moves.
+INLINE lanes load_fours(const uint16_t *a, const uint32_t count, const int index) {
+    const int bytes = index * (int)count * 8, at = bytes % 16 ? 0 : bytes;
+    const uint16_t *from = a + (bytes - at) / 2;
+    const sum first = load_lanes(from, at, count > 2);
+    return (lanes){first, count > 4 ? load_lanes(from, at + 32, count > 6) : first};
 }
 
 INLINE block add_step(block b, lanes x, sum w, const uint32_t count, const int lane) {
@@ -75,9 +78,11 @@ INLINE block add_step(block b, lanes x, sum w, const uint32_t count, const int l
     return b;
 }
 
-INLINE block add_four(block b, const uint16_t *a, const uint16_t *w, const uint32_t count) {
-    const lanes x = load_fours(a, count);
-    const sum w0 = load_pair(w, 0), w1 = load_pair(w, 32), w2 = load_pair(w, 64), w3 = load_pair(w, 96);
+// The four that comes `index` fours behind a and w.
+INLINE block add_four(block b, const uint16_t *a, const uint16_t *w, const uint32_t count, const int index) {
+    const lanes x = load_fours(a, count, index);
+    const int at = index * 128;
+    const sum w0 = load_pair(w, at), w1 = load_pair(w, at + 32), w2 = load_pair(w, at + 64), w3 = load_pair(w, at + 96);
     b = add_step(b, x, w0, count, 0);
     b = add_step(b, x, w1, count, 1);
     b = add_step(b, x, w2, count, 2);
@@ -86,7 +91,7 @@ INLINE block add_four(block b, const uint16_t *a, const uint16_t *w, const uint3
 
 // What is left of a tap: one to three steps.
 INLINE block add_rest(block b, const uint16_t *a, const uint16_t *w, const uint32_t steps, const uint32_t count) {
-    const lanes x = load_fours(a, count);
+    const lanes x = load_fours(a, count, 0);
     b = add_step(b, x, load_pair(w, 0), count, 0);
     if (steps > 1) b = add_step(b, x, load_pair(w, 32), count, 1);
     if (steps > 2) b = add_step(b, x, load_pair(w, 64), count, 2);
@@ -107,13 +112,11 @@ INLINE block sum_fours(walk *at, const size_t depth, const uint32_t count) {
     block b = {zero, zero, zero, zero, zero, zero, zero, zero};
     for (size_t room = FOURS; room > 0 && at->taps > 0;) {
         const size_t whole = at->left / 4 < room ? at->left / 4 : room;
-        for (size_t i = whole / 2; i > 0; i--, at->a += count * 8, at->w += 128)
-            b = add_four(add_four(b, at->a, at->w, count), at->a + count * 4, at->w + 64, count);
-        if (whole & 1) {
-            b = add_four(b, at->a, at->w, count);
-            at->a += count * 4;
-            at->w += 64;
+        for (size_t i = whole / 4; i > 0; i--, at->a += count * 16, at->w += 256) {
+            b = add_four(add_four(b, at->a, at->w, count, 0), at->a, at->w, count, 1);
+            b = add_four(add_four(b, at->a, at->w, count, 2), at->a, at->w, count, 3);
         }
+        for (size_t i = whole % 4; i > 0; i--, at->a += count * 4, at->w += 64) b = add_four(b, at->a, at->w, count, 0);
         room -= whole;
         at->left -= whole * 4;
         if (at->left >= 4 || (at->left > 0 && room == 0)) break;
