@@ -118,19 +118,45 @@ def test_the_integers_of_the_file_are_those_of_training(trained: Any) -> None:
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_module_and_the_runtime_agree(trained: Any, bits: int) -> None:
-    """Equal outputs, but for ties that float32 sums decide otherwise: at most one in a hundred."""
-    student = train.Student(trained, pictures(64)[0])
+    student = _trained_in(trained, bits)
+    _check_alike(student)
+    most = max(int(np.abs(data).max()) for data in integers_in(_read(student)))
+    assert most <= 2 ** (bits - 1) - 1
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_slopes_that_were_trained_belong_to_integer_layers(bits: int) -> None:
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.PReLU(16), nn.Conv2d(16, 16, 3, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(16, 4, 8)]
+    first = torch.linspace(0.1, 0.4, 16)  # equal ones would be a leaky ReLU, whose slope is no parameter
+    layers[1].weight.data = first.clone()
+    student = _trained_in(nn.Sequential(*layers, nn.Flatten()), bits)
+    graph = student.executor.write_back()
+    named = [node.inputs[1] for node in graph.nodes if node.op == "binary" and node.attrs["fn"] == "prelu"]
+    slopes = [graph.values[name or ""].data for name in named]
+    assert len(slopes) == 1 and slopes[0] is not None
+    assert 0 < np.abs(slopes[0].ravel() - first.numpy()).max() < 0.2
+    model = _check_alike(student)
+    assert [r.op for r in model.file.records[:3]] == ["cast", "conv", "conv"]
+    assert {model.file.tensors[r.outputs[0] or 0].dtype for r in model.file.records[:3]} == {"int8"}
+
+
+def _trained_in(module: Any, bits: int) -> Any:
+    student = train.Student(module, pictures(64)[0])
     student.quantise(bits)
     train.train(student, pictures(256), epochs=1)
+    return student
+
+
+def _check_alike(student: Any) -> Any:
+    """Outputs of module and model are equal, but for ties that float32 sums decide otherwise: at most one in a hundred."""
     x = pictures(100, 3)[0]
     found = outputs_of(student, [x])[0]
-    content = student.content()
-    model = tody.load(content, threads=1)
+    model = tody.load(student.content(), threads=1)
     real = np.concatenate([model(each[None]) for each in x])
     apart = np.abs(found - real) / np.abs(real).max()
     assert (apart > 1e-6).mean() <= 0.01 and apart.max() < 0.05
-    most = max(int(np.abs(data).max()) for data in integers_in(_read(student)))
-    assert most <= 2 ** (bits - 1) - 1
+    return model
 
 
 def _read(student: Any) -> Graph:
