@@ -28,9 +28,10 @@ LINEAR = ("conv", "dwconv", "deconv", "dense")
 class Executor(torch.nn.Module):  # type: ignore[misc]
     """Computes what a graph computes, in float32 and differentiably.
 
-    Weights, biases, scales and shifts of norms and the slopes of PReLU are parameters; other constants are buffers. A value of
-    the graph that is int8 with a `Quant` is here the float32 numbers that its integers stand for: casts to it are fake
-    quantisation, casts from it do nothing. Values of equal quantisation share their learned scale.
+    Weights, biases, scales and shifts of norms and the slopes of PReLU are parameters; other constants are buffers. Slopes that
+    are all equal are a leaky ReLU's, which stays as it is. A value of the graph that is int8 with a `Quant` is here the float32
+    numbers that its integers stand for: casts to it are fake quantisation, casts from it do nothing. Values of equal
+    quantisation share their learned scale.
 
     Args:
         graph: of primitive operators, before `to_integers`. It is not changed until `write_back`.
